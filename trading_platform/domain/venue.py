@@ -1,0 +1,129 @@
+"""What a venue adapter promises. Pure values: paths, limits and a decoder; no socket, no clock, no randomness.
+
+The exchanges themselves are venues/, one file each; who sends the requests is ingest/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+from trading_platform.domain.instrument import Instrument
+from trading_platform.domain.trade import Trade
+
+Ids = Literal["contiguous", "increasing", "shared", "none"]
+"""What a trade id proves: every missing one is a missing trade; order only; nothing (shared by symbols); no ids."""
+
+
+class Request(NamedTuple):
+    """One REST request, relative to the venue's base address.
+
+    Attributes
+    ----------
+    path : begins with a slash.
+    params : query parameters in order, unescaped.
+    weight : what it takes from the venue's limit per minute.
+    api_key : whether the venue asks for a key (never a signature).
+
+    Examples
+    --------
+    >>> Request("/api/v3/time", (), 1)
+    Request(path='/api/v3/time', params=(), weight=1, api_key=False)
+    """
+
+    path: str
+    params: tuple[tuple[str, str], ...]
+    weight: int
+    api_key: bool = False
+
+
+@runtime_checkable
+class VenueAdapter(Protocol):
+    """One exchange's wire format and limits.
+
+    Attributes
+    ----------
+    name : the venue's canonical name.
+    ws_url, rest_url : documented base addresses, used when the settings name none.
+    weight_per_minute : request weight the venue allows an address.
+    page_limit : most trades one page holds.
+    ids : what a trade id proves.
+    inbound_per_second : messages, pings and pongs a client may send on one connection.
+    connects_per_5min : connection attempts the venue allows an address.
+    streams_per_connection : most streams one connection carries.
+    server_ping_s : how often the venue pings; pong_deadline_s: how long it waits for the pong.
+    connection_lifetime_s : when the venue cuts a healthy connection.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def ws_url(self) -> str: ...
+    @property
+    def rest_url(self) -> str: ...
+    @property
+    def weight_per_minute(self) -> int: ...
+    @property
+    def page_limit(self) -> int: ...
+    @property
+    def ids(self) -> Ids: ...
+    @property
+    def inbound_per_second(self) -> float: ...
+    @property
+    def connects_per_5min(self) -> int: ...
+    @property
+    def streams_per_connection(self) -> int: ...
+    @property
+    def server_ping_s(self) -> float: ...
+    @property
+    def pong_deadline_s(self) -> float: ...
+    @property
+    def connection_lifetime_s(self) -> float: ...
+
+    def stream_url(self, base: str, venue_symbols: Sequence[str]) -> str:
+        """Return the address that streams the trades of these symbols, subscribed by connecting."""
+        ...
+
+    def decode_frame(self, frame: bytes, symbols: Mapping[str, str]) -> list[Trade]:
+        """Return the trades of one frame; `symbols` maps the venue's spelling to the canonical name.
+
+        Empty for a frame that holds no trade of these symbols (acknowledgements, other events).
+
+        Raises
+        ------
+        FrameError : for bytes that do not decode, and nothing else, whatever the bytes.
+        """
+        ...
+
+    def page_request(self, venue_symbol: str, from_id: int, limit: int) -> Request:
+        """Ask for up to `limit` trades, ascending from `from_id`."""
+        ...
+
+    def head_request(self, venue_symbol: str) -> Request:
+        """Ask for the newest trade."""
+        ...
+
+    def decode_page(self, body: bytes, symbol: str) -> list[Trade]:
+        """Return the trades of a REST page in the order of their ids. Raises FrameError only."""
+        ...
+
+    def instruments_request(self) -> Request:
+        """Ask for everything that trades on the venue."""
+        ...
+
+    def decode_instruments(self, body: bytes) -> list[Instrument]:
+        """Return the instruments that have a canonical name; the rest is left out. Raises FrameError only."""
+        ...
+
+    def venue_symbol(self, symbol: str) -> str:
+        """Return the venue's spelling of a canonical symbol, without asking the venue.
+
+        Raises
+        ------
+        SymbolError : if the venue cannot list such a symbol.
+        """
+        ...
+
+    def used_weight(self, headers: Mapping[str, str]) -> int | None:
+        """Return the weight that everyone at this address used in this minute, None if the answer does not say."""
+        ...
