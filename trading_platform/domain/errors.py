@@ -1,0 +1,106 @@
+"""The one tree of errors. Raise where the fact is seen, with facts; handle where someone can act.
+
+    PlatformError
+    ├── UsageError            arguments, settings or input are wrong: one line, exit 2
+    │   ├── SettingsError     a setting is unknown or has an impossible value
+    │   ├── SymbolError       not a symbol, or not one the venue lists
+    │   ├── RecordingError    a recording is truncated, not gzip, or of an unknown form
+    │   ├── LockHeld          another live process does this already (names its pid)
+    │   └── QueryError        SQL that is wrong, writes, or leaves the lake
+    └── WorkError             the work itself failed: exit 1
+        ├── FrameError        bytes from a venue that do not decode
+        ├── CorruptionError   stored bytes that fail their checksum
+        ├── StorageError      the disk refused: fsync, space, permission
+        └── VenueError        a venue refused or failed
+            ├── RateLimited   429: wait at least `retry_after_s`
+            ├── Banned        418: nothing is asked before the ban is over
+            └── VenueUnavailable   5xx, time-out, no connection
+"""
+
+from __future__ import annotations
+
+
+class PlatformError(Exception):
+    """Base of every error the platform raises on purpose."""
+
+
+class UsageError(PlatformError):
+    """Arguments, settings or input are wrong; the message is one line that says what to change."""
+
+
+class SettingsError(UsageError):
+    """A setting is unknown or impossible."""
+
+
+class SymbolError(UsageError):
+    """A text that is no symbol, or a symbol the venue does not list."""
+
+
+class RecordingError(UsageError):
+    """A recording that cannot be played."""
+
+
+class LockHeld(UsageError):
+    """Another live process holds the lock.
+
+    Parameters
+    ----------
+    what : what the lock protects, in words.
+    holder_pid : the process that holds it, None if unknown.
+    """
+
+    def __init__(self, what: str, holder_pid: int | None) -> None:
+        self.what = what
+        self.holder_pid = holder_pid
+        holder = "another process" if holder_pid is None else f"process {holder_pid}"
+        super().__init__(f"{what} is in use by {holder}; stop it first")
+
+
+class QueryError(UsageError):
+    """SQL that is wrong, writes, or reaches outside the lake."""
+
+
+class WorkError(PlatformError):
+    """The work itself failed."""
+
+
+class FrameError(WorkError):
+    """Bytes from a venue that do not decode; `kind` is a short machine name of the reason."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        self.kind = kind
+        super().__init__(f"{kind}: {detail}")
+
+
+class CorruptionError(WorkError):
+    """Stored bytes that fail their checksum."""
+
+
+class StorageError(WorkError):
+    """The disk refused; the file that was being written counts as lost."""
+
+
+class VenueError(WorkError):
+    """A venue refused or failed."""
+
+
+class RateLimited(VenueError):
+    """HTTP 429. Nothing may be asked for `retry_after_s` seconds (None: the venue named no time)."""
+
+    def __init__(self, venue: str, retry_after_s: float | None) -> None:
+        self.venue = venue
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{venue}: rate limited (429), retry after {retry_after_s} s")
+
+
+class Banned(VenueError):
+    """HTTP 418. Nothing may be asked for `retry_after_s` seconds, restarts included."""
+
+    def __init__(self, venue: str, retry_after_s: float | None) -> None:
+        self.venue = venue
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{venue}: banned (418), retry after {retry_after_s} s")
+
+
+class VenueUnavailable(VenueError):
+    """5xx, a time-out, a refused connection: worth another try later."""
