@@ -1,0 +1,85 @@
+"""What every test shares: the real recordings, deterministic hypothesis, and guards against silence and leftovers.
+
+Helpers that only some tests need live beside those tests; waiting is tests/waiting.py.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+RUN_MARK = "PYTEST_RUN_MARK"
+
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=50, database=None)
+hypothesis.settings.register_profile("campaign", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+os.environ[RUN_MARK] = uuid.uuid4().hex
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Give the path of a real recording; a missing one skips the test loudly, and fails it in CI."""
+
+    def find(relative: str) -> Path:
+        path = SHARED / relative
+        if not path.exists():
+            message = f"real data missing: ../shared/data/{relative}"
+            if IN_CI:
+                pytest.fail(message)
+            pytest.skip(message)
+        return path
+
+    return find
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in [n for n in os.environ if n.upper().startswith("TRADING_PLATFORM_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_left_behind() -> Iterator[None]:
+    """Fail the run if a test left a process, orphans included: they all carry this run's mark."""
+    yield
+    left = list(_processes_of_this_run())
+    _, alive = psutil.wait_procs(left, timeout=3)
+    if alive:
+        lines = [f"{p.pid} {' '.join(p.cmdline())}" for p in alive if p.is_running()]
+        for process in alive:
+            process.kill()
+        pytest.fail("processes left behind by tests:\n" + "\n".join(lines))
+
+
+def _processes_of_this_run() -> Iterator[psutil.Process]:
+    me = psutil.Process()
+    for process in psutil.process_iter():
+        try:
+            if process != me and process.environ().get(RUN_MARK) == os.environ[RUN_MARK]:
+                # Python's own, one per process that uses shared memory; it ends with its parent.
+                if "multiprocessing.resource_tracker" not in " ".join(process.cmdline()):
+                    yield process
+        except psutil.Error:
+            continue
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not run and why, in words nobody overlooks."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        reasons = Counter(str(r.longrepr[2]) if isinstance(r.longrepr, tuple) else "?" for r in skipped)
+        terminalreporter.section(f"NOT RUN: {len(skipped)} tests", red=True, bold=True)
+        for reason, count in reasons.most_common():
+            terminalreporter.line(f"{count:4d} × {reason}")

@@ -1,0 +1,116 @@
+"""What several commands share: printing a result, reading lists, days and symbols from arguments.
+
+Nothing heavy is imported here. What the arguments mean is each command's business.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from trading_platform.domain.days import parse_day
+from trading_platform.domain.errors import UsageError
+from trading_platform.domain.instrument import check_symbol, check_venue
+
+
+def emit(args: argparse.Namespace, payload: object, text: str) -> None:
+    """Print the result on stdout: `payload` as one JSON document with ``--json``, else `text`.
+
+    Logs and progress go to stderr, so stdout is always this and nothing else.
+    """
+    print(to_json(payload) if args.json else text, flush=True)
+
+
+def to_json(payload: object) -> str:
+    """Return one line of JSON. What JSON has no word for: NaN and infinity become null, the rest its text.
+
+    >>> to_json({"latency": float("nan"), "days": ("2024-08-08",)})
+    '{"latency": null, "days": ["2024-08-08"]}'
+    """
+    return json.dumps(_plain(payload), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {key: _plain(item) for key, item in value._asdict().items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def print_line(payload: object) -> None:
+    """Print one JSON line on stdout now: what a program reads while the command still runs."""
+    sys.stdout.write(to_json(payload) + os.linesep)
+    sys.stdout.flush()
+
+
+def add_venue(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add ``--venue V``."""
+    parser.add_argument("--venue", metavar="V", required=required, help="the exchange, for example binance")
+
+
+def add_symbols(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add ``--symbols S,S…``."""
+    parser.add_argument("--symbols", metavar="S,S…", required=required, help="for example BTC-USDT,ETH-USDT")
+
+
+def add_days(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add ``--from DAY --to DAY`` as ``args.first`` and ``args.last``, both inclusive."""
+    parser.add_argument("--from", dest="first", metavar="DAY", required=required, help="first UTC day, 2024-08-08")
+    parser.add_argument("--to", dest="last", metavar="DAY", required=required, help="last UTC day, itself included")
+
+
+def parse_list(text: str) -> list[str]:
+    """Split a comma list; blanks around items do not count, an empty item is an error.
+
+    >>> parse_list("BTC-USDT, ETH-USDT")
+    ['BTC-USDT', 'ETH-USDT']
+    """
+    items = [item.strip() for item in text.split(",")]
+    if not all(items):
+        raise UsageError(f"{text[:60]!r} has an empty item; lists look like A,B")
+    return list(dict.fromkeys(items))
+
+
+def parse_symbols(text: str | None) -> list[str] | None:
+    """Return the checked symbols of ``--symbols``, None if it was not given.
+
+    >>> parse_symbols("BTC-USDT,ETH-USDT")
+    ['BTC-USDT', 'ETH-USDT']
+    """
+    return None if text is None else [check_symbol(item) for item in parse_list(text)]
+
+
+def parse_venue(text: str | None, known: Sequence[str]) -> str | None:
+    """Return the checked ``--venue``, None if it was not given; `known` are the venues we speak to."""
+    if text is None:
+        return None
+    if check_venue(text) not in known:
+        raise UsageError(f"{text!r} is not a venue we speak to; known: {' '.join(known)}")
+    return text
+
+
+def parse_days(first: str | None, last: str | None, *, earliest: str) -> tuple[str, str] | None:
+    """Return the day range of ``--from`` and ``--to``, None if neither was given.
+
+    >>> parse_days("2024-08-08", "2024-08-09", earliest="2016-01-01")
+    ('2024-08-08', '2024-08-09')
+    """
+    if first is None and last is None:
+        return None
+    if first is None or last is None:
+        raise UsageError("--from and --to go together")
+    begin, end = parse_day(first, earliest=earliest), parse_day(last, earliest=earliest)
+    if end < begin:
+        raise UsageError(f"--from {begin} lies after --to {end}")
+    return begin, end
