@@ -55,30 +55,18 @@ class VenueAdapter(Protocol):
     connection_lifetime_s : when the venue cuts a healthy connection.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def ws_url(self) -> str: ...
-    @property
-    def rest_url(self) -> str: ...
-    @property
-    def weight_per_minute(self) -> int: ...
-    @property
-    def page_limit(self) -> int: ...
-    @property
-    def ids(self) -> Ids: ...
-    @property
-    def inbound_per_second(self) -> float: ...
-    @property
-    def connects_per_5min(self) -> int: ...
-    @property
-    def streams_per_connection(self) -> int: ...
-    @property
-    def server_ping_s(self) -> float: ...
-    @property
-    def pong_deadline_s(self) -> float: ...
-    @property
-    def connection_lifetime_s(self) -> float: ...
+    name: str
+    ws_url: str
+    rest_url: str
+    weight_per_minute: int
+    page_limit: int
+    ids: Ids
+    inbound_per_second: float
+    connects_per_5min: int
+    streams_per_connection: int
+    server_ping_s: float
+    pong_deadline_s: float
+    connection_lifetime_s: float
 
     def stream_url(self, base: str, venue_symbols: Sequence[str]) -> str:
         """Return the address that streams the trades of these symbols, subscribed by connecting."""

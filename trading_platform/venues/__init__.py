@@ -1,0 +1,14 @@
+"""The exchanges we speak to: bytes to Trade, paths, pages, limits, what ids prove. One file each.
+
+No socket, no clock, no settings. Who connects is ingest/; who imitates them is simulate/.
+"""
+
+from __future__ import annotations
+
+from trading_platform.domain.venue import VenueAdapter
+from trading_platform.venues.binance import Binance
+
+VENUES: dict[str, VenueAdapter] = {
+    "binance": Binance(),
+}
+"""Every exchange by its canonical name."""

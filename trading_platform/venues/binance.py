@@ -1,0 +1,362 @@
+"""Binance spot: trade streams, trade pages, instruments, limits, as its own documents state them.
+
+Lives here: bytes to Trade, paths, limits. Not here: sending requests (ingest/), imitating the venue (simulate/).
+
+What the fields mean:
+
+- `t` (REST: `id`) rises by one per symbol: a missing id is a missing trade.
+- `T` is the exchange's trade time in ms, or µs where a client asked for `timeUnit=MICROSECOND`; `E`, the time of
+  sending, is not used.
+- `m` (REST: `isBuyerMaker`) tells whether the buyer was the maker, so the taker *sold*.
+- A price of 0, or a type `X` other than MARKET (derivatives only), uses an id up without an order-book trade: void.
+- An aggregate (`aggTrade`) names ids `f` to `l`; only with f = l does it stand for one known trade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from trading_platform.domain.decimals import check_decimal
+from trading_platform.domain.errors import FrameError, SymbolError
+from trading_platform.domain.instrument import Instrument, check_symbol, kind_of, normalise_asset
+from trading_platform.domain.trade import Trade
+from trading_platform.domain.venue import Ids, Request
+
+_Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+# 2016-01-01 to 2100-01-01. The two ranges are disjoint, so the magnitude alone names the unit.
+_MS_FIRST, _MS_END = 1_451_606_400_000, 4_102_444_800_000
+_US_FIRST, _US_END = _MS_FIRST * 1000, _MS_END * 1000
+
+# fmt: off
+_QUOTES = (
+    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDP", "USD1", "BIDR", "IDRT", "BVND", "BKRW", "DAI", "VAI",
+    "UST", "AEUR", "EURI", "DOGE", "BTC", "ETH", "BNB", "XRP", "TRX", "DOT", "SOL", "EUR", "GBP", "AUD", "BRL",
+    "TRY", "RUB", "ZAR", "UAH", "NGN", "PLN", "RON", "ARS", "JPY", "MXN", "CZK", "COP", "IDR", "USD", "PAX",
+)
+# fmt: on
+"""Quote assets, so that a recording's `BTCUSDT` can be split without asking the venue."""
+
+
+class _Trade(msgspec.Struct, frozen=True):
+    """A trade event; as an envelope, its `data`. Fields a future venue adds are ignored."""
+
+    e: str
+    s: str
+    t: _Id
+    p: str
+    q: str
+    T: int
+    m: bool
+    X: str = "MARKET"
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    stream: str
+    data: _Trade
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """Just enough of any object to tell whether it claims to be a trade."""
+
+    e: Any = None
+    stream: Any = None
+    data: msgspec.Raw = msgspec.Raw()
+
+
+class _PageTrade(msgspec.Struct, frozen=True):
+    id: _Id
+    price: str
+    qty: str
+    time: int
+    isBuyerMaker: bool  # noqa: N815  (the venue's spelling)
+
+
+class _Aggregate(msgspec.Struct, frozen=True):
+    a: _Id
+    p: str
+    q: str
+    f: int
+    l: int  # noqa: E741  (the venue's spelling)
+    T: int
+    m: bool
+
+
+class _Filter(msgspec.Struct, frozen=True):
+    filterType: str = ""  # noqa: N815
+    tickSize: str | None = None  # noqa: N815
+    stepSize: str | None = None  # noqa: N815
+
+
+class _Symbol(msgspec.Struct, frozen=True):
+    symbol: str
+    status: str
+    baseAsset: str  # noqa: N815
+    quoteAsset: str  # noqa: N815
+    filters: list[_Filter] = []
+
+
+class _ExchangeInfo(msgspec.Struct, frozen=True):
+    symbols: list[_Symbol]
+
+
+_envelope: Callable[[bytes], _Envelope] = msgspec.json.Decoder(_Envelope).decode
+_bare: Callable[[bytes], _Trade] = msgspec.json.Decoder(_Trade).decode
+_head: Callable[[bytes], _Head] = msgspec.json.Decoder(_Head).decode
+_page: Callable[[bytes], list[_PageTrade]] = msgspec.json.Decoder(list[_PageTrade]).decode
+_aggregates: Callable[[bytes], list[_Aggregate]] = msgspec.json.Decoder(list[_Aggregate]).decode
+_info: Callable[[bytes], _ExchangeInfo] = msgspec.json.Decoder(_ExchangeInfo).decode
+
+
+class Binance:
+    """The spot market of Binance. Limits are those of its documents (web-socket-streams.md, rest-api.md).
+
+    Examples
+    --------
+    >>> frame = (b'{"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.001","q":"100",'
+    ...          b'"T":1672515782136,"m":true,"M":true}')
+    >>> Binance().decode_frame(frame, {"BNBBTC": "BNB-BTC"})[0].side
+    'sell'
+    """
+
+    name = "binance"
+    ws_url = "wss://stream.binance.com:9443"
+    rest_url = "https://api.binance.com"
+    weight_per_minute = 6000
+    page_limit = 1000
+    ids: Ids = "contiguous"
+    inbound_per_second = 5.0
+    connects_per_5min = 300
+    streams_per_connection = 1024
+    server_ping_s = 20.0
+    pong_deadline_s = 60.0
+    connection_lifetime_s = 86_400.0
+
+    def stream_url(self, base: str, venue_symbols: Sequence[str]) -> str:
+        """Return the address of the combined trade streams.
+
+        >>> Binance().stream_url("wss://stream.binance.com:9443", ["BTCUSDT", "ETHUSDT"])
+        'wss://stream.binance.com:9443/stream?streams=btcusdt@trade/ethusdt@trade'
+        """
+        return f"{base.rstrip('/')}/stream?streams=" + "/".join(f"{name.lower()}@trade" for name in venue_symbols)
+
+    def decode_frame(self, frame: bytes, symbols: Mapping[str, str]) -> list[Trade]:
+        """Return the trade of a combined or raw frame, [] if it holds none of `symbols`.
+
+        Raises
+        ------
+        FrameError : kinds ``json`` (not JSON), ``shape`` (a trade whose fields are missing or of a wrong type),
+            ``stream`` (a trade under another stream's name), ``number``, ``time``.
+        """
+        try:
+            envelope = _envelope(frame)
+        except (msgspec.DecodeError, RecursionError):
+            event = _odd_frame(frame)
+        else:
+            event = envelope.data
+            if envelope.stream != f"{event.s.lower()}@trade":
+                if event.e != "trade":
+                    return []
+                raise FrameError("stream", f"a trade of {event.s[:40]!r} on stream {envelope.stream[:60]!r}")
+        if event is None or event.e != "trade" or (symbol := symbols.get(event.s)) is None:
+            return []
+        return [_trade(symbol, event.t, event.T, event.p, event.q, event.m, event.X)]
+
+    def page_request(self, venue_symbol: str, from_id: int, limit: int) -> Request:
+        """Ask for up to `limit` trades from `from_id` on. Needs neither key nor signature."""
+        params = (("symbol", venue_symbol), ("fromId", str(from_id)), ("limit", str(min(limit, self.page_limit))))
+        return Request("/api/v3/historicalTrades", params, 25)
+
+    def head_request(self, venue_symbol: str) -> Request:
+        """Ask for the newest trade."""
+        return Request("/api/v3/historicalTrades", (("symbol", venue_symbol), ("limit", "1")), 25)
+
+    def decode_page(self, body: bytes, symbol: str) -> list[Trade]:
+        """Return the trades of a page of `historicalTrades`, `trades` or `aggTrades`, ascending by id.
+
+        Raises
+        ------
+        FrameError : kinds ``json``, ``venue`` (the body is the venue's error), ``shape``, ``number``, ``time``,
+            ``aggregate`` (a record stands for several trades, whose sizes it does not tell).
+        """
+        try:
+            trades = [_trade(symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker) for row in _page(body)]
+        except (msgspec.DecodeError, RecursionError) as error:
+            trades = _aggregate_page(body, symbol, error)
+        return sorted(trades, key=lambda trade: trade.trade_id or 0)
+
+    def instruments_request(self) -> Request:
+        """Ask for every symbol with its filters."""
+        return Request("/api/v3/exchangeInfo", (), 20)
+
+    def decode_instruments(self, body: bytes) -> list[Instrument]:
+        """Return the listed instruments; one whose assets have no canonical spelling is left out.
+
+        Raises
+        ------
+        FrameError : kinds ``json``, ``venue``, ``shape``.
+        """
+        try:
+            listed = _info(body).symbols
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise _broken(body, error) from None
+        found: dict[str, Instrument] = {}
+        for row in listed:
+            instrument = _instrument(row)
+            if instrument is None:
+                continue
+            held = found.get(instrument.symbol)
+            # Two listings of one pair have been seen where one is a leftover: keep the one that trades.
+            if held is None or (held.status != "TRADING" and instrument.status == "TRADING"):
+                found[instrument.symbol] = instrument
+        return list(found.values())
+
+    def venue_symbol(self, symbol: str) -> str:
+        """Return the venue's spelling.
+
+        >>> Binance().venue_symbol("BTC-USDT")
+        'BTCUSDT'
+        """
+        if kind_of(check_symbol(symbol)) != "spot":
+            raise SymbolError(f"{symbol} is not a spot symbol; binance lists symbols like BTC-USDT")
+        return symbol.replace("-", "")
+
+    def used_weight(self, headers: Mapping[str, str]) -> int | None:
+        """Return the weight used at this address in the running minute.
+
+        >>> Binance().used_weight({"x-mbx-used-weight-1m": "75"})
+        75
+        """
+        for name, value in headers.items():
+            if name.lower() == "x-mbx-used-weight-1m" and value.isascii() and value.isdigit():
+                return int(value)
+        return None
+
+
+def canonical_symbol(venue_symbol: str) -> str:
+    """Return the canonical name of a spot symbol, told by its quote asset alone; exchangeInfo knows better.
+
+    >>> canonical_symbol("BTCUSDT"), canonical_symbol("ETHBTC")
+    ('BTC-USDT', 'ETH-BTC')
+    """
+    for quote in _QUOTES:
+        base = venue_symbol[: -len(quote)]
+        if base and venue_symbol.endswith(quote):
+            return check_symbol(f"{normalise_asset(base)}-{normalise_asset(quote)}")
+    raise SymbolError(f"{venue_symbol[:40]!r} does not end in a quote asset known here")
+
+
+def timestamp_ns(value: int) -> int:
+    """Return ns since the epoch of a venue time in ms or µs.
+
+    Raises
+    ------
+    FrameError : of kind ``time`` if it is neither between 2016 and 2100.
+
+    >>> timestamp_ns(1672515782136), timestamp_ns(1672515782136000)
+    (1672515782136000000, 1672515782136000000)
+    """
+    if _MS_FIRST <= value < _MS_END:
+        return value * 1_000_000
+    if _US_FIRST <= value < _US_END:
+        return value * 1000
+    raise FrameError("time", f"{value} is neither ms nor µs between 2016 and 2100")
+
+
+def _trade(
+    symbol: str, trade_id: int, time: int, price: str, quantity: str, buyer_is_maker: bool, kind: str = "MARKET"
+) -> Trade:
+    check_decimal(price)
+    check_decimal(quantity)
+    void = None
+    if kind != "MARKET":
+        void = f"type {kind[:40]}"
+    elif price[0] in "0." and not price.lower().partition("e")[0].strip("0."):
+        void = "price 0"
+    return Trade(symbol, trade_id, timestamp_ns(time), price, quantity, "sell" if buyer_is_maker else "buy", void)
+
+
+def _odd_frame(frame: bytes) -> _Trade | None:
+    """Return the trade of a frame that is no envelope of one; None for a message that claims to be no trade."""
+    try:
+        head = _head(frame)
+    except (msgspec.DecodeError, RecursionError) as error:
+        if _is_json(frame, list):  # several events in one message: tickers, never trades
+            return None
+        raise _broken(frame, error) from None
+    inner: bytes | None = bytes(head.data) or None
+    on_trade_stream = isinstance(head.stream, str) and head.stream.endswith("@trade")
+    try:
+        if inner is None:
+            if on_trade_stream:
+                raise FrameError("shape", f"nothing but the name of stream {str(head.stream)[:60]!r}")
+            return _bare(frame) if head.e == "trade" else None
+        if on_trade_stream or (inner[:1] == b"{" and _head(inner).e == "trade"):
+            raise FrameError("shape", f"{_reason(inner)} on stream {str(head.stream)[:60]!r}")
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _broken(frame, error) from None
+    return None
+
+
+def _reason(data: bytes) -> str:
+    try:
+        _bare(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return str(error)
+    return "the envelope is broken"
+
+
+def _is_json(data: bytes, kind: type[Any]) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(data), kind)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
+def _broken(body: bytes, error: Exception) -> FrameError:
+    """Return the FrameError of bytes that msgspec refused."""
+    if isinstance(error, msgspec.ValidationError):
+        try:
+            told = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            return FrameError("json", "it is not JSON from end to end")
+        if isinstance(told, dict) and "code" in told and "msg" in told:
+            return FrameError("venue", f"error {str(told['code'])[:20]}: {str(told['msg'])[:200]}")
+        return FrameError("shape", str(error))
+    return FrameError("json", str(error))
+
+
+def _aggregate_page(body: bytes, symbol: str, first_error: Exception) -> list[Trade]:
+    try:
+        rows = _aggregates(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise _broken(body, first_error) from None
+    trades = []
+    for row in rows:
+        if row.f != row.l or row.f < 0:
+            raise FrameError("aggregate", f"record {row.a} stands for trades {row.f} to {row.l}")
+        trades.append(_trade(symbol, row.f, row.T, row.p, row.q, row.m))
+    return trades
+
+
+def _instrument(row: _Symbol) -> Instrument | None:
+    base, quote = normalise_asset(row.baseAsset), normalise_asset(row.quoteAsset)
+    try:
+        symbol = check_symbol(f"{base}-{quote}")
+        check_symbol(f"{row.symbol}-X")  # the venue's spelling goes into addresses: same alphabet, or left out
+        price_step = _step(row.filters, "PRICE_FILTER", "tickSize")
+        quantity_step = _step(row.filters, "LOT_SIZE", "stepSize")
+    except (SymbolError, FrameError):
+        return None
+    return Instrument("binance", symbol, row.symbol, "spot", base, quote, price_step, quantity_step, row.status)
+
+
+def _step(filters: Sequence[_Filter], kind: str, field: str) -> str | None:
+    for found in filters:
+        if found.filterType == kind:
+            step: str | None = getattr(found, field)
+            return None if step is None else check_decimal(step)
+    return None
