@@ -1,0 +1,102 @@
+"""Advance the account of one id sequence by what a batch shows. Pure: no I/O, no clock.
+
+The account obeys [from_id, head] = stored ⊎ void ⊎ open ⊎ unrecoverable by construction: open is whatever the
+other three leave over. Every rule here gives the same end for any order of the batches, because lanes have none
+among each other: a set union, a least, a greatest, or the latest by receive time.
+
+Keeping accounts is store/ledger; downloading what is open is ingest/refetch.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.domain.sequence import IdRanges
+from trading_platform.store.ledger.rows import Claim, Seen, SequenceState, TailEvent
+
+SKIP_APART_NS = 600 * 1_000_000_000
+"""A listing must skip an id twice, this far apart, before the id counts as used up without a trade."""
+
+_TAIL_RANK = {"live": 0, "open": 1, "closed": 2}
+
+
+def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
+    """Take a batch into account; return which of its ids were not stored before.
+
+    Parameters
+    ----------
+    state : changed in place.
+    seen : `ids` ascending without repeats.
+
+    Examples
+    --------
+    >>> state = SequenceState()
+    >>> advance(state, Seen(ids=np.array([10, 11, 14]), ts=np.array([1, 2, 3]))).tolist()
+    [True, True, True]
+    >>> state.open()
+    [(12, 13)]
+    """
+    fresh = _store(state, seen)
+    for claim in seen.voids:
+        _account(state, state.void, claim)
+    for claim in seen.lost:
+        _account(state, state.unrecoverable, claim)
+    for claim in seen.skips:
+        _skip(state, claim)
+    for event in seen.tails:
+        _tail(state, event)
+    # Stored beats void beats unrecoverable, whichever came first: the three stay disjoint.
+    for first, last in state.stored:
+        state.void.remove(first, last)
+        state.unrecoverable.remove(first, last)
+    for first, last in state.void:
+        state.unrecoverable.remove(first, last)
+    if seen.undertaken is not None:
+        state.from_id = seen.undertaken if state.from_id is None else min(state.from_id, seen.undertaken)
+        state.head = max(state.head, seen.undertaken - 1)
+    return fresh
+
+
+def _store(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
+    ids = seen.ids
+    if not len(ids):
+        return np.empty(0, np.bool_)
+    fresh = np.ones(len(ids), np.bool_)
+    for first, last in state.stored.within(int(ids[0]), int(ids[-1])):
+        fresh[np.searchsorted(ids, first, "left") : np.searchsorted(ids, last, "right")] = False
+    breaks = np.flatnonzero(np.diff(ids) != 1)
+    for start, stop in zip(
+        ids[np.concatenate(([0], breaks + 1))], ids[np.concatenate((breaks, [len(ids) - 1]))], strict=True
+    ):
+        state.stored.add(int(start), int(stop))
+    _extend(state, int(ids[0]), int(ids[-1]), int(seen.ts[-1]))
+    return fresh
+
+
+def _extend(state: SequenceState, first: int, last: int, last_ts: int) -> None:
+    if state.from_id is None:
+        state.from_id, state.head, state.head_ts = first, last, last_ts
+        return
+    state.from_id = min(state.from_id, first)
+    if last > state.head:
+        state.head, state.head_ts = last, last_ts
+
+
+def _account(state: SequenceState, ranges: IdRanges, claim: Claim) -> None:
+    ranges.add(claim.first_id, claim.last_id)
+    _extend(state, claim.first_id, claim.last_id, state.head_ts)
+
+
+def _skip(state: SequenceState, claim: Claim) -> None:
+    for earlier in state.skips:
+        first, last = max(earlier.first_id, claim.first_id), min(earlier.last_id, claim.last_id)
+        if first <= last and abs(claim.seen_ns - earlier.seen_ns) >= SKIP_APART_NS:
+            state.void.add(first, last)
+    if claim not in state.skips:
+        state.skips.append(claim)
+
+
+def _tail(state: SequenceState, event: TailEvent) -> None:
+    if (event.seen_ns, _TAIL_RANK[event.tail]) >= (state.tail_ts, _TAIL_RANK[state.tail]):
+        state.tail, state.tail_ts = event.tail, event.seen_ns

@@ -1,0 +1,102 @@
+"""The completeness ledger: which ids are stored, void, open, lost; what is published; what work is under way.
+
+    tables        the schema                 database      open, migrate, transactions
+    projection    the account of ids         gaps          work on what is missing
+    leaves        published files            completeness  a row a day, derived
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from trading_platform.domain.days import day_of
+from trading_platform.domain.errors import UsageError
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger import tables as t
+from trading_platform.store.ledger.completeness import Account, day_statuses
+from trading_platform.store.ledger.database import Database
+from trading_platform.store.ledger.gaps import GapBook
+from trading_platform.store.ledger.leaves import LeafBook
+from trading_platform.store.ledger.projection import Projection
+from trading_platform.store.ledger.rows import (
+    Batch,
+    Claim,
+    Conflict,
+    DayRow,
+    DayStatus,
+    Gap,
+    LeafRecord,
+    Lease,
+    Quarantined,
+    Seen,
+    SequenceKey,
+    SequenceRow,
+    SequenceState,
+    TailEvent,
+)
+
+__all__ = [
+    "Batch",
+    "Claim",
+    "Conflict",
+    "DayRow",
+    "DayStatus",
+    "Gap",
+    "LeafRecord",
+    "Lease",
+    "Ledger",
+    "Quarantined",
+    "Seen",
+    "SequenceKey",
+    "SequenceRow",
+    "SequenceState",
+    "TailEvent",
+]
+
+
+class Ledger(Projection, GapBook, LeafBook):
+    """One ledger, opened and migrated."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, data: DataDir, database_url: str = "") -> Ledger:
+        """Open the data directory's ledger, or the one at `database_url` if that is not empty."""
+        return cls(Database.open(Path(data.ledger_path), database_url))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    def kind(self) -> str | None:
+        """Return ``live`` or ``simulated``, None before the first use."""
+        with self.database.reading() as db:
+            return db.execute(sa.select(t.facts.c.value).where(t.facts.c.name == "kind")).scalar()
+
+    def mark_kind(self, kind: str) -> None:
+        """Mark the data directory ``live`` or ``simulated`` at first use.
+
+        Raises
+        ------
+        UsageError : if it is marked as the other: simulated is not live.
+        """
+        with self.database.writing() as db:
+            marked = db.execute(sa.select(t.facts.c.value).where(t.facts.c.name == "kind")).scalar()
+            if marked is None:
+                db.execute(t.facts.insert().values(name="kind", value=kind))
+        if marked not in (None, kind):
+            raise UsageError(f"this data directory holds {marked} data and cannot take {kind} data; use another --data-dir")
+
+    def day_report(self, now_ns: int, venue: str | None = None, symbol: str | None = None) -> list[DayStatus]:
+        """Return the completeness of every day of every sequence, ordered by venue, symbol, day."""
+        report: list[DayStatus] = []
+        for row in self.sequences(venue, symbol):
+            state = self.state(row.venue, row.symbol, row.epoch)
+            days = [day for day in self.days(row.venue, row.symbol) if day.epoch == row.epoch]
+            key = SequenceKey(row.venue, row.symbol, row.epoch)
+            account = Account(key, days, state.open(), list(state.unrecoverable), list(state.void), row.tail)
+            report.extend(day_statuses(account, day_of(now_ns)))
+        return report

@@ -1,0 +1,112 @@
+"""Open the ledger's database: embedded SQLite or PostgreSQL, migrated to the revision this code speaks.
+
+Transactions are short and of two kinds: `reading` sees one snapshot, `writing` excludes other writers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from trading_platform.domain.errors import StorageError
+
+HEAD = "0001"
+"""The revision of store/migrations that this code reads and writes (a test holds the two together)."""
+
+_BUSY_MS = 30_000
+_WRITER_LOCK = 7_261_943_001
+"""Any number, the same in every process: PostgreSQL's stand-in for BEGIN IMMEDIATE."""
+
+
+class Database:
+    """A pool of connections to one ledger."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, sqlite_path: Path, url: str = "") -> Database:
+        """Open `url`, or the embedded file if it is empty, and migrate it where needed."""
+        engine = _postgres(url) if url else _sqlite(sqlite_path)
+        database = cls(engine)
+        database._migrate()
+        return database
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Give a connection that sees one snapshot and writes nothing."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Give a connection that is the only writer until the block ends; an error rolls back."""
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(writing=True)
+            with connection.begin():
+                if connection.dialect.name == "postgresql":
+                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
+                yield connection
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+    def _migrate(self) -> None:
+        if self._revision() == HEAD:
+            return
+        # Imported only here: every later start finds the revision in place.
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
+        with self.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS platform"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        if self._revision() != HEAD:
+            raise StorageError(f"ledger: revision {self._revision()} is not {HEAD}; it was written by a newer version")
+
+    def _revision(self) -> str | None:
+        with self.reading() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            revision: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+            return revision
+
+
+def _sqlite(path: Path) -> sa.Engine:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_MS / 1000})
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(raw: Any, _record: Any) -> None:
+        raw.isolation_level = None  # we say BEGIN ourselves, see below
+        cursor = raw.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # A deferred transaction that turns into a writer fails at once when another has written meanwhile.
+        writing = connection.get_execution_options().get("writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def _postgres(url: str) -> sa.Engine:
+    # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3 already; say so, other versions do not.
+    parsed = sa.make_url(url)
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return sa.create_engine(
+        parsed, pool_size=5, pool_timeout=5, pool_pre_ping=True, connect_args={"options": "-c search_path=platform,public"}
+    )

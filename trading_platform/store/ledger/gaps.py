@@ -1,0 +1,160 @@
+"""The gaps and the work on them: which are open, who fetches them, when they are due again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from trading_platform.domain.errors import UsageError
+from trading_platform.domain.sequence import IdRanges, Range
+from trading_platform.store.ledger import tables as t
+from trading_platform.store.ledger.database import Database
+from trading_platform.store.ledger.rows import Gap, GapState, Lease, SequenceKey, SequenceState
+
+_WORKABLE: tuple[GapState, ...] = ("open", "leased")
+_COLUMNS = [t.gaps.c[name] for name in Gap._fields]
+FIRST_WAIT_NS = 5 * 1_000_000_000
+LONGEST_WAIT_NS = 3600 * 1_000_000_000
+
+
+class GapBook:
+    """The part of the ledger that says what is being done about missing ids."""
+
+    database: Database
+
+    def gaps(self, states: Sequence[GapState] = _WORKABLE, *, venue: str | None = None) -> list[Gap]:
+        """Return the gaps in these states, ordered by venue, symbol, first missing id."""
+        c = t.gaps.c
+        query = sa.select(*_COLUMNS).where(c.state.in_(states))
+        if venue is not None:
+            query = query.where(c.venue == venue)
+        with self.database.reading() as db:
+            return [Gap(*row) for row in db.execute(query.order_by(c.venue, c.symbol, c.epoch, c.first_missing))]
+
+    def gap(self, gap_id: int) -> Gap:
+        """Return one gap.
+
+        Raises
+        ------
+        UsageError : if there is none of this number.
+        """
+        with self.database.reading() as db:
+            row = db.execute(sa.select(*_COLUMNS).where(t.gaps.c.id == gap_id)).one_or_none()
+        if row is None:
+            raise UsageError(f"there is no gap {gap_id}; `gaps list` shows them")
+        return Gap(*row)
+
+    def lease(self, limit: int, now_ns: int, holder: str, *, ttl_ns: int = 600 * 10**9, venue: str | None = None) -> Lease | None:
+        """Give `holder` up to `limit` gaps that are due; nobody else gets them before the lease ends.
+
+        Returns None if nothing is due. `holder` is unique for each attempt.
+        """
+        c = t.gaps.c
+        free = sa.or_(c.state == "open", sa.and_(c.state == "leased", c.lease_until_ns <= now_ns))
+        query = sa.select(*_COLUMNS).where(free, c.due_ns <= now_ns)
+        if venue is not None:
+            query = query.where(c.venue == venue)
+        until_ns = now_ns + ttl_ns
+        with self.database.writing() as db:
+            found = [Gap(*row) for row in db.execute(query.order_by(c.due_ns, c.id).limit(limit))]
+            if not found:
+                return None
+            db.execute(
+                t.gaps.update()
+                .where(c.id.in_([gap.id for gap in found]))
+                .values(state="leased", lease=holder, lease_until_ns=until_ns, attempts=c.attempts + 1)
+            )
+        return Lease(holder, tuple(found), until_ns)
+
+    def leased(self, lease_id: str) -> list[Gap]:
+        """Return what is still missing of a lease."""
+        c = t.gaps.c
+        query = sa.select(*_COLUMNS).where(c.lease == lease_id, c.state == "leased")
+        with self.database.reading() as db:
+            return [Gap(*row) for row in db.execute(query.order_by(c.venue, c.symbol, c.epoch, c.first_missing))]
+
+    def release(self, lease_id: str, now_ns: int) -> int:
+        """End a lease: what it did not fill is open again and due after a wait that doubles; return how many."""
+        c = t.gaps.c
+        with self.database.writing() as db:
+            rows = db.execute(sa.select(c.id, c.attempts).where(c.lease == lease_id, c.state == "leased")).all()
+            for gap_id, attempts in rows:
+                wait = min(FIRST_WAIT_NS << min(attempts, 20), LONGEST_WAIT_NS)
+                values = {"state": "open", "lease": None, "lease_until_ns": None, "due_ns": now_ns + wait}
+                db.execute(t.gaps.update().where(c.id == gap_id).values(**values))
+        return len(rows)
+
+    def retry(self, gap_id: int) -> Gap:
+        """Make one gap due now.
+
+        Raises
+        ------
+        UsageError : if it is not open.
+        """
+        gap = self.gap(gap_id)
+        if gap.state not in _WORKABLE:
+            raise UsageError(f"gap {gap_id} is {gap.state}, nothing is missing that could be fetched")
+        with self.database.writing() as db:
+            values = {"state": "open", "due_ns": 0, "lease": None, "lease_until_ns": None}
+            db.execute(t.gaps.update().where(t.gaps.c.id == gap_id).values(**values))
+        return self.gap(gap_id)
+
+    def audit(self, at_ns: int, actor: str, action: str, subject: str, detail: str) -> None:
+        """Write down who did what by hand."""
+        with self.database.writing() as db:
+            db.execute(
+                t.audit_log.insert().values(at_ns=at_ns, actor=actor, action=action, subject=subject, detail=detail)
+            )
+
+
+def reconcile(
+    db: sa.Connection, key: SequenceKey, state: SequenceState, ts_of: Callable[[int], int | None]
+) -> None:
+    """Make the gap rows of a sequence equal what its account leaves open.
+
+    A gap that is partly filled keeps its number for the first rest; further rests get numbers of their own.
+    """
+    c = t.gaps.c
+    query = sa.select(*_COLUMNS).where(
+        c.venue == key.venue, c.symbol == key.symbol, c.epoch == key.epoch, c.state.in_(_WORKABLE)
+    )
+    rows = [Gap(*row) for row in db.execute(query)]
+    missing = state.open()
+    if [(row.first_missing, row.last_missing) for row in sorted(rows, key=lambda gap: gap.first_missing)] == missing:
+        return
+    left = IdRanges(missing)
+    for row in rows:
+        rests = list(left.within(row.first_missing, row.last_missing))
+        left.remove(row.first_missing, row.last_missing)
+        _update(db, row, rests, state)
+        for rest in rests[1:]:
+            _insert(db, key, rest, row.reason, row.attempts, row.due_ns, ts_of)
+    for new in left:
+        _insert(db, key, new, "ids skipped", 0, 0, ts_of)
+
+
+def _update(db: sa.Connection, row: Gap, rests: list[Range], state: SequenceState) -> None:
+    values: dict[str, object]
+    if rests:
+        values = {"first_missing": rests[0][0], "last_missing": rests[0][1]}
+    elif row.first_missing in state.unrecoverable:
+        values = {"state": "unrecoverable"}
+    elif row.first_missing in state.void:
+        values = {"state": "void"}
+    else:
+        values = {"state": "filled"}
+    db.execute(t.gaps.update().where(t.gaps.c.id == row.id).values(**values))
+
+
+def _insert(
+    db: sa.Connection, key: SequenceKey, missing: Range, reason: str, attempts: int, due_ns: int,
+    ts_of: Callable[[int], int | None],
+) -> None:
+    first, last = missing
+    db.execute(
+        t.gaps.insert().values(
+            **key._asdict(), first_missing=first, last_missing=last, state="open", reason=reason, attempts=attempts,
+            due_ns=due_ns, prev_ts=ts_of(first - 1), next_ts=ts_of(last + 1),
+        )
+    )

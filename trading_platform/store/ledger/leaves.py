@@ -1,0 +1,133 @@
+"""What is published: a record, a verdict, an intent and a seal for every leaf of the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from trading_platform.domain.verdict import Failure, Verdict
+from trading_platform.store.layout import Leaf
+from trading_platform.store.ledger import tables as t
+from trading_platform.store.ledger.database import Database
+from trading_platform.store.ledger.rows import Conflict, LeafRecord
+
+_C = t.leaves.c
+
+
+class LeafBook:
+    """The part of the ledger that describes published files."""
+
+    database: Database
+
+    def leaf(self, leaf: Leaf) -> LeafRecord | None:
+        """Return what is published there, None if nothing is."""
+        row = self._one(leaf, _C.record, _C.published)
+        return None if row is None or not row[1] else _record(row[0])
+
+    def intent(self, leaf: Leaf) -> LeafRecord | None:
+        """Return what was about to be published when its writer stopped, None if nothing was."""
+        row = self._one(leaf, _C.intent)
+        return None if row is None or row[0] is None else _record(row[0])
+
+    def leaves(
+        self,
+        dataset: str,
+        venue: str | None = None,
+        symbol: str | None = None,
+        day: str | None = None,
+        timeframe: str | None = None,
+    ) -> dict[Leaf, LeafRecord]:
+        """Return the published leaves of a dataset with their records, ordered by path."""
+        query = sa.select(_C.path, _C.record).where(_C.dataset == dataset, _C.published)
+        wanted = {"venue": venue, "symbol": symbol, "day": day, "timeframe": timeframe}
+        for name, value in wanted.items():
+            if value is not None:
+                query = query.where(_C[name] == value)
+        with self.database.reading() as db:
+            rows = db.execute(query.order_by(_C.path)).all()
+        return {leaf: _record(record) for path, record in rows if (leaf := Leaf.from_path(PurePosixPath(path)))}
+
+    def intend(self, leaf: Leaf, new: LeafRecord) -> None:
+        """Write down what is about to be renamed into place."""
+        self._set(leaf, intent=_text(new))
+
+    def confirm(self, leaf: Leaf) -> None:
+        """Make the intent the published record."""
+        with self.database.writing() as db:
+            values = {"record": _C.intent, "published": True, "intent": None}
+            db.execute(t.leaves.update().where(_C.path == str(leaf.path), _C.intent.is_not(None)).values(**values))
+
+    def abandon(self, leaf: Leaf) -> None:
+        """Drop the intent: the file it spoke of never came to be."""
+        self._set(leaf, intent=None)
+
+    def forget(self, leaf: Leaf) -> None:
+        """Drop everything about a leaf that is no more."""
+        with self.database.writing() as db:
+            db.execute(t.leaves.delete().where(_C.path == str(leaf.path)))
+
+    def save_verdict(self, leaf: Leaf, verdict: Verdict) -> None:
+        """Keep a gate's last answer."""
+        self._set(leaf, verdict=msgspec.json.encode(verdict.failures).decode())
+
+    def verdict(self, leaf: Leaf) -> Verdict | None:
+        """Return a gate's last answer, None if it was never asked."""
+        row = self._one(leaf, _C.verdict)
+        if row is None or row[0] is None:
+            return None
+        return Verdict(msgspec.json.decode(row[0], type=tuple[Failure, ...]))
+
+    def seal(self, leaf: Leaf) -> None:
+        """Say that the day is over and this content its last word; a later change of content breaks the seal."""
+        record = self.leaf(leaf)
+        if record is not None:
+            self._set(leaf, sealed=record.content_hash)
+
+    def sealed(self, leaf: Leaf) -> bool:
+        """Tell whether the leaf was sealed and has not changed since."""
+        row = self._one(leaf, _C.sealed, _C.record)
+        return row is not None and row[0] is not None and row[1] is not None and _record(row[1]).content_hash == row[0]
+
+    def add_conflicts(self, rows: Sequence[Conflict]) -> None:
+        """Keep copies that differ; the same conflict told twice is one."""
+        c = t.conflicts.c
+        names = [column.name for column in t.conflicts.primary_key]
+        with self.database.writing() as db:
+            for row in rows:
+                values = {name: getattr(row, name) for name in names}
+                found = sa.select(sa.literal(1)).where(*(c[name] == value for name, value in values.items()))
+                if db.execute(found).first() is None:
+                    db.execute(t.conflicts.insert().values(**values))
+
+    def conflicts(self, venue: str | None = None, symbol: str | None = None) -> list[Conflict]:
+        """Return the copies that differ, ordered by id."""
+        c = t.conflicts.c
+        query = sa.select(*(c[name] for name in Conflict._fields)).order_by(c.venue, c.symbol, c.epoch, c.trade_id)
+        if venue is not None:
+            query = query.where(c.venue == venue)
+        if symbol is not None:
+            query = query.where(c.symbol == symbol)
+        with self.database.reading() as db:
+            return [Conflict(*row) for row in db.execute(query)]
+
+    def _one(self, leaf: Leaf, *columns: sa.Column[Any]) -> sa.Row[Any] | None:
+        with self.database.reading() as db:
+            return db.execute(sa.select(*columns).where(_C.path == str(leaf.path))).one_or_none()
+
+    def _set(self, leaf: Leaf, **values: object) -> None:
+        path = str(leaf.path)
+        with self.database.writing() as db:
+            if not db.execute(t.leaves.update().where(_C.path == path).values(**values)).rowcount:
+                db.execute(t.leaves.insert().values(path=path, published=False, **leaf._asdict(), **values))
+
+
+def _text(record: LeafRecord) -> str:
+    return msgspec.json.encode(record._asdict()).decode()
+
+
+def _record(text: str) -> LeafRecord:
+    return LeafRecord(**msgspec.json.decode(text))
