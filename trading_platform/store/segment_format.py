@@ -1,0 +1,257 @@
+"""The bytes of a log segment: its header, its records, and how a damaged one is found out. Pure.
+
+A segment is a header block and records back to back, then zeros. Little-endian throughout.
+
+    block    the header twice, at 0 and 512, so that one bad sector does not take the segment; records from 1024
+    header   magic, format, number, generation (8 random bytes), previous_end, created_ns, CRC32C
+    record   magic, CRC32C, then what the CRC covers: length, offset, durable_to, ts_recv, mono_ns, connection,
+             kind, count, `count` frame lengths (u32), the frames
+
+The CRC is seeded with the header, so bytes of an earlier use of the same blocks never pass. `offset` is the
+record's own place. `durable_to`: up to where this segment was known durable when the record was written; a bad
+record below a later valid `durable_to` is corruption, above it a torn tail.
+
+Files, locks and durability are store/lane_files.py, lane_recovery.py and segment_log.py.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from itertools import accumulate
+from typing import NamedTuple
+
+import google_crc32c
+
+from trading_platform.domain.errors import UsageError
+from trading_platform.domain.position import Position
+
+FORMAT = 1
+RECORDS_AT = 1024
+"""Offset of a segment's first record."""
+RECORD_BYTES_MAX = 16 << 20
+"""A record claims no more than this; checked before its length is trusted."""
+
+_HEADER_MAGIC = b"TPSEG\r\n\0"
+_RECORD_MAGIC = b"\xa5TPR"
+_HEADER = struct.Struct("<8sII8sQq")
+_CRC = struct.Struct("<I")
+_COPY_AT = 512
+_HEAD = struct.Struct("<4sI")
+_FIXED = struct.Struct("<IIIqqIII")
+_FRAMES_AT = _HEAD.size + _FIXED.size
+_pack_fixed, _pack_head, _unpack_fixed = _FIXED.pack, _HEAD.pack, _FIXED.unpack_from
+_extend = google_crc32c.extend
+
+
+class Kind(IntEnum):
+    """What a record's frames are."""
+
+    FRAMES = 1
+    """Raw frames of one receive, as the venue sent them."""
+    CONTROL = 2
+    """Our own account of what happened: connects, bans, probes, declarations."""
+    PAGE = 3
+    """Raw answers of a venue's REST service or archive."""
+
+
+_KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}
+
+
+class Record(NamedTuple):
+    """One record: what one receive brought.
+
+    Attributes
+    ----------
+    position, end : where it lies; `end` is the position to go on from.
+    connection : the writer's number of the connection it came by, 0 if none.
+    ts_recv : receive time, ns since the epoch.
+    mono_ns : the same instant on the monotonic clock.
+    frames : whole messages, in the order of arrival.
+    """
+
+    position: Position
+    end: Position
+    kind: Kind
+    connection: int
+    ts_recv: int
+    mono_ns: int
+    frames: tuple[bytes, ...]
+
+
+class Damaged(NamedTuple):
+    """A durable stretch of the log that cannot be served: [position, end)."""
+
+    position: Position
+    end: Position
+    reason: str
+
+
+class Header(NamedTuple):
+    """The identity of one segment.
+
+    Attributes
+    ----------
+    previous_end : where the records of the segment before it end; durable before this header was written.
+    seed : what the CRC of each record starts from.
+    """
+
+    number: int
+    generation: bytes
+    previous_end: int
+    created_ns: int
+
+    @property
+    def encoded(self) -> bytes:
+        """The header with its checksum."""
+        plain = _HEADER.pack(_HEADER_MAGIC, FORMAT, self.number, self.generation, self.previous_end, self.created_ns)
+        return plain + _CRC.pack(google_crc32c.value(plain))
+
+    @property
+    def block(self) -> bytes:
+        """The first RECORDS_AT bytes of the segment."""
+        return self.encoded.ljust(_COPY_AT, b"\0") * (RECORDS_AT // _COPY_AT)
+
+    @property
+    def seed(self) -> int:
+        """What the CRC of each record starts from."""
+        return int(google_crc32c.value(self.encoded))
+
+
+def parse_header(block: bytes, number: int) -> Header | None:
+    """Return the header in a segment's first bytes, None if neither copy is whole.
+
+    Raises
+    ------
+    UsageError : if a later version of this program wrote it.
+    """
+    for at in range(0, RECORDS_AT, _COPY_AT):
+        plain, check = block[at : at + _HEADER.size], block[at + _HEADER.size : at + _HEADER.size + _CRC.size]
+        if len(check) < _CRC.size or _CRC.unpack(check)[0] != google_crc32c.value(plain):
+            continue
+        magic, form, own_number, generation, previous_end, created_ns = _HEADER.unpack(plain)
+        if magic != _HEADER_MAGIC or own_number != number:
+            continue
+        if form != FORMAT:
+            raise UsageError(f"segment {number} has log format {form}, this program reads {FORMAT}; use a newer one")
+        return Header(number, generation, previous_end, created_ns)
+    return None
+
+
+def record_size(frames: Sequence[bytes]) -> int:
+    """Return how many bytes a record of these frames takes.
+
+    >>> record_size([b"abc", b"de"])
+    61
+    """
+    return _FRAMES_AT + 4 * len(frames) + sum(map(len, frames))
+
+
+def encode(
+    frames: Sequence[bytes],
+    kind: int,
+    *,
+    seed: int,
+    offset: int,
+    durable_to: int,
+    ts_recv: int,
+    mono_ns: int,
+    connection: int,
+) -> bytes:
+    """Return one record's bytes, for that segment and that offset only."""
+    count = len(frames)
+    lengths = struct.pack(f"<{count}I", *map(len, frames))
+    payload = frames[0] if count == 1 else b"".join(frames)
+    length = _FRAMES_AT + len(lengths) + len(payload)
+    body = _pack_fixed(length, offset, durable_to, ts_recv, mono_ns, connection, kind, count) + lengths + payload
+    return _pack_head(_RECORD_MAGIC, _extend(seed, body)) + body
+
+
+class Checked(NamedTuple):
+    """A record that passed its checks, not yet taken apart."""
+
+    start: int
+    end: int
+    durable_to: int
+
+
+def check(data: bytes, at: int, base: int, seed: int) -> Checked | int | str:
+    """Judge the record at `data[at]`, which lies at offset `base + at` of its segment.
+
+    Returns
+    -------
+    A Checked record; or, if it goes on beyond `data`, the number of bytes it needs in all (at most
+    RECORD_BYTES_MAX); or the reason why these bytes are no record.
+    """
+    if len(data) - at < _FRAMES_AT:
+        return _FRAMES_AT
+    if data[at : at + 4] != _RECORD_MAGIC:
+        return "no record begins here"
+    length, offset, durable_to, _, _, _, kind, count = _unpack_fixed(data, at + 8)
+    if not _FRAMES_AT + 4 * count <= length <= RECORD_BYTES_MAX:
+        return f"a record claims {length} bytes and {count} frames"
+    if offset != base + at or durable_to > offset or kind not in _KINDS:
+        return "a record that belongs elsewhere"
+    if len(data) - at < length:
+        return int(length)
+    if _extend(seed, data[at + 8 : at + length]) != _HEAD.unpack_from(data, at)[1]:
+        return "a record fails its checksum"
+    return Checked(base + at, base + at + length, durable_to)
+
+
+def decode(
+    data: bytes, base: int, header: Header, into: list[Record], position: Position
+) -> tuple[Position, int | str]:
+    """Append the whole records at the front of `data` to `into`.
+
+    Returns
+    -------
+    The position after the last of them, and what comes next as `check` tells it (a number: more bytes needed).
+    """
+    number, seed = header.number, header.seed
+    new_position, new_record = Position._make, Record._make
+    at, size = 0, len(data)
+    while size - at >= _FRAMES_AT:
+        magic, crc = _HEAD.unpack_from(data, at)
+        length, offset, durable_to, ts_recv, mono_ns, connection, kind, count = _unpack_fixed(data, at + 8)
+        frames_at = _FRAMES_AT + 4 * count
+        # Cheap checks first; whatever fails one of them is judged, and named, by `check`.
+        if magic != _RECORD_MAGIC or not frames_at <= length <= size - at or offset != base + at:
+            break
+        body = data[at + 8 : at + length]
+        if _extend(seed, body) != crc or kind not in _KINDS or durable_to > offset or length > RECORD_BYTES_MAX:
+            break
+        if count == 1:
+            frames: tuple[bytes, ...] = (body[frames_at - 8 :],)
+        else:
+            ends = list(accumulate(struct.unpack_from(f"<{count}I", body, _FRAMES_AT - 8), initial=frames_at - 8))
+            frames = tuple(map(body.__getitem__, map(slice, ends, ends[1:])))
+        at += length
+        end = new_position((number, base + at))
+        into.append(new_record((position, end, _KINDS[kind], connection, ts_recv, mono_ns, frames)))
+        position = end
+    verdict = check(data, at, base, seed)
+    return position, verdict if isinstance(verdict, int | str) else "a record fails its checksum"
+
+
+def find_record(data: bytes, at: int, base: int, seed: int) -> Checked | None:
+    """Return the first whole record that begins at `data[at]` or later, None if there is none."""
+    while (at := data.find(_RECORD_MAGIC, at)) >= 0:
+        found = check(data, at, base, seed)
+        if isinstance(found, Checked):
+            return found
+        at += 1
+    return None
+
+
+def runs(data: bytes, seed: int) -> Iterator[Checked]:
+    """Yield every whole record of a segment's bytes, whatever lies between them."""
+    at = RECORDS_AT
+    while at < len(data):
+        verdict = check(data, at, 0, seed)
+        found = verdict if isinstance(verdict, Checked) else find_record(data, at + 1, 0, seed)
+        if found is None:
+            return
+        yield found
+        at = found.end
