@@ -1,0 +1,192 @@
+"""Exact sums of the decimals a venue printed, rounded once at the end.
+
+A float64 is the nearest neighbour of a decimal of up to 15 digits, so the decimal can be had back: as an integer
+at a power of ten. Integers add and multiply without error; products need more than 64 bits and are kept in limbs
+of 25 bits. Summing the float64 values themselves exactly is not enough: their own rounding adds up to another
+neighbour for a fifth of real one-second bars. Values that are no such decimal take the slow road, arbitrary
+integers from ``Decimal(repr(x))``.
+
+Folding trades into bars with these is analytics/bars.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.analytics.kernel import kernel
+from trading_platform.domain.errors import UsageError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+LIMB_BITS = 25
+MAX_SCALE = 18
+_POWERS = tuple(float(10**k) for k in range(23))
+_EXACT_FLOAT = 1 << 53
+
+
+class Scaled(NamedTuple):
+    """Decimals as integers: value = number / 10**scale."""
+
+    numbers: Ints
+    scale: int
+
+
+@kernel()
+def _power_of_ten(scale: int) -> float:
+    power = 1.0
+    for _ in range(scale):
+        power *= 10.0
+    return power
+
+
+@kernel("i8(const f8[::1], i8[::1])")
+def scale_to_integers(values: Floats, out: Ints) -> int:
+    """Fill `out` with the values as integers at the least common decimal scale; return it, -1 if there is none."""
+    scale = 0
+    power = 1.0
+    for i in range(values.shape[0]):
+        x = values[i]
+        number = np.rint(x * power)
+        while number / power != x:
+            scale += 1
+            if scale > 18:
+                return -1
+            power = _power_of_ten(scale)
+            number = np.rint(x * power)
+        if abs(number) > 1e15:
+            return -1
+    for i in range(values.shape[0]):
+        number = np.rint(values[i] * power)
+        if abs(number) > 1e15 or number / power != values[i]:
+            return -1
+        out[i] = np.int64(number)
+    return scale
+
+
+def to_scaled(values: Floats) -> Scaled | None:
+    """Return the values as integers at their least common scale, None if they are no decimals of 15 digits.
+
+    Raises
+    ------
+    UsageError : if a value is not finite.
+
+    Examples
+    --------
+    >>> to_scaled(np.array([0.1, 61837.63, 2.0]))
+    Scaled(numbers=array([     10, 6183763,     200]), scale=2)
+    >>> to_scaled(np.array([0.1 + 0.2])) is None
+    True
+    """
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise UsageError(f"row {row} holds {values[row]}; sums need finite numbers")
+    out = np.empty(len(values), dtype=np.int64)
+    scale = int(scale_to_integers(np.ascontiguousarray(values, dtype=np.float64), out))
+    return None if scale < 0 else Scaled(out, scale)
+
+
+def to_big_integers(values: Floats) -> tuple[list[int], int]:
+    """Return any finite values as Python integers at a common scale, by their shortest decimal text.
+
+    >>> to_big_integers(np.array([0.30000000000000004, 1e22]))
+    ([30000000000000004, 1000000000000000000000000000000000000000], 17)
+    """
+    parts = [Decimal(repr(float(x))).as_tuple() for x in values]
+    exponents = [int(part.exponent) for part in parts]
+    scale = max(0, -min(exponents, default=0))
+    numbers = []
+    for part, exponent in zip(parts, exponents, strict=True):
+        number = int("".join(map(str, part.digits))) * 10 ** (scale + exponent)
+        numbers.append(-number if part.sign else number)
+    return numbers, scale
+
+
+class Wide(NamedTuple):
+    """Integers wider than a word: value = hi·2^50 + mid·2^25 + lo, the lower limbs within 25 bits."""
+
+    hi: Ints
+    mid: Ints
+    lo: Ints
+
+    @classmethod
+    def of(cls, hi: Ints, mid: Ints, lo: Ints) -> Wide:
+        """Carry the limbs into their ranges."""
+        mid = mid + (lo >> LIMB_BITS)
+        return cls(hi + (mid >> LIMB_BITS), mid & _MASK, lo & _MASK)
+
+    def small(self) -> tuple[Ints, npt.NDArray[np.bool_]]:
+        """Return the values as int64 and where that is right and exact as float64 (|value| < 2^53)."""
+        exact = (self.hi >= -8) & (self.hi < 8)
+        hi = np.where(exact, self.hi, 0)
+        return (hi << 2 * LIMB_BITS) + (self.mid << LIMB_BITS) + self.lo, exact
+
+    def integers(self, at: Ints) -> list[int]:
+        """Return the exact values of some rows."""
+        rows = zip(self.hi[at].tolist(), self.mid[at].tolist(), self.lo[at].tolist(), strict=True)
+        return [(hi << 2 * LIMB_BITS) + (mid << LIMB_BITS) + lo for hi, mid, lo in rows]
+
+
+_MASK = (1 << LIMB_BITS) - 1
+
+
+def over_power_of_ten(value: Wide, scale: int) -> Floats:
+    """Return value / 10**scale, each the float64 nearest to the exact quotient."""
+    numbers, exact = value.small()
+    result = numbers / _POWERS[min(scale, 22)]
+    rest = np.flatnonzero(~exact if scale <= 22 else np.ones(len(exact), dtype=np.bool_))
+    divisor = 10**scale
+    for row, number in zip(rest.tolist(), value.integers(rest), strict=True):
+        result[row] = number / divisor
+    return result
+
+
+def ratio(numerator: Wide, denominator: Wide, scale: int) -> Floats:
+    """Return numerator / (denominator · 10**scale), each rounded once; NaN where the denominator is 0."""
+    above, above_exact = numerator.small()
+    below, below_exact = denominator.small()
+    limit = _EXACT_FLOAT // 10**scale if scale <= 15 else 0
+    fast = above_exact & below_exact & (np.abs(below) <= limit)
+    power = 10 ** min(scale, 15)
+    zero = below_exact & (below == 0)
+    result = np.full(len(above), np.nan)
+    np.divide(above, below * power, out=result, where=fast & ~zero)
+    rest = np.flatnonzero(~fast & ~zero)
+    pairs = zip(rest.tolist(), numerator.integers(rest), denominator.integers(rest), strict=True)
+    for row, up, down in pairs:
+        result[row] = up / (down * 10**scale)
+    return result
+
+
+def big_quotients(numerators: Sequence[int], denominators: Sequence[int]) -> Floats:
+    """Return the quotients of Python integers, each rounded once; NaN where a denominator is 0."""
+    pairs = zip(numerators, denominators, strict=True)
+    return np.array([up / down if down else np.nan for up, down in pairs], dtype=np.float64)
+
+
+@kernel("void(const i8[::1], i8[::1])")
+def two_words_sum(numbers: Ints, out: Ints) -> None:
+    """Add integers into a high word of 2^25 units and a low word below it."""
+    for i in range(numbers.shape[0]):
+        out[0] += numbers[i] >> 25
+        out[1] += numbers[i] & 33554431
+
+
+def exact_sum(values: Floats) -> float:
+    """Return the sum of decimals, rounded once to the nearest float64.
+
+    >>> exact_sum(np.array([0.1] * 10)), sum([0.1] * 10)
+    (1.0, 0.9999999999999999)
+    """
+    scaled = to_scaled(values)
+    if scaled is None:
+        numbers, scale = to_big_integers(values)
+        return sum(numbers) / 10**scale
+    words = np.zeros(2, dtype=np.int64)
+    two_words_sum(scaled.numbers, words)
+    return ((int(words[0]) << LIMB_BITS) + int(words[1])) / int(10**scaled.scale)

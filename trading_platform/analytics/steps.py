@@ -1,0 +1,246 @@
+"""Building blocks that indicators compose: compensated sums, EMA, Wilder's mean, rolling sum and deviation.
+
+Every block advances by one value and keeps its state in a slice of one float64 array: all zeros before the first
+value, no NaN ever, counters that stop at what they guard. So a state is comparable bit by bit, and two histories
+that agree long enough reach the same state. Indicators meet only here.
+"""
+
+from __future__ import annotations
+
+from math import nan
+from typing import Any
+
+from trading_platform.analytics.kernel import kernel
+
+State = Any
+"""A float64 array; `at` is where a block's slice begins."""
+
+EMA_SIZE = 3
+WILDER_SIZE = 3
+
+
+@kernel()
+def add_exact(total: float, x: float) -> tuple[float, float]:
+    """Return the rounded sum and its rounding error (Knuth's two-sum)."""
+    rounded = total + x
+    part = rounded - total
+    return rounded, (total - (rounded - part)) + (x - part)
+
+
+@kernel()
+def multiply_exact(a: float, b: float) -> tuple[float, float]:
+    """Return the rounded product and its rounding error (Dekker), for magnitudes below 1e150."""
+    product = a * b
+    t = 134217729.0 * a
+    a1 = t - (t - a)
+    a0 = a - a1
+    t = 134217729.0 * b
+    b1 = t - (t - b)
+    b0 = b - b1
+    return product, ((a1 * b1 - product) + a1 * b0 + a0 * b1) + a0 * b0
+
+
+@kernel()
+def divide_pair(high: float, low: float, divisor: float) -> float:
+    """Return (high + low) / divisor to the last bit but for freak ties."""
+    total, rest = add_exact(high, low)
+    quotient = total / divisor
+    product, error = multiply_exact(quotient, divisor)
+    return quotient + (((total - product) - error) + rest) / divisor
+
+
+@kernel()
+def seed_mean(state: State, at: int, period: float, x: float) -> float:
+    """Gather the mean of the first `period` values: NaN until it is there, then left in state[at + 1]."""
+    total, error = add_exact(state[at + 1], x)
+    state[at] += 1.0
+    state[at + 1] = total
+    state[at + 2] += error
+    if state[at] < period:
+        return nan
+    mean = divide_pair(total, state[at + 2], period)
+    state[at + 1] = mean
+    state[at + 2] = 0.0
+    return mean
+
+
+@kernel()
+def ema_step(state: State, at: int, period: float, alpha: float, x: float) -> float:
+    """Advance an exponential mean seeded by the simple mean of its first `period` values; NaN until then."""
+    if state[at] < period:
+        return seed_mean(state, at, period, x)
+    if period == 1.0:
+        return x
+    mean = state[at + 1]
+    # This form, not alpha·x + (1-alpha)·mean: a constant input stays constant to the bit.
+    mean += alpha * (x - mean)
+    state[at + 1] = mean
+    return mean
+
+
+@kernel()
+def wilder_step(state: State, at: int, period: float, x: float) -> float:
+    """Advance Wilder's mean (weight 1/period), seeded by the simple mean of its first `period` values."""
+    return ema_step(state, at, period, 1.0 / period, x)
+
+
+# A rolling sum never subtracts: subtraction leaves behind the rounding of values long gone. The window is the tail
+# of an old block, whose suffix sums are known, and the values since, whose sum is kept. When the new block is full
+# it becomes the old one. Layout: [held, fresh, high, low, values[n], suffix high[n+1], suffix low[n+1]].
+ROLLING_HEAD = 4
+
+
+def rolling_size(period: int) -> int:
+    """Return the state that a rolling sum over `period` values needs."""
+    return ROLLING_HEAD + 3 * period + 2
+
+
+@kernel()
+def rolling_turn(state: State, at: int, period: int) -> None:
+    """Make the window's values, oldest first, the old block. Changes what is stored, not what it means."""
+    values = at + 4
+    high = values + period
+    low = high + period + 1
+    fresh = int(state[at + 1])
+    # Rotate left by `fresh` in three reversals: no second array.
+    for begin, end in ((values, values + fresh), (values + fresh, values + period), (values, values + period)):
+        i = begin
+        j = end - 1
+        while i < j:
+            state[i], state[j] = state[j], state[i]
+            i += 1
+            j -= 1
+    total = 0.0
+    rest = 0.0
+    for k in range(period - 1, -1, -1):
+        total, error = add_exact(total, state[values + k])
+        rest += error
+        state[high + k] = total
+        state[low + k] = rest
+    state[at + 1] = 0.0
+    state[at + 2] = 0.0
+    state[at + 3] = 0.0
+
+
+@kernel()
+def rolling_step(state: State, at: int, period: int, x: float) -> tuple[float, float]:
+    """Advance a rolling sum; return it in two words, NaN until `period` values are held."""
+    values = at + 4
+    high = values + period
+    low = high + period + 1
+    fresh = int(state[at + 1])
+    state[values + fresh] = x
+    total, error = add_exact(state[at + 2], x)
+    rest = state[at + 3] + error
+    fresh += 1
+    if state[at] < period:
+        state[at] += 1.0
+    whole, error = add_exact(total, state[high + fresh])
+    remainder = rest + (error + state[low + fresh])
+    state[at + 1] = fresh
+    state[at + 2] = total
+    state[at + 3] = rest
+    if fresh == period:
+        rolling_turn(state, at, period)
+    if state[at] < period:
+        return nan, nan
+    return whole, remainder
+
+
+# The same with the sum of squared deviations beside it, merged as Chan, Golub and LeVeque do: a sum of squares minus
+# a square of sums loses all its digits where prices are large and move little.
+# Layout: [held, fresh, high, low, squares, values[n], suffix high[n+1], suffix low[n+1], suffix squares[n+1]].
+DEVIATION_HEAD = 5
+
+
+def deviation_size(period: int) -> int:
+    """Return the state that a rolling deviation over `period` values needs."""
+    return DEVIATION_HEAD + 4 * period + 3
+
+
+@kernel()
+def excess(count: float, x: float, high: float, low: float) -> float:
+    """Return count·x - (high + low), nearly exactly."""
+    product, error = multiply_exact(count, x)
+    return (product - high) + (error - low)
+
+
+@kernel()
+def deviation_turn(state: State, at: int, period: int) -> None:
+    """Make the window's values the old block, as `rolling_turn` does."""
+    values = at + 5
+    high = values + period
+    low = high + period + 1
+    squares = low + period + 1
+    fresh = int(state[at + 1])
+    for begin, end in ((values, values + fresh), (values + fresh, values + period), (values, values + period)):
+        i = begin
+        j = end - 1
+        while i < j:
+            state[i], state[j] = state[j], state[i]
+            i += 1
+            j -= 1
+    total = 0.0
+    rest = 0.0
+    spread = 0.0
+    for k in range(period - 1, -1, -1):
+        x = state[values + k]
+        held = float(period - 1 - k)
+        if held > 0.0:
+            away = excess(held, x, total, rest)
+            spread += away * away / (held * (held + 1.0))
+        total, error = add_exact(total, x)
+        rest += error
+        state[high + k] = total
+        state[low + k] = rest
+        state[squares + k] = spread
+    state[at + 1] = 0.0
+    state[at + 2] = 0.0
+    state[at + 3] = 0.0
+    state[at + 4] = 0.0
+
+
+@kernel()
+def deviation_step(state: State, at: int, period: int, x: float) -> tuple[float, float]:
+    """Advance a rolling mean and population variance; NaN until `period` values are held."""
+    values = at + 5
+    high = values + period
+    low = high + period + 1
+    squares = low + period + 1
+    new = state[at + 1]
+    fresh = int(new)
+    state[values + fresh] = x
+    total = state[at + 2]
+    rest = state[at + 3]
+    spread = state[at + 4]
+    if new > 0.0:
+        away = excess(new, x, total, rest)
+        spread += away * away / (new * (new + 1.0))
+    total, error = add_exact(total, x)
+    rest += error
+    fresh += 1
+    new += 1.0
+    if state[at] < period:
+        state[at] += 1.0
+    whole = total
+    remainder = rest
+    around = spread
+    old = period - new
+    if old > 0.0:
+        other = state[high + fresh]
+        other_rest = state[low + fresh]
+        left, left_error = multiply_exact(old, total)
+        right, right_error = multiply_exact(new, other)
+        away = ((left - right) + (left_error - right_error)) + (old * rest - new * other_rest)
+        around += state[squares + fresh] + away * away / (old * new * period)
+        whole, error = add_exact(total, other)
+        remainder = rest + (error + other_rest)
+    state[at + 1] = new
+    state[at + 2] = total
+    state[at + 3] = rest
+    state[at + 4] = spread
+    if fresh == period:
+        deviation_turn(state, at, period)
+    if state[at] < period:
+        return nan, nan
+    return divide_pair(whole, remainder, float(period)), around / period
