@@ -67,10 +67,10 @@ def _processes_of_this_run() -> Iterator[psutil.Process]:
     me = psutil.Process()
     for process in psutil.process_iter():
         try:
-            if process != me and process.environ().get(RUN_MARK) == os.environ[RUN_MARK]:
-                # Python's own, one per process that uses shared memory; it ends with its parent.
-                if "multiprocessing.resource_tracker" not in " ".join(process.cmdline()):
-                    yield process
+            ours = process != me and process.environ().get(RUN_MARK) == os.environ[RUN_MARK]
+            # The tracker is Python's own, one per process that uses shared memory; it ends with its parent.
+            if ours and "multiprocessing.resource_tracker" not in " ".join(process.cmdline()):
+                yield process
         except psutil.Error:
             continue
 

@@ -13,17 +13,17 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from trading_platform.domain.bar import TIMEFRAMES
-from trading_platform.domain.errors import SettingsError
+from trading_platform.domain.errors import SettingsError, UsageError
 from trading_platform.domain.instrument import check_symbol, check_venue
 
 PREFIX = "TRADING_PLATFORM_"
@@ -58,6 +58,12 @@ def _empty_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _check_path(path: Path) -> Path:
+    if not path.parts or "\0" in str(path):
+        raise ValueError("must name a directory")
+    return path
+
+
 def _day(value: object) -> object:
     return value.isoformat() if isinstance(value, dt.date) and not isinstance(value, dt.datetime) else value
 
@@ -74,11 +80,11 @@ def _check_day(text: str) -> str:
     return text
 
 
-def _check_text(check: Any) -> Any:
+def _check_text(check: Callable[[str], str]) -> Callable[[str], str]:
     def validate(text: str) -> str:
         try:
-            return str(check(text))
-        except Exception as error:
+            return check(text)
+        except UsageError as error:
             raise ValueError(str(error)) from None
 
     return validate
@@ -90,7 +96,7 @@ def _check_timeframe(text: str) -> str:
     return text
 
 
-def _check_url(schemes: tuple[str, ...]) -> Any:
+def _check_url(*schemes: str) -> Callable[[str], str]:
     def validate(text: str) -> str:
         if re.fullmatch(rf"(?:{'|'.join(schemes)})://[^\s/]+(?:/\S*)?", text) is None:
             raise ValueError(f"must be an address such as {schemes[-1]}://host:port")
@@ -124,8 +130,8 @@ Symbol = Annotated[str, AfterValidator(_check_text(check_symbol))]
 Venue = Annotated[str, AfterValidator(_check_text(check_venue))]
 Timeframe = Annotated[str, AfterValidator(_check_timeframe)]
 IndicatorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
-WsUrl = Annotated[str, AfterValidator(_check_url(("ws", "wss")))]
-HttpUrl = Annotated[str, AfterValidator(_check_url(("http", "https")))]
+WsUrl = Annotated[str, AfterValidator(_check_url("ws", "wss"))]
+HttpUrl = Annotated[str, AfterValidator(_check_url("http", "https"))]
 Names = BeforeValidator(_split)
 Distinct = AfterValidator(_distinct)
 Optional = BeforeValidator(_empty_is_none)
@@ -194,7 +200,7 @@ class RegimeSettings(_Section):
 class Settings(_Section):
     """Everything that may be set; `load` reads it."""
 
-    data_dir: Path = Field(Path("data"), description="where everything is kept")
+    data_dir: Annotated[Path, AfterValidator(_check_path)] = Field(Path("data"), description="where everything is kept")
     history_start: Day = Field("2016-01-01", description="first partition; an earlier trade is a unit error")
     database_url: Annotated[SecretStr, AfterValidator(_check_database)] = Field(
         SecretStr(""), description="PostgreSQL of the ledger and the database sink; empty: embedded SQLite, no sink"
@@ -214,7 +220,7 @@ class Settings(_Section):
     _origin: dict[str, str] = {}
 
     def source_of(self, key: str) -> str:
-        """Tell where a setting (``rest.share``) comes from: a variable's name, the file, ``command line``, ``default``."""
+        """Tell where ``rest.share`` comes from: a variable's name, the file, ``command line`` or ``default``."""
         while key:
             if key in self._origin:
                 return self._origin[key]
@@ -290,7 +296,8 @@ def _from_environ(environ: Mapping[str, str]) -> Iterator[_Leaf]:
             parts = (parts[0], parts[1].replace("_", "-"), *parts[2:])  # a variable's name has no hyphen
         value = environ[name]
         if _is_table(parts):
-            yield from _leaves(_parse_json(name, value), parts, name)
+            table = _parse_json(name, value)
+            yield from _leaves(table, parts, name) if table else [(parts, table, name)]
         else:
             yield parts, _list_or_text(name, value), name
 
@@ -317,7 +324,7 @@ def _list_or_text(name: str, value: str) -> object:
 def _leaves(table: Mapping[str, Any], above: tuple[str, ...], source: str) -> Iterator[_Leaf]:
     for key, value in table.items():
         path = (*above, str(key))
-        if isinstance(value, Mapping) and _is_table(path) and value:
+        if isinstance(value, Mapping) and value and _is_table(path):
             yield from _leaves(value, path, source)
         else:
             yield path, value, source
@@ -329,7 +336,10 @@ def _put(merged: dict[str, Any], path: tuple[str, ...], value: object) -> None:
         if not isinstance(inner, dict):
             inner = merged[part] = {}
         merged = inner
-    merged[path[-1]] = value
+    if value != {}:
+        merged[path[-1]] = value
+    else:
+        merged.setdefault(path[-1], {})  # an empty table takes nothing away from a weaker source
 
 
 def _section(annotation: Any) -> type[_Section] | None:
@@ -374,9 +384,10 @@ def _check_key(path: tuple[str, ...], source: str) -> None:
     while above and _look_up(above)[0] is None:
         possible, path, above = _look_up(above)[1], above, above[:-1]
     near = get_close_matches(path[-1], possible, n=1, cutoff=0.0)
-    suggestion = _spell((*above, near[0]), in_environ=in_environ) if near else "none here"
+    parent, nearest = _spell(above, in_environ=in_environ), _spell((*above, *near), in_environ=in_environ)
+    hint = f"the nearest is {nearest}" if near else f"{parent} is one value"
     shown = source if in_environ else f"{'.'.join(path)} ({source})"
-    raise SettingsError(f"{shown} is not a setting; the nearest is {suggestion}")
+    raise SettingsError(f"{shown} is not a setting; {hint}")
 
 
 def _spell(path: tuple[str, ...], *, in_environ: bool) -> str:
@@ -390,9 +401,18 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
         path = path[:-1]  # a list's index, or a union's member
     key = ".".join(path)
     source = next((origin[k] for k in _prefixes(key) if k in origin), None)
-    source = source or next((s for k, s in origin.items() if k.startswith(f"{key}.")), DEFAULT)
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return f"{key} (from {source}): {message[0].lower()}{message[1:]}"
+    source = source or next((s for k, s in origin.items() if k.startswith(f"{key}.")), None)
+    source = source or next((s for k, s in origin.items() if k.startswith(f"{key.rpartition('.')[0]}.")), DEFAULT)
+    if first["type"] == "missing":
+        return f"{key} is required ({source} sets others beside it)"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key} (from {source}){_shown(path, first['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _shown(path: tuple[str, ...], value: object) -> str:
+    """Quote a wrong value, unless it may hold a secret."""
+    harmless = "Secret" not in repr(_look_up(path)[0]) and not path[-1].endswith("url")
+    return f" is {str(value)[:40]!r}" if harmless and isinstance(value, str | int | float) else ""
 
 
 def _prefixes(key: str) -> Iterator[str]:
@@ -426,3 +446,42 @@ def _flatten(section: BaseModel, above: tuple[str, ...]) -> Iterator[tuple[str, 
             yield ".".join(path), MASK if value.get_secret_value() else ""
         else:
             yield ".".join(path), str(value) if isinstance(value, Path) else value
+
+
+class Reference(NamedTuple):
+    """One line of the settings page; `default` and `meaning` are Markdown."""
+
+    key: str
+    variable: str
+    default: str
+    meaning: str
+
+
+def reference() -> list[Reference]:
+    """Return every setting there is, venues as ``venues.<name>``.
+
+    >>> [row.variable for row in reference()][:2]
+    ['TRADING_PLATFORM_DATA_DIR', 'TRADING_PLATFORM_HISTORY_START']
+    """
+    return list(_reference(Settings, ()))
+
+
+def _reference(section: type[BaseModel], above: tuple[str, ...]) -> Iterator[Reference]:
+    for name, field in section.model_fields.items():
+        path = (*above, name)
+        inner = _section(field.annotation)
+        if get_origin(field.annotation) is dict:
+            yield from _reference(get_args(field.annotation)[1], (*path, "<name>"))
+        elif inner is not None:
+            yield from _reference(inner, path)
+        else:
+            default = "required" if field.is_required() else _written(field.default)
+            yield Reference(".".join(path), _spell(path, in_environ=True), default, field.description or "")
+
+
+def _written(default: object) -> str:
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    return "empty" if default in (None, "") else f"`{default}`"

@@ -30,3 +30,44 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     lines = [f"{key:<{width}}  {to_json(row['value']):<40}  {row['source']}" for key, row in rows.items()]
     emit(args, rows, "\n".join(lines))
     return 0
+
+
+def page() -> str:
+    """Return docs/settings.md: every setting with its default and meaning."""
+    from trading_platform.settings import FILE_NAME, PREFIX, reference
+
+    rows = [f"| `{row.key}` | `{row.variable}` | {row.default} | {row.meaning} |" for row in reference()]
+    return "\n".join(
+        [
+            "# Settings",
+            "",
+            "<!-- Written by `make docs` from trading_platform/settings.py; a test compares. -->",
+            "",
+            f"Sources, strongest first: the command line, variables `{PREFIX}…` (nested with `__`),",
+            f"`{FILE_NAME}` in the working directory, the defaults. An unknown key is an error in each of them.",
+            "Lists are written with commas in a variable, as lists in the file. `trading-platform settings` shows",
+            "what is in force and where it comes from, secrets masked; with `--schema` it prints the JSON schema.",
+            "",
+            "| key | variable | default | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "In a variable's name a venue's hyphen is an underscore: `TRADING_PLATFORM_VENUES__BINANCE_USDM__SYMBOLS`.",
+            "",
+            "```toml",
+            f"# {FILE_NAME}",
+            'history_start = "2024-01-01"',
+            "",
+            "[venues.binance]",
+            'symbols = ["BTC-USDT", "ETH-USDT"]',
+            "",
+            "[rest]",
+            "share = 0.3",
+            "```",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(page(), end="")

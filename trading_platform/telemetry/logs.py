@@ -73,8 +73,8 @@ def configure(*, level: str = "info", as_json: bool, stream: TextIO | None = Non
 
 
 def get_logger(name: str, **fields: object) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger whose events carry ``logger=name`` and `fields`."""
-    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(logger=name, **fields))
+    """Return a logger whose events carry ``component=name`` and `fields`."""
+    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(component=name, **fields))
 
 
 @contextmanager

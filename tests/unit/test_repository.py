@@ -1,0 +1,165 @@
+"""The tree keeps its promises: generated pages are current, links lead somewhere, nothing names this machine."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trading_platform.commands import settings as settings_command
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("trading_platform", "assets", "sensors", "quality", "dbt")
+TOP = {
+    *("trading_platform", "assets", "sensors", "quality", "dbt", "tests", "docs", "deploy", ".ci", "Makefile"),
+    *("workspace.yaml", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore"),
+    *("requirements.lock", "requirements-test.lock", "requirements-bootstrap.lock"),
+}
+IGNORED = {"__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "data"}
+TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".lock", ".sql", ".ini", ".mako", ".cfg", ".sh", ""}
+
+# Written in pieces, so that this file does not hold what it looks for.
+FOREIGN = {
+    "an absolute path of some machine": r"(?<![\w.])/(?:" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me"]) + r")/\w",
+    "the host of a package index": "py" + r"pi\.org|python" + r"hosted\.org|registry\." + "npmjs",
+    "an unfinished place": r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b",
+}
+
+
+def files(*names: str) -> Iterator[Path]:
+    for name in names:
+        top = ROOT / name
+        found = [top] if top.is_file() else sorted(top.rglob("*"))
+        yield from (
+            path
+            for path in found
+            if path.is_file() and not IGNORED & set(path.relative_to(ROOT).parts[:-1]) and path.suffix in TEXT
+        )
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_the_top_level_is_the_agreed_one():
+    """Nothing lies at the top but what the design put there and what is git-ignored."""
+    ignored = {line.strip().strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    found = {p.name for p in ROOT.iterdir() if p.name not in {".git", "trading_platform.toml"}}
+    unknown = {n for n in found - TOP - ignored if not n.startswith("data-") and not n.endswith(".egg-info")}
+    assert unknown - IGNORED == set()
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_nothing_foreign_is_written(what):
+    """No file names a machine's paths or a package index, or marks a place as unfinished."""
+    found = [
+        f"{shown(path)}:{number}: {line.strip()[:80]}"
+        for path in files(*TOP)
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        if re.search(FOREIGN[what], line)
+    ]
+    assert found == []
+
+
+def test_modules_say_what_lives_in_them():
+    """Each module opens with a docstring."""
+    assert [shown(p) for p in files(*CODE) if p.suffix == ".py" and not opens_with_words(p)] == []
+
+
+def opens_with_words(path: Path) -> bool:
+    return re.match(r'(?:#[^\n]*\n)*r?"""\S', path.read_text()) is not None
+
+
+def test_test_files_open_with_a_sentence():
+    """Each test file opens with a docstring."""
+    tests = [p for p in files("tests") if p.suffix == ".py" and p.name != "__init__.py"]
+    assert [shown(p) for p in tests if not opens_with_words(p)] == []
+
+
+def test_files_fit_in_a_head():
+    """No module is longer than 500 lines."""
+    assert [shown(p) for p in files(*CODE) if p.suffix == ".py" and len(p.read_text().splitlines()) > 500] == []
+
+
+def test_tests_do_not_sleep():
+    """Tests wait for events, or for a condition through tests/waiting.py; they never sleep and hope."""
+    pattern = re.compile(r"\b(?:time|asyncio)\." + r"sleep\((?!0\))")
+    assert [shown(p) for p in files("tests") if p.suffix == ".py" and pattern.search(p.read_text())] == []
+
+
+def test_only_commands_print():
+    """stdout belongs to results: nothing below the command line prints to it."""
+    printing = [
+        p
+        for p in files(*CODE)
+        if p.suffix == ".py" and re.search(r"^\s*print\((?!.*sys.stderr)", p.read_text(), re.MULTILINE)
+    ]
+    allowed = ("trading_platform/cli.py", "trading_platform/commands/", "trading_platform/analytics/warm.py")
+    assert [shown(p) for p in printing if not shown(p).startswith(allowed)] == []
+
+
+def test_no_error_is_swallowed():
+    """There is no bare `except`, and none that passes over every error."""
+    pattern = re.compile(r"except(?: (?:Base)?Exception)?:\s*(?:#[^\n]*)?\n?\s*pass\b|except:\s")
+    assert [shown(p) for p in files(*CODE) if p.suffix == ".py" and pattern.search(p.read_text())] == []
+
+
+def test_no_foreign_data_is_copied(shared_data):
+    """None of the real recordings, whose licences differ, lies in the tree."""
+    with shared_data("MANIFEST.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    theirs = {row["sha256"] for row in rows if int(row["size"]) > 0}
+    ours = (p for p in (ROOT / "tests").rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    assert [shown(p) for p in ours if hashlib.sha256(p.read_bytes()).hexdigest() in theirs] == []
+
+
+def test_the_settings_page_is_current():
+    """docs/settings.md is what `make docs` would write now."""
+    assert (ROOT / "docs" / "settings.md").read_text() == settings_command.page()
+
+
+def test_links_of_the_documents_lead_somewhere():
+    """Every relative link of README and docs/ names a file that exists."""
+    broken = [
+        f"{shown(page)}: {target}"
+        for page in files("README.md", "CHANGELOG.md", "docs")
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+        if not re.match(r"[a-z]+:|#", target) and not (page.parent / target.split("#")[0]).exists()
+    ]
+    assert broken == []
+
+
+def test_every_page_is_in_the_index():
+    """Each page of docs/ can be reached from docs/index.md."""
+    index = (ROOT / "docs" / "index.md").read_text()
+    pages = [p.relative_to(ROOT / "docs").as_posix() for p in files("docs") if p.suffix == ".md"]
+    assert [p for p in pages if p != "index.md" and f"({p})" not in index] == []
+
+
+LOCKS = ("requirements.lock", "requirements-test.lock", "requirements-bootstrap.lock")
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Return pinned version to its hashes; on which platforms it is needed differs between locks."""
+    entry = re.compile(r"^(\S+==\S+)(?: ;[^\n\\]*)? \\\n((?:    --hash=\S+(?: \\)?\n)+)", re.MULTILINE)
+    return dict(entry.findall((ROOT / lock).read_text()))
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_its_hashes(lock):
+    """A lock is a list of exact versions, each with hashes, and nothing else."""
+    text = (ROOT / lock).read_text()
+    rest = re.sub(r"^\s*(?:#.*|--hash=sha256:[0-9a-f]{64}(?: \\)?)$", "", text, flags=re.MULTILINE)
+    assert [
+        line for line in rest.splitlines() if line.strip() and not re.match(r"[a-z0-9.-]+==\S+ (?:;.* )?\\$", line)
+    ] == []
+    assert len(pins(lock)) == len(re.findall(r"^\S+==", text, re.MULTILINE))
+
+
+def test_the_test_lock_holds_the_base_lock():
+    """Tests run on exactly the versions that users get."""
+    assert pins("requirements.lock").items() <= pins("requirements-test.lock").items()
