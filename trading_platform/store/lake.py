@@ -1,0 +1,438 @@
+"""The one publisher: files of the lake appear, change and vanish only here.
+
+A leaf is replaced under its lock, in steps that a crash may separate at any point:
+
+    merge → gate → write aside → read back → remember copies, disputes → intend → rename → confirm → remove parts
+
+Until the rename readers see the old file, after it the new one; parts go last, so nothing is ever in neither.
+What a crash left is settled by the next call for that leaf. Locks lie below ``run``, files being written below
+``staging``: DuckDB and polars read every file of the lake, hidden ones too.
+
+How copies become one row is store/merge.py, how bytes come to be store/parquet.py. Gates are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from trading_platform.domain.errors import CorruptionError, StorageError, UsageError
+from trading_platform.domain.verdict import Failure, Gate, Verdict
+from trading_platform.store import merge, parquet, slices, staging
+from trading_platform.store import schema as shapes
+from trading_platform.store.disk import REAL_DISK, Disk, make_directory, write_atomically
+from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.ledger.rows import Conflict, LeafRecord
+from trading_platform.store.locks import FileLock
+
+WAIT_S = 600.0
+"""How long a publisher waits for another one of the same leaf."""
+
+STEPS = ("merged", "verified", "remembered", "intended", "renamed", "confirmed", "removed")
+"""What `publish` has just done when it calls `step`."""
+
+Step = Callable[[str], None]
+
+
+class Leaves(Protocol):
+    """What publishing asks of the ledger."""
+
+    def leaf(self, leaf: Leaf) -> LeafRecord | None:
+        """Return what is published."""
+
+    def intent(self, leaf: Leaf) -> LeafRecord | None:
+        """Return what was about to be."""
+
+    def intend(self, leaf: Leaf, new: LeafRecord) -> None:
+        """Write down what is about to be."""
+
+    def confirm(self, leaf: Leaf) -> None:
+        """Make the intent the record."""
+
+    def abandon(self, leaf: Leaf) -> None:
+        """Drop the intent."""
+
+    def forget(self, leaf: Leaf) -> None:
+        """Drop everything about the leaf."""
+
+    def verdict(self, leaf: Leaf) -> Verdict | None:
+        """Return the gate's last answer."""
+
+    def save_verdict(self, leaf: Leaf, verdict: Verdict) -> None:
+        """Keep the gate's answer."""
+
+    def add_conflicts(self, rows: Sequence[Conflict]) -> None:
+        """Keep copies that differ."""
+
+
+class Published(NamedTuple):
+    """A leaf as it is now.
+
+    Attributes
+    ----------
+    rows, content_hash, file_sha256 : of the file in the lake; 0 and empty if there is none.
+    added : rows more than before.
+    verdict : what the gate said of the new rows; if it did not pass, the lake is as it was.
+    changed : whether the file was replaced.
+    """
+
+    leaf: Leaf
+    rows: int
+    added: int
+    content_hash: str
+    file_sha256: str
+    verdict: Verdict
+    changed: bool
+
+
+def _no_step(name: str) -> None:
+    """Go on."""
+
+
+def publish(
+    data: DataDir,
+    leaf: Leaf,
+    *,
+    ledger: Leaves,
+    gate: Gate,
+    disk: Disk = REAL_DISK,
+    wait_s: float = WAIT_S,
+    step: Step = _no_step,
+) -> Published | None:
+    """Merge a symbol-day's staged parts into its published ticks.
+
+    Calls from several processes commute, and so do parts: the published rows are a function of the set of
+    copies ever staged. A file that would stay the same is not rewritten.
+
+    Parameters
+    ----------
+    gate : asked about consecutive slices of the merged rows (all of them in one slice below `slices.SLICE_ROWS`).
+    step : told each of `STEPS` once it is done; tests stop there.
+
+    Returns
+    -------
+    Published or None : None if nothing is published and nothing staged.
+
+    Raises
+    ------
+    CorruptionError : if the published file or a part is damaged; nothing is changed.
+    LockHeld : if another publisher of this leaf takes longer than `wait_s`.
+    """
+    if leaf.dataset != "ticks":
+        raise UsageError(f"only ticks are merged from parts, not {leaf.dataset}")
+    with locked(data, leaf, wait_s=wait_s):
+        _settle(data, leaf, ledger, disk)
+        before = ledger.leaf(leaf)
+        parts = [(path, _identity(path)) for path in staging.parts_of(data, leaf)]
+        present = _check(data, leaf, before)
+        if not parts and (before is not None or not present):
+            return None if before is None else _unchanged(leaf, before, ledger.verdict(leaf) or Verdict())
+        fresh = _aside(data, leaf, disk)
+        try:
+            sources = [slices.Source(path) for path, _ in parts]
+            sources += [slices.Source(data.lake / leaf.path)] if present else []
+            sources += [slices.Source(_copies_path(data, leaf), remembered=True)] if _remembers(data, leaf) else []
+            merged = _write_merged(fresh, sources, gate)
+            step("merged")
+            ledger.save_verdict(leaf, merged.verdict)
+            if not merged.verdict.passed or not merged.written.rows:
+                return _unchanged(leaf, before, merged.verdict)
+            record = _verified(fresh, merged.written, merged.ids, disk)
+            step("verified")
+            _remember(data, leaf, merged, ledger, disk)
+            step("remembered")
+            changed = _swap(data, leaf, fresh, before, record, ledger=ledger, disk=disk, step=step)
+        finally:
+            disk.unlink(fresh)
+        _remove_parts(data, leaf, parts, disk)
+        step("removed")
+        return _published(leaf, before, record, merged.verdict, changed=changed)
+
+
+def write_leaf(
+    data: DataDir,
+    leaf: Leaf,
+    table: pa.Table,
+    *,
+    ledger: Leaves,
+    gate: Gate,
+    input_hash: str | None,
+    end_state: str | None = None,
+    disk: Disk = REAL_DISK,
+    wait_s: float = WAIT_S,
+    step: Step = _no_step,
+) -> Published:
+    """Replace a computed leaf by `table`; equal tables give equal bytes.
+
+    Parameters
+    ----------
+    input_hash, end_state : what the ledger shall know of where the rows come from and where their state ends.
+    """
+    if leaf.dataset == "ticks":
+        raise UsageError("ticks are published from parts, never written")
+    table = _conform(leaf, table)
+    with locked(data, leaf, wait_s=wait_s):
+        _settle(data, leaf, ledger, disk)
+        before = ledger.leaf(leaf)
+        verdict = gate(table)
+        ledger.save_verdict(leaf, verdict)
+        if not verdict.passed:
+            return _unchanged(leaf, before, verdict)
+        fresh = _aside(data, leaf, disk)
+        try:
+            with _refusal(fresh):
+                written = parquet.write(fresh, table)
+            record = _verified(fresh, written, (None, None), disk)
+            record = record._replace(input_hash=input_hash, end_state=end_state)
+            step("verified")
+            changed = _swap(data, leaf, fresh, before, record, ledger=ledger, disk=disk, step=step)
+        finally:
+            disk.unlink(fresh)
+        return _published(leaf, before, record, verdict, changed=changed)
+
+
+def remove_leaf(data: DataDir, leaf: Leaf, *, ledger: Leaves, disk: Disk = REAL_DISK, wait_s: float = WAIT_S) -> None:
+    """Take a leaf out of the lake, with what is remembered of its copies; its staged parts stay."""
+    with locked(data, leaf, wait_s=wait_s):
+        # The ledger first: a file that it does not know is published again or removed again, a missing one is a loss.
+        ledger.forget(leaf)
+        for path in (data.lake / leaf.path, _copies_path(data, leaf)):
+            if disk.exists(path):
+                disk.unlink(path)
+                disk.sync_directory(path.parent)
+                with suppress(OSError):
+                    path.parent.rmdir()
+
+
+def read_leaf(data: DataDir, leaf: Leaf, columns: Sequence[str] | None = None) -> pa.Table | None:
+    """Read a published file, every page verified; None if there is none.
+
+    Raises
+    ------
+    CorruptionError : if it is damaged.
+    """
+    try:
+        return parquet.read(data.lake / leaf.path, columns)
+    except FileNotFoundError:
+        return None
+
+
+def leaves(
+    data: DataDir,
+    dataset: str,
+    *,
+    venue: str | None = None,
+    symbol: str | None = None,
+    timeframe: str | None = None,
+    model: str | None = None,
+) -> list[Leaf]:
+    """Return the leaves that have a file, by day, then venue, symbol, timeframe and model."""
+    wanted = {"venue": venue, "symbol": symbol, "timeframe": timeframe, "model": model}
+    found: list[Leaf] = []
+    for path in (data.lake / dataset).glob(f"**/{dataset}.parquet"):
+        leaf = Leaf.from_path(path.relative_to(data.lake))  # type: ignore[arg-type]
+        if leaf is not None and all(value in {None, getattr(leaf, name)} for name, value in wanted.items()):
+            found.append(leaf)
+    return sorted(found, key=lambda x: (x.day, x.venue, x.symbol, x.timeframe or "", x.model or ""))
+
+
+def content_hash(table: pa.Table) -> str:
+    """Return the hash of what downstream depends on: of ticks `schema.CONTENT`, else every column.
+
+    However the rows are chunked:
+
+    >>> two = pa.table({"x": pa.chunked_array([[1.5], [None]])})
+    >>> content_hash(two) == content_hash(two.combine_chunks())
+    True
+    """
+    total = parquet.ContentHash(table.schema)
+    total.add(table)
+    return total.hexdigest()
+
+
+@contextmanager
+def locked(data: DataDir, leaf: Leaf, *, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Hold the leaf's lock: whoever replaces its file, or must see it stay, does so inside."""
+    what = f"{leaf.dataset} {leaf.venue} {leaf.symbol} {leaf.day}".replace("  ", " ")
+    with FileLock.acquire(data.run / "leaf-locks" / leaf.directory / "lock", what, wait_s=wait_s):
+        yield
+
+
+class _Merge(NamedTuple):
+    """What merging and writing gave; nothing was written to the end if the verdict is against it."""
+
+    written: parquet.Written
+    verdict: Verdict
+    ids: tuple[int | None, int | None]
+    copies: list[pa.Table]
+    disputes: list[merge.Dispute]
+
+
+def _write_merged(fresh: Path, sources: Sequence[slices.Source], gate: Gate) -> _Merge:
+    verdict, copies, disputes = Verdict(), [], []
+    first: int | None = None
+    last: int | None = None
+    with _refusal(fresh), parquet.RowWriter(fresh, shapes.TICKS) as writer:
+        for part in slices.slices(sources):
+            merged = merge.merge(part)
+            verdict = _join(verdict, gate(merged.rows))
+            writer.add(merged.rows)
+            copies.append(merged.remembered)
+            disputes += merged.disputes
+            ids = merged.rows.column("trade_id")
+            last = ids[-1].as_py()
+            first = ids[0].as_py() if first is None else first
+        written = writer.finish()
+    return _Merge(written, verdict, (first, last), copies, disputes)
+
+
+def _join(verdict: Verdict, further: Verdict) -> Verdict:
+    rules: dict[str, Failure] = {}
+    for failure in (*verdict.failures, *further.failures):
+        seen = rules.get(failure.check)
+        rules[failure.check] = failure if seen is None else seen._replace(rows=seen.rows + failure.rows)
+    return Verdict(tuple(rules.values()))
+
+
+@contextmanager
+def _refusal(path: Path) -> Iterator[None]:
+    """Say which file the disk refused."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"write {path}: {error.strerror or error}") from error
+
+
+def _aside(data: DataDir, leaf: Leaf, disk: Disk) -> Path:
+    """Return where the leaf's next file is written: one place per leaf, so a crash leaves at most one behind."""
+    make_directory(staging.temporary(data), disk=disk)
+    return staging.temporary(data) / leaf.path.as_posix().replace("/", ",")
+
+
+def _verified(fresh: Path, written: parquet.Written, ids: tuple[int | None, int | None], disk: Disk) -> LeafRecord:
+    """Make the new file durable, read it back, and return what the ledger shall know of it."""
+    file = disk.open(fresh, "update")
+    try:
+        file.sync()
+    finally:
+        file.close()
+    if parquet.verify(fresh) != written:
+        raise CorruptionError(f"{fresh}: what was read back is not what was written")
+    return LeafRecord(written.rows, written.content_hash, parquet.file_sha256(fresh), first_id=ids[0], last_id=ids[1])
+
+
+def _swap(
+    data: DataDir,
+    leaf: Leaf,
+    fresh: Path,
+    before: LeafRecord | None,
+    record: LeafRecord,
+    *,
+    ledger: Leaves,
+    disk: Disk,
+    step: Step,
+) -> bool:
+    """Let the verified file take the leaf's place; return whether its bytes differ from what was there."""
+    path = data.lake / leaf.path
+    changed = not disk.exists(path) or parquet.file_sha256(path) != record.file_sha256
+    if not changed and record == before:
+        return False
+    make_directory(path.parent, disk=disk)
+    ledger.intend(leaf, record)
+    step("intended")
+    if changed:
+        disk.rename(fresh, path)
+        disk.sync_directory(path.parent)
+        step("renamed")
+    ledger.confirm(leaf)
+    step("confirmed")
+    return changed
+
+
+def _settle(data: DataDir, leaf: Leaf, ledger: Leaves, disk: Disk) -> None:
+    """Finish what a crash left between intent and confirmation."""
+    intent = ledger.intent(leaf)
+    if intent is None:
+        return
+    path = data.lake / leaf.path
+    if disk.exists(path) and parquet.file_sha256(path) == intent.file_sha256:
+        disk.sync_directory(path.parent)
+        ledger.confirm(leaf)
+    else:
+        ledger.abandon(leaf)
+
+
+def _check(data: DataDir, leaf: Leaf, record: LeafRecord | None) -> bool:
+    """Return whether a file is published, and refuse one that is not what the ledger recorded."""
+    path = data.lake / leaf.path
+    present = path.exists()
+    if record is not None and not present:
+        raise CorruptionError(f"{path} is missing although it was published; rebuild it with: replay")
+    if record is not None and parquet.file_sha256(path) != record.file_sha256:
+        raise CorruptionError(f"{path} is not the file that was published; rebuild it with: replay")
+    return present
+
+
+def _copies_path(data: DataDir, leaf: Leaf) -> Path:
+    return data.state / leaf.directory / "copies.parquet"
+
+
+def _remembers(data: DataDir, leaf: Leaf) -> bool:
+    return _copies_path(data, leaf).exists()
+
+
+def _remember(data: DataDir, leaf: Leaf, merged: _Merge, ledger: Leaves, disk: Disk) -> None:
+    """Keep the copies that a later merge may need, and tell the ledger of those that differ.
+
+    Before the rename: should the machine stop in between, they are merely merged twice.
+    """
+    copies = pa.concat_tables(merged.copies) if merged.copies else shapes.TICKS.empty_table()
+    path = _copies_path(data, leaf)
+    if copies.num_rows and not (path.exists() and parquet.read(path).equals(copies)):
+        make_directory(path.parent, disk=disk)
+        write_atomically(path, lambda fresh: parquet.write(fresh, copies), disk=disk, staging=staging.temporary(data))
+    if merged.disputes:
+        ledger.add_conflicts([Conflict(leaf.venue, leaf.symbol, *dispute) for dispute in merged.disputes])
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _remove_parts(data: DataDir, leaf: Leaf, parts: Iterable[tuple[Path, tuple[int, int, int]]], disk: Disk) -> None:
+    """Remove the parts that were read, not what took a part's name meanwhile."""
+    for path, identity in parts:
+        if path.exists() and _identity(path) == identity:
+            disk.unlink(path)
+    with suppress(OSError):  # another part has come, or the folder is gone already
+        staging.folder(data, leaf).rmdir()
+
+
+def _conform(leaf: Leaf, table: pa.Table) -> pa.Table:
+    fixed = {"bars": shapes.BARS, "regimes": shapes.REGIMES, "instruments": shapes.INSTRUMENTS}
+    names = [name for name in table.column_names if name not in {"ts_open", "ts_close", "complete"}]
+    table = shapes.conform(table, fixed.get(leaf.dataset) or shapes.indicators(names))
+    for at, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            column = table.column(at)
+            values = parquet.canonical_nan(column.to_numpy())
+            table = table.set_column(at, field, pa.array(values, field.type, mask=np.asarray(column.is_null())))
+    return table
+
+
+def _unchanged(leaf: Leaf, record: LeafRecord | None, verdict: Verdict) -> Published:
+    record = record or LeafRecord(0, "", "")
+    return Published(leaf, record.rows, 0, record.content_hash, record.file_sha256, verdict, changed=False)
+
+
+def _published(
+    leaf: Leaf, before: LeafRecord | None, record: LeafRecord, verdict: Verdict, *, changed: bool
+) -> Published:
+    added = record.rows - (0 if before is None else before.rows)
+    return Published(leaf, record.rows, added, record.content_hash, record.file_sha256, verdict, changed)
