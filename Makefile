@@ -33,6 +33,7 @@ bench: install-test ## the benchmarks; numbers go to docs/benchmarks.md
 
 docs: install ## write the generated pages again
 	$(BIN)/python -m trading_platform.commands.settings > docs/settings.md
+	$(BIN)/python -m trading_platform.commands._reference > docs/commands.md
 
 install:
 	@$(PYTHON) deploy/install.py

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from trading_platform.commands import _reference
 from trading_platform.commands import settings as settings_command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,6 +121,11 @@ def test_no_foreign_data_is_copied(shared_data):
 def test_the_settings_page_is_current():
     """docs/settings.md is what `make docs` would write now."""
     assert (ROOT / "docs" / "settings.md").read_text() == settings_command.page()
+
+
+def test_the_commands_page_is_current():
+    """docs/commands.md is what `make docs` would write now."""
+    assert (ROOT / "docs" / "commands.md").read_text() == _reference.page()
 
 
 def test_links_of_the_documents_lead_somewhere():
