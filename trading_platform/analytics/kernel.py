@@ -103,7 +103,7 @@ class Kernel:
         scope.update({name: callee.dispatcher() for name, callee in self.callees().items()})
         clone = types.FunctionType(self.function.__code__, scope, self.function.__name__, self.function.__defaults__)
         clone.__module__ = self.function.__module__
-        clone.__qualname__ = f"{self.name.rpartition('.')[2]}-{self.digest()}"
+        clone.__qualname__ = f"{self.name.rpartition('.')[2]}_{self.digest()}"
         if self.signature is None:
             return numba.njit(clone, error_model="numpy")
         return numba.njit([_parse(self.signature)], cache=True, nogil=True, error_model="numpy")(clone)

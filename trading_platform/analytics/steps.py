@@ -1,4 +1,4 @@
-"""Building blocks that indicators compose: compensated sums, EMA, Wilder's mean, rolling sum and deviation.
+"""Building blocks that indicators compose: compensated sums, exponential means, rolling sum and deviation.
 
 Every block advances by one value and keeps its state in a slice of one float64 array: all zeros before the first
 value, no NaN ever, counters that stop at what they guard. So a state is comparable bit by bit, and two histories
@@ -16,7 +16,6 @@ State = Any
 """A float64 array; `at` is where a block's slice begins."""
 
 EMA_SIZE = 3
-WILDER_SIZE = 3
 
 
 @kernel()
@@ -50,6 +49,14 @@ def divide_pair(high: float, low: float, divisor: float) -> float:
 
 
 @kernel()
+def divide_pairs(high: float, low: float, below_high: float, below_low: float) -> float:
+    """Return (high + low) / (below_high + below_low) to about the last bit."""
+    quotient = (high + low) / (below_high + below_low)
+    product, error = multiply_exact(quotient, below_high)
+    return quotient + (((high - product) - error) + (low - quotient * below_low)) / below_high
+
+
+@kernel()
 def seed_mean(state: State, at: int, period: float, x: float) -> float:
     """Gather the mean of the first `period` values: NaN until it is there, then left in state[at + 1]."""
     total, error = add_exact(state[at + 1], x)
@@ -66,7 +73,10 @@ def seed_mean(state: State, at: int, period: float, x: float) -> float:
 
 @kernel()
 def ema_step(state: State, at: int, period: float, alpha: float, x: float) -> float:
-    """Advance an exponential mean seeded by the simple mean of its first `period` values; NaN until then."""
+    """Advance an exponential mean seeded by the simple mean of its first `period` values; NaN until then.
+
+    Wilder's mean is this with alpha = 1 / period, the usual EMA with alpha = 2 / (period + 1).
+    """
     if state[at] < period:
         return seed_mean(state, at, period, x)
     if period == 1.0:
@@ -76,12 +86,6 @@ def ema_step(state: State, at: int, period: float, alpha: float, x: float) -> fl
     mean += alpha * (x - mean)
     state[at + 1] = mean
     return mean
-
-
-@kernel()
-def wilder_step(state: State, at: int, period: float, x: float) -> float:
-    """Advance Wilder's mean (weight 1/period), seeded by the simple mean of its first `period` values."""
-    return ema_step(state, at, period, 1.0 / period, x)
 
 
 # A rolling sum never subtracts: subtraction leaves behind the rounding of values long gone. The window is the tail

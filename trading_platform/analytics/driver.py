@@ -1,0 +1,315 @@
+"""Drive indicator steps over rows with state that can be kept: batch, stream and resume are this one driver.
+
+A `Plan` is a list of names made executable; a `State` is what it carries from row to row. Whatever way the rows are
+cut into calls, the outputs have the same bits. The rules of stored datasets (which grid intervals step, which rows
+are unknown) are `run_day`; frames for notebooks are analytics/calls.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.analytics.indicator import Indicator
+from trading_platform.analytics.kernel import Kernel
+from trading_platform.analytics.names import Parsed, parse
+from trading_platform.domain.days import DAY_NS
+from trading_platform.domain.errors import UsageError, WorkError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+STATE_VERSION = 1
+_MAGIC = b"TPIS"
+_HEADER = struct.Struct("<4sH8sqdI")
+_NEVER = np.iinfo(np.int64).min
+
+
+@dataclass
+class State:
+    """What a plan carries from row to row: every node's numbers, the last row's opening, the last close."""
+
+    values: Floats
+    last_open: int = _NEVER
+    last_close: float = float("nan")
+
+    def copy(self) -> State:
+        """Return an independent copy."""
+        return State(self.values.copy(), self.last_open, self.last_close)
+
+
+class Node(NamedTuple):
+    """One indicator of a plan: where its inputs come from, where its outputs and state go."""
+
+    indicator: Indicator
+    constants: Floats
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    begin: int
+    end: int
+    restarts_daily: bool
+
+
+class Plan:
+    """Indicator names made executable.
+
+    Attributes
+    ----------
+    outputs : column names in the order asked for, without repeats.
+    inputs : bar columns that are needed.
+    lookbacks : column name → rows before the first value.
+    restarts_daily : names that begin anew at 00:00 UTC, and so need ``ts_open``.
+
+    Examples
+    --------
+    >>> plan = Plan(["sma_2", "ema_2__sma_2"])
+    >>> state = plan.start()
+    >>> {k: v.tolist() for k, v in plan.run(state, {"close": np.array([1.0, 3.0, 5.0])}).items()}
+    {'sma_2': [nan, 2.0, 4.0], 'ema_2__sma_2': [nan, nan, 3.0]}
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        if isinstance(names, str):
+            raise UsageError(f"indicators are a list of names, such as [{names!r}]")
+        self.names = tuple(names)
+        parsed = [parse(name) for name in self.names]
+        self.outputs = tuple(dict.fromkeys(column for one in parsed for column in one.columns))
+        self.lookbacks = {column: one.lookback for one in parsed for column in one.columns}
+        self.nodes: list[Node] = []
+        self._made: dict[tuple[str, bool], tuple[str, ...]] = {}
+        self._size = 0
+        self._keys: dict[str, str] = {}
+        for one in parsed:
+            keys = self._add(one, nested=False)
+            for output in one.indicator.outputs:
+                self._keys[one.column(output)] = keys[one.indicator.outputs.index(output)]
+        made = {key for node in self.nodes for key in node.outputs}
+        self.inputs = tuple(dict.fromkeys(key for node in self.nodes for key in node.inputs if key not in made))
+        self.restarts_daily = tuple(node.outputs[0] for node in self.nodes if node.restarts_daily)
+        self.fingerprint = hashlib.sha256(repr((STATE_VERSION, self.names)).encode()).digest()[:8]
+
+    def _add(self, one: Parsed, *, nested: bool) -> tuple[str, ...]:
+        """Add the nodes of a name, sources first; return the keys of its outputs."""
+        name = one.column("")
+        if made := self._made.get((name, nested)):
+            return made
+        if one.source is None:
+            inputs = one.indicator.inputs
+        elif isinstance(one.source, str):
+            inputs = (one.source,)
+        else:
+            keys = self._add(one.source, nested=True)
+            inputs = (keys[one.source.indicator.outputs.index(one.source.output or "")],)
+        restarts = one.indicator.restarts_daily and not nested
+        keys = tuple(one.column(output) + (" inside" if nested else "") for output in one.indicator.outputs)
+        size = one.indicator.state_size(*one.values)
+        constants = np.array(one.indicator.constants(*one.values), dtype=np.float64)
+        node = Node(one.indicator, constants, inputs, keys, self._size, self._size + size, restarts)
+        self.nodes.append(node)
+        self._size += size
+        self._made[name, nested] = keys
+        return keys
+
+    def start(self) -> State:
+        """Return the state before the first row."""
+        return State(np.zeros(self._size))
+
+    def run(
+        self,
+        state: State,
+        columns: Mapping[str, Floats],
+        ts_open: Ints | None = None,
+        ts_close: Ints | None = None,
+    ) -> dict[str, Floats]:
+        """Step over the rows, changing `state`; return one float64 array per output.
+
+        Parameters
+        ----------
+        columns : the plan's `inputs`, all of one length. A row with an input that is not finite does not step
+            and gives NaN.
+        ts_open, ts_close : ns; with `ts_open` what restarts daily does so where the UTC day changes, unless the
+            bars are a day long or longer.
+
+        Raises
+        ------
+        UsageError : if a column is missing, or the lengths differ.
+        """
+        series = self._columns(columns)
+        rows = len(next(iter(series.values()))) if series else 0
+        starts = [] if ts_open is None else day_starts(state.last_open, ts_open, ts_close)
+        for node in self.nodes:
+            inputs = [series[key] for key in node.inputs]
+            outputs = [np.empty(rows) for _ in node.outputs]
+            _run_node(node, state.values[node.begin : node.end], inputs, outputs, starts)
+            series.update(zip(node.outputs, outputs, strict=True))
+        if ts_open is not None and len(ts_open):
+            state.last_open = int(ts_open[-1])
+        return {name: series[self._keys[name]] for name in self.outputs}
+
+    def _columns(self, columns: Mapping[str, Floats]) -> dict[str, Floats]:
+        missing = [name for name in self.inputs if name not in columns]
+        if missing:
+            raise UsageError(f"column {missing[0]!r} is missing; {', '.join(self.names)[:80]} needs it")
+        series = {name: np.ascontiguousarray(columns[name], dtype=np.float64) for name in self.inputs}
+        if len({len(values) for values in series.values()}) > 1:
+            raise UsageError("the columns differ in length")
+        return series
+
+    def to_bytes(self, state: State) -> bytes:
+        """Return the state as bytes, the same for the same state on any machine."""
+        head = _HEADER.pack(
+            _MAGIC, STATE_VERSION, self.fingerprint, state.last_open, state.last_close, len(state.values)
+        )
+        return head + state.values.astype("<f8").tobytes()
+
+    def from_bytes(self, data: bytes) -> State:
+        """Return the state that `to_bytes` wrote.
+
+        Raises
+        ------
+        WorkError : if the bytes are not a state of this very plan.
+        """
+        if len(data) >= _HEADER.size:
+            magic, version, fingerprint, last_open, last_close, count = _HEADER.unpack_from(data)
+            right = (magic, version, fingerprint, count) == (_MAGIC, STATE_VERSION, self.fingerprint, self._size)
+            if right and len(data) == _HEADER.size + 8 * count:
+                values = np.frombuffer(data, dtype="<f8", offset=_HEADER.size).astype(np.float64)
+                return State(values, last_open, last_close)
+        raise WorkError(f"not a state of {', '.join(self.names)[:80]} (version {STATE_VERSION})")
+
+    def start_day(self, state: State) -> None:
+        """Begin a UTC day: restart what restarts daily, bring windows into their one form."""
+        for node in self.nodes:
+            _new_day(node, state.values[node.begin : node.end])
+
+
+def plan(names: Sequence[str]) -> Plan:
+    """Make names executable; the same as ``Plan(names)``."""
+    return Plan(names)
+
+
+def day_starts(last_open: int, ts_open: Ints, ts_close: Ints | None = None) -> list[int]:
+    """Return the rows before which a UTC day begins.
+
+    Bars of a day or longer begin none: told by their width, or without `ts_close` by two in a row that open at
+    midnight.
+
+    >>> hour = 3_600_000_000_000
+    >>> day_starts(22 * hour, np.array([23, 24, 25, 47, 49]) * hour)
+    [1, 4]
+    """
+    if not len(ts_open):
+        return []
+    opens = np.concatenate(([np.int64(ts_open[0] if last_open == _NEVER else last_open)], ts_open))
+    days = opens // DAY_NS
+    changed = days[1:] != days[:-1]
+    if ts_close is not None:
+        long = (ts_close - ts_open) >= DAY_NS
+    else:
+        midnight = opens == days * DAY_NS
+        long = midnight[1:] & midnight[:-1]
+    return [int(row) for row in np.flatnonzero(changed & ~long)]
+
+
+def _new_day(node: Node, values: Floats) -> None:
+    if node.restarts_daily:
+        values[:] = 0.0
+    elif isinstance(node.indicator.turn, Kernel):
+        node.indicator.turn(values, node.constants)
+
+
+def _run_node(node: Node, values: Floats, inputs: list[Floats], outputs: list[Floats], starts: list[int]) -> None:
+    run = node.indicator.run
+    if not starts or not (node.restarts_daily or node.indicator.turn):
+        run(values, node.constants, *inputs, *outputs)
+        return
+    edges = [0, *starts, len(inputs[0])]
+    for i, (begin, end) in enumerate(zip(edges, edges[1:], strict=False)):
+        if i:
+            _new_day(node, values)
+        run(values, node.constants, *(x[begin:end] for x in inputs), *(x[begin:end] for x in outputs))
+
+
+def run_day(
+    plan: Plan, state: State, bars: Mapping[str, npt.ArrayLike], *, day_start_ns: int, timeframe_ns: int, end_ns: int
+) -> tuple[dict[str, Floats], npt.NDArray[np.bool_], State]:
+    """Step over one symbol-day on the full UTC grid, as stored indicators do.
+
+    Parameters
+    ----------
+    state : the state after the previous day; not changed.
+    bars : the day's rows ascending: ``ts_open``, ``trade_count``, ``open high low close volume`` and whatever else
+        the plan needs. Prices of rows without a trade may be NaN.
+    end_ns : where the grid ends: 24:00, on the running day the close of its last row's interval.
+
+    Returns
+    -------
+    outputs : one array per output, a value for each row of `bars`.
+    unknown : rows that hold no trade; their outputs are null, not NaN.
+    state : the state after the day, in the one form that depends only on what it holds.
+
+    Notes
+    -----
+    An interval without a row is known to be empty: it enters as the previous close with volume 0 and has no output.
+    A row without a trade does not step. Before a symbol's first trade nothing steps.
+    """
+    ts_open = np.asarray(bars["ts_open"], dtype=np.int64)
+    held = np.asarray(bars["trade_count"], dtype=np.int64) > 0
+    grid = Grid(ts_open, held, np.asarray(bars["close"], dtype=np.float64), state.last_close,
+                day_start_ns=day_start_ns, timeframe_ns=timeframe_ns, end_ns=end_ns)  # fmt: skip
+    after = state.copy()
+    if timeframe_ns < DAY_NS:
+        plan.start_day(after)
+    columns = {name: grid.spread(np.asarray(bars[name], dtype=np.float64), name) for name in plan.inputs}
+    values = plan.run(after, columns)
+    if timeframe_ns < DAY_NS:
+        for node in plan.nodes:
+            if not node.restarts_daily:
+                _new_day(node, after.values[node.begin : node.end])
+    after.last_open = day_start_ns
+    after.last_close = grid.last_close
+    return {name: value[grid.slots] for name, value in values.items()}, ~held, after
+
+
+class Grid:
+    """One day's intervals: which of them hold a row, and what the others carry forward.
+
+    Attributes
+    ----------
+    slots : for each row its interval.
+    close : for each interval the close that steps: its own, the previous one if it is known to be empty, NaN if it
+        is unknown or nothing was ever traded.
+    last_close : the close after the day.
+    """
+
+    def __init__(
+        self, ts_open: Ints, held: npt.NDArray[np.bool_], close: Floats, last_close: float,
+        *, day_start_ns: int, timeframe_ns: int, end_ns: int,
+    ) -> None:  # fmt: skip
+        count = (end_ns - day_start_ns) // timeframe_ns
+        self.slots = (ts_open - day_start_ns) // timeframe_ns
+        if len(self.slots) and not (0 <= int(self.slots.min()) and int(self.slots.max()) < count):
+            raise UsageError("a bar lies outside the day")
+        self._held_rows = np.flatnonzero(held)
+        self._traded = self.slots[held]
+        source = np.zeros(count, dtype=np.int64)
+        source[self._traded] = np.arange(1, len(self._traded) + 1)
+        known = np.concatenate(([last_close], close[held]))
+        filled = known[np.maximum.accumulate(source)] if count else np.empty(0)
+        self.last_close = float(known[-1])
+        self._unknown = self.slots[~held]
+        filled[self._unknown] = np.nan
+        self.close: Floats = filled
+
+    def spread(self, values: Floats, name: str) -> Floats:
+        """Return a column on the grid: prices of empty intervals are the previous close, everything else is 0."""
+        spread = self.close.copy() if name in {"open", "high", "low", "close", "vwap"} else np.zeros(len(self.close))
+        spread[self._traded] = values[self._held_rows]
+        spread[self._unknown] = np.nan
+        return spread

@@ -1,0 +1,39 @@
+"""Bollinger bands: the simple mean, and as many population standard deviations above and below. TA-Lib's BBANDS."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+from trading_platform.analytics.indicator import Indicator, Parameter
+from trading_platform.analytics.kernel import kernel
+from trading_platform.analytics.steps import deviation_size, deviation_step, deviation_turn
+
+
+@kernel()
+def step(state: Any, constants: Any, close: float) -> tuple[float, float, float]:
+    """Advance one bar."""
+    mean, variance = deviation_step(state, 0, int(constants[0]), close)
+    width = constants[1] * sqrt(variance)
+    return mean + width, mean, mean - width
+
+
+@kernel()
+def turn(state: Any, constants: Any) -> None:
+    """Put the window in order."""
+    deviation_turn(state, 0, int(constants[0]))
+
+
+BBANDS = Indicator(
+    name="bbands",
+    title="Bollinger bands",
+    source="TA-Lib BBANDS (simple mean, population deviation)",
+    parameters=(Parameter("period", 20, 2, 10_000), Parameter("deviations", 2, 0.001, 100.0)),
+    inputs=("close",),
+    outputs=("upper", "middle", "lower"),
+    lookback=lambda period, deviations: period - 1,
+    state_size=lambda period, deviations: deviation_size(period),
+    constants=lambda period, deviations: (period, deviations),
+    step=step,
+    turn=turn,
+)

@@ -1,0 +1,43 @@
+"""Relative strength index, 0 to 100 (Wilder, New Concepts in Technical Trading Systems, 1978).
+
+Gains and losses are smoothed by Wilder's mean, seeded by the simple mean of the first `period` changes: TA-Lib's
+RSI. Where there was no change at all yet it is 0, as TA-Lib has it (TA-Lib also calls sums below 1e-14 none; here
+only 0 is none, so that coins priced in billionths are not flat).
+"""
+
+from __future__ import annotations
+
+from math import nan
+from typing import Any
+
+from trading_platform.analytics.indicator import Indicator, Parameter
+from trading_platform.analytics.kernel import kernel
+from trading_platform.analytics.steps import EMA_SIZE, ema_step
+
+
+@kernel()
+def step(state: Any, constants: Any, close: float) -> float:
+    """Advance one bar. state: seen, previous close, mean gain, mean loss."""
+    change = close - state[1]
+    state[1] = close
+    if state[0] == 0.0:
+        state[0] = 1.0
+        return nan
+    gain = ema_step(state, 2, constants[0], constants[1], max(change, 0.0))
+    loss = ema_step(state, 5, constants[0], constants[1], max(-change, 0.0))
+    moved = gain + loss
+    return 100.0 * (gain / moved) if moved != 0.0 else 0.0
+
+
+RSI = Indicator(
+    name="rsi",
+    title="Relative strength index",
+    source="TA-Lib RSI (Wilder)",
+    parameters=(Parameter("period", 14, 2, 10_000),),
+    inputs=("close",),
+    outputs=("",),
+    lookback=lambda period: period,
+    state_size=lambda period: 2 + 2 * EMA_SIZE,
+    constants=lambda period: (period, 1.0 / period),
+    step=step,
+)

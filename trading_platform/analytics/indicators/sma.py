@@ -1,0 +1,41 @@
+"""Simple moving average: the mean of the last `period` values. TA-Lib's SMA.
+
+Summed in two words and without subtraction: never outside the minimum and maximum of its window, and a constant
+input gives that constant to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trading_platform.analytics.indicator import Indicator, Parameter
+from trading_platform.analytics.kernel import kernel
+from trading_platform.analytics.steps import divide_pair, rolling_size, rolling_step, rolling_turn
+
+
+@kernel()
+def step(state: Any, constants: Any, close: float) -> float:
+    """Advance one bar."""
+    total, rest = rolling_step(state, 0, int(constants[0]), close)
+    return divide_pair(total, rest, constants[0])
+
+
+@kernel()
+def turn(state: Any, constants: Any) -> None:
+    """Put the window in order."""
+    rolling_turn(state, 0, int(constants[0]))
+
+
+SMA = Indicator(
+    name="sma",
+    title="Simple moving average",
+    source="TA-Lib SMA",
+    parameters=(Parameter("period", 20, 1, 10_000),),
+    inputs=("close",),
+    outputs=("",),
+    lookback=lambda period: period - 1,
+    state_size=rolling_size,
+    constants=lambda period: (period,),
+    step=step,
+    turn=turn,
+)
