@@ -66,7 +66,7 @@ class Disk(Protocol):
         """Remove a file; one that is already gone is no error."""
 
     def listdir(self, path: Path) -> list[str]:
-        """Return the names in a directory, sorted; none if it does not exist."""
+        """Return the names in a directory, sorted; none if there is no such directory."""
 
     def mkdir(self, path: Path) -> None:
         """Make one directory; one that exists is no error."""
@@ -171,7 +171,7 @@ class RealDisk:
 
     def listdir(self, path: Path) -> list[str]:
         """Return the names in a directory, sorted."""
-        with _named(path, "list"), suppress(FileNotFoundError):
+        with _named(path, "list"), suppress(FileNotFoundError, NotADirectoryError):
             return sorted(os.listdir(path))
         return []
 

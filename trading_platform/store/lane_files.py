@@ -187,7 +187,7 @@ class SegmentFiles:
         """Close the current segment, whose records are synced, and begin the next with its header."""
         self.finish()
         if self._spare is None:
-            self._create_spare(header.number)
+            self._keep_spare(self._disk.open(segment_path(self._directory, header.number), "create"))
         assert self._spare is not None
         self._file, self._zeroed, self._spare = self._spare, self._spare_zeroed, None
         self.number, self.offset = header.number, 0
@@ -219,7 +219,12 @@ class SegmentFiles:
             if self._zeroed - self.offset < self._ahead:
                 self._zeroed = self._zero(self._file, self._zeroed, min(STEP_BYTES, room))
         elif self._spare is None:
-            self._create_spare(self.number + 1)
+            try:
+                file = self._disk.open(segment_path(self._directory, self.number + 1), "create")
+            except StorageError:
+                self._no_space = True
+            else:
+                self._keep_spare(file)
         elif self._spare_zeroed < self._ahead - max(self._segment_bytes - self.offset, 0):
             self._spare_zeroed = self._zero(self._spare, self._spare_zeroed, STEP_BYTES)
 
@@ -245,10 +250,10 @@ class SegmentFiles:
             self._file.close()
             self._file = None
 
-    def _create_spare(self, number: int) -> None:
-        self._spare = self._disk.open(segment_path(self._directory, number), "create")
-        self._spare_zeroed = self._zero(self._spare, 0, min(STEP_BYTES, self._segment_bytes))
-        self._spare.sync()
+    def _keep_spare(self, file: File) -> None:
+        self._spare = file
+        self._spare_zeroed = self._zero(file, 0, min(STEP_BYTES, self._segment_bytes))
+        file.sync()
         self._disk.sync_directory(self._directory)
 
     def _zero(self, file: File, offset: int, size: int) -> int:

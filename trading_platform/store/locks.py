@@ -90,6 +90,15 @@ class FileLock:
         """Give the lock back; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
+            # Not by closing alone: a child forked this instant may not have closed its copy yet.
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0))
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+
+    def leave_to_parent(self) -> None:
+        """Close this forked child's copy; the lock stays the parent's."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
             os.close(descriptor)
 
     def __enter__(self) -> Self:
@@ -141,9 +150,8 @@ def _read_pid(descriptor: int) -> int | None:
 
 
 def _after_fork() -> None:
-    # In the child: closing its copy of a descriptor leaves the parent's lock in force.
     for lock in list(_held):
-        lock.release()
+        lock.leave_to_parent()
 
 
 os.register_at_fork(after_in_child=_after_fork)

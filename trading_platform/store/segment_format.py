@@ -103,10 +103,13 @@ class Header(NamedTuple):
     created_ns: int
 
     @property
+    def _plain(self) -> bytes:
+        return _HEADER.pack(_HEADER_MAGIC, FORMAT, self.number, self.generation, self.previous_end, self.created_ns)
+
+    @property
     def encoded(self) -> bytes:
         """The header with its checksum."""
-        plain = _HEADER.pack(_HEADER_MAGIC, FORMAT, self.number, self.generation, self.previous_end, self.created_ns)
-        return plain + _CRC.pack(google_crc32c.value(plain))
+        return self._plain + _CRC.pack(self.seed)
 
     @property
     def block(self) -> bytes:
@@ -116,7 +119,8 @@ class Header(NamedTuple):
     @property
     def seed(self) -> int:
         """What the CRC of each record starts from."""
-        return int(google_crc32c.value(self.encoded))
+        # The header's own CRC, not one over the header with its CRC: that one is the same for every header.
+        return int(google_crc32c.value(self._plain))
 
 
 def parse_header(block: bytes, number: int) -> Header | None:

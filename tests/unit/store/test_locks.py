@@ -1,0 +1,140 @@
+"""Locks between processes: named holder, freed by the kernel, not inherited."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from trading_platform.domain.errors import LockHeld, StorageError
+from trading_platform.store.locks import FileLock, held_by
+
+HOLD = """
+import sys
+from pathlib import Path
+from trading_platform.store.locks import FileLock
+lock = FileLock.acquire(Path(sys.argv[1]), "the lane")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process that holds the lock until its input ends."""
+    child = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        assert child.stdout.readline() == b"held\n"
+        yield child
+    finally:
+        child.stdin.close()
+        child.stdout.close()
+        child.wait()
+
+
+def test_the_second_process_is_refused_and_told_the_first_ones_pid(tmp_path: Path) -> None:
+    """A held lock names what it protects and who holds it."""
+    with another_holder(tmp_path / "lock") as holder:
+        with pytest.raises(LockHeld, match=f"the lane is in use by process {holder.pid}; stop it first") as caught:
+            FileLock.acquire(tmp_path / "lock", "the lane")
+        assert caught.value.holder_pid == holder.pid
+        assert held_by(tmp_path / "lock") == holder.pid
+    FileLock.acquire(tmp_path / "lock", "the lane").release()
+
+
+def test_kill_9_frees_the_lock(tmp_path: Path) -> None:
+    """A holder that is killed leaves its pid in the file, but not the lock."""
+    with another_holder(tmp_path / "lock") as holder:
+        holder.send_signal(signal.SIGKILL)
+        with FileLock.acquire(tmp_path / "lock", "the lane", wait_s=5):
+            assert held_by(tmp_path / "lock") == os.getpid()
+    assert held_by(tmp_path / "lock") is None
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_waiting_ends_with_the_holder(tmp_path: Path) -> None:
+    """Whoever waits gets the lock once it is given back."""
+    path = tmp_path / "lock"
+    first = FileLock.acquire(path, "it")
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            first.release()
+
+    FileLock.acquire(path, "it", wait_s=5, monotonic=lambda: sum(pauses), sleep=sleep).release()
+    assert len(pauses) == 3
+
+
+def test_waiting_has_an_end(tmp_path: Path) -> None:
+    """After `wait_s` seconds of the clock it was given, acquiring gives up."""
+    path = tmp_path / "lock"
+    pauses: list[float] = []
+    with FileLock.acquire(path, "it"), pytest.raises(LockHeld):
+        FileLock.acquire(path, "it", wait_s=1, monotonic=lambda: sum(pauses), sleep=pauses.append)
+    assert 1 <= sum(pauses) < 1.1
+
+
+def test_a_child_does_not_keep_its_parents_lock(tmp_path: Path) -> None:
+    """Neither a forked nor a spawned child holds the lock once the parent has given it back."""
+    path = tmp_path / "lock"
+    lock = FileLock.acquire(path, "it")
+    child = os.fork()
+    if child == 0:  # the child only lives until it is killed
+        signal.pause()
+        os._exit(0)
+    spawned = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+    try:
+        assert held_by(path) == os.getpid()
+        lock.release()
+        assert held_by(path) is None
+        FileLock.acquire(path, "it", wait_s=5).release()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        spawned.communicate(b"\n")
+
+
+def test_a_forked_child_that_ends_leaves_the_lock_with_the_parent(tmp_path: Path) -> None:
+    """Closing its copy in the child does not unlock."""
+    path = tmp_path / "lock"
+    with FileLock.acquire(path, "it"):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert held_by(path) == os.getpid()
+        with pytest.raises(LockHeld):
+            FileLock.acquire(path, "it")
+
+
+def test_asking_takes_nothing(tmp_path: Path) -> None:
+    """`held_by` neither makes the file nor holds the lock for a moment."""
+    assert held_by(tmp_path / "lock") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_releasing_twice_is_once(tmp_path: Path) -> None:
+    """A second release does nothing to whoever holds the lock by then."""
+    lock = FileLock.acquire(tmp_path / "lock", "it")
+    lock.release()
+    with FileLock.acquire(tmp_path / "lock", "it"):
+        lock.release()
+        assert held_by(tmp_path / "lock") == os.getpid()
+
+
+def test_a_lock_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None:
+    """A directory where the lock file should be is named."""
+    with pytest.raises(StorageError, match=str(tmp_path)):
+        FileLock.acquire(tmp_path, "it")
+    with pytest.raises(StorageError, match=str(tmp_path)):
+        held_by(tmp_path)
