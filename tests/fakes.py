@@ -54,7 +54,7 @@ class MemoryLedger:
     before : called with the method's name before anything is changed; may raise to play a crash.
     """
 
-    def __init__(self, before: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(self, before: Callable[[str], None] = str) -> None:
         self.before = before
         self.records: dict[Leaf, LeafRecord] = {}
         self.intents: dict[Leaf, LeafRecord] = {}

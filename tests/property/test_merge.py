@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 
@@ -55,8 +56,8 @@ SAME_TERMS = st.lists(
 def publish(state: tuple[pa.Table, pa.Table], part: list[Copy]) -> merge.Merged:
     """Merge a part into what was published and remembered, as the lake does."""
     rows, remembered = state
-    both = [merge.mark(rows, remembered=False), merge.mark(remembered, remembered=True)]
-    return merge.merge(pa.concat_tables([merge.mark(ticks(part), remembered=False), *both]))
+    both = [merge.mark(rows, merge.PUBLISHED), merge.mark(remembered, merge.REMEMBERED)]
+    return merge.merge(pa.concat_tables([merge.mark(ticks(part), merge.NEW), *both]))
 
 
 def in_groups(parts: list[list[Copy]]) -> tuple[pa.Table, set[tuple[object, ...]]]:
@@ -75,7 +76,7 @@ def in_groups(parts: list[list[Copy]]) -> tuple[pa.Table, set[tuple[object, ...]
 
 def cut(items: list[Copy], borders: set[int]) -> list[list[Copy]]:
     at = [0, *sorted(b for b in borders if b < len(items)), len(items)]
-    return [items[a:b] for a, b in zip(at, at[1:], strict=False)]
+    return [items[a:b] for a, b in itertools.pairwise(at)]
 
 
 @given(copies_=COPIES | SAME_TERMS, order=st.randoms(use_true_random=False), borders=st.sets(st.integers(1, 13)))
@@ -132,10 +133,10 @@ def test_slices_hold_everything_once_and_in_order(tmp_path_factory, parts, rows)
             data, "binance", "BTC-USDT", "2024-08-08", "live", Position(0, at), Position(0, at + 1), table
         )
     sources = [slices.Source(p) for p in staging.parts_of(data, Leaf("ticks", "binance", "BTC-USDT", "2024-08-08"))]
-    seen = [copies(t.drop_columns([merge.REMEMBERED])) for t in slices.slices(sources, rows=rows)]
+    seen = [copies(t.drop_columns([merge.ORIGIN])) for t in slices.slices(sources, rows=rows)]
     keys = [[(c.epoch, c.trade_id) for c in part] for part in seen]
     assert sorted(k for part in keys for k in part) == sorted((i // 300, i % 300) for part in parts for i in part)
-    assert all(max(a) < min(b) for a, b in zip(keys, keys[1:], strict=False))
+    assert all(max(a) < min(b) for a, b in itertools.pairwise(keys))
 
 
 def test_without_remembered_copies_the_order_would_show():

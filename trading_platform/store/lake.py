@@ -25,7 +25,7 @@ from trading_platform.domain.errors import CorruptionError, StorageError, UsageE
 from trading_platform.domain.verdict import Failure, Gate, Verdict
 from trading_platform.store import merge, parquet, slices, staging
 from trading_platform.store import schema as shapes
-from trading_platform.store.disk import REAL_DISK, Disk, make_directory, write_atomically
+from trading_platform.store.disk import REAL_DISK, Disk, make_directory
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger.rows import Conflict, LeafRecord
 from trading_platform.store.locks import FileLock
@@ -133,22 +133,26 @@ def publish(
         if not parts and (before is not None or not present):
             return None if before is None else _unchanged(leaf, before, ledger.verdict(leaf) or Verdict())
         fresh = _aside(data, leaf, disk)
+        copies = fresh.with_suffix(".copies")
         try:
-            sources = [slices.Source(path) for path, _ in parts]
-            sources += [slices.Source(data.lake / leaf.path)] if present else []
-            sources += [slices.Source(_copies_path(data, leaf), remembered=True)] if _remembers(data, leaf) else []
-            merged = _write_merged(fresh, sources, gate)
+            sources = _sources(data, leaf, [path for path, _ in parts], present=present)
+            merged = _write_merged(fresh, copies, sources, gate)
             step("merged")
             ledger.save_verdict(leaf, merged.verdict)
-            if not merged.verdict.passed or not merged.written.rows:
+            if not merged.verdict.passed:
                 return _unchanged(leaf, before, merged.verdict)
+            if not merged.written.rows:
+                _remove_parts(data, leaf, parts, disk)
+                return None
             record = _verified(fresh, merged.written, merged.ids, disk)
             step("verified")
-            _remember(data, leaf, merged, ledger, disk)
+            _remember(data, leaf, copies, disk)
+            ledger.add_conflicts([Conflict(leaf.venue, leaf.symbol, *dispute) for dispute in merged.disputes])
             step("remembered")
             changed = _swap(data, leaf, fresh, before, record, ledger=ledger, disk=disk, step=step)
         finally:
             disk.unlink(fresh)
+            disk.unlink(copies)
         _remove_parts(data, leaf, parts, disk)
         step("removed")
         return _published(leaf, before, record, merged.verdict, changed=changed)
@@ -264,31 +268,42 @@ def locked(data: DataDir, leaf: Leaf, *, wait_s: float = WAIT_S) -> Iterator[Non
 
 
 class _Merge(NamedTuple):
-    """What merging and writing gave; nothing was written to the end if the verdict is against it."""
+    """What merging and writing gave."""
 
     written: parquet.Written
     verdict: Verdict
     ids: tuple[int | None, int | None]
-    copies: list[pa.Table]
     disputes: list[merge.Dispute]
 
 
-def _write_merged(fresh: Path, sources: Sequence[slices.Source], gate: Gate) -> _Merge:
-    verdict, copies, disputes = Verdict(), [], []
-    first: int | None = None
-    last: int | None = None
-    with _refusal(fresh), parquet.RowWriter(fresh, shapes.TICKS) as writer:
+def _write_merged(fresh: Path, copies: Path, sources: Sequence[slices.Source], gate: Gate) -> _Merge:
+    """Write the merged rows to `fresh`, the copies to remember to `copies`, slice by slice."""
+    verdict, disputes, ids = Verdict(), [], _Ids()
+    with (
+        _refusal(fresh),
+        parquet.RowWriter(fresh, shapes.TICKS) as rows,
+        parquet.RowWriter(copies, shapes.TICKS) as remembered,
+    ):
         for part in slices.slices(sources):
             merged = merge.merge(part)
             verdict = _join(verdict, gate(merged.rows))
-            writer.add(merged.rows)
-            copies.append(merged.remembered)
+            rows.add(merged.rows)
+            remembered.add(merged.remembered)
+            ids.see(merged.rows.column("trade_id"))
             disputes += merged.disputes
-            ids = merged.rows.column("trade_id")
-            last = ids[-1].as_py()
-            first = ids[0].as_py() if first is None else first
-        written = writer.finish()
-    return _Merge(written, verdict, (first, last), copies, disputes)
+        remembered.finish()
+        return _Merge(rows.finish(), verdict, (ids.first, ids.last), disputes)
+
+
+class _Ids:
+    """The first and the last id of what went by."""
+
+    first: int | None = None
+    last: int | None = None
+
+    def see(self, ids: pa.ChunkedArray) -> None:
+        self.last = ids[-1].as_py()
+        self.first = ids[0].as_py() if self.first is None else self.first
 
 
 def _join(verdict: Verdict, further: Verdict) -> Verdict:
@@ -316,14 +331,18 @@ def _aside(data: DataDir, leaf: Leaf, disk: Disk) -> Path:
 
 def _verified(fresh: Path, written: parquet.Written, ids: tuple[int | None, int | None], disk: Disk) -> LeafRecord:
     """Make the new file durable, read it back, and return what the ledger shall know of it."""
-    file = disk.open(fresh, "update")
+    _sync(fresh, disk)
+    if parquet.verify(fresh) != written:
+        raise CorruptionError(f"{fresh}: what was read back is not what was written")
+    return LeafRecord(written.rows, written.content_hash, parquet.file_sha256(fresh), first_id=ids[0], last_id=ids[1])
+
+
+def _sync(path: Path, disk: Disk) -> None:
+    file = disk.open(path, "update")
     try:
         file.sync()
     finally:
         file.close()
-    if parquet.verify(fresh) != written:
-        raise CorruptionError(f"{fresh}: what was read back is not what was written")
-    return LeafRecord(written.rows, written.content_hash, parquet.file_sha256(fresh), first_id=ids[0], last_id=ids[1])
 
 
 def _swap(
@@ -382,22 +401,29 @@ def _copies_path(data: DataDir, leaf: Leaf) -> Path:
     return data.state / leaf.directory / "copies.parquet"
 
 
-def _remembers(data: DataDir, leaf: Leaf) -> bool:
-    return _copies_path(data, leaf).exists()
+def _sources(data: DataDir, leaf: Leaf, parts: Iterable[Path], *, present: bool) -> list[slices.Source]:
+    copies = _copies_path(data, leaf)
+    sources = [slices.Source(path) for path in parts]
+    sources += [slices.Source(data.lake / leaf.path, merge.PUBLISHED)] if present else []
+    sources += [slices.Source(copies, merge.REMEMBERED)] if copies.exists() else []
+    return sources
 
 
-def _remember(data: DataDir, leaf: Leaf, merged: _Merge, ledger: Leaves, disk: Disk) -> None:
-    """Keep the copies that a later merge may need, and tell the ledger of those that differ.
+def _remember(data: DataDir, leaf: Leaf, copies: Path, disk: Disk) -> None:
+    """Keep the copies that a later merge may need.
 
     Before the rename: should the machine stop in between, they are merely merged twice.
     """
-    copies = pa.concat_tables(merged.copies) if merged.copies else shapes.TICKS.empty_table()
     path = _copies_path(data, leaf)
-    if copies.num_rows and not (path.exists() and parquet.read(path).equals(copies)):
-        make_directory(path.parent, disk=disk)
-        write_atomically(path, lambda fresh: parquet.write(fresh, copies), disk=disk, staging=staging.temporary(data))
-    if merged.disputes:
-        ledger.add_conflicts([Conflict(leaf.venue, leaf.symbol, *dispute) for dispute in merged.disputes])
+    with parquet.open_file(copies) as file:
+        if not file.metadata.num_rows:
+            return  # what is remembered stays so: none now means none before
+    if path.exists() and parquet.file_sha256(path) == parquet.file_sha256(copies):
+        return
+    make_directory(path.parent, disk=disk)
+    _sync(copies, disk)
+    disk.rename(copies, path)
+    disk.sync_directory(path.parent)
 
 
 def _identity(path: Path) -> tuple[int, int, int]:

@@ -27,9 +27,13 @@ from trading_platform.store import schema as shapes
 
 Int = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
 
-REMEMBERED = "remembered"
-"""Column of the input that marks copies remembered earlier."""
+ORIGIN = "origin"
+"""Column of the input that tells where a copy comes from."""
+
+NEW, PUBLISHED, REMEMBERED = 0, 1, 2
+"""Origins: a staged part, the file being replaced, the copies remembered from earlier merges."""
 
 _PRECISIONS = (1_000_000_000, 1_000_000, 1_000)
 _FINEST = len(_PRECISIONS)
@@ -45,7 +49,7 @@ class Dispute(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """One row per trade in the dataset's order, the copies to remember, and what was disputed."""
+    """One row per trade in the dataset's order, the copies to remember, and what new copies put in dispute."""
 
     rows: pa.Table
     remembered: pa.Table
@@ -81,9 +85,9 @@ class _Resolved(NamedTuple):
     disputed: list[tuple[int, int, int]]  # winner's row, its refined time, the other's row
 
 
-def mark(table: pa.Table, *, remembered: bool) -> pa.Table:
-    """Return ticks with the column that tells remembered copies from others."""
-    return table.append_column(REMEMBERED, pa.array(np.full(table.num_rows, remembered)))
+def mark(table: pa.Table, origin: int) -> pa.Table:
+    """Return ticks with the column that tells their origin."""
+    return table.append_column(ORIGIN, pa.array(np.full(table.num_rows, origin, np.int8)))
 
 
 def merge(copies: pa.Table) -> Merged:
@@ -109,9 +113,9 @@ def _merge_by_id(copies: pa.Table) -> Merged:
     epoch = _ints(copies, "epoch")
     trade_id = _ints(copies, "trade_id")
     columns = _columns(copies)
-    remembered = copies.column(REMEMBERED).to_numpy()
-    found = _resolve(columns, epoch, trade_id, remembered)
-    plain = copies.drop_columns([REMEMBERED])
+    origin = copies.column(ORIGIN).to_numpy()
+    found = _resolve(columns, epoch, trade_id, origin)
+    plain = copies.drop_columns([ORIGIN])
     disputes = [
         Dispute(int(epoch[kept]), int(trade_id[kept]), _text(plain, kept, time), _text(plain, other, None))
         for kept, time, other in found.disputed
@@ -123,10 +127,10 @@ def _merge_by_uid(copies: pa.Table) -> pa.Table:
     """Merge trades whose uid is a hash of their payload: equal uid means equal payload."""
     _, uid = np.unique(copies.column("trade_uid").to_numpy().astype(str), return_inverse=True)
     columns = _columns(copies)
-    found = _resolve(columns, np.zeros_like(uid), uid, np.zeros(len(uid), bool))
+    found = _resolve(columns, np.zeros_like(uid), uid, np.zeros(len(uid), np.int8))
     order = np.lexsort((uid[found.winners], found.ts_event))
     found = found._replace(winners=found.winners[order], ts_event=found.ts_event[order])
-    return _pick(copies.drop_columns([REMEMBERED]), columns, found)
+    return _pick(copies.drop_columns([ORIGIN]), columns, found)
 
 
 def _columns(copies: pa.Table) -> _Copies:
@@ -170,7 +174,7 @@ def _text(table: pa.Table, row: int, ts_event: int | None) -> str:
     return msgspec.json.encode(payload).decode()
 
 
-def _resolve(columns: _Copies, high: Int, low: Int, remembered: Mask) -> _Resolved:
+def _resolve(columns: _Copies, high: Int, low: Int, origin: Codes) -> _Resolved:
     """Find each key's winner; (high, low) is the key."""
     constant = not len(high) or bool((high == high[0]).all())
     order = np.argsort(low, kind="stable") if constant else np.lexsort((low, high))
@@ -188,7 +192,7 @@ def _resolve(columns: _Copies, high: Int, low: Int, remembered: Mask) -> _Resolv
         winners[key[first]] = order[first]
     remember, disputed = order[:0], []
     if len(differ):
-        settled = _settle(columns, order[differ], key[differ], remembered)
+        settled = _settle(columns, order[differ], key[differ], origin)
         winners[settled.keys], times[settled.keys] = settled.winners, settled.ts_event
         remember, disputed = settled.remember, settled.disputed
     return _Resolved(winners, times, remember, disputed)
@@ -213,7 +217,7 @@ class _Settled(NamedTuple):
     disputed: list[tuple[int, int, int]]
 
 
-def _settle(columns: _Copies, rows: Int, key: Int, remembered: Mask) -> _Settled:
+def _settle(columns: _Copies, rows: Int, key: Int, origin: Codes) -> _Settled:
     """Decide the keys whose copies do not all say the same."""
     c = columns.at(rows)
     order = np.lexsort((c.side, c.quantity, c.price, c.ts_event, c.rank, c.ts_recv, key))
@@ -234,10 +238,17 @@ def _settle(columns: _Copies, rows: Int, key: Int, remembered: Mask) -> _Settled
     repeats[1:] = d.at(np.arange(1, len(d.side))).payload_equals(d.at(np.arange(len(d.side) - 1)))
     repeats[1:] &= group[distinct[1:]] == group[distinct[:-1]]
     # What is already remembered stays so: the file being replaced may never be, if the machine stops now.
-    known = np.logical_or.reduceat(remembered[rows][distinct], np.flatnonzero(~repeats)) if len(distinct) else repeats
+    known = (
+        np.logical_or.reduceat((origin[rows] == REMEMBERED)[distinct], np.flatnonzero(~repeats))
+        if len(distinct)
+        else repeats
+    )
     one_each = distinct[~repeats]
     published = c.at(one_each).payload_equals(kept.at(one_each))
-    disputed = [(int(rows[first[group[i]]]), int(time[group[i]]), int(rows[i])) for i in one_each[~agrees[one_each]]]
+    # A key without a new copy was told of when its copies came.
+    news = np.logical_or.reduceat(origin[rows] == NEW, first)
+    tell = one_each[~agrees[one_each] & news[group[one_each]]]
+    disputed = [(int(rows[first[group[i]]]), int(time[group[i]]), int(rows[i])) for i in tell]
     return _Settled(keys, rows[first], time, rows[one_each[~published | known]], disputed)
 
 
