@@ -34,6 +34,8 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
+    "simulate": Command("trading_platform.commands.simulate", "serve a venue's real protocol on this machine"),
+    "simulate": Command("trading_platform.commands.simulate", "serve a venue's real protocol on this machine"),
     "settings": Command("trading_platform.commands.settings", "show the settings in force and where each comes from"),
 }
 """Name to module. A command that is not here does not exist; a test checks that each line has its module."""

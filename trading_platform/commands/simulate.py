@@ -1,0 +1,120 @@
+"""`simulate`: serve a venue's real protocol on this machine. What it does is simulate/."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import math
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trading_platform.commands.common import parse_venue, print_line
+from trading_platform.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from trading_platform.settings import Settings
+    from trading_platform.simulate.venue_server import VenueServer
+
+EXAMPLE = "trading-platform simulate --venue binance --speed 10 --faults plan.json --truth truth.jsonl"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `simulate` takes."""
+    parser.add_argument("--venue", metavar="V", required=True, help="the exchange to be, for example binance")
+    add_market(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument(
+        "--port", type=int, default=0, metavar="P", help="stream port, REST gets the next (default: any two)"
+    )
+    parser.add_argument("--loop", action="store_true", help="repeat the recording for ever, ids and times going on")
+    parser.add_argument("--truth", type=Path, metavar="FILE.jsonl", help="write a line for every trade issued")
+    parser.epilog = (
+        f"example:\n  {EXAMPLE}\n\nWithout --recording a synthetic market of BTC-USDT, ETH-USDT and SOL-USDT is "
+        "served:\nat --speed 1 its time is now and a restart continues it, at other speeds it begins on 2024-03-14."
+    )
+
+
+def add_market(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses the market and what goes wrong in it."""
+    parser.add_argument(
+        "--recording", type=Path, action="append", default=[], metavar="PATH", help="play this capture; repeatable"
+    )
+    parser.add_argument("--speed", default="1", metavar="X", help="times real time, or max (default: 1)")
+    parser.add_argument("--faults", type=Path, metavar="PLAN.json", help="what shall go wrong")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the synthetic market and of chance")
+
+
+def parse_speed(text: str) -> float | None:
+    """Return the speed, None for max.
+
+    >>> parse_speed("2.5"), parse_speed("max")
+    (2.5, None)
+    """
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed < math.inf:
+        raise UsageError(f"{text[:40]!r} is not a speed; give a number above 0, or max")
+    return speed
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Serve until told to stop."""
+    from trading_platform.venues import VENUES
+
+    parse_venue(args.venue, list(VENUES))
+    server = make_server(args)
+    return asyncio.run(_serve(server))
+
+
+def make_server(args: argparse.Namespace) -> VenueServer:
+    """Return the venue that the arguments describe."""
+    from trading_platform.simulate.faults import FaultPlan
+    from trading_platform.simulate.market import DEMO_START_NS, GENESIS_NS, SyntheticMarket
+    from trading_platform.simulate.recordings import RecordedMarket
+    from trading_platform.simulate.tape import Market
+    from trading_platform.simulate.venue_server import VenueServer
+
+    speed = parse_speed(args.speed)
+    plan = FaultPlan() if args.faults is None else FaultPlan.load(args.faults)
+    if not 0 <= args.port <= 65535 - 1:
+        raise UsageError(f"port {args.port} is out of range; give one below 65535")
+    market: Market
+    begins_at_ns = None
+    if args.recording:
+        market = RecordedMarket.load(args.recording, loop=args.loop)
+    elif args.loop:
+        raise UsageError("--loop repeats a recording; give one with --recording")
+    elif speed == 1.0:
+        market, begins_at_ns = SyntheticMarket(seed=args.seed, start_ns=GENESIS_NS), time.time_ns
+    else:
+        market = SyntheticMarket(seed=args.seed, start_ns=DEMO_START_NS)
+    return VenueServer(
+        market,
+        plan=plan,
+        seed=args.seed,
+        speed=speed,
+        truth_path=args.truth,
+        host=args.host,
+        port=args.port,
+        rest_port=args.port + 1 if args.port else 0,
+        begins_at_ns=begins_at_ns,
+    )
+
+
+async def _serve(server: VenueServer) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with server:
+        with contextlib.suppress(BrokenPipeError):
+            print_line({"ws_url": server.ws_url, "rest_url": server.rest_url})
+        await server.run_until(stop)
+    return 0

@@ -1,0 +1,381 @@
+"""What goes wrong on purpose: the plan as a value, and the pure decisions that follow from it.
+
+Whether a frame is hit is a hash of seed, symbol and trade id, so it depends neither on timing nor on which other
+faults are planned. Doing it to sockets and answers is venue_server.py; a plan's JSON is described at `FaultPlan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from trading_platform.domain.errors import UsageError
+from trading_platform.simulate.tape import Print
+
+KINDS: dict[str, tuple[str, frozenset[str]]] = {
+    "drop": ("the next `count` frames are never sent", frozenset({"count"})),
+    "duplicate": ("the next `count` frames are sent twice", frozenset({"count"})),
+    "reorder": ("the next `count` frames arrive `depth` frames of their symbol late", frozenset({"count", "depth"})),
+    "replay": ("the last `count` frames sent are sent again (history after a reconnect)", frozenset({"count"})),
+    "silence": ("no trade is sent for `seconds` of simulated time; connections stay healthy", frozenset({"seconds"})),
+    "cut": ("connections end without a close frame", frozenset()),
+    "hole": ("connections stay open and dead, nothing sent or read, and end after `seconds`", frozenset({"seconds"})),
+    "server_shutdown": ("serverShutdown is announced, connections close after `seconds`", frozenset({"seconds"})),
+    "ping_flood": ("`count` pings of 125 bytes at once", frozenset({"count"})),
+    "refuse_connect": ("new connections are refused for `seconds`", frozenset({"seconds"})),
+    "rest_429": ("every request is answered 429 for `seconds`", frozenset({"seconds", "retry_after"})),
+    "rest_418": ("every request is answered 418 for `seconds`", frozenset({"seconds", "retry_after"})),
+    "rest_5xx": ("every request is answered `status` for `seconds`", frozenset({"seconds", "status"})),
+    "rest_garbage": ("every request is answered 200 with a page of HTML for `seconds`", frozenset({"seconds"})),
+    "rest_forget": ("`count` ids from `at_id` on are never served by REST", frozenset({"count"})),
+    "rest_conflict": ("REST serves the trade `at_id` at another price", frozenset({"count"})),
+}
+"""Every kind of event: what it does, and the options it takes beside `kind`, `at_s` or `at_id`, and `symbol`."""
+
+FRAME_KINDS = frozenset({"drop", "duplicate", "reorder", "silence"})
+"""Kinds that change which frames are sent; the rest is done to connections and answers."""
+_PROBABILITIES = ("drop", "duplicate", "reorder", "cut", "rest_429", "rest_5xx")
+_COMMON = ("kind", "at_s", "at_id", "symbol")
+_DEEPEST_BY_CHANCE = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One planned fault.
+
+    Attributes
+    ----------
+    kind : one of `KINDS`.
+    at_s : seconds of simulated time since its clock started; or at_id: the trade it happens at.
+    symbol : canonical; None hits every symbol.
+    count, depth, seconds, status : as the kind says. Seconds of `silence` are simulated, all others real, because
+        what they meet are clients' timers.
+    retry_after : the header's text; "" leaves the header out; None tells the truth.
+    """
+
+    kind: str
+    at_s: float | None = None
+    at_id: int | None = None
+    symbol: str | None = None
+    count: int = 1
+    depth: int = 1
+    seconds: float = 1.0
+    status: int = 503
+    retry_after: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(f"fault plan: {self.kind[:40]!r} is not a kind; known: {' '.join(KINDS)}")
+        if (self.at_s is None) == (self.at_id is None):
+            raise UsageError(f"fault plan: event {self.kind} needs either at_s or at_id")
+        if self.kind in {"rest_forget", "rest_conflict"} and self.at_id is None:
+            raise UsageError(f"fault plan: event {self.kind} needs at_id")
+        if self.at_s is not None and not 0 <= self.at_s < float("inf"):
+            raise UsageError(f"fault plan: at_s {self.at_s} lies before the start")
+        if self.count < 1 or self.depth < 1 or not 0 <= self.seconds < float("inf"):
+            raise UsageError(f"fault plan: event {self.kind}: count and depth are at least 1, seconds not negative")
+        if not 500 <= self.status <= 599:
+            raise UsageError(f"fault plan: status {self.status} is no 5xx")
+
+    def meets(self, row: Print, symbol: str, elapsed_s: float) -> bool:
+        """Tell whether the event begins with this trade."""
+        if self.symbol is not None and self.symbol != symbol:
+            return False
+        return elapsed_s >= self.at_s if self.at_s is not None else row.trade_id == self.at_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultPlan:
+    """Everything that shall go wrong.
+
+    Attributes
+    ----------
+    drop, duplicate, reorder, cut : probability per frame.
+    rest_429, rest_5xx : probability per request.
+    events : single faults at a time or a trade id.
+
+    Examples
+    --------
+    >>> FaultPlan.parse(b'{"drop": 0.01, "events": [{"at_id": 17, "kind": "cut"}]}').events[0].at_id
+    17
+    >>> FaultPlan.parse(b'{"dorp": 0.01}')
+    Traceback (most recent call last):
+    trading_platform.domain.errors.UsageError: fault plan: unknown key 'dorp'; known: drop duplicate reorder cut ...
+    """
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    cut: float = 0.0
+    rest_429: float = 0.0
+    rest_5xx: float = 0.0
+    events: Sequence[Event] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        for name in _PROBABILITIES:
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise UsageError(f"fault plan: {name} is {value}; a probability lies in 0…1")
+
+    @property
+    def by_chance(self) -> bool:
+        """Tell whether any frame can be hit by chance."""
+        return bool(self.drop or self.duplicate or self.reorder or self.cut)
+
+    @classmethod
+    def load(cls, path: Path) -> FaultPlan:
+        """Read a plan. Raises UsageError, one line, for a missing file and whatever `parse` refuses."""
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"fault plan {path}: cannot be read: {error.strerror or error}") from None
+        try:
+            return cls.parse(text)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
+
+    @classmethod
+    def parse(cls, text: bytes) -> FaultPlan:
+        """Return the plan that the JSON describes.
+
+        Raises
+        ------
+        UsageError : for text that is not JSON, a key or kind that does not exist, a value of the wrong type or size.
+        """
+        try:
+            told = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise UsageError(f"fault plan: not JSON: {error}") from None
+        if not isinstance(told, dict):
+            raise UsageError("fault plan: not a JSON object")
+        _refuse_unknown("fault plan", told, [f.name for f in fields(cls)])
+        chances = {name: _number("fault plan", name, told[name]) for name in _PROBABILITIES if name in told}
+        events = told.get("events", [])
+        if not isinstance(events, list):
+            raise UsageError("fault plan: events is a list")
+        return cls(**chances, events=tuple(_event(n, item) for n, item in enumerate(events)))
+
+
+def _event(number: int, told: Any) -> Event:
+    where = f"fault plan: events[{number}]"
+    if not isinstance(told, dict):
+        raise UsageError(f"{where} is not an object")
+    kind = told.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UsageError(f"{where}: {str(kind)[:40]!r} is not a kind; known: {' '.join(KINDS)}")
+    _refuse_unknown(where, told, [*_COMMON, *sorted(KINDS[kind][1])])
+    values: dict[str, Any] = {}
+    for name, value in told.items():
+        if name in {"at_s", "seconds"}:
+            values[name] = _number(where, name, value)
+        elif name in {"at_id", "count", "depth", "status"}:
+            if type(value) is not int:
+                raise UsageError(f"{where}: {name} is {str(value)[:40]!r}; it is a whole number")
+            values[name] = value
+        elif name == "retry_after":
+            values[name] = "" if value is None else str(value)
+        elif not isinstance(value, str):
+            raise UsageError(f"{where}: {name} is {str(value)[:40]!r}; it is a text")
+        else:
+            values[name] = value
+    return Event(**values)
+
+
+def _refuse_unknown(where: str, told: Mapping[str, Any], known: Sequence[str]) -> None:
+    for name in told:
+        if name not in known:
+            raise UsageError(f"{where}: unknown key {name[:40]!r}; known: {' '.join(known)}")
+
+
+def _number(where: str, name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"{where}: {name} is {str(value)[:40]!r}; it is a number")
+    return float(value)
+
+
+class Signal(NamedTuple):
+    """Something to do to connections or answers, before the next frame is sent."""
+
+    event: Event
+
+
+Delivery = Print | Signal
+
+
+class FrameFaults:
+    """Decide, trade by trade, which frames are sent and in which order. Pure: no clock, no socket.
+
+    Parameters
+    ----------
+    plan, seed : what may go wrong, and the seed of chance.
+    symbols : venue's spelling to canonical.
+    last_ids : per venue symbol the id after which nothing comes; chance spares it, as it does the first delivered.
+
+    Examples
+    --------
+    >>> faults = FrameFaults(FaultPlan(events=[Event(at_id=2, kind="drop")]), 0, {"BTCUSDT": "BTC-USDT"}, {})
+    >>> row = Print(0, 0, 2, "BTCUSDT", 0, 0, "1", "1", True)
+    >>> faults.step(row, heard=True, elapsed_s=0.0)
+    ([], False)
+    """
+
+    def __init__(
+        self, plan: FaultPlan, seed: int, symbols: Mapping[str, str], last_ids: Mapping[str, int | None]
+    ) -> None:
+        self._plan = plan
+        self._key = blake2b(str(seed).encode(), digest_size=32).digest()
+        self._symbols = symbols
+        self._last_ids = last_ids
+        self._waiting = [event for event in plan.events if event.kind not in {"rest_forget", "rest_conflict"}]
+        self._left: dict[tuple[str, str], int] = {}
+        self._depth: dict[str, int] = {}
+        self._silent_until: dict[str, float] = {}
+        self._first_is_out: set[str] = set()
+        self._held: dict[str, list[tuple[int, Print]]] = {}
+        self._sent: list[Print] = []
+        self._remember = max((event.count for event in self._waiting if event.kind == "replay"), default=0)
+        self.idle = not self._waiting and not plan.by_chance
+
+    def due(self, elapsed_s: float) -> list[Signal]:
+        """Return what is planned for connections and answers up to this time, trade or no trade."""
+        return [
+            Signal(event)
+            for event in self._take(
+                lambda event: (
+                    event.at_s is not None
+                    and event.at_s <= elapsed_s
+                    and event.kind not in FRAME_KINDS
+                    and event.kind != "replay"
+                )
+            )
+        ]
+
+    def step(self, row: Print, *, heard: bool, elapsed_s: float) -> tuple[list[Delivery], bool]:
+        """Return what to send and do for one issued trade, and whether its own frame is sent, now or later.
+
+        `heard` tells whether anyone is subscribed to it. A `Signal` that ends connections comes before the frame,
+        which is then sent to nobody.
+        """
+        name = row.venue_symbol
+        symbol = self._symbols[name]
+        out: list[Delivery] = []
+        if self._waiting:
+            for event in self._take(lambda event: event.meets(row, symbol, elapsed_s)):
+                heard &= self._begin(event, name, elapsed_s, out)
+        if not heard or elapsed_s < self._silent_until.get(name, -1.0):
+            return out, False
+        fate = self._fate(row)
+        if fate == "cut":
+            out += self.flush()
+            out.append(Signal(Event(kind="cut", at_id=row.trade_id, symbol=symbol)))
+            return out, False
+        if fate == "drop":
+            return out, False
+        if fate.startswith("reorder"):
+            self._held.setdefault(name, []).append((int(fate[7:]), row))
+            return out, True
+        self._send(out, row)
+        if fate == "duplicate":
+            self._send(out, row)
+        self._first_is_out.add(name)
+        self._release(name, out)
+        return out, True
+
+    def flush(self) -> list[Delivery]:
+        """Return every frame still held back."""
+        out: list[Delivery] = []
+        for held in self._held.values():
+            for _, row in held:
+                self._send(out, row)
+        self._held.clear()
+        return out
+
+    def _take(self, wanted: Any) -> Iterator[Event]:
+        taken = [event for event in self._waiting if wanted(event)]
+        if taken:
+            self._waiting = [event for event in self._waiting if event not in taken]
+        return iter(taken)
+
+    def _begin(self, event: Event, name: str, elapsed_s: float, out: list[Delivery]) -> bool:
+        """Start an event; return whether anyone can still hear the frame."""
+        names = [n for n, symbol in self._symbols.items() if event.symbol in {None, symbol}]
+        if event.kind in {"drop", "duplicate", "reorder"}:
+            self._left[event.kind, name] = event.count
+            self._depth[name] = event.depth
+        elif event.kind == "silence":
+            self._silent_until.update(dict.fromkeys(names, elapsed_s + event.seconds))
+        elif event.kind == "replay":
+            out += [row for row in self._sent[-event.count :] if row.venue_symbol in names]
+        else:
+            if event.kind in {"cut", "hole"}:
+                out += self.flush()
+            out.append(Signal(event))
+            return event.kind not in {"cut", "hole"}
+        return True
+
+    def _fate(self, row: Print) -> str:
+        name = row.venue_symbol
+        for kind in ("drop", "reorder", "duplicate"):
+            left = self._left.get((kind, name), 0)
+            if left:
+                self._left[kind, name] = left - 1
+                return f"reorder{self._depth[name]}" if kind == "reorder" else kind
+        plan = self._plan
+        if not plan.by_chance or name not in self._first_is_out or row.trade_id == self._last_ids.get(name):
+            return "send"
+        digest = blake2b(f"{name}:{row.trade_id}".encode(), key=self._key, digest_size=40).digest()
+        draws = [int.from_bytes(digest[at : at + 8], "big") / 2.0**64 for at in range(0, 40, 8)]
+        if draws[0] < plan.cut:
+            return "cut"
+        if draws[1] < plan.drop:
+            return "drop"
+        if draws[2] < plan.reorder:
+            return f"reorder{1 + int(draws[4] * _DEEPEST_BY_CHANCE)}"
+        return "duplicate" if draws[3] < plan.duplicate else "send"
+
+    def _send(self, out: list[Delivery], row: Print) -> None:
+        out.append(row)
+        if self._remember:
+            self._sent.append(row)
+            del self._sent[: -self._remember]
+
+    def _release(self, name: str, out: list[Delivery]) -> None:
+        """Count the held frames of a symbol down by the one just sent; send those whose turn it is."""
+        held = self._held.pop(name, None)
+        if held is None:
+            return
+        last = self._sent_last(name, out)
+        waiting = []
+        for frames, row in held:
+            if frames <= 1 or last:
+                self._send(out, row)
+            else:
+                waiting.append((frames - 1, row))
+        if waiting:
+            self._held[name] = waiting
+
+    def _sent_last(self, name: str, out: Sequence[Delivery]) -> bool:
+        last_id = self._last_ids.get(name)
+        return last_id is not None and any(isinstance(row, Print) and row.trade_id == last_id for row in out)
+
+
+class RequestFaults:
+    """Decide by chance which requests fail: a hash of seed and the request's number."""
+
+    def __init__(self, plan: FaultPlan, seed: int) -> None:
+        self._plan = plan
+        self._key = blake2b(f"rest {seed}".encode(), digest_size=32).digest()
+        self._count = 0
+
+    def next(self) -> str | None:
+        """Return the kind of fault that the next request meets, None for none."""
+        self._count += 1
+        digest = blake2b(str(self._count).encode(), key=self._key, digest_size=16).digest()
+        if int.from_bytes(digest[:8], "big") / 2.0**64 < self._plan.rest_429:
+            return "rest_429"
+        return "rest_5xx" if int.from_bytes(digest[8:], "big") / 2.0**64 < self._plan.rest_5xx else None

@@ -1,0 +1,289 @@
+"""Real captures as a market: two forms of file, joined per symbol, optionally repeated for ever.
+
+Forms: hftbacktest (`<receive time in ns> <message>`, gzip) and cryptofeed (`<receive time in s>: <message>`, with
+`<->` for a connect, `<-` for what the client sent, `->` for a REST answer); either may be compressed or plain. Only
+trade events matter, told by their content; when they were received does not. Synthetic trades are market.py.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import msgspec
+
+from trading_platform.domain.decimals import check_decimal
+from trading_platform.domain.errors import FrameError, RecordingError, SymbolError
+from trading_platform.simulate.tape import Listing, Print
+from trading_platform.venues.binance import canonical_symbol, timestamp_ns
+
+_BLOCK = 4096
+_MESSAGE = re.compile(rb"[0-9]{1,10}(?:\.[0-9]+)?: |[0-9]{16,20} ")
+_ASIDE = re.compile(rb"(?:wss?|https?)://\S+ (?:<->|<-|->) [0-9]|configuration: ")
+_LONGEST_STEP_BACK_NS = 60 * 1_000_000_000
+
+
+class _Event(msgspec.Struct, frozen=True):
+    e: str
+    E: int
+    s: str
+    t: int
+    p: str
+    q: str
+    T: int
+    m: bool
+    X: str | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    data: _Event
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    e: str = ""
+
+
+class _KindMessage(msgspec.Struct, frozen=True):
+    e: str = ""
+    data: _Kind = msgspec.field(default_factory=_Kind)
+
+
+_raw = msgspec.json.Decoder(_Event)
+_combined = msgspec.json.Decoder(_Message)
+_kind = msgspec.json.Decoder(_KindMessage)
+
+
+class _Track(NamedTuple):
+    """One symbol's prints in the order of their ids."""
+
+    prints: list[Print]
+    ids: list[int]
+    due: list[int]
+
+    @property
+    def id_span(self) -> int:
+        return self.ids[-1] - self.ids[0] + 1
+
+
+class RecordedMarket:
+    """The trades of one or more recordings.
+
+    A symbol's files are joined in order of trade time; a trade that was recorded twice is played once. Ids that the
+    recorder missed stay missing: the venue has never heard of them.
+
+    Parameters
+    ----------
+    events : trade events as recorded, in any order.
+    loop : repeat for ever, ids and times continued by the recording's span.
+    """
+
+    def __init__(self, events: Sequence[_Event], *, loop: bool = False) -> None:
+        by_symbol: dict[str, dict[int, _Event]] = {}
+        for event in events:
+            by_symbol.setdefault(event.s, {}).setdefault(event.t, event)
+        self._tracks: dict[str, _Track] = {}
+        listings = []
+        for order, name in enumerate(sorted(by_symbol)):
+            chosen = sorted(by_symbol[name].values(), key=lambda event: event.t)
+            self._tracks[name] = _track(chosen, order)
+            listings.append(_listing(name, chosen))
+        self.listings: tuple[Listing, ...] = tuple(listings)
+        self._all = sorted(row for track in self._tracks.values() for row in track.prints)
+        self.start_ns = self._all[0].due_ns
+        self._span_ns = self._all[-1].due_ns - self.start_ns + 1_000_000  # the next round begins a millisecond later
+        self._loop = loop
+
+    @classmethod
+    def load(cls, paths: Sequence[Path], *, loop: bool = False) -> RecordedMarket:
+        """Read recordings.
+
+        Raises
+        ------
+        RecordingError : naming the file, if one is missing, cut off, of no known form, or without trades.
+        """
+        events: list[_Event] = []
+        for path in paths:
+            events += _read(path)
+        return cls(events, loop=loop)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def blocks(self, from_ns: int) -> Iterator[list[Print]]:
+        """Yield the prints due from that instant on; for ever if looped."""
+        turn = max(0, (from_ns - self.start_ns) // self._span_ns) if self._loop else 0
+        at = bisect_left(self._all, (from_ns - turn * self._span_ns,))
+        while True:
+            for first in range(at, len(self._all), _BLOCK):
+                rows = self._all[first : first + _BLOCK]
+                yield rows if turn == 0 else [self._shifted(row, turn) for row in rows]
+            if not self._loop:
+                return
+            turn, at = turn + 1, 0
+
+    def last_id(self, venue_symbol: str) -> int | None:
+        """Return the recording's last id, None if it is repeated for ever."""
+        return None if self._loop else self._tracks[venue_symbol].ids[-1]
+
+    def head_at(self, venue_symbol: str, ts_ns: int) -> int | None:
+        """Return the highest id due at or before the instant."""
+        track = self._tracks[venue_symbol]
+        turn = max(0, (ts_ns - self.start_ns) // self._span_ns) if self._loop else 0
+        at = bisect_right(track.due, ts_ns - turn * self._span_ns)
+        if at == 0:
+            return track.ids[-1] + (turn - 1) * track.id_span if turn else None
+        return track.ids[at - 1] + turn * track.id_span
+
+    def page(self, venue_symbol: str, from_id: int, head: int, limit: int) -> list[Print]:
+        """Return up to `limit` prints with from_id ≤ id ≤ head, ascending."""
+        rows: list[Print] = []
+        turn, at = self._place(venue_symbol, from_id)
+        while len(rows) < limit and (row := self._row(venue_symbol, turn, at)) is not None and row.trade_id <= head:
+            rows.append(row)
+            turn, at = self._step(venue_symbol, turn, at + 1)
+        return rows
+
+    def newest(self, venue_symbol: str, head: int, limit: int) -> list[Print]:
+        """Return the last `limit` prints with id ≤ head, ascending."""
+        rows: list[Print] = []
+        turn, at = self._place(venue_symbol, head + 1)
+        while len(rows) < limit and (turn, at) > (0, 0):
+            turn, at = self._step(venue_symbol, turn, at - 1)
+            row = self._row(venue_symbol, turn, at)
+            if row is not None:
+                rows.append(row)
+        return rows[::-1]
+
+    def _place(self, venue_symbol: str, trade_id: int) -> tuple[int, int]:
+        track = self._tracks[venue_symbol]
+        turn = max(0, (trade_id - track.ids[0]) // track.id_span) if self._loop else 0
+        return turn, bisect_left(track.ids, trade_id - turn * track.id_span)
+
+    def _step(self, venue_symbol: str, turn: int, at: int) -> tuple[int, int]:
+        size = len(self._tracks[venue_symbol].ids)
+        return (turn + at // size, at % size) if self._loop else (turn, at)
+
+    def _row(self, venue_symbol: str, turn: int, at: int) -> Print | None:
+        prints = self._tracks[venue_symbol].prints
+        return self._shifted(prints[at], turn) if at < len(prints) else None
+
+    def _shifted(self, row: Print, turn: int) -> Print:
+        if turn == 0:
+            return row
+        span_ns = turn * self._span_ns
+        unit = timestamp_ns(row.time) // row.time
+        return row._replace(
+            due_ns=row.due_ns + span_ns,
+            trade_id=row.trade_id + turn * self._tracks[row.venue_symbol].id_span,
+            time=row.time + span_ns // unit,
+            event_time=row.event_time + span_ns // unit,
+        )
+
+
+def _track(events: Sequence[_Event], order: int) -> _Track:
+    prints = []
+    due_ns = 0
+    for event in events:
+        ts_ns = timestamp_ns(event.T)
+        if ts_ns < due_ns - _LONGEST_STEP_BACK_NS:
+            raise RecordingError(
+                f"{event.s}: id {event.t} is {(due_ns - ts_ns) // 10**9} s older than a lower id; "
+                "recordings of different numberings cannot be joined"
+            )
+        due_ns = max(due_ns, ts_ns)
+        row = Print(due_ns, order, event.t, event.s, event.T, event.E, event.p, event.q, event.m, event.X)
+        prints.append(row)
+    return _Track(prints, [row.trade_id for row in prints], [row.due_ns for row in prints])
+
+
+def _listing(name: str, events: Sequence[_Event]) -> Listing:
+    try:
+        symbol = canonical_symbol(name)
+    except SymbolError as error:
+        raise RecordingError(f"recording of {name[:40]!r}: {error}") from None
+    return Listing(name, symbol, _finest([e.p for e in events]), _finest([e.q for e in events]))
+
+
+def _finest(literals: Sequence[str]) -> str:
+    """Return the smallest step that all the literals are multiples of, as a power of ten with eight decimals."""
+    places = max(len(text.partition(".")[2].rstrip("0")) for text in literals)
+    return f"{10.0**-places:.{max(8, places)}f}"
+
+
+def _read(path: Path) -> list[_Event]:
+    """Return the trade events of one file."""
+    events: list[_Event] = []
+    aggregates, number, line = 0, 0, b""
+    with _lines(path) as lines:
+        for number, line in enumerate(lines, 1):
+            found = _MESSAGE.match(line)
+            if found is None:
+                if _ASIDE.match(line) is None and line.strip():
+                    raise RecordingError(f"{path}: line {number} is of no known form (hftbacktest or cryptofeed)")
+                continue
+            if b'trade"' in line:
+                event = _event(path, number, line[found.end() :])
+                if event is not None:
+                    events.append(event)
+            elif b'aggTrade"' in line:
+                aggregates += 1
+    if number and not line.endswith(b"\n"):
+        _check_whole(path, number, line)
+    if not events:
+        held = f"it holds {aggregates} aggregate trades; " if aggregates else ""
+        raise RecordingError(f"{path}: no trades in it ({held}only @trade streams can be played)")
+    return events
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[IO[bytes]]:
+    """Open a recording, compressed or not; turn what goes wrong into one line."""
+    try:
+        with open(path, "rb") as probe:
+            compressed = probe.read(2) == b"\x1f\x8b"
+        if not compressed and path.suffix == ".gz":
+            raise RecordingError(f"{path}: named .gz, but it is not gzip")
+        with gzip.open(path, "rb") if compressed else open(path, "rb") as lines:
+            yield lines  # type: ignore[misc]
+    except EOFError:
+        raise RecordingError(f"{path}: truncated, the compressed data end too early") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise RecordingError(f"{path}: damaged gzip: {error}") from None
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _event(path: Path, number: int, message: bytes) -> _Event | None:
+    """Return the trade of a message that mentions one, None if it only mentions it."""
+    try:
+        told = _kind.decode(message)
+        if "trade" not in {told.e, told.data.e}:
+            return None
+        event = _raw.decode(message) if told.e else _combined.decode(message).data
+        check_decimal(event.p)
+        check_decimal(event.q)
+        timestamp_ns(event.T)
+    except msgspec.ValidationError as error:
+        if b'"e":"trade"' not in message.replace(b" ", b""):
+            return None
+        raise RecordingError(f"{path}: line {number} is no whole trade: {error}") from None
+    except (msgspec.DecodeError, RecursionError, FrameError) as error:
+        raise RecordingError(f"{path}: line {number} is no whole trade: {error}") from None
+    return event
+
+
+def _check_whole(path: Path, number: int, line: bytes) -> None:
+    """Refuse a plain file that ends within a message."""
+    found = _MESSAGE.match(line)
+    if found is None:
+        return
+    try:
+        msgspec.json.decode(line[found.end() :])
+    except msgspec.DecodeError:
+        raise RecordingError(f"{path}: truncated, line {number} ends within a message") from None

@@ -1,0 +1,97 @@
+"""What a simulated venue plays: single prints, what is listed, and the interface of a market.
+
+Markets are recordings.py (captures) and market.py (synthetic). Serving them is venue_server.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Listing(NamedTuple):
+    """One symbol that the venue lists.
+
+    Attributes
+    ----------
+    venue_symbol, symbol : the venue's spelling and the canonical name.
+    price_step, quantity_step : smallest increments, as the venue would print them.
+    """
+
+    venue_symbol: str
+    symbol: str
+    price_step: str
+    quantity_step: str
+
+    @property
+    def base(self) -> str:
+        """The asset that is traded."""
+        return self.symbol.split("-")[0]
+
+    @property
+    def quote(self) -> str:
+        """The asset that prices are in."""
+        return self.symbol.split("-")[1]
+
+
+class Print(NamedTuple):
+    """One trade as the venue prints it; literals are kept, so that what is served is what was recorded.
+
+    Sorts by the moment of issue, then listing, then id.
+
+    Attributes
+    ----------
+    due_ns : when the simulated clock issues it; never before a lower id of its symbol.
+    order : its listing's index, so that simultaneous trades have one order.
+    trade_id : rises by one per trade, holes of a recording excepted.
+    venue_symbol : the venue's spelling.
+    time, event_time : the venue's `T` and `E`, in ms or µs.
+    price, quantity : the venue's literals.
+    buyer_is_maker : the venue's `m`.
+    kind : the venue's `X`, None where it prints none.
+    """
+
+    due_ns: int
+    order: int
+    trade_id: int
+    venue_symbol: str
+    time: int
+    event_time: int
+    price: str
+    quantity: str
+    buyer_is_maker: bool
+    kind: str | None = None
+
+
+class Market(Protocol):
+    """Trades by time, for the stream, and by id, for REST."""
+
+    @property
+    def listings(self) -> Sequence[Listing]:
+        """What is traded."""
+        ...
+
+    @property
+    def start_ns(self) -> int:
+        """When the first trade may happen."""
+        ...
+
+    def blocks(self, from_ns: int) -> Iterator[list[Print]]:
+        """Yield every print due from that instant on, ascending, in lists of bounded size; ends if the market does."""
+        ...
+
+    def last_id(self, venue_symbol: str) -> int | None:
+        """Return the id after which nothing more comes, None if the market is endless."""
+        ...
+
+    def head_at(self, venue_symbol: str, ts_ns: int) -> int | None:
+        """Return the highest id due at or before the instant, None if there is none."""
+        ...
+
+    def page(self, venue_symbol: str, from_id: int, head: int, limit: int) -> list[Print]:
+        """Return up to `limit` prints with from_id ≤ id ≤ head, ascending."""
+        ...
+
+    def newest(self, venue_symbol: str, head: int, limit: int) -> list[Print]:
+        """Return the last `limit` prints with id ≤ head, ascending."""
+        ...

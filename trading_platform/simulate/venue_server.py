@@ -1,0 +1,437 @@
+"""A venue on sockets: one simulated clock issues trades to stream clients, REST answers beside it, faults on purpose.
+
+Lives here: the clock, connections, ports, the truth file. What is said is binance_streams.py and binance_rest.py,
+which frames are hit is faults.py, what is traded is market.py or recordings.py.
+
+The clock starts with the first subscription to a trade stream and then runs whether anyone listens or not:
+
+- `speed=X`: X seconds of trades a second.
+- `speed=None` (max): as fast as every listener takes them. While nobody listens it runs at IDLE_SPEED, so that a
+  client that was cut off misses trades as it would on a real venue, and finds them by REST.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from trading_platform.simulate.binance_rest import Limits, RestApi
+from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, text_frame, trade_payload
+from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
+from trading_platform.simulate.tape import Market, Print
+from trading_platform.simulate.transport import Client, HttpServer, address_of, http_config, listen
+from trading_platform.simulate.truth import TruthFile
+
+log = logging.getLogger(__name__)
+
+IDLE_SPEED = 10.0
+"""At speed max: how fast the clock runs while nobody listens."""
+_BATCH = 512
+_SLOW_CONSUMER_BYTES = 32 << 20
+_TICK_S = 0.002
+_CONNECTS, _CONNECTS_WINDOW_S = 300, 300.0
+
+
+class ConnectRecord(NamedTuple):
+    """What happened to a connection: ``open``, ``refused``, ``cut``, ``hole``, ``shutdown``, ``flooded``, ``slow``."""
+
+    mono_s: float
+    what: str
+
+
+class VenueServer:
+    """The simulated venue. Use as an asynchronous context manager, or `start` and `stop`.
+
+    Parameters
+    ----------
+    market : what is traded.
+    plan, seed : what goes wrong, and the seed of chance.
+    speed : simulated seconds a second, None for max.
+    truth_path : gets one JSON line per trade issued, before it is sent.
+    host, port, rest_port : where to listen; 0 lets the system choose.
+    begins_at_ns : asked at the first subscription for the clock's start; without it, the market's own. A market that
+        began earlier has issued everything up to it.
+    limits : request weight per minute; clock, wall_ns: the real time.
+
+    Attributes
+    ----------
+    ws_url, rest_url : set once started.
+    started, ended : events: the clock runs; the market has ended and everything is sent.
+    issued, sent : trades issued, and those of them with a listener and a frame.
+    connections : what happened to connections, in order.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        plan: FaultPlan | None = None,
+        seed: int = 0,
+        speed: float | None = 1.0,
+        truth_path: Path | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        rest_port: int = 0,
+        begins_at_ns: Callable[[], int] | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        plan = plan or FaultPlan()
+        self._market, self._speed, self._truth_path = market, speed, truth_path
+        self._host, self._port, self._rest_port = host, port, rest_port
+        self._begins_at_ns, self._clock, self._wall_ns = begins_at_ns, clock, wall_ns
+        self._symbols = {listing.venue_symbol: listing.symbol for listing in market.listings}
+        self._streams = {stream_of(name): name for name in self._symbols}
+        last_ids = {name: market.last_id(name) for name in self._symbols}
+        self._faults = FrameFaults(plan, seed, self._symbols, last_ids)
+        self.api = RestApi(market, head=self._head, server_ms=self._server_ms, plan=plan, seed=seed, limits=limits)
+        self._issued_ids: dict[str, int] = {}
+        self._listeners: Counter[str] = Counter()
+        self._clients: set[Client] = set()
+        self._connects: deque[float] = deque()
+        self._refuse_until = 0.0
+        self._zero_ns = 0
+        self._now_ns = market.start_ns
+        self._pending: list[Print] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._timers: set[asyncio.TimerHandle] = set()
+        self.issued = self.sent = 0
+        self.connections: list[ConnectRecord] = []
+        self.ws_url = self.rest_url = ""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen. Raises UsageError if a port is in use or the truth file cannot be written."""
+        self.started, self.ended = asyncio.Event(), asyncio.Event()
+        self._truth = TruthFile(self._truth_path)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._truth.close)
+            ws_socket = undo.enter_context(listen(self._host, self._port))
+            rest_socket = undo.enter_context(listen(self._host, self._rest_port))
+            self._server: Server = await serve(
+                self._serve,
+                sock=ws_socket,
+                create_connection=Client,
+                process_request=self._process_request,
+                compression=None,
+                ping_interval=20,
+                ping_timeout=60,
+                close_timeout=1,
+                max_size=1 << 16,
+            )
+            undo.pop_all()
+        self._rest = HttpServer(http_config(self._rest_app))
+        self._tasks = [
+            asyncio.create_task(self._rest.serve(sockets=[rest_socket])),
+            asyncio.create_task(self._run()),
+        ]
+        self.ws_url = f"ws://{address_of(ws_socket)}"
+        self.rest_url = f"http://{address_of(rest_socket)}"
+        while not self._rest.started:
+            if self._tasks[0].done():
+                await self._tasks[0]
+            await asyncio.sleep(0.001)
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set; raise what broke the server, should anything."""
+        waiting = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([waiting, *self._tasks[:2]], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+
+    async def stop(self) -> None:
+        """Close every connection and port; raise what broke the server, should anything."""
+        for timer in self._timers:
+            timer.cancel()
+        self._rest.should_exit = True
+        self._tasks[1].cancel()
+        self._server.close()
+        await self._server.wait_closed()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._truth.close()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    # The clock
+
+    async def _run(self) -> None:
+        """Issue the whole market."""
+        await self.started.wait()
+        for block in self._market.blocks(self._zero_ns):
+            at = 0
+            while at < len(block):
+                due = await self._due(block[at].due_ns)
+                end = min(at + _BATCH, len(block))
+                if due is not None:
+                    while end > at and block[end - 1].due_ns > due:
+                        end -= 1
+                self._issue(block[at:end])
+                at = end
+                await self._let_clients_take()
+        self._pending += [row for row in self._faults.flush() if isinstance(row, Print)]
+        self._send_pending()
+        await self._let_clients_take()
+        self.ended.set()
+        log.info("the market has ended: %d trades issued, %d sent; REST goes on", self.issued, self.sent)
+        while True:  # what is planned for later than the last trade, for requests and connections
+            self._now_ns = max(self._now_ns, self._running_ns())
+            self._act(self._faults.due(self._elapsed_s()))
+            await asyncio.sleep(0.05)
+
+    async def _due(self, first_ns: int) -> int | None:
+        """Wait until a trade due at `first_ns` may be issued; return up to when, None for no bound."""
+        idle_since: tuple[float, int] | None = None
+        while True:
+            if self._speed is None:
+                if self._listeners:
+                    return None
+                idle_since = idle_since or (self._clock(), self._now_ns)
+                now_ns = idle_since[1] + int((self._clock() - idle_since[0]) * IDLE_SPEED * 1e9)
+            else:
+                now_ns = self._running_ns()
+            self._now_ns = max(self._now_ns, min(now_ns, first_ns))
+            self._act(self._faults.due(self._elapsed_s()))
+            if now_ns >= first_ns:
+                return now_ns
+            speed = IDLE_SPEED if self._speed is None else self._speed
+            await asyncio.sleep(min(max((first_ns - now_ns) / 1e9 / speed, _TICK_S), 0.05))
+
+    def _running_ns(self) -> int:
+        """Return what the clock shows, at a speed that is not max."""
+        if self._speed is None:
+            return self._now_ns
+        return self._zero_ns + int((self._clock() - self._zero_s) * self._speed * 1e9)
+
+    def _start_clock(self) -> None:
+        if not self.started.is_set():
+            self._zero_ns = self._market.start_ns if self._begins_at_ns is None else self._begins_at_ns()
+            self._zero_s = self._clock()
+            self._now_ns = self._zero_ns
+            for name in self._symbols:
+                head = self._market.head_at(name, self._zero_ns - 1)
+                if head is not None:
+                    self._issued_ids[name] = head
+            self.started.set()
+
+    def _elapsed_s(self) -> float:
+        return (self._now_ns - self._zero_ns) / 1e9
+
+    def _head(self, venue_symbol: str) -> int | None:
+        if not self.started.is_set() and self._begins_at_ns is not None:
+            return self._market.head_at(venue_symbol, self._begins_at_ns() - 1)
+        return self._issued_ids.get(venue_symbol)
+
+    def _server_ms(self) -> int:
+        if not self.started.is_set() and self._begins_at_ns is not None:
+            return self._begins_at_ns() // 1_000_000
+        return self._now_ns // 1_000_000
+
+    # Issuing
+
+    def _issue(self, rows: Sequence[Print]) -> None:
+        """Issue trades: into the truth, for REST, and as frames to whoever listens."""
+        for row in rows:
+            self._now_ns = row.due_ns
+            heard = self._listeners[row.venue_symbol] > 0
+            if self._faults.idle:
+                out: Sequence[Print | Signal] = (row,) if heard else ()
+                sent = heard
+            else:
+                out, sent = self._faults.step(row, heard=heard, elapsed_s=self._elapsed_s())
+            self._issued_ids[row.venue_symbol] = row.trade_id
+            self.issued += 1
+            self.sent += sent
+            self._truth.add(row, self._symbols[row.venue_symbol], sent=sent)
+            for item in out:
+                if isinstance(item, Signal):
+                    self._truth.write()
+                    self._act([item])
+                else:
+                    self._pending.append(item)
+        self._truth.write()
+        self._send_pending()
+
+    def _send_pending(self) -> None:
+        """Write the pending frames to every client, many with one call."""
+        rows, self._pending = self._pending, []
+        if not rows:
+            return
+        frames: dict[tuple[bool, bool], list[tuple[str, bytes]]] = {}
+        for client in self._clients:
+            session = client.session
+            form = (session.combined, session.micros)
+            if form not in frames:
+                frames[form] = [
+                    (stream_of(row.venue_symbol), text_frame(trade_payload(row, combined=form[0], micros=form[1])))
+                    for row in rows
+                ]
+            # A whole number of unmasked frames: what the library would write, without its cost per message.
+            self._write(client, b"".join(frame for name, frame in frames[form] if name in session.streams))
+
+    @staticmethod
+    def _write(client: Client, data: bytes) -> None:
+        if data and not client.deaf and not client.transport.is_closing():
+            client.transport.write(data)
+
+    async def _let_clients_take(self) -> None:
+        """At speed max wait for every listener; else cut off who is too slow."""
+        for client in list(self._clients):
+            if self._speed is None and not client.deaf:
+                with contextlib.suppress(ConnectionError, ConnectionClosed):
+                    await client.drain()
+            elif client.transport.get_write_buffer_size() > _SLOW_CONSUMER_BYTES:
+                self._end(client, "slow")
+                client.transport.abort()
+        await asyncio.sleep(0)
+
+    # Connections
+
+    def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        now = self._clock()
+        while self._connects and now - self._connects[0] > _CONNECTS_WINDOW_S:
+            self._connects.popleft()
+        self._connects.append(now)
+        if now < self._refuse_until:
+            self._note("refused")
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable\n")
+        if len(self._connects) > _CONNECTS:
+            self._note("refused")
+            return connection.respond(HTTPStatus.TOO_MANY_REQUESTS, "Too many connection attempts from IP\n")
+        session = Session.open(request.path)
+        if session is None:
+            return connection.respond(HTTPStatus.NOT_FOUND, "Not found\n")
+        assert isinstance(connection, Client)
+        connection.session = session
+        connection.on_flood = self._on_flood
+        return None
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, Client)
+        self._note("open")
+        self._clients.add(connection)
+        self._count_listeners()
+        lifetime = asyncio.get_running_loop().call_later(86_400.0, self._close, connection, 1001, "24 hours are over")
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                async for message in connection:
+                    answer = connection.session.answer(message)
+                    self._write(connection, text_frame(answer.encode()))
+                    self._count_listeners()
+        finally:
+            lifetime.cancel()
+            self._forget(connection)
+
+    def _count_listeners(self) -> None:
+        listened = (self._streams.get(name) for client in self._clients for name in client.session.streams)
+        self._listeners = Counter(name for name in listened if name is not None)
+        if self._listeners:
+            self._start_clock()
+
+    def _forget(self, client: Client) -> None:
+        self._clients.discard(client)
+        self._count_listeners()
+
+    def _end(self, client: Client, what: str) -> None:
+        """Count a connection as ended from this very trade on."""
+        self._note(what)
+        self._forget(client)
+
+    def _on_flood(self, client: Client) -> None:
+        if client in self._clients:
+            self._end(client, "flooded")
+            self._close(client, 1008, "Too many requests")
+
+    def _close(self, client: Client, code: int, reason: str) -> None:
+        task = asyncio.ensure_future(client.close(code, reason))
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    def _note(self, what: str) -> None:
+        self.connections.append(ConnectRecord(self._clock(), what))
+
+    # Planned faults
+
+    def _act(self, signals: Sequence[Signal]) -> None:
+        for signal in signals:
+            self._send_pending()
+            event = signal.event
+            log.info("fault: %s", event.kind)
+            if event.kind.startswith("rest_"):
+                self.api.begin(event, self._clock())
+            elif event.kind == "refuse_connect":
+                self._refuse_until = self._clock() + event.seconds
+            else:
+                for client in self._met(event):
+                    self._hit(client, event)
+
+    def _met(self, event: Event) -> list[Client]:
+        if event.symbol is None:
+            return list(self._clients)
+        wanted = {stream for stream, name in self._streams.items() if self._symbols[name] == event.symbol}
+        return [client for client in self._clients if not wanted.isdisjoint(client.session.streams)]
+
+    def _hit(self, client: Client, event: Event) -> None:
+        if event.kind == "cut":
+            self._end(client, "cut")
+            client.transport.close()  # what was written before still arrives: the truth says it was sent
+        elif event.kind == "hole":
+            self._end(client, "hole")
+            client.deaf = True
+            client.transport.pause_reading()
+            self._later(event.seconds, client.transport.abort)
+        elif event.kind == "ping_flood":
+            self._write(client, b"".join(b"\x89\x7d" + os.urandom(125) for _ in range(event.count)))
+        elif event.kind == "server_shutdown":
+            self._note("shutdown")
+            payload = shutdown_payload(self._server_ms(), combined=client.session.combined)
+            self._write(client, text_frame(payload))
+            self._later(event.seconds, functools.partial(self._close, client, 1001, "Server shutting down"))
+
+    def _later(self, seconds: float, call: Callable[[], object]) -> None:
+        def run() -> None:
+            self._timers.discard(timer)
+            call()
+
+        timer = asyncio.get_running_loop().call_later(seconds, run)
+        self._timers.add(timer)
+
+    # REST
+
+    async def _rest_app(self, scope: Any, _receive: Any, send: Any) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        answer = self.api.handle(
+            scope["method"],
+            scope["path"],
+            scope["query_string"].decode("latin-1"),
+            headers,
+            now_s=self._clock(),
+            wall_ns=self._wall_ns(),
+        )
+        sent = dict(answer.headers)
+        sent.setdefault("content-type", "application/json;charset=UTF-8")
+        sent["content-length"] = str(len(answer.body))
+        raw = [(name.encode(), value.encode()) for name, value in sent.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        await send({"type": "http.response.body", "body": answer.body})
