@@ -57,7 +57,7 @@ def parse_day(text: str, *, earliest: str | None = None) -> str:
     trading_platform.domain.errors.UsageError: '2024-02-30' is not a day; days look like 2024-08-08
     """
     try:
-        day = dt.datetime.strptime(text, "%Y-%m-%d").date().isoformat()
+        day = dt.date.fromisoformat(text).isoformat()
     except ValueError:
         raise UsageError(f"{text[:40]!r} is not a day; days look like 2024-08-08") from None
     if day != text:

@@ -1,20 +1,20 @@
 """The one tree of errors. Raise where the fact is seen, with facts; handle where someone can act.
 
-    PlatformError
-    ├── UsageError            arguments, settings or input are wrong: one line, exit 2
-    │   ├── SettingsError     a setting is unknown or has an impossible value
-    │   ├── SymbolError       not a symbol, or not one the venue lists
-    │   ├── RecordingError    a recording is truncated, not gzip, or of an unknown form
-    │   ├── LockHeld          another live process does this already (names its pid)
-    │   └── QueryError        SQL that is wrong, writes, or leaves the lake
-    └── WorkError             the work itself failed: exit 1
-        ├── FrameError        bytes from a venue that do not decode
-        ├── CorruptionError   stored bytes that fail their checksum
-        ├── StorageError      the disk refused: fsync, space, permission
-        └── VenueError        a venue refused or failed
-            ├── RateLimited   429: wait at least `retry_after_s`
-            ├── Banned        418: nothing is asked before the ban is over
-            └── VenueUnavailable   5xx, time-out, no connection
+PlatformError
+├── UsageError            arguments, settings or input are wrong: one line, exit 2
+│   ├── SettingsError     a setting is unknown or has an impossible value
+│   ├── SymbolError       not a symbol, or not one the venue lists
+│   ├── RecordingError    a recording is truncated, not gzip, or of an unknown form
+│   ├── LockHeld          another live process does this already (names its pid)
+│   └── QueryError        SQL that is wrong, writes, or leaves the lake
+└── WorkError             the work itself failed: exit 1
+    ├── FrameError        bytes from a venue that do not decode
+    ├── CorruptionError   stored bytes that fail their checksum
+    ├── StorageError      the disk refused: fsync, space, permission
+    └── VenueError        a venue refused or failed
+        ├── RateLimited   429: wait at least `retry_after_s`
+        ├── Banned        418: nothing is asked before the ban is over
+        └── VenueUnavailable   5xx, time-out, no connection
 """
 
 from __future__ import annotations

@@ -32,7 +32,9 @@ def day_statuses(account: Account, today: str) -> list[DayStatus]:
     ----------
     today : the UTC day that is not over yet.
     """
-    spans = [(kind, *_span(account.days, gap), gap) for kind in ("open", "unrecoverable") for gap in getattr(account, kind)]
+    spans = [
+        (kind, *_span(account.days, gap), gap) for kind in ("open", "unrecoverable") for gap in getattr(account, kind)
+    ]
     held = {row.day: row for row in account.days}
     names = set(held)
     for _, first, last, _ in spans:

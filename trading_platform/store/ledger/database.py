@@ -108,5 +108,9 @@ def _postgres(url: str) -> sa.Engine:
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     return sa.create_engine(
-        parsed, pool_size=5, pool_timeout=5, pool_pre_ping=True, connect_args={"options": "-c search_path=platform,public"}
+        parsed,
+        pool_size=5,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={"options": "-c search_path=platform,public"},
     )

@@ -45,7 +45,9 @@ class GapBook:
             raise UsageError(f"there is no gap {gap_id}; `gaps list` shows them")
         return Gap(*row)
 
-    def lease(self, limit: int, now_ns: int, holder: str, *, ttl_ns: int = 600 * 10**9, venue: str | None = None) -> Lease | None:
+    def lease(
+        self, limit: int, now_ns: int, holder: str, *, ttl_ns: int = 600 * 10**9, venue: str | None = None
+    ) -> Lease | None:
         """Give `holder` up to `limit` gaps that are due; nobody else gets them before the lease ends.
 
         Returns None if nothing is due. `holder` is unique for each attempt.
@@ -108,9 +110,7 @@ class GapBook:
             )
 
 
-def reconcile(
-    db: sa.Connection, key: SequenceKey, state: SequenceState, ts_of: Callable[[int], int | None]
-) -> None:
+def reconcile(db: sa.Connection, key: SequenceKey, state: SequenceState, ts_of: Callable[[int], int | None]) -> None:
     """Make the gap rows of a sequence equal what its account leaves open.
 
     A gap that is partly filled keeps its number for the first rest; further rests get numbers of their own.
@@ -148,13 +148,25 @@ def _update(db: sa.Connection, row: Gap, rests: list[Range], state: SequenceStat
 
 
 def _insert(
-    db: sa.Connection, key: SequenceKey, missing: Range, reason: str, attempts: int, due_ns: int,
+    db: sa.Connection,
+    key: SequenceKey,
+    missing: Range,
+    reason: str,
+    attempts: int,
+    due_ns: int,
     ts_of: Callable[[int], int | None],
 ) -> None:
     first, last = missing
     db.execute(
         t.gaps.insert().values(
-            **key._asdict(), first_missing=first, last_missing=last, state="open", reason=reason, attempts=attempts,
-            due_ns=due_ns, prev_ts=ts_of(first - 1), next_ts=ts_of(last + 1),
+            **key._asdict(),
+            first_missing=first,
+            last_missing=last,
+            state="open",
+            reason=reason,
+            attempts=attempts,
+            due_ns=due_ns,
+            prev_ts=ts_of(first - 1),
+            next_ts=ts_of(last + 1),
         )
     )

@@ -114,7 +114,7 @@ class LeafBook:
         with self.database.reading() as db:
             return [Conflict(*row) for row in db.execute(query)]
 
-    def _one(self, leaf: Leaf, *columns: sa.Column[Any]) -> sa.Row[Any] | None:
+    def _one(self, leaf: Leaf, *columns: sa.Column[Any]) -> sa.Row[*tuple[Any, ...]] | None:
         with self.database.reading() as db:
             return db.execute(sa.select(*columns).where(_C.path == str(leaf.path))).one_or_none()
 

@@ -51,10 +51,14 @@ class Projection:
             for key, seen in batch.seen.items():
                 added += _apply_sequence(db, key, seen, advance)
             _insert_missing(db, t.quarantine, [_quarantine_row(batch.lane, item) for item in batch.quarantine])
-            for key in {SequenceKey(q.venue, q.symbol) for q in batch.quarantine if q.symbol and q.trade_id is not None}:
+            for key in {
+                SequenceKey(q.venue, q.symbol) for q in batch.quarantine if q.symbol and q.trade_id is not None
+            }:
                 _refuse(db, key, advance)
             for instrument in batch.instruments:
-                _upsert(db, t.instruments, {"venue": instrument.venue, "symbol": instrument.symbol}, _payload(instrument))
+                _upsert(
+                    db, t.instruments, {"venue": instrument.venue, "symbol": instrument.symbol}, _payload(instrument)
+                )
             for venue, until_ns in batch.bans.items():
                 _upsert(db, t.bans, {"venue": venue}, {"until_ns": until_ns})
             _mark_decoded(db, batch)
@@ -106,7 +110,9 @@ class Projection:
         with self.database.reading() as db:
             return db.execute(sa.select(t.bans.c.until_ns).where(t.bans.c.venue == venue)).scalar() or 0
 
-    def quarantined(self, venue: str | None = None, symbol: str | None = None) -> dict[tuple[str, str | None, str], int]:
+    def quarantined(
+        self, venue: str | None = None, symbol: str | None = None
+    ) -> dict[tuple[str, str | None, str], int]:
         """Count quarantined records by (venue, symbol, kind)."""
         c = t.quarantine.c
         query = sa.select(c.venue, c.symbol, c.kind, sa.func.count()).group_by(c.venue, c.symbol, c.kind)
@@ -204,7 +210,9 @@ def _save_ranges(db: sa.Connection, key: SequenceKey, kind: str, before: IdRange
 
 
 def _save_evidence(db: sa.Connection, key: SequenceKey, seen: Seen, skips: list[Claim]) -> None:
-    claims = [("void", c) for c in seen.voids] + [("unrecoverable", c) for c in seen.lost] + [("skip", c) for c in skips]
+    claims = (
+        [("void", c) for c in seen.voids] + [("unrecoverable", c) for c in seen.lost] + [("skip", c) for c in skips]
+    )
     _insert_missing(db, t.evidence, [{**key._asdict(), "kind": kind, **claim._asdict()} for kind, claim in claims])
 
 
@@ -218,7 +226,9 @@ def _save_days(db: sa.Connection, key: SequenceKey, seen: Seen, fresh: npt.NDArr
         first, last = int(ids[mine].min()), int(ids[mine].max())
         first_ts, last_ts, count = int(ts[mine].min()), int(ts[mine].max()), int(mine.sum())
         row = db.execute(
-            sa.select(c.first_id, c.last_id, c.stored, c.first_ts, c.last_ts).where(_where(t.coverage, key), c.day == day)
+            sa.select(c.first_id, c.last_id, c.stored, c.first_ts, c.last_ts).where(
+                _where(t.coverage, key), c.day == day
+            )
         ).first()
         if row is not None:
             first, last, count = min(first, row[0]), max(last, row[1]), count + row[2]

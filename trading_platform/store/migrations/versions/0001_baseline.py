@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,7 +15,7 @@ depends_on = None
 ROW_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
-def symbol_key() -> list[sa.Column]:
+def symbol_key() -> list[sa.Column[Any]]:
     """Return the columns that name one symbol's id sequence."""
     return [
         sa.Column("venue", sa.String(32), primary_key=True),
@@ -162,6 +164,18 @@ def _create_work() -> None:
 def downgrade() -> None:
     """Drop every table of the baseline."""
     for name in (
-        "audit_log leaves gaps lanes facts conflicts bans instruments quarantine coverage evidence ranges sequences"
-    ).split():
+        "audit_log",
+        "leaves",
+        "gaps",
+        "lanes",
+        "facts",
+        "conflicts",
+        "bans",
+        "instruments",
+        "quarantine",
+        "coverage",
+        "evidence",
+        "ranges",
+        "sequences",
+    ):
         op.drop_table(name)
