@@ -73,8 +73,18 @@ class Ledger(Projection, GapBook, LeafBook):
 
     def kind(self) -> str | None:
         """Return ``live`` or ``simulated``, None before the first use."""
+        return self.fact("kind")
+
+    def fact(self, name: str) -> str | None:
+        """Return a remembered text, None if there is none."""
         with self.database.reading() as db:
-            return db.execute(sa.select(t.facts.c.value).where(t.facts.c.name == "kind")).scalar()
+            return db.execute(sa.select(t.facts.c.value).where(t.facts.c.name == name)).scalar()
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a text under a name, replacing what was there."""
+        with self.database.writing() as db:
+            if not db.execute(t.facts.update().where(t.facts.c.name == name).values(value=value)).rowcount:
+                db.execute(t.facts.insert().values(name=name, value=value))
 
     def mark_kind(self, kind: str) -> None:
         """Mark the data directory ``live`` or ``simulated`` at first use.

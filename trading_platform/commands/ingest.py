@@ -1,0 +1,187 @@
+"""``ingest``: record a venue's trades until told to stop. How it is done is trading_platform/ingest/."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from trading_platform.commands.common import add_symbols, add_venue, emit, parse_symbols, parse_venue
+from trading_platform.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from trading_platform.ingest.recovery import Endpoint
+    from trading_platform.ingest.supervisor import IngestConfig
+    from trading_platform.settings import Settings
+    from trading_platform.store.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+
+EXAMPLE = "trading-platform ingest --venue binance --symbols BTC-USDT,ETH-USDT"
+LOCK_WAIT_S = 5.0
+LISTING_WITHIN_S = 2.0
+PROBE_WITHIN_S = 6.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what to record, from where, for how long."""
+    add_venue(parser, required=True)
+    add_symbols(parser)
+    parser.add_argument("--ws-url", metavar="U", help="other WebSocket base address than the venue's own")
+    parser.add_argument("--rest-url", metavar="U", help="other REST base address than the venue's own")
+    parser.add_argument("--seconds", type=float, metavar="N", help="stop by itself after N seconds")
+    parser.add_argument("--simulated", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Record until stopped; on return everything received is durable, decoded and published."""
+    from trading_platform.commands import runtime
+    from trading_platform.ingest.recovery import ingest_lock
+    from trading_platform.store.locks import FileLock
+
+    stop = runtime.stop_event()
+    if args.seconds is not None and not 0 <= args.seconds < 1e9:
+        raise UsageError(f"--seconds {args.seconds} is not a duration")
+    endpoint, ws_url, symbols = _what(args, settings)
+    venue = endpoint.adapter.name
+    data = runtime.data_dir(settings).create()
+    with FileLock.acquire(ingest_lock(data, venue), f"ingest of {venue} in {data.root}", wait_s=LOCK_WAIT_S):
+        ledger = runtime.open_ledger(data, settings)
+        ledger.mark_kind("simulated" if args.simulated else "live")
+        config = _config(settings, data, ledger, endpoint, ws_url, symbols, stop)
+        ledger.remember(f"rest_url:{venue}", endpoint.rest_url)
+        problem = _record(args, settings, data, ledger, endpoint, config, stop)
+        summary = _summary(ledger, venue)
+        ledger.close()
+    emit(args, summary, _text(summary))
+    return 1 if problem else 0
+
+
+def _what(args: argparse.Namespace, settings: Settings) -> tuple[Endpoint, str, list[str]]:
+    from trading_platform.commands import runtime
+    from trading_platform.ingest.recovery import Endpoint
+    from trading_platform.venues import VENUES
+
+    venue = parse_venue(args.venue, list(VENUES))
+    adapter = VENUES[str(venue)]
+    configured = settings.venues.get(adapter.name)
+    symbols = parse_symbols(args.symbols) or (list(configured.symbols) if configured else None)
+    if not symbols:
+        raise UsageError(f"name what to record: --symbols BTC-USDT, or venues.{venue}.symbols in the settings")
+    ws_url = args.ws_url or (configured and configured.ws_url) or adapter.ws_url
+    rest_url = args.rest_url or (configured and configured.rest_url) or adapter.rest_url
+    key = configured.api_key.get_secret_value() if configured and configured.api_key else None
+    endpoint = Endpoint(adapter, runtime.check_url(str(rest_url)), key)
+    return endpoint, runtime.check_url(str(ws_url), ("ws", "wss")), symbols
+
+
+def _config(
+    settings: Settings,
+    data: DataDir,
+    ledger: Ledger,
+    endpoint: Endpoint,
+    ws_url: str,
+    symbols: list[str],
+    stop: threading.Event,
+) -> IngestConfig:
+    """Return the workers' configuration; the venue's listing is asked only for symbols we have never seen listed."""
+    from trading_platform.commands import runtime
+    from trading_platform.domain.errors import VenueError
+    from trading_platform.ingest.bounds import Bounds
+    from trading_platform.ingest.listing import fetch_instruments, spell
+    from trading_platform.ingest.supervisor import IngestConfig
+    from trading_platform.telemetry.logs import get_logger
+
+    adapter = endpoint.adapter
+    listed = ledger.instruments(adapter.name)
+    if not set(symbols) <= {instrument.symbol for instrument in listed}:
+        wait = runtime.waiter_until(stop, time.monotonic() + LISTING_WITHIN_S)
+        client = runtime.rest_client(endpoint, settings, wait, banned_until_ns=ledger.ban_until(adapter.name))
+        try:
+            listed = fetch_instruments(data, ledger, adapter, client, Bounds.of(settings.history_start))
+        except VenueError as error:
+            # Recording must not wait for REST: the symbol's spelling follows from its name.
+            get_logger(__name__).warning("instruments unknown", venue=adapter.name, reason=str(error))
+        finally:
+            client.close()
+    return IngestConfig(
+        data_dir=str(data.root.resolve()),
+        venue=adapter.name,
+        symbols=dict(spell(adapter, symbols, listed)),
+        ws_url=ws_url,
+        history_start=settings.history_start,
+        database_url=settings.database_url.get_secret_value(),
+        metrics_port=settings.metrics.port,
+    )
+
+
+def _record(
+    args: argparse.Namespace,
+    settings: Settings,
+    data: DataDir,
+    ledger: Ledger,
+    endpoint: Endpoint,
+    config: IngestConfig,
+    stop: threading.Event,
+) -> bool:
+    """Run the workers until told to stop, then close everything in order; return whether something went wrong."""
+    from trading_platform.commands import runtime
+    from trading_platform.domain.errors import VenueError, WorkError
+    from trading_platform.ingest.recovery import recover
+    from trading_platform.ingest.supervisor import Supervisor
+    from trading_platform.telemetry.logs import get_logger
+
+    log = get_logger(__name__)
+    supervisor = Supervisor(config)
+    ends_at = None if args.seconds is None else time.monotonic() + args.seconds
+    problem = False
+    try:
+        supervisor.start()
+        _publish_listing(settings, data, ledger, config.venue)
+        log.info("recording", venue=config.venue, symbols=len(config.symbols), data_dir=config.data_dir)
+
+        def wait(seconds: float) -> bool:
+            if ends_at is not None:
+                seconds = min(seconds, max(0.0, ends_at - time.monotonic()))
+            return stop.wait(seconds) or (ends_at is not None and time.monotonic() >= ends_at)
+
+        supervisor.watch(wait)
+        try:
+            supervisor.stop_workers()
+        except WorkError as error:
+            log.error("stop was not orderly", reason=str(error))
+            problem = True
+        # `stop` is set by now: only the deadline may cut the probe short.
+        means = runtime.means(settings, runtime.waiter_until(threading.Event(), time.monotonic() + PROBE_WITHIN_S))
+        try:
+            recover(data, ledger, {config.venue: endpoint}, means, lease=(), ended=frozenset({config.venue}))
+        except VenueError as error:
+            log.warning("no probe at the end", reason=str(error))
+        supervisor.stop_publisher()
+    finally:
+        supervisor.kill()
+    return problem
+
+
+def _publish_listing(settings: Settings, data: DataDir, ledger: Ledger, venue: str) -> None:
+    from quality.schemas import GATES
+    from trading_platform.domain.days import day_of
+    from trading_platform.ingest.listing import publish_instruments
+
+    publish_instruments(data, ledger, venue, day_of(time.time_ns()), GATES["instruments"])
+
+
+def _summary(ledger: Ledger, venue: str) -> dict[str, object]:
+    symbols = {}
+    for row in ledger.sequences(venue):
+        stored = sum(day.stored for day in ledger.days(venue, row.symbol) if day.epoch == row.epoch)
+        missing = sum(last - first + 1 for first, last in ledger.state(venue, row.symbol, row.epoch).open())
+        symbols[row.symbol] = {"stored": stored, "open": missing, "head": row.head, "tail": row.tail}
+    return {"venue": venue, "symbols": symbols}
+
+
+def _text(summary: dict[str, object]) -> str:
+    symbols = summary["symbols"]
+    assert isinstance(symbols, dict)
+    lines = [f"{name}: {row['stored']:,} trades held, {row['open']:,} ids open" for name, row in symbols.items()]
+    return "\n".join(lines) or "no trade was received"

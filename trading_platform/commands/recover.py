@@ -1,0 +1,66 @@
+"""``recover``: work the gap ledger through. How is trading_platform/ingest/recovery.py."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from trading_platform.commands.common import add_venue, emit
+
+if TYPE_CHECKING:
+    from trading_platform.ingest.recovery import Outcome
+    from trading_platform.settings import Settings
+
+EXAMPLE = "trading-platform recover --once"
+EVERY_S = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which venue, where it is, and whether to go on."""
+    add_venue(parser)
+    parser.add_argument("--rest-url", metavar="U", help="other REST base address than the venue's own")
+    parser.add_argument("--once", action="store_true", help="end when nothing more can be done now")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Recover once, or again every five seconds until stopped."""
+    from trading_platform.commands import runtime
+    from trading_platform.ingest.recovery import recover
+    from trading_platform.ingest.rest import Stopped
+
+    stop = runtime.stop_event()
+    data = runtime.existing(settings)
+    ledger = runtime.open_ledger(data, settings)
+    endpoints = runtime.endpoints(settings, ledger, args.venue, args.rest_url)
+    means = runtime.means(settings, stop.wait)
+    while True:
+        try:
+            outcome = recover(data, ledger, endpoints, means, patient=args.once)
+        except Stopped:
+            return 0
+        if args.once:
+            emit(args, _payload(outcome), _text(outcome))
+            return 0 if outcome.nothing_open else 1
+        if stop.wait(EVERY_S):
+            return 0
+
+
+def _payload(outcome: Outcome) -> dict[str, object]:
+    return {
+        "pages": outcome.pages,
+        "open_gaps": [gap._asdict() for gap in outcome.open_gaps],
+        "open_tails": [tail._asdict() for tail in outcome.open_tails],
+        "problems": list(outcome.problems),
+    }
+
+
+def _text(outcome: Outcome) -> str:
+    if outcome.nothing_open:
+        return f"nothing is open ({outcome.pages} pages asked)"
+    lines = [
+        f"gap {gap.id}: {gap.venue} {gap.symbol} {gap.first_missing}..{gap.last_missing}"
+        f" ({gap.missing:,} ids, {gap.attempts} attempts)"
+        for gap in outcome.open_gaps
+    ]
+    lines += [f"tail of {tail.venue} {tail.symbol}: unknown after {tail.head}" for tail in outcome.open_tails]
+    return "\n".join([*lines, *outcome.problems])

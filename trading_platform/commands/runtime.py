@@ -1,0 +1,145 @@
+"""What commands that touch data share: opening the ledger, endpoints of venues, the real clock and dice, signals.
+
+A root's business: here settings become arguments. Heavy things are imported inside.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from trading_platform.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from trading_platform.ingest.recovery import Endpoint, Means
+    from trading_platform.ingest.rest import RestClient, Waiter
+    from trading_platform.settings import Settings
+    from trading_platform.store.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+
+
+def data_dir(settings: Settings) -> DataDir:
+    """Return the data directory, which need not exist."""
+    from trading_platform.store.layout import DataDir
+
+    return DataDir(settings.data_dir)
+
+
+def existing(settings: Settings) -> DataDir:
+    """Return the data directory of a command that reads.
+
+    Raises
+    ------
+    UsageError : if nothing was ever recorded there.
+    """
+    data = data_dir(settings)
+    if not settings.database_url.get_secret_value() and not data.ledger_path.exists():
+        raise UsageError(f"nothing is recorded in {data.root}; record with ingest or demo, or give another --data-dir")
+    return data
+
+
+def open_ledger(data: DataDir, settings: Settings) -> Ledger:
+    """Open the ledger of this data directory."""
+    from trading_platform.store.ledger import Ledger
+
+    return Ledger.open(data, settings.database_url.get_secret_value())
+
+
+def stop_event() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop
+
+
+def waiter_until(stop: threading.Event, deadline: float | None = None) -> Waiter:
+    """Return a waiter that gives up when `stop` is set or a wait would go beyond `deadline` (monotonic s)."""
+
+    def wait(seconds: float) -> bool:
+        if deadline is not None and time.monotonic() + seconds > deadline:
+            return True
+        return stop.wait(seconds)
+
+    return wait
+
+
+def means(settings: Settings, wait: Waiter) -> Means:
+    """Return what a recovery works with in a real process."""
+    from quality.schemas import GATES
+    from trading_platform.ingest.bounds import Bounds
+    from trading_platform.ingest.recovery import Means
+
+    bounds = Bounds.of(settings.history_start)
+    return Means(bounds, GATES["ticks"], settings.rest.share, wait, random.SystemRandom())
+
+
+def endpoints(
+    settings: Settings, ledger: Ledger, venue: str | None = None, rest_url: str | None = None
+) -> dict[str, Endpoint]:
+    """Return where to ask the venues that the ledger knows, or the one named.
+
+    The address is the command line's, else the settings', else the one this data directory last used, else the
+    venue's own; simulated data never turns to the venue's own.
+    """
+    from trading_platform.ingest.recovery import Endpoint
+    from trading_platform.venues import VENUES
+
+    if venue is not None and venue not in VENUES:
+        raise UsageError(f"{venue[:40]!r} is not a venue we speak to; known: {' '.join(VENUES)}")
+    names = [venue] if venue is not None else sorted({row.venue for row in ledger.sequences()})
+    if rest_url is not None and len(names) > 1:
+        raise UsageError(f"--rest-url is one venue's address; name it with --venue ({' '.join(names)})")
+    found = {}
+    for name in names:
+        configured = settings.venues.get(name)
+        url = rest_url or (configured and configured.rest_url) or ledger.fact(f"rest_url:{name}")
+        if url is None and ledger.kind() == "simulated":
+            raise UsageError(f"{settings.data_dir} holds simulated data; give the simulator's address with --rest-url")
+        key = configured.api_key.get_secret_value() if configured and configured.api_key else None
+        found[name] = Endpoint(VENUES[name], check_url(str(url)) if url else VENUES[name].rest_url, key)
+    return found
+
+
+def check_url(url: str, schemes: Iterable[str] = ("http", "https")) -> str:
+    """Return the address if it is one of these schemes' and names a host.
+
+    >>> check_url("http://127.0.0.1:8080")
+    'http://127.0.0.1:8080'
+    """
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in set(schemes) and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(f"{url[:80]!r} is not an address; expected {' or '.join(s + '://HOST' for s in schemes)}")
+    return url.rstrip("/")
+
+
+def rest_client(endpoint: Endpoint, settings: Settings, wait: Waiter, *, banned_until_ns: int = 0) -> RestClient:
+    """Return a client for one endpoint in a real process."""
+    from trading_platform.ingest.rest import RestClient
+
+    return RestClient(
+        endpoint.adapter,
+        endpoint.rest_url,
+        share=settings.rest.share,
+        wall_ns=time.time_ns,
+        monotonic=time.monotonic,
+        wait=wait,
+        rng=random.SystemRandom(),
+        banned_until_ns=banned_until_ns,
+        api_key=endpoint.api_key,
+    )

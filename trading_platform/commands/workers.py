@@ -1,0 +1,162 @@
+"""The worker processes of ``ingest``: ``python -m trading_platform.commands.workers ROLE``. Not for users.
+
+This is where a worker's clock, randomness, settings and gates come from; the work is ingest/. A worker ends within a
+second when its parent does: the recorder in order, the others at once, because all they do is done again safely.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trading_platform.domain.errors import PlatformError
+from trading_platform.ingest.children import when_parent_dies
+from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
+from trading_platform.telemetry import logs
+
+if TYPE_CHECKING:
+    from trading_platform.ingest.decode import Decoded
+
+LOCK_WAIT_S = 5.0
+IDLE_S = 0.02
+STAGE_EVERY_S = 5.0
+PARENT_DEAD_EXIT = 3
+
+
+def record(config: IngestConfig) -> int:
+    """Receive into the log until told to stop."""
+    import asyncio
+    import random
+    from pathlib import Path
+
+    from trading_platform.ingest.recorder import Clocks, Recorder
+    from trading_platform.store.layout import DataDir
+    from trading_platform.store.segment_log import LaneWriter
+    from trading_platform.venues import VENUES
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        when_parent_dies(lambda: _stop_soon(loop, stop))
+        lane = DataDir(Path(config.data_dir)).lane(config.lane)
+        with LaneWriter.open(lane, clock=time.time_ns, entropy=os.urandom, wait_s=LOCK_WAIT_S) as writer:
+            clocks = Clocks(time.time_ns, time.monotonic_ns)
+            # SystemRandom: several recorders must not draw the same waits.
+            recorder = Recorder(
+                VENUES[config.venue], config.symbols, config.ws_url, writer, clocks, random.SystemRandom()
+            )
+            await recorder.run(stop)
+
+    asyncio.run(run())
+    return 0
+
+
+def _stop_soon(loop: object, stop: object) -> None:
+    """End the recorder of a dead parent: in order if that takes less than 0.7 s."""
+    loop.call_soon_threadsafe(stop.set)  # type: ignore[attr-defined]
+    threading.Event().wait(0.7)
+    os._exit(PARENT_DEAD_EXIT)
+
+
+def process(config: IngestConfig) -> int:
+    """Decode and stage the live lane until told to stop, then all that is left of it."""
+    from pathlib import Path
+
+    from trading_platform.ingest.bounds import Bounds
+    from trading_platform.ingest.processor import Processor
+    from trading_platform.store.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+    from trading_platform.venues import VENUES
+
+    stop = _stopping()
+    when_parent_dies(lambda: os._exit(PARENT_DEAD_EXIT))
+    if config.metrics_port:
+        from trading_platform.telemetry import metrics
+
+        metrics.serve(config.metrics_port)
+    data = DataDir(Path(config.data_dir))
+    ledger = Ledger.open(data, config.database_url)
+    processor = Processor(
+        data, config.lane, ledger, VENUES, Bounds.of(config.history_start), wait_s=LOCK_WAIT_S, observe=_observe
+    )
+    staged_at = time.monotonic()
+    while not stop.is_set():
+        if not processor.step():
+            stop.wait(IDLE_S)
+        if time.monotonic() - staged_at > STAGE_EVERY_S:
+            processor.stage()
+            staged_at = time.monotonic()
+    processor.drain()
+    processor.close()
+    ledger.close()
+    return 0
+
+
+def _observe(decoded: Decoded, added: int) -> None:
+    """Count what one batch brought."""
+    from trading_platform.telemetry import metrics
+
+    now_s = time.time()
+    for key, columns in decoded.trades.items():
+        source = columns.source[-1]
+        metrics.TICKS.labels(key.venue, key.symbol, source).inc(len(columns.trade_id))
+        metrics.LAST_TICK.labels(key.venue, key.symbol).set(columns.ts_event[-1] / 1e9)
+        metrics.TICK_LATENCY.observe(max(0.0, now_s - columns.ts_event[-1] / 1e9))
+    for item in decoded.batch.quarantine:
+        metrics.VALIDATION_FAILURES.labels(item.venue, item.symbol or "", item.kind).inc()
+
+
+def publish(config: IngestConfig) -> int:
+    """Publish what is staged again and again until told to stop, and once more then."""
+    from pathlib import Path
+
+    from quality.schemas import GATES
+    from trading_platform.ingest.publisher import publish_until
+    from trading_platform.store.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+
+    stop = _stopping()
+    when_parent_dies(lambda: os._exit(PARENT_DEAD_EXIT))
+    data = DataDir(Path(config.data_dir))
+    ledger = Ledger.open(data, config.database_url)
+    publish_until(data, ledger, GATES["ticks"], monotonic=time.monotonic, wait=stop.wait)
+    ledger.close()
+    return 0
+
+
+ROLES = {"recorder": record, "processor": process, "publisher": publish}
+
+
+def _stopping() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop
+
+
+def main(arguments: list[str]) -> int:
+    """Run one role; errors on purpose are one line."""
+    role = arguments[0]
+    logs.configure(level=os.environ.get("TP_LOG_LEVEL", "info"), as_json=not sys.stderr.isatty())
+    try:
+        return ROLES[role](msgspec.json.decode(os.environ.pop(CONFIG_VARIABLE), type=IngestConfig))
+    except PlatformError as error:
+        print(f"trading-platform {role}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

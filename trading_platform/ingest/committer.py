@@ -1,0 +1,120 @@
+"""Group commit: whatever has arrived goes into the log as soon as the previous fdatasync has returned.
+
+Runs of frames are collected on the event loop; one thread alone touches the log. What is logged is recorder.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from trading_platform.store.segment_log import Kind, LaneWriter
+
+RUN_NS = 1_000_000
+"""Frames received within this long of each other share a record and its receive time."""
+RUN_BYTES = 256 << 10
+HIGH_WATER_BYTES = 32 << 20
+"""Received but not yet durable: beyond this much we stop reading and the socket fills."""
+
+
+class _Run:
+    __slots__ = ("connection", "frames", "kind", "mono_ns", "size", "ts_recv")
+
+    def __init__(self, kind: Kind, connection: int, ts_recv: int, mono_ns: int) -> None:
+        self.kind, self.connection, self.ts_recv, self.mono_ns = kind, connection, ts_recv, mono_ns
+        self.frames: list[bytes] = []
+        self.size = 0
+
+
+class Committer:
+    """Collects frames and makes them durable.
+
+    Parameters
+    ----------
+    wall_ns, monotonic_ns : clocks.
+    on_durable : called with (frames, lag in ns of the oldest of them) after each commit.
+    """
+
+    def __init__(
+        self,
+        writer: LaneWriter,
+        *,
+        wall_ns: Callable[[], int],
+        monotonic_ns: Callable[[], int],
+        on_durable: Callable[[int, int], None],
+    ) -> None:
+        self._writer = writer
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
+        self._on_durable = on_durable
+        self._runs: list[_Run] = []
+        self._open: _Run | None = None
+        self._size = 0
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closing = False
+
+    def add(self, kind: Kind, frame: bytes, connection: int = 0) -> None:
+        """Take one frame; it is received now."""
+        now = self._monotonic_ns()
+        run = self._open
+        if (
+            run is None
+            or run.connection != connection
+            or run.kind != kind
+            or kind != Kind.FRAMES
+            or now - run.mono_ns > RUN_NS
+            or run.size > RUN_BYTES
+        ):
+            run = self._open = _Run(kind, connection, self._wall_ns(), now)
+            self._runs.append(run)
+        run.frames.append(frame)
+        run.size += len(frame)
+        self._size += len(frame)
+        if self._size > HIGH_WATER_BYTES:
+            self._room.clear()
+        self._work.set()
+
+    async def room(self) -> None:
+        """Wait while too much is waiting for the disk."""
+        if not self._room.is_set():
+            await self._room.wait()
+
+    async def run(self) -> None:
+        """Commit until `close` was called and nothing is left.
+
+        Raises
+        ------
+        StorageError : when the disk refuses; nothing can be recorded any more.
+        """
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, "committer") as thread:
+            while True:
+                await self._work.wait()
+                runs, self._runs, self._open = self._runs, [], None
+                self._work.clear()
+                if runs:
+                    self._size = 0
+                    await loop.run_in_executor(thread, self._commit, runs)
+                    self._room.set()
+                elif self._closing:
+                    return
+                if self._closing:
+                    self._work.set()
+
+    def close(self) -> None:
+        """Let `run` return once everything taken is durable."""
+        self._closing = True
+        self._work.set()
+
+    def _commit(self, runs: list[_Run]) -> None:
+        frames = 0
+        for run in runs:
+            self._writer.append(
+                run.kind, run.frames, ts_recv=run.ts_recv, mono_ns=run.mono_ns, connection=run.connection
+            )
+            frames += len(run.frames)
+        self._writer.commit()
+        self._on_durable(frames, self._monotonic_ns() - runs[0].mono_ns)

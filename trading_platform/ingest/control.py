@@ -1,0 +1,120 @@
+"""What lies in the log beside raw frames: facts about connections, promises, declarations, pages.
+
+Only the values and their bytes. Who writes them is recorder.py and recovery.py, what they mean is decode.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from trading_platform.domain.errors import FrameError
+
+
+class _Control(msgspec.Struct, frozen=True, tag_field="type"):
+    """Base of control records: tagged, immutable, one JSON object each."""
+
+
+class Started(_Control, tag="started"):
+    """A recorder began to write this lane; whatever it left connected before is not any more."""
+
+    venue: str
+    symbols: dict[str, str]  # venue's spelling -> canonical
+
+
+class Connected(_Control, tag="connected"):
+    """Frames of this connection number are answers to a subscription of these symbols."""
+
+    venue: str
+    connection: int
+    symbols: dict[str, str]
+
+
+class Disconnected(_Control, tag="disconnected"):
+    """The connection delivers nothing any more."""
+
+    connection: int
+    reason: str
+
+
+class Lost(_Control, tag="lost"):
+    """Somebody else saw that nobody listens to these symbols any more (their recorder is dead)."""
+
+    venue: str
+    symbols: list[str]
+
+
+class Declared(_Control, tag="declared"):
+    """A person gave these ids up, with a reason."""
+
+    venue: str
+    symbol: str
+    first_id: int
+    last_id: int
+    reason: str
+
+
+class Undertaken(_Control, tag="undertaken"):
+    """From this id on we promise to hold all."""
+
+    venue: str
+    symbol: str
+    from_id: int
+
+
+class BanSeen(_Control, tag="ban"):
+    """The venue said 418: nothing is asked before `until_ns`."""
+
+    venue: str
+    until_ns: int
+
+
+Control = Started | Connected | Disconnected | Lost | Declared | Undertaken | BanSeen
+
+_ENCODER = msgspec.json.Encoder()
+_CONTROL: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
+
+
+def encode(control: Control) -> bytes:
+    """Return the bytes of a control record's one frame."""
+    return _ENCODER.encode(control)
+
+
+def decode(frame: bytes) -> Control:
+    """Return the control record.
+
+    Raises
+    ------
+    FrameError : of kind ``control`` for bytes that are none.
+    """
+    try:
+        return _CONTROL.decode(frame)
+    except msgspec.MsgspecError as error:
+        raise FrameError("control", str(error)) from error
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The first frame of a PAGE record, saying what the second frame, the answer's body, answers."""
+
+    venue: str
+    kind: Literal["trades", "head", "instruments"]
+    symbol: str = ""
+    from_id: int | None = None
+    source: Literal["rest", "archive"] = "rest"
+
+
+_PAGE: msgspec.json.Decoder[Page] = msgspec.json.Decoder(Page)
+
+
+def encode_page(page: Page) -> bytes:
+    """Return the bytes of a PAGE record's first frame."""
+    return _ENCODER.encode(page)
+
+
+def decode_page(frame: bytes) -> Page:
+    """Return what a PAGE record answers. Raises FrameError of kind ``page``."""
+    try:
+        return _PAGE.decode(frame)
+    except msgspec.MsgspecError as error:
+        raise FrameError("page", str(error)) from error

@@ -1,0 +1,110 @@
+"""A fetch lane: answers of REST endpoints and other facts go into the log first and are decoded right here.
+
+One path and one oracle: what is fetched is read back from durable bytes exactly like what was streamed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from trading_platform.domain.errors import LockHeld, StorageError
+from trading_platform.domain.venue import VenueAdapter
+from trading_platform.ingest import control
+from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.processor import Processor
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger import Ledger
+from trading_platform.store.segment_log import Kind, LaneWriter, all_lanes, recover_lane
+
+_MOST_LANES = 64
+# Fetched pages are few; a lane of its own need not reserve what a live one does.
+_SEGMENT_BYTES = 2 << 20
+
+
+class FetchLane:
+    """The first free fetch lane, written and decoded by this process until `close`."""
+
+    def __init__(self, data: DataDir, ledger: Ledger, venues: Mapping[str, VenueAdapter], bounds: Bounds) -> None:
+        self._writer, name = _first_free(data)
+        try:
+            self._processor = Processor(data, name, ledger, venues, bounds, wait_s=5.0)
+        except BaseException:
+            self._writer.close()
+            raise
+        self.name = name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def touched(self) -> set[tuple[str, str, str]]:
+        """The (venue, symbol, day) of everything staged so far."""
+        return self._processor.touched
+
+    def page(self, page: control.Page, body: bytes) -> None:
+        """Log an answer, durably, and decode it."""
+        self._append(Kind.PAGE, [control.encode_page(page), body])
+
+    def fact(self, fact: control.Control) -> None:
+        """Log a fact, durably, and take it into the ledger."""
+        self._append(Kind.CONTROL, [control.encode(fact)])
+
+    def settle(self) -> None:
+        """Decode and stage everything."""
+        self._processor.drain()
+
+    def close(self) -> None:
+        """Settle and give the lane back."""
+        try:
+            self._processor.drain()
+        finally:
+            self._processor.close()
+            self._writer.close()
+
+    def _append(self, kind: Kind, frames: list[bytes]) -> None:
+        self._writer.append(kind, frames, ts_recv=time.time_ns(), mono_ns=time.monotonic_ns())
+        self._writer.commit()
+        while self._processor.step():
+            pass
+
+
+def _first_free(data: DataDir) -> tuple[LaneWriter, str]:
+    for number in range(_MOST_LANES):
+        name = f"fetch-{number}"
+        try:
+            writer = LaneWriter.open(
+                data.lane(name), clock=time.time_ns, entropy=os.urandom, segment_bytes=_SEGMENT_BYTES
+            )
+        except LockHeld:
+            continue
+        return writer, name
+    raise StorageError(f"all {_MOST_LANES} fetch lanes are in use")
+
+
+def settle_dead_lanes(
+    data: DataDir, ledger: Ledger, venues: Mapping[str, VenueAdapter], bounds: Bounds
+) -> set[tuple[str, str, str]]:
+    """Decode what dead processes left undecoded; return the (venue, symbol, day) of what was staged.
+
+    A lane that a live process writes or decodes is its own business and passed over.
+    """
+    touched: set[tuple[str, str, str]] = set()
+    for name in all_lanes(data.log):
+        try:
+            recover_lane(data.lane(name))
+            processor = Processor(data, name, ledger, venues, bounds)
+        except LockHeld:
+            continue
+        try:
+            processor.drain()
+            touched |= processor.touched
+        finally:
+            processor.close()
+    return touched

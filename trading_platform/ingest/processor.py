@@ -1,0 +1,117 @@
+"""Follow a lane behind its durable position: decode, account, stage. One processor a lane, by lock.
+
+It may lag, die and start again: everything it does is done again without harm. Receiving is recorder.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from trading_platform.domain.position import Position
+from trading_platform.domain.venue import VenueAdapter
+from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.decode import Decoded, Decoder
+from trading_platform.ingest.gap_detector import advance
+from trading_platform.ingest.sink import StagingSink
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger import Ledger, Quarantined
+from trading_platform.store.locks import FileLock
+from trading_platform.store.segment_log import Damaged, LaneReader
+
+BATCH_BYTES = 4 << 20
+STAGE_ROWS = 200_000
+
+
+def processor_lock(data: DataDir, lane: str) -> Path:
+    """Return the lock that whoever decodes the lane holds."""
+    return data.lane(lane) / "processor.lock"
+
+
+class Processor:
+    """Decodes one lane.
+
+    Parameters
+    ----------
+    observe : told every decoded batch and how many of its trades were new (metrics).
+
+    Raises
+    ------
+    LockHeld : if another process decodes this lane.
+    """
+
+    def __init__(
+        self,
+        data: DataDir,
+        lane: str,
+        ledger: Ledger,
+        venues: Mapping[str, VenueAdapter],
+        bounds: Bounds,
+        *,
+        wait_s: float = 0.0,
+        observe: Callable[[Decoded, int], None] | None = None,
+    ) -> None:
+        self._lock = FileLock.acquire(processor_lock(data, lane), f"processing of {lane}", wait_s=wait_s)
+        self._lane = lane
+        self._ledger = ledger
+        self._observe = observe
+        _, staged, context = ledger.lane(lane)
+        self._damage: list[Damaged] = []
+        self._reader = LaneReader(data.lane(lane), start=staged, on_damage=self._damage.append)
+        self._decoder = Decoder(lane, venues, bounds, context)
+        self._sink = StagingSink(data, lane, staged)
+        self._staged = staged
+        self.touched: set[tuple[str, str, str]] = set()
+
+    @property
+    def position(self) -> Position:
+        """Through where the lane is decoded."""
+        return self._reader.position
+
+    @property
+    def unstaged(self) -> int:
+        """How many decoded trades are not in staging yet."""
+        return self._sink.rows
+
+    def step(self) -> bool:
+        """Decode what has become durable, up to one batch; return whether there was anything."""
+        start = self._reader.position
+        records = self._reader.read(BATCH_BYTES)
+        end = self._reader.position
+        if end == start:
+            return False
+        decoded = self._decoder.decode(records, start, end)
+        decoded.batch.quarantine.extend(_damaged(stretch) for stretch in self._damage)
+        self._damage.clear()
+        added = self._ledger.apply(decoded.batch, advance)
+        self._sink.add(decoded.trades)
+        if self._observe is not None:
+            self._observe(decoded, added)
+        if self._sink.rows >= STAGE_ROWS:
+            self.stage()
+        return True
+
+    def stage(self) -> None:
+        """Put everything decoded into staging, then say so in the ledger."""
+        if self._reader.position == self._staged:
+            return
+        self.touched |= self._sink.stage(self._reader.position)
+        self._staged = self._reader.position
+        self._ledger.mark_staged(self._lane, self._staged, self._decoder.context())
+
+    def drain(self) -> None:
+        """Decode and stage all that is durable now."""
+        while self.step():
+            pass
+        self.stage()
+
+    def close(self) -> None:
+        """Give the lane back."""
+        self._reader.close()
+        self._lock.release()
+
+
+def _damaged(stretch: Damaged) -> Quarantined:
+    """Return the row that shows a stretch of the log that cannot be served; its ids are missing and so a gap."""
+    detail = f"the log up to {stretch.end}: {stretch.reason}"
+    return Quarantined(stretch.position, 0, "?", None, None, "ws", "corruption", detail, 0, b"")

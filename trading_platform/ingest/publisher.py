@@ -1,0 +1,49 @@
+"""Publish what lies in staging. How one leaf is published is store/lake.py; here is only which and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trading_platform.domain.verdict import Gate
+from trading_platform.store import lake, staging
+from trading_platform.store.lake import Published
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger import Ledger
+from trading_platform.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+EVERY_S = 30.0
+"""Pause between publishes; the contract allows five minutes."""
+REST_FACTOR = 20.0
+"""A publish that takes long is repeated after this many times its duration."""
+
+
+def publish_staged(data: DataDir, ledger: Ledger, gate: Gate) -> list[Published]:
+    """Publish every leaf that has staged parts; a leaf that its gate refuses keeps its parts and its last good file."""
+    published = []
+    for leaf in sorted(staging.parts(data)):
+        result = lake.publish(data, leaf, ledger=ledger, gate=gate)
+        if result is None:
+            continue
+        published.append(result)
+        if not result.verdict.passed:
+            log.error("refused by its gate", leaf=str(leaf.path), failures=[f.check for f in result.verdict.failures])
+    return published
+
+
+def publish_until(
+    data: DataDir,
+    ledger: Ledger,
+    gate: Gate,
+    *,
+    monotonic: Callable[[], float],
+    wait: Callable[[float], bool],
+) -> None:
+    """Publish again and again until `wait` says stop, and once more then."""
+    pause = EVERY_S
+    while not wait(pause):
+        began = monotonic()
+        publish_staged(data, ledger, gate)
+        pause = max(EVERY_S, REST_FACTOR * (monotonic() - began))
+    publish_staged(data, ledger, gate)

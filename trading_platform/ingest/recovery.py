@@ -1,0 +1,280 @@
+"""Close what is open: decode what the dead left, probe heads, fetch missing ids, publish.
+
+The one act behind `recover`, the end of `ingest`, `demo` and Dagster's gap sensor. Asking is rest.py.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from trading_platform.domain.errors import Banned, RateLimited, VenueError
+from trading_platform.domain.sequence import IdRanges, Range
+from trading_platform.domain.trade import Trade
+from trading_platform.domain.venue import VenueAdapter
+from trading_platform.domain.verdict import Gate
+from trading_platform.ingest import control
+from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.fetch_lane import FetchLane, settle_dead_lanes
+from trading_platform.ingest.publisher import publish_staged
+from trading_platform.ingest.rest import RestClient, Stopped, Waiter
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger import Gap, Ledger, SequenceRow
+from trading_platform.store.locks import held_by
+from trading_platform.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+LEASE_GAPS = 500
+LONGEST_WAIT_S = 150.0
+_S = 1_000_000_000
+
+
+class Endpoint(NamedTuple):
+    """Where a venue is asked, and with which key."""
+
+    adapter: VenueAdapter
+    rest_url: str
+    api_key: str | None = None
+
+
+class Outcome(NamedTuple):
+    """What a recovery left.
+
+    Attributes
+    ----------
+    pages : answers logged.
+    touched : (venue, symbol, day) of every trade staged.
+    open_gaps, open_tails : what is still open.
+    problems : why, in words, where a venue gave the reason.
+    """
+
+    pages: int
+    touched: frozenset[tuple[str, str, str]]
+    open_gaps: tuple[Gap, ...]
+    open_tails: tuple[SequenceRow, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def nothing_open(self) -> bool:
+        """Tell whether every id up to every head is accounted for and no tail is open."""
+        return not self.open_gaps and not self.open_tails
+
+
+class Means(NamedTuple):
+    """What a recovery works with: limits, time, chance, and how to wait."""
+
+    bounds: Bounds
+    gate: Gate
+    share: float
+    wait: Waiter
+    rng: random.Random
+    wall_ns: Callable[[], int] = time.time_ns
+    monotonic: Callable[[], float] = time.monotonic
+
+
+def ingest_lock(data: DataDir, venue: str) -> Path:
+    """Return the lock that a running ingest of the venue holds."""
+    return data.run / f"ingest-{venue}.lock"
+
+
+def open_tails(data: DataDir, ledger: Ledger, venue: str | None = None) -> list[SequenceRow]:
+    """Return the sequences whose end is unknown: lost, or called live while nobody listens."""
+    return [
+        row
+        for row in ledger.sequences(venue)
+        if row.tail == "open" or (row.tail == "live" and held_by(ingest_lock(data, row.venue)) is None)
+    ]
+
+
+def recover(
+    data: DataDir,
+    ledger: Ledger,
+    endpoints: Mapping[str, Endpoint],
+    means: Means,
+    *,
+    probe: bool = True,
+    patient: bool = True,
+    lease: Sequence[Gap] | None = None,
+    ended: frozenset[str] = frozenset(),
+) -> Outcome:
+    """Work through everything open of these venues.
+
+    Parameters
+    ----------
+    endpoints : by venue; gaps of other venues stay as they are.
+    probe : also ask for the head of every sequence that no running ingest listens to.
+    patient : wait, up to 150 s at a time, for gaps that are due later.
+    lease : fetch only these gaps, which the caller has leased and will release.
+    ended : venues whose lock the caller holds although it listens no more.
+    """
+    venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
+    touched = settle_dead_lanes(data, ledger, venues, means.bounds)
+    with FetchLane(data, ledger, venues, means.bounds) as lane:
+        work = _Recovery(data, ledger, endpoints, means, lane)
+        try:
+            if probe:
+                work.probe(ended)
+            if lease is None:
+                work.work_through(patient=patient)
+            else:
+                work.fetch(lease)
+        finally:
+            work.close()
+        lane.settle()
+        touched |= lane.touched
+    publish_staged(data, ledger, means.gate)
+    gaps = [gap for gap in ledger.gaps() if gap.venue in endpoints]
+    tails = [row for row in open_tails(data, ledger) if row.venue in endpoints]
+    return Outcome(work.pages, frozenset(touched), tuple(gaps), tuple(tails), tuple(dict.fromkeys(work.problems)))
+
+
+class _Recovery:
+    """One call of `recover`."""
+
+    def __init__(
+        self, data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, lane: FetchLane
+    ) -> None:
+        self._data, self._ledger, self._endpoints, self._means, self._lane = data, ledger, endpoints, means, lane
+        self._clients: dict[str, RestClient] = {}
+        self._spelling: dict[str, dict[str, str]] = {}
+        self.pages = 0
+        self.problems: list[str] = []
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def probe(self, ended: frozenset[str]) -> None:
+        """Ask for the head of every sequence that nobody listens to, and say first that nobody does."""
+        for row in self._ledger.sequences():
+            if row.venue not in self._endpoints:
+                continue
+            if row.venue not in ended and held_by(ingest_lock(self._data, row.venue)) is not None:
+                continue
+            if row.tail == "live":
+                self._lane.fact(control.Lost(row.venue, [row.symbol]))
+            try:
+                adapter = self._endpoints[row.venue].adapter
+                request = adapter.head_request(self._venue_symbol(row.venue, row.symbol))
+                body = self._client(row.venue).get(request)
+            except Stopped:
+                raise
+            except VenueError as error:
+                self._problem(error)
+                continue
+            self._page(control.Page(row.venue, "head", row.symbol), body)
+
+    def work_through(self, *, patient: bool) -> None:
+        """Lease and fetch until nothing is due; if patient, wait for what is due soon."""
+        means = self._means
+        stuck: set[str] = set()
+        while True:
+            before = self.pages
+            for venue in self._endpoints.keys() - stuck:
+                holder = uuid.UUID(int=means.rng.getrandbits(128)).hex
+                lease = self._ledger.lease(LEASE_GAPS, means.wall_ns(), holder, venue=venue)
+                if lease is None:
+                    continue
+                try:
+                    if not self.fetch(lease.gaps):
+                        stuck.add(venue)
+                finally:
+                    self._ledger.release(holder, means.wall_ns())
+            if self.pages > before and not stuck:
+                continue
+            wait_s = self._next_due_s(stuck)
+            if wait_s is None or not patient or wait_s > LONGEST_WAIT_S:
+                return
+            if means.wait(wait_s):
+                raise Stopped("stopped while waiting for gaps that are due later")
+
+    def _next_due_s(self, stuck: set[str]) -> float | None:
+        """Return in how many seconds the next gap is due, None if there is none to work on."""
+        due = [gap.due_ns for gap in self._ledger.gaps(("open",)) if gap.venue in self._endpoints.keys() - stuck]
+        return max(0.0, (min(due) - self._means.wall_ns()) / _S) if due else None
+
+    def fetch(self, gaps: Sequence[Gap]) -> bool:
+        """Fetch the missing ids of some gaps; return whether the venues answered."""
+        by_symbol: dict[tuple[str, str], list[Range]] = {}
+        for gap in gaps:
+            by_symbol.setdefault((gap.venue, gap.symbol), []).append((gap.first_missing, gap.last_missing))
+        answered = True
+        for (venue, symbol), missing in by_symbol.items():
+            limit = self._endpoints[venue].adapter.page_limit
+            try:
+                for first, last in merge_close(missing, limit):
+                    self._fetch_range(venue, symbol, first, last)
+            except Stopped:
+                raise
+            except VenueError as error:
+                self._problem(error)
+                answered = answered and not isinstance(error, RateLimited | Banned)
+        return answered
+
+    def _fetch_range(self, venue: str, symbol: str, first: int, last: int) -> None:
+        adapter = self._endpoints[venue].adapter
+        client, venue_symbol = self._client(venue), self._venue_symbol(venue, symbol)
+        at = first
+        while at <= last:
+            body = client.get(adapter.page_request(venue_symbol, at, min(adapter.page_limit, last - at + 1)))
+            self._page(control.Page(venue, "trades", symbol, at), body)
+            newest = _newest(adapter.decode_page(body, symbol))
+            if newest is None or newest < at:
+                return  # an empty page proves nothing: the gap stays open and is due again later
+            at = newest + 1
+
+    def _page(self, page: control.Page, body: bytes) -> None:
+        self._lane.page(page, body)
+        self.pages += 1
+
+    def _client(self, venue: str) -> RestClient:
+        if venue not in self._clients:
+            endpoint, means = self._endpoints[venue], self._means
+            self._clients[venue] = RestClient(
+                endpoint.adapter,
+                endpoint.rest_url,
+                share=means.share,
+                wall_ns=means.wall_ns,
+                monotonic=means.monotonic,
+                wait=means.wait,
+                rng=means.rng,
+                banned_until_ns=self._ledger.ban_until(venue),
+                on_ban=lambda until_ns: self._lane.fact(control.BanSeen(venue, until_ns)),
+                api_key=endpoint.api_key,
+                longest_wait_s=LONGEST_WAIT_S,
+            )
+        return self._clients[venue]
+
+    def _venue_symbol(self, venue: str, symbol: str) -> str:
+        if venue not in self._spelling:
+            listed = self._ledger.instruments(venue)
+            self._spelling[venue] = {instrument.symbol: instrument.venue_symbol for instrument in listed}
+        return self._spelling[venue].get(symbol) or self._endpoints[venue].adapter.venue_symbol(symbol)
+
+    def _problem(self, error: VenueError) -> None:
+        log.warning("venue does not answer", reason=str(error))
+        self.problems.append(str(error))
+
+
+def merge_close(missing: Iterable[Range], within: int) -> list[Range]:
+    """Join missing ranges that one page of `within` ids would bring together.
+
+    >>> merge_close([(1, 2), (500, 501), (5000, 5001)], 1000)
+    [(1, 501), (5000, 5001)]
+    """
+    joined: list[Range] = []
+    for first, last in IdRanges(missing):
+        if joined and last - joined[-1][0] < within:
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _newest(trades: Sequence[Trade]) -> int | None:
+    return max((trade.trade_id for trade in trades if trade.trade_id is not None), default=None)

@@ -1,0 +1,170 @@
+"""Ask a venue over REST: within our share of its limit, honouring every refusal, trying again what a network causes.
+
+What to ask is venues/, what the answers mean is decode.py. Time, sleep and randomness are handed in.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import httpx
+
+from trading_platform.domain.errors import Banned, RateLimited, VenueError, VenueUnavailable
+from trading_platform.domain.venue import Request, VenueAdapter
+from trading_platform.telemetry import metrics
+from trading_platform.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+AFTER_429_S = 60.0
+BREAKER_FAILURES = 5
+BREAKER_S = 30.0
+ATTEMPTS = 12
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 10.0
+TIMEOUT_S = 10.0
+MAX_BODY_BYTES = 64 << 20
+
+
+class Waiter(Protocol):
+    """Waits; returns True if somebody wants us to stop instead."""
+
+    def __call__(self, seconds: float) -> bool: ...
+
+
+class Stopped(VenueError):
+    """We were told to stop while waiting for the venue."""
+
+
+class RestClient:
+    """One venue's REST endpoint.
+
+    Parameters
+    ----------
+    share : how much of the venue's weight limit we may use; other programs share the address.
+    longest_wait_s : a wait beyond this is refused: the answer is the error that asks for it.
+    on_ban : told until when (wall ns) the venue answers nothing.
+    """
+
+    def __init__(
+        self,
+        adapter: VenueAdapter,
+        base_url: str,
+        *,
+        share: float,
+        wall_ns: Callable[[], int],
+        monotonic: Callable[[], float],
+        wait: Waiter,
+        rng: random.Random,
+        banned_until_ns: int = 0,
+        on_ban: Callable[[int], None] = lambda until_ns: None,
+        api_key: str | None = None,
+        longest_wait_s: float = 150.0,
+    ) -> None:
+        self._adapter = adapter
+        self._budget = share * adapter.weight_per_minute
+        self._wall_ns, self._monotonic, self._wait, self._rng = wall_ns, monotonic, wait, rng
+        self._banned_until_ns = banned_until_ns
+        self._on_ban = on_ban
+        self._longest_wait_s = longest_wait_s
+        self._not_before = 0.0
+        self._spent: deque[tuple[float, int]] = deque()
+        self._failures = 0
+        headers = {"X-MBX-APIKEY": api_key} if api_key else {}
+        self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT_S, headers=headers, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, request: Request) -> bytes:
+        """Return the body of a successful answer.
+
+        Raises
+        ------
+        RateLimited, Banned : if the venue asks for a longer wait than `longest_wait_s`.
+        VenueUnavailable : after so many failures in a row.
+        VenueError : if the venue refuses the request itself (4xx): asking again would not help.
+        Stopped : if told to stop while waiting.
+        """
+        venue = self._adapter.name
+        for _ in range(ATTEMPTS):
+            self._hold(request)
+            try:
+                answer = self._http.get(request.path, params=list(request.params))
+            except httpx.TransportError as error:
+                self._failed(f"{venue}: {type(error).__name__}")
+                continue
+            self._note_weight(answer, request)
+            if answer.status_code == 200:
+                self._failures = 0
+                metrics.BREAKER_STATE.labels(f"rest-{venue}").set(0)
+                return answer.content
+            self._refused(answer)
+        raise VenueUnavailable(f"{venue}: no answer to {request.path} in {ATTEMPTS} attempts")
+
+    def _hold(self, request: Request) -> None:
+        """Wait until the request may be sent."""
+        ban_s = (self._banned_until_ns - self._wall_ns()) / 1e9
+        if ban_s > self._longest_wait_s:
+            raise Banned(self._adapter.name, ban_s)
+        if ban_s > 0:
+            self._pause(ban_s)
+        limited_s = self._not_before - self._monotonic()
+        if limited_s > self._longest_wait_s:
+            raise RateLimited(self._adapter.name, limited_s)
+        if limited_s > 0:
+            self._pause(limited_s)
+        while self._in_window() and self._in_window() + request.weight > self._budget:
+            self._pause(max(0.01, self._spent[0][0] + 60.0 - self._monotonic()))
+        self._spent.append((self._monotonic(), request.weight))
+
+    def _in_window(self) -> int:
+        while self._spent and self._spent[0][0] <= self._monotonic() - 60.0:
+            self._spent.popleft()
+        return sum(weight for _, weight in self._spent)
+
+    def _note_weight(self, answer: httpx.Response, request: Request) -> None:
+        """Count what others at this address use of the limit as if it were ours."""
+        used = self._adapter.used_weight(answer.headers)
+        others = 0 if used is None else used - self._in_window()
+        if others > 0:
+            self._spent.append((self._monotonic(), others))
+
+    def _refused(self, answer: httpx.Response) -> None:
+        venue, status = self._adapter.name, answer.status_code
+        retry_after = _seconds(answer.headers.get("Retry-After"))
+        if status == 429:
+            wait = max(AFTER_429_S, retry_after or 0.0)
+            self._not_before = self._monotonic() + wait + self._rng.uniform(0, 0.1 * wait)
+            log.warning("rate limited", venue=venue, wait_s=round(wait, 1))
+        elif status == 418:
+            self._banned_until_ns = self._wall_ns() + int(max(120.0, retry_after or 0.0) * 1e9)
+            self._on_ban(self._banned_until_ns)
+            log.error("banned by the venue", venue=venue, retry_after_s=retry_after)
+        elif status >= 500 or status == 408:
+            self._failed(f"{venue}: HTTP {status}")
+        else:
+            raise VenueError(f"{venue}: HTTP {status} for {answer.request.url.path}: {answer.text[:200]}")
+
+    def _failed(self, reason: str) -> None:
+        """Wait with full jitter; after several failures in a row give the venue a longer rest."""
+        self._failures += 1
+        if self._failures >= BREAKER_FAILURES:
+            metrics.BREAKER_STATE.labels(f"rest-{self._adapter.name}").set(2)
+            wait = BREAKER_S if self._failures % BREAKER_FAILURES == 0 else FIRST_WAIT_S
+        else:
+            wait = self._rng.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**self._failures))
+        log.warning("request failed", reason=reason, failures=self._failures, wait_s=round(wait, 2))
+        self._pause(wait)
+
+    def _pause(self, seconds: float) -> None:
+        if self._wait(seconds):
+            raise Stopped(f"{self._adapter.name}: stopped while waiting")
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text is not None and text.isascii() and text.isdecimal() else None

@@ -1,0 +1,74 @@
+"""Collect decoded trades of a lane and put them into staging, one immutable part a symbol-day.
+
+The log is what makes a trade durable, so parts may wait: few large ones instead of one a batch.
+Merging parts into published files is store/lake.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trading_platform.domain.days import DAY_NS, day_of
+from trading_platform.domain.position import Position
+from trading_platform.ingest.decode import Columns
+from trading_platform.store import schema, staging
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger.rows import SequenceKey
+
+_SIDE_NAMES = pa.array(["sell", None, "buy"], pa.string())
+
+
+class StagingSink:
+    """Holds what lies between the staged and the decoded position of one lane."""
+
+    def __init__(self, data: DataDir, lane: str, start: Position) -> None:
+        self._data = data
+        self._lane = lane
+        self._start = start
+        self._held: dict[SequenceKey, Columns] = {}
+        self.rows = 0
+
+    def add(self, trades: dict[SequenceKey, Columns]) -> None:
+        """Take the trades of one batch."""
+        for key, columns in trades.items():
+            self._held.setdefault(key, Columns()).extend(columns)
+            self.rows += len(columns.trade_id)
+
+    def stage(self, end: Position) -> set[tuple[str, str, str]]:
+        """Write everything held, durably; return the (venue, symbol, day) it belongs to."""
+        touched = set()
+        for key, columns in self._held.items():
+            table = to_table(key, columns)
+            days = np.asarray(columns.ts_event, np.int64) // DAY_NS
+            for number in np.unique(days):
+                day = day_of(int(number) * DAY_NS)
+                part = table.filter(pa.array(days == number))
+                staging.write_part(self._data, key.venue, key.symbol, day, self._lane, self._start, end, part)
+                touched.add((key.venue, key.symbol, day))
+        self._held.clear()
+        self.rows = 0
+        self._start = end
+        return touched
+
+
+def to_table(key: SequenceKey, columns: Columns) -> pa.Table:
+    """Return the trades of one sequence as a ticks table, in the order given."""
+    rows = len(columns.trade_id)
+    sides = pc.take(_SIDE_NAMES, pa.array(np.asarray(columns.side, np.int64) + 1))
+    instant = schema.TICKS.field("ts_event").type
+    return pa.table(
+        {
+            "trade_id": pa.array(columns.trade_id, pa.int64()),
+            "trade_uid": pa.nulls(rows, pa.string()),
+            "epoch": pa.array(np.full(rows, key.epoch), pa.int16()),
+            "ts_event": pa.array(columns.ts_event, pa.int64()).cast(instant),
+            "ts_recv": pa.array(columns.ts_recv, pa.int64()).cast(instant),
+            "price": pa.array(columns.price, pa.float64()),
+            "quantity": pa.array(columns.quantity, pa.float64()),
+            "side": sides,
+            "source": pa.array(columns.source, pa.string()),
+        },
+        schema=schema.TICKS,
+    )

@@ -1,0 +1,128 @@
+"""Run a venue's ingest: recorder, processor and publisher as children, each started again if it dies.
+
+The recorder starts first and stops first. What the children do is in their modules; how they are told is
+commands/workers.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from trading_platform.domain.errors import WorkError
+from trading_platform.ingest import children
+from trading_platform.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+WORKERS = "trading_platform.commands.workers"
+CONFIG_VARIABLE = "TP_INGEST_CONFIG"
+POLL_S = 0.1
+RESTART_S = 0.5
+LONGEST_RESTART_S = 10.0
+STEADY_S = 30.0
+RECORDER_STOP_S = 8.0
+PROCESSOR_STOP_S = 15.0
+PUBLISHER_STOP_S = 60.0
+
+
+class IngestConfig(msgspec.Struct, frozen=True):
+    """All that a worker needs, as JSON in its environment."""
+
+    data_dir: str
+    venue: str
+    symbols: dict[str, str]  # venue's spelling -> canonical
+    ws_url: str
+    history_start: str
+    database_url: str
+    metrics_port: int | None = None
+
+    @property
+    def lane(self) -> str:
+        """The live lane of the venue."""
+        return f"live-{self.venue}"
+
+
+@dataclass
+class _Worker:
+    role: str
+    child: children.Child
+    started: float
+    failures: int = 0
+    again_at: float | None = None
+
+
+class Supervisor:
+    """Keeps the three workers of one venue running.
+
+    Parameters
+    ----------
+    wait : waits so many seconds; True when it is time to stop.
+    """
+
+    def __init__(self, config: IngestConfig, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._environ = {CONFIG_VARIABLE: msgspec.json.encode(config).decode()}
+        self._monotonic = monotonic
+        self._workers: dict[str, _Worker] = {}
+
+    def start(self) -> None:
+        """Start all workers, the recorder first."""
+        for role in ("recorder", "processor", "publisher"):
+            self._workers[role] = _Worker(role, self._spawn(role), self._monotonic())
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """The workers' process ids by role."""
+        return {role: worker.child.pid for role, worker in self._workers.items()}
+
+    def watch(self, wait: Callable[[float], bool]) -> None:
+        """Start workers again that die, until `wait` says stop."""
+        while not wait(POLL_S):
+            for worker in self._workers.values():
+                self._tend(worker)
+
+    def stop_workers(self) -> None:
+        """Stop receiving, then decode and stage all that was received.
+
+        Raises
+        ------
+        WorkError : if one of them did not end well; nothing durable is lost, the next start goes on from it.
+        """
+        codes = {
+            "recorder": self._workers["recorder"].child.stop(RECORDER_STOP_S),
+            "processor": self._workers["processor"].child.stop(PROCESSOR_STOP_S),
+        }
+        failed = [role for role, code in codes.items() if code != 0]
+        if failed:
+            raise WorkError(f"{' and '.join(failed)} did not stop in order; start again or run recover")
+
+    def stop_publisher(self) -> None:
+        """Let the publisher publish once more and end."""
+        self._workers["publisher"].child.stop(PUBLISHER_STOP_S)
+
+    def kill(self) -> None:
+        """End whatever still runs, at once."""
+        for worker in self._workers.values():
+            if worker.child.ended() is None:
+                worker.child.stop(0.5)
+
+    def _spawn(self, role: str) -> children.Child:
+        return children.start(role, [WORKERS, role], self._environ)
+
+    def _tend(self, worker: _Worker) -> None:
+        now = self._monotonic()
+        if worker.again_at is not None:
+            if now >= worker.again_at:
+                worker.child, worker.started, worker.again_at = self._spawn(worker.role), now, None
+            return
+        code = worker.child.ended()
+        if code is None:
+            return
+        worker.failures = 0 if now - worker.started > STEADY_S else worker.failures + 1
+        pause = min(LONGEST_RESTART_S, RESTART_S * 2.0 ** min(worker.failures, 10)) if worker.failures > 1 else 0.0
+        log.error("worker died", role=worker.role, pid=worker.child.pid, exit_code=code, again_in_s=pause)
+        worker.child.stop(0.0)
+        worker.again_at = now + pause
