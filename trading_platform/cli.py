@@ -34,9 +34,9 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "ingest": Command("trading_platform.commands.ingest", "record a venue's trades until told to stop"),
-    "recover": Command("trading_platform.commands.recover", "fetch what is missing and close what is open"),
+    "ingest": Command("trading_platform.commands.ingest", "record a venue's trades without Dagster, until stopped"),
     "simulate": Command("trading_platform.commands.simulate", "serve a venue's real protocol on this machine"),
+    "recover": Command("trading_platform.commands.recover", "fetch what the gap ledger says is missing"),
     "settings": Command("trading_platform.commands.settings", "show the settings in force and where each comes from"),
 }
 """Name to module. A command that is not here does not exist; a test checks that each line has its module."""
