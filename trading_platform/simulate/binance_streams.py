@@ -61,7 +61,7 @@ class Session:
         """Carry a control message out and return the venue's answer to it."""
         try:
             told = msgspec.json.decode(message)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return _error(3, "Invalid JSON: expected value at line 1 column 1", bare=True)
         if not isinstance(told, dict):
             return _error(3, "Invalid JSON: expected value at line 1 column 1", bare=True)

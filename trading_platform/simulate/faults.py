@@ -149,7 +149,7 @@ class FaultPlan:
         """
         try:
             told = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"fault plan: not JSON: {error}") from None
         if not isinstance(told, dict):
             raise UsageError("fault plan: not a JSON object")

@@ -273,7 +273,7 @@ def _event(path: Path, number: int, message: bytes) -> _Event | None:
         if b'"e":"trade"' not in message.replace(b" ", b""):
             return None
         raise RecordingError(f"{path}: line {number} is no whole trade: {error}") from None
-    except (msgspec.DecodeError, RecursionError, FrameError) as error:
+    except (ValueError, RecursionError, FrameError) as error:
         raise RecordingError(f"{path}: line {number} is no whole trade: {error}") from None
     return event
 
@@ -285,5 +285,5 @@ def _check_whole(path: Path, number: int, line: bytes) -> None:
         return
     try:
         msgspec.json.decode(line[found.end() :])
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         raise RecordingError(f"{path}: truncated, line {number} ends within a message") from None

@@ -25,6 +25,9 @@ from trading_platform.domain.instrument import Instrument, check_symbol, kind_of
 from trading_platform.domain.trade import Trade
 from trading_platform.domain.venue import Ids, Request
 
+# msgspec's own errors are ValueErrors, and so is the UnicodeDecodeError it lets through; deep nesting recurses.
+_REFUSED = (ValueError, RecursionError)
+
 _Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 # 2016-01-01 to 2100-01-01. The two ranges are disjoint, so the magnitude alone names the unit.
@@ -153,7 +156,7 @@ class Binance:
         """
         try:
             envelope = _envelope(frame)
-        except (msgspec.DecodeError, RecursionError):
+        except _REFUSED:
             event = _odd_frame(frame)
         else:
             event = envelope.data
@@ -184,7 +187,7 @@ class Binance:
         """
         try:
             trades = [_trade(symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker) for row in _page(body)]
-        except (msgspec.DecodeError, RecursionError) as error:
+        except _REFUSED as error:
             trades = _aggregate_page(body, symbol, error)
         return sorted(trades, key=lambda trade: trade.trade_id or 0)
 
@@ -201,7 +204,7 @@ class Binance:
         """
         try:
             listed = _info(body).symbols
-        except (msgspec.DecodeError, RecursionError) as error:
+        except _REFUSED as error:
             raise _broken(body, error) from None
         found: dict[str, Instrument] = {}
         for row in listed:
@@ -283,7 +286,7 @@ def _odd_frame(frame: bytes) -> _Trade | None:
     """Return the trade of a frame that is no envelope of one; None for a message that claims to be no trade."""
     try:
         head = _head(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _REFUSED as error:
         if _is_json(frame, list):  # several events in one message: tickers, never trades
             return None
         raise _broken(frame, error) from None
@@ -296,7 +299,7 @@ def _odd_frame(frame: bytes) -> _Trade | None:
             return _bare(frame) if head.e == "trade" else None
         if on_trade_stream or (inner[:1] == b"{" and _head(inner).e == "trade"):
             raise FrameError("shape", f"{_reason(inner)} on stream {str(head.stream)[:60]!r}")
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _REFUSED as error:
         raise _broken(frame, error) from None
     return None
 
@@ -304,7 +307,7 @@ def _odd_frame(frame: bytes) -> _Trade | None:
 def _reason(data: bytes) -> str:
     try:
         _bare(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _REFUSED as error:
         return str(error)
     return "the envelope is broken"
 
@@ -312,7 +315,7 @@ def _reason(data: bytes) -> str:
 def _is_json(data: bytes, kind: type[Any]) -> bool:
     try:
         return isinstance(msgspec.json.decode(data), kind)
-    except (msgspec.DecodeError, RecursionError):
+    except _REFUSED:
         return False
 
 
@@ -321,7 +324,7 @@ def _broken(body: bytes, error: Exception) -> FrameError:
     if isinstance(error, msgspec.ValidationError):
         try:
             told = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except _REFUSED:
             return FrameError("json", "it is not JSON from end to end")
         if isinstance(told, dict) and "code" in told and "msg" in told:
             return FrameError("venue", f"error {str(told['code'])[:20]}: {str(told['msg'])[:200]}")
@@ -332,7 +335,7 @@ def _broken(body: bytes, error: Exception) -> FrameError:
 def _aggregate_page(body: bytes, symbol: str, first_error: Exception) -> list[Trade]:
     try:
         rows = _aggregates(body)
-    except (msgspec.DecodeError, RecursionError):
+    except _REFUSED:
         raise _broken(body, first_error) from None
     trades = []
     for row in rows:
