@@ -32,8 +32,7 @@ bench: install-test ## the benchmarks; numbers go to docs/benchmarks.md
 	$(BIN)/python -m tests.bench
 
 docs: install ## write the generated pages again
-	$(BIN)/python -m trading_platform.commands.settings > docs/settings.md
-	$(BIN)/python -m trading_platform.commands._reference > docs/commands.md
+	$(BIN)/python -m trading_platform.reference docs
 
 install:
 	@$(PYTHON) deploy/install.py

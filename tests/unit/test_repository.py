@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trading_platform.commands import _reference
-from trading_platform.commands import settings as settings_command
+from trading_platform.reference import PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("trading_platform", "assets", "sensors", "quality", "dbt")
@@ -118,14 +117,10 @@ def test_no_foreign_data_is_copied(shared_data):
     assert [shown(p) for p in ours if hashlib.sha256(p.read_bytes()).hexdigest() in theirs] == []
 
 
-def test_the_settings_page_is_current():
-    """docs/settings.md is what `make docs` would write now."""
-    assert (ROOT / "docs" / "settings.md").read_text() == settings_command.page()
-
-
-def test_the_commands_page_is_current():
-    """docs/commands.md is what `make docs` would write now."""
-    assert (ROOT / "docs" / "commands.md").read_text() == _reference.page()
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_pages_are_current(name):
+    """A generated page is what `make docs` would write now."""
+    assert (ROOT / "docs" / name).read_text() == PAGES[name]()
 
 
 def test_links_of_the_documents_lead_somewhere():

@@ -1,15 +1,21 @@
-"""docs/commands.md, written from the commands' own arguments: ``python -m trading_platform.commands._reference``."""
+"""The generated pages of docs/, written from what they describe: ``python -m trading_platform.reference docs``.
+
+A test compares; it says so when an argument or a setting was changed without its page.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from trading_platform import cli
+from trading_platform.settings import FILE_NAME, PREFIX, reference
 
 
-def page() -> str:
-    """Return the page: each command with its summary, arguments and example."""
+def commands_page() -> str:
+    """Return docs/commands.md: each command with its summary, arguments and example."""
     return "\n".join([*_opening(), *(line for name in cli.COMMANDS for line in _command(name)), ""])
 
 
@@ -52,5 +58,44 @@ def _meaning(action: argparse.Action) -> str:
     return f"{text} (required)" if action.required and action.option_strings else text
 
 
+def settings_page() -> str:
+    """Return docs/settings.md: every setting with its default and meaning."""
+    rows = [f"| `{row.key}` | `{row.variable}` | {row.default} | {row.meaning} |" for row in reference()]
+    return "\n".join(
+        [
+            "# Settings",
+            "",
+            "<!-- Written by `make docs` from trading_platform/settings.py; a test compares. -->",
+            "",
+            f"Sources, strongest first: the command line, variables `{PREFIX}…` (nested with `__`),",
+            f"`{FILE_NAME}` in the working directory, the defaults. An unknown key is an error in each of them.",
+            "Lists are written with commas in a variable, as lists in the file. `trading-platform settings` shows",
+            "what is in force and where it comes from, secrets masked; with `--schema` it prints the JSON schema.",
+            "",
+            "| key | variable | default | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "In a variable's name a venue's hyphen is an underscore: `TRADING_PLATFORM_VENUES__BINANCE_USDM__SYMBOLS`.",
+            "",
+            "```toml",
+            f"# {FILE_NAME}",
+            'history_start = "2024-01-01"',
+            "",
+            "[venues.binance]",
+            'symbols = ["BTC-USDT", "ETH-USDT"]',
+            "",
+            "[rest]",
+            "share = 0.3",
+            "```",
+            "",
+        ]
+    )
+
+
+PAGES = {"commands.md": commands_page, "settings.md": settings_page}
+
+
 if __name__ == "__main__":
-    print(page(), end="")
+    for name, page in PAGES.items():
+        (Path(sys.argv[1]) / name).write_text(page())
