@@ -1,0 +1,43 @@
+"""The gate of bars: intervals in order, prices that fit each other, sums that a sum of trades can be."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from quality.schemas.rules import Dataset, Rule, grid
+from trading_platform.store.schema import BARS
+
+_PRICES = ("open", "high", "low", "close", "vwap")
+_SUMS = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
+_ULPS = 4 * 2.0**-53
+"""How far the rounded quotient may lie outside [low, high]: a unit in the last place."""
+
+_open, _high, _low, _close, _vwap = (pl.col(name) for name in ("open", "high", "low", "close", "vwap"))
+_held = pl.col("trade_count") > 0
+_empty = pl.col("trade_count") == 0
+
+DATASET = Dataset(
+    "bars",
+    BARS,
+    [
+        *grid(),
+        Rule("trade_count is not negative", pl.col("trade_count") >= 0),
+        *(Rule(f"{name} is null exactly where no trade is held", pl.col(name).is_null() == _empty) for name in _PRICES),
+        *(
+            Rule(f"{name} is positive and finite", _empty | ((pl.col(name) > 0) & pl.col(name).is_finite()))
+            for name in _PRICES
+        ),
+        Rule("low is the least price", _empty | ((_low <= _open) & (_low <= _close) & (_low <= _high))),
+        Rule("high is the greatest price", _empty | ((_high >= _open) & (_high >= _close))),
+        Rule("vwap lies within low and high", _empty | _vwap.is_between(_low * (1 - _ULPS), _high * (1 + _ULPS))),
+        *(Rule(f"{name} is finite and not negative", (pl.col(name) >= 0) & pl.col(name).is_finite()) for name in _SUMS),
+        Rule("volume holds the takers' buys", pl.col("volume") >= pl.col("taker_buy_volume")),
+        Rule("quote_volume holds the takers' buys", pl.col("quote_volume") >= pl.col("taker_buy_quote_volume")),
+        Rule("volume is positive exactly where a trade is held", (pl.col("volume") > 0) == _held),
+        Rule("a complete bar holds a trade", pl.col("complete").not_() | _held),
+        Rule("a complete bar has a proof", pl.col("complete").not_() | pl.col("proof").is_not_null()),
+        Rule("proof is known", pl.col("proof").is_null() | pl.col("proof").is_in(["ids", "listing", "candles"])),
+    ],
+)
+schema = DATASET.schema
+gate = DATASET.gate

@@ -1,0 +1,24 @@
+"""The gate of indicators: the rows of bars, and in every output a number, NaN (lookback) or null (unknown)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from quality.schemas.rules import Dataset, Rule, grid
+from trading_platform.store.schema import indicators
+
+
+def _outputs(names: Sequence[str]) -> list[Rule]:
+    return [Rule(f"{name} is not infinite", pl.col(name).is_infinite().not_().fill_null(value=True)) for name in names]
+
+
+DATASET = Dataset(
+    "indicators",
+    indicators(()),
+    [*grid(), Rule("complete is known", pl.col("complete").is_not_null())],
+    column_rules=_outputs,
+)
+schema = DATASET.schema
+gate = DATASET.gate

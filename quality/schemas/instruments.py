@@ -1,0 +1,35 @@
+"""The gate of instruments: every symbol once, spelt as symbols are, with steps that are decimals."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from quality.schemas.rules import Dataset, Rule
+from trading_platform.store.schema import INSTRUMENTS
+
+_SYMBOL = r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(-PERP|-[0-9]{6})?$"
+
+
+def _step(name: str) -> Rule:
+    step = pl.col(name)
+    positive = step.str.contains(r"^[0-9]{1,24}(\.[0-9]{1,24})?$") & step.str.contains("[1-9]")
+    return Rule(f"{name} is a positive decimal or unknown", step.is_null() | positive)
+
+
+DATASET = Dataset(
+    "instruments",
+    INSTRUMENTS,
+    [
+        Rule("a symbol is listed once", pl.col("symbol").is_unique()),
+        Rule("symbol is spelt as symbols are", pl.col("symbol").str.contains(_SYMBOL)),
+        Rule("venue_symbol is one symbol's", pl.col("venue_symbol").is_unique() & (pl.col("venue_symbol") != "")),
+        Rule("kind is spot, perpetual or future", pl.col("kind").is_in(["spot", "perpetual", "future"])),
+        Rule("base begins the symbol", pl.col("symbol").str.starts_with(pl.col("base") + "-")),
+        Rule("quote is known", pl.col("quote").str.len_chars() > 0),
+        _step("price_step"),
+        _step("quantity_step"),
+        Rule("status is known", pl.col("status").is_not_null()),
+    ],
+)
+schema = DATASET.schema
+gate = DATASET.gate

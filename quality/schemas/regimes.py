@@ -1,0 +1,39 @@
+"""The gate of regimes: the rows of bars, probabilities that add up, a state that has one."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from quality.schemas.rules import Dataset, Rule, grid
+from trading_platform.store.schema import REGIMES
+
+TOLERANCE = 1e-9
+_P = [pl.col(f"p_{k}") for k in range(5)]
+_states = pl.sum_horizontal(p.is_not_null().cast(pl.Int8) for p in _P)
+_known = pl.col("state").is_not_null()
+_total = pl.sum_horizontal(p.fill_null(0.0) for p in _P)
+_change = pl.col("change_probability")
+
+
+def _probability(p: pl.Expr) -> pl.Expr:
+    return p.is_null() | p.is_between(-TOLERANCE, 1 + TOLERANCE)
+
+
+DATASET = Dataset(
+    "regimes",
+    REGIMES,
+    [
+        *grid(),
+        *(Rule(f"p_{k} is a probability", _probability(p)) for k, p in enumerate(_P)),
+        *(Rule(f"p_{k} is null if p_{k - 1} is", _P[k].is_null() | _P[k - 1].is_not_null()) for k in range(1, 5)),
+        Rule("probabilities add up to one", (_states == 0) | ((_total - 1).abs() <= TOLERANCE)),
+        Rule("state, label and probabilities are known together", _known == (_states > 0)),
+        Rule("state and label are known together", _known == pl.col("label").is_not_null()),
+        Rule("state is one of the model's", ~_known | ((pl.col("state") >= 0) & (pl.col("state") < _states))),
+        Rule("label is not empty", ~_known | (pl.col("label").str.len_chars() > 0)),
+        Rule("change_probability is a probability", _probability(_change)),
+        Rule("model_version is known", pl.col("model_version").str.len_chars() > 0),
+    ],
+)
+schema = DATASET.schema
+gate = DATASET.gate

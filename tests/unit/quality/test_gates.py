@@ -1,0 +1,236 @@
+"""Gates let good frames pass, name the rule that a bad row breaks, and are quick."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from quality.schemas import GATES, bars, indicators, instruments, regimes, ticks
+from trading_platform.store import schema
+
+START = 1_723_075_200_000_000_000
+MINUTE = 60 * 10**9
+Change = Callable[[dict[str, list[Any]]], object]
+
+
+def tick_columns(n: int = 4) -> dict[str, list[Any]]:
+    return {
+        "trade_id": list(range(100, 100 + n)),
+        "trade_uid": [None] * n,
+        "epoch": [0] * n,
+        "ts_event": [START + i for i in range(n)],
+        "ts_recv": [START + i + 5 for i in range(n)],
+        "price": [10.0 + i for i in range(n)],
+        "quantity": [0.5] * n,
+        "side": ["buy", "sell", None, "buy"][:n],
+        "source": ["ws", "rest", "archive", "ws"][:n],
+    }
+
+
+def bar_columns() -> dict[str, list[Any]]:
+    return {
+        "ts_open": [START, START + MINUTE, START + 3 * MINUTE],
+        "ts_close": [START + MINUTE, START + 2 * MINUTE, START + 4 * MINUTE],
+        "open": [10.0, None, 10.0],
+        "high": [12.0, None, 10.0],
+        "low": [9.0, None, 10.0],
+        "close": [11.0, None, 10.0],
+        "volume": [2.0, 0.0, 1.0],
+        "quote_volume": [21.0, 0.0, 10.0],
+        "taker_buy_volume": [1.0, 0.0, 1.0],
+        "taker_buy_quote_volume": [10.0, 0.0, 10.0],
+        "trade_count": [3, 0, 1],
+        "vwap": [10.5, None, math.nextafter(10.0, 11.0)],
+        "complete": [True, False, True],
+        "proof": ["ids", "ids", "ids"],
+    }
+
+
+def indicator_columns() -> dict[str, list[Any]]:
+    bar = bar_columns()
+    return {name: bar[name] for name in ("ts_open", "ts_close", "complete")} | {"rsi_14": [math.nan, None, 50.0]}
+
+
+def regime_columns() -> dict[str, list[Any]]:
+    bar = bar_columns()
+    return {
+        "ts_open": bar["ts_open"],
+        "ts_close": bar["ts_close"],
+        "state": [0, None, 1],
+        "label": ["calm", None, "turbulent"],
+        "p_0": [0.75, None, 0.1],
+        "p_1": [0.25, None, 0.9],
+        "p_2": [None] * 3,
+        "p_3": [None] * 3,
+        "p_4": [None] * 3,
+        "change_probability": [0.0, None, 0.8],
+        "model_version": ["default-1"] * 3,
+    }
+
+
+def instrument_columns() -> dict[str, list[Any]]:
+    return {
+        "symbol": ["BTC-USDT", "ETH-USDT"],
+        "venue_symbol": ["BTCUSDT", "ETHUSDT"],
+        "kind": ["spot", "spot"],
+        "base": ["BTC", "ETH"],
+        "quote": ["USDT", "USDT"],
+        "price_step": ["0.01", None],
+        "quantity_step": ["0.00001", "1"],
+        "status": ["TRADING", "BREAK"],
+    }
+
+
+CASES = {
+    "ticks": (tick_columns, schema.TICKS, ticks),
+    "bars": (bar_columns, schema.BARS, bars),
+    "indicators": (indicator_columns, schema.indicators(["rsi_14"]), indicators),
+    "regimes": (regime_columns, schema.REGIMES, regimes),
+    "instruments": (instrument_columns, schema.INSTRUMENTS, instruments),
+}
+
+
+def frame(dataset: str, change: Change | None = None) -> pa.Table:
+    columns, shape, _ = CASES[dataset]
+    values = columns()
+    if change is not None:
+        change(values)
+    arrays = []
+    for field in shape:
+        kind = pa.int64() if pa.types.is_timestamp(field.type) else field.type
+        arrays.append(pa.array(values[field.name], kind, from_pandas=False).cast(field.type))
+    return pa.Table.from_arrays(arrays, schema=shape)
+
+
+def put(name: str, row: int, value: object) -> Change:
+    def change(values: dict[str, list[Any]]) -> None:
+        values[name][row] = value
+
+    return change
+
+
+@pytest.mark.parametrize("dataset", CASES)
+def test_a_good_frame_passes(dataset: str) -> None:
+    """A frame that makes sense passes its gate, and so does one without a row."""
+    assert GATES[dataset](frame(dataset)).failures == ()
+    assert GATES[dataset](frame(dataset).slice(0, 0)).failures == ()
+
+
+BROKEN: list[tuple[str, Change, str]] = [
+    ("ticks", put("price", 1, -1.0), "price is positive and finite"),
+    ("ticks", put("price", 1, math.inf), "price is positive and finite"),
+    ("ticks", put("price", 1, math.nan), "price is positive and finite"),
+    ("ticks", put("price", 1, None), "price is positive and finite"),
+    ("ticks", put("quantity", 2, 0.0), "quantity is positive and finite"),
+    ("ticks", put("trade_id", 2, 101), "ids rise"),
+    ("ticks", put("trade_id", 2, None), "a trade has either an id or a uid"),
+    ("ticks", put("ts_event", 3, START + 86_400 * 10**9), "ts_event lies on one UTC day"),
+    ("ticks", put("ts_event", 3, None), "ts_event lies on one UTC day"),
+    ("ticks", put("side", 0, "maker"), "side is buy, sell or unknown"),
+    ("ticks", put("source", 0, None), "source is ws, rest or archive"),
+    ("ticks", put("epoch", 0, -1), "epoch is known and not negative"),
+    ("bars", put("low", 0, 10.5), "low is the least price"),
+    ("bars", put("high", 0, 10.5), "high is the greatest price"),
+    ("bars", put("close", 0, None), "close is null exactly where no trade is held"),
+    ("bars", put("open", 1, 10.0), "open is null exactly where no trade is held"),
+    ("bars", put("taker_buy_volume", 0, 2.5), "volume holds the takers' buys"),
+    ("bars", put("taker_buy_volume", 0, -0.5), "taker_buy_volume is finite and not negative"),
+    ("bars", put("volume", 0, math.nan), "volume is finite and not negative"),
+    ("bars", put("trade_count", 1, -1), "trade_count is not negative"),
+    ("bars", put("vwap", 0, 12.1), "vwap lies within low and high"),
+    ("bars", put("vwap", 0, math.nan), "vwap is positive and finite"),
+    ("bars", put("complete", 1, True), "a complete bar holds a trade"),
+    ("bars", put("proof", 0, "hope"), "proof is known"),
+    ("bars", put("ts_close", 1, START + 3 * MINUTE), "intervals have one width"),
+    ("bars", put("ts_open", 1, START), "ts_open rises"),
+    ("indicators", put("rsi_14", 2, math.inf), "rsi_14 is not infinite"),
+    ("indicators", put("complete", 2, None), "complete is known"),
+    ("regimes", put("p_0", 0, 0.7), "probabilities add up to one"),
+    ("regimes", put("state", 0, 2), "state is one of the model's"),
+    ("regimes", put("label", 0, None), "state and label are known together"),
+    ("regimes", put("change_probability", 0, 1.5), "change_probability is a probability"),
+    ("regimes", put("model_version", 0, ""), "model_version is known"),
+    ("instruments", put("symbol", 0, "../x"), "symbol is spelt as symbols are"),
+    ("instruments", put("symbol", 0, "ETH-USDT"), "a symbol is listed once"),
+    ("instruments", put("price_step", 0, "0.00"), "price_step is a positive decimal or unknown"),
+]
+
+
+@pytest.mark.parametrize(("dataset", "change", "rule"), BROKEN)
+def test_a_broken_rule_is_named(dataset: str, change: Change, rule: str) -> None:
+    """A row that breaks a rule fails the gate under that rule's name, with a count and an example."""
+    failures = {failure.check: failure for failure in GATES[dataset](frame(dataset, change)).failures}
+    assert rule in failures, failures
+    assert failures[rule].rows >= 1
+    assert failures[rule].example.startswith("row ")
+
+
+@pytest.mark.parametrize(("dataset", "change"), [*((d, None) for d in CASES), *((d, c) for d, c, _ in BROKEN)])
+def test_fast_path(dataset: str, change: Change | None) -> None:
+    """The gate passes exactly the frames that the pandera schema passes."""
+    import polars as pl
+    from pandera.errors import SchemaErrors
+
+    table = frame(dataset, change)
+    module = CASES[dataset][2]
+    schema_of = module.schema(("rsi_14",)) if dataset == "indicators" else module.schema()
+    try:
+        schema_of.validate(pl.from_arrow(table), lazy=True)
+        passed = True
+    except SchemaErrors:
+        passed = False
+    assert module.gate(table).passed is passed
+
+
+@pytest.mark.parametrize("dataset", CASES)
+def test_wrong_columns_are_refused(dataset: str) -> None:
+    """A frame with a missing column, another type or another order is refused in words."""
+    table = frame(dataset)
+    swapped = table.select([table.schema.names[1], table.schema.names[0], *table.schema.names[2:]])
+    narrowed = table.set_column(0, table.schema.names[0], pa.array([1.5] * table.num_rows, pa.float32()))
+    for wrong in (table.drop_columns([table.schema.names[0]]), swapped, narrowed):
+        verdict = GATES[dataset](wrong)
+        assert not verdict.passed
+        assert verdict.failures[0].example
+
+
+def test_every_failing_row_is_counted() -> None:
+    """A rule that a thousand rows break is reported once, with the thousand."""
+    n = 5000
+    price = np.full(n, 10.0)
+    price[1000:2000] = -1.0
+    table = big_ticks(n).set_column(5, "price", pa.array(price))
+    (failure,) = GATES["ticks"](table).failures
+    assert (failure.check, failure.rows) == ("price is positive and finite", 1000)
+    assert failure.example.startswith("row 1000: trade_id=1000 ")
+
+
+def big_ticks(n: int) -> pa.Table:
+    ts = START + np.arange(n, dtype=np.int64)
+    columns = [
+        pa.array(np.arange(n)),
+        pa.nulls(n, pa.string()),
+        pa.array(np.zeros(n, np.int16)),
+        pa.array(ts).cast(schema.TIME),
+        pa.array(ts).cast(schema.TIME),
+        pa.array(np.full(n, 10.0)),
+        pa.array(np.full(n, 1.0)),
+        pa.array(np.where(ts % 2 == 0, "buy", "sell")),
+        pa.array(["ws"] * n),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema.TICKS)
+
+
+def test_a_million_trades_are_judged_within_a_second() -> None:
+    """The gate is quick enough for the largest days."""
+    table = big_ticks(1_000_000)
+    GATES["ticks"](table.slice(0, 10))
+    begin = time.process_time()
+    assert GATES["ticks"](table).passed
+    assert time.process_time() - begin < 2.0

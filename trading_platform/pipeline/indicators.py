@@ -1,0 +1,74 @@
+"""The dataset `indicators`: one column per output on the rows of bars, its state carried from day to day.
+
+The steps and the rules of a stored day are analytics/driver.py; this reads bars and writes columns. A row without a
+held trade is null in every output (unknown), a row within the lookback NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from trading_platform.analytics import driver
+from trading_platform.domain.bar import timeframe_ns
+from trading_platform.domain.days import day_after, day_start
+from trading_platform.pipeline.bars import RUNNING
+from trading_platform.pipeline.datasets import Computed
+from trading_platform.pipeline.work import Config, Work, timeframe_of
+from trading_platform.store import schema
+from trading_platform.store.layout import Leaf
+
+
+def leaves(config: Config, venue: str, symbol: str, day: str) -> list[Leaf]:
+    """Return a leaf for each timeframe."""
+    return [Leaf("indicators", venue, symbol, day, timeframe) for timeframe in config.timeframes]
+
+
+def settings(config: Config) -> Mapping[str, Any]:
+    """Return the names: all their states are kept as one."""
+    return {"names": config.indicators, "state": driver.STATE_VERSION}
+
+
+def inputs(work: Work, leaf: Leaf) -> Mapping[str, Any]:
+    """Return the bars, and how their day ended: the grid is stepped to there."""
+    return work.inputs.upstream(leaf)._asdict()
+
+
+def compute(work: Work, leaf: Leaf, state: bytes | None) -> Computed:
+    """Step over the day."""
+    plan = _plan(work.config.indicators)
+    bars = work.inputs.bars(leaf)
+    values, unknown, after = driver.run_day(
+        plan,
+        plan.start() if state is None else plan.from_bytes(state),
+        {name: numbers(bars, name) for name in {"ts_open", "trade_count", "close", *plan.inputs}},
+        day_start_ns=day_start(leaf.day),
+        timeframe_ns=timeframe_ns(timeframe_of(leaf)),
+        end_ns=grid_end(bars, leaf.day, running=work.inputs.upstream(leaf).ended == RUNNING),
+    )
+    columns = {name: bars[name] for name in ("ts_open", "ts_close", "complete")}
+    columns |= {name: pa.array(column, mask=unknown) for name, column in values.items()}
+    return Computed(pa.table(columns, schema=schema.indicators(plan.outputs)), plan.to_bytes(after))
+
+
+def grid_end(bars: pa.Table, day: str, *, running: bool) -> int:
+    """Return where a day's grid ends: with the last bar on the running day, else at 24:00."""
+    if running and bars.num_rows:
+        return int(numbers(bars, "ts_close")[-1])
+    return day_start(day_after(day))
+
+
+def numbers(bars: pa.Table, name: str) -> npt.NDArray[Any]:
+    """Return a column of bars as numbers: times in ns, null as NaN."""
+    values: npt.NDArray[Any] = bars[name].to_numpy()
+    return values.astype(np.int64) if values.dtype.kind == "M" else values
+
+
+@cache
+def _plan(names: tuple[str, ...]) -> driver.Plan:
+    return driver.plan(names)
