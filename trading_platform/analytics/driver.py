@@ -65,6 +65,7 @@ class Plan:
     inputs : bar columns that are needed.
     lookbacks : column name → rows before the first value.
     restarts_daily : names that begin anew at 00:00 UTC, and so need ``ts_open``.
+    uses_days : whether anything changes where a day begins, if only how a window is stored.
 
     Examples
     --------
@@ -92,6 +93,7 @@ class Plan:
         made = {key for node in self.nodes for key in node.outputs}
         self.inputs = tuple(dict.fromkeys(key for node in self.nodes for key in node.inputs if key not in made))
         self.restarts_daily = tuple(node.outputs[0] for node in self.nodes if node.restarts_daily)
+        self.uses_days = any(node.restarts_daily or node.indicator.turn for node in self.nodes)
         self.fingerprint = hashlib.sha256(repr((STATE_VERSION, self.names)).encode()).digest()[:8]
 
     def _add(self, one: Parsed, *, nested: bool) -> tuple[str, ...]:

@@ -20,6 +20,10 @@ REGISTRY: dict[str, Kernel] = {}
 
 _BUILD = threading.RLock()
 
+# Inlined by numba, not left to LLVM: a call that is not inlined counts references of its arrays, atomically, and
+# made SMA and rolling VWAP five and three times slower (53 against 11, 56 against 19 ns a bar).
+_INNER: dict[str, Any] = {"error_model": "numpy", "inline": "always"}
+
 
 class Kernel:
     """A function that numba compiles when it is first called.
@@ -81,7 +85,7 @@ class Kernel:
         code = self.function.__code__
         scope = self.function.__globals__
         constants = [(n, scope[n]) for n in code.co_names if isinstance(scope.get(n), int | float)]
-        update(repr((self.name, self.signature, code.co_consts, constants)).encode())
+        update(repr((_INNER, self.name, self.signature, code.co_consts, constants)).encode())
         update(code.co_code)
         for name, callee in sorted(self.callees().items()):
             if callee.name not in seen:
@@ -105,7 +109,7 @@ class Kernel:
         clone.__module__ = self.function.__module__
         clone.__qualname__ = f"{self.name.rpartition('.')[2]}_{self.digest()}"
         if self.signature is None:
-            return numba.njit(clone, error_model="numpy")
+            return numba.njit(clone, **_INNER)
         return numba.njit([_parse(self.signature)], cache=True, nogil=True, error_model="numpy")(clone)
 
     def compiled(self) -> int:

@@ -100,20 +100,35 @@ def rolling_size(period: int) -> int:
 
 
 @kernel()
+def reverse(state: State, i: int, j: int) -> None:
+    """Reverse state[i:j] in place."""
+    j -= 1
+    while i < j:
+        x = state[i]
+        state[i] = state[j]
+        state[j] = x
+        i += 1
+        j -= 1
+
+
+@kernel()
+def rotate(state: State, begin: int, by: int, count: int) -> None:
+    """Rotate `count` numbers left, in three reversals: no second array."""
+    if by == count:
+        return
+    reverse(state, begin, begin + by)
+    reverse(state, begin + by, begin + count)
+    reverse(state, begin, begin + count)
+
+
+@kernel()
 def rolling_turn(state: State, at: int, period: int) -> None:
     """Make the window's values, oldest first, the old block. Changes what is stored, not what it means."""
     values = at + 4
     high = values + period
     low = high + period + 1
     fresh = int(state[at + 1])
-    # Rotate left by `fresh` in three reversals: no second array.
-    for begin, end in ((values, values + fresh), (values + fresh, values + period), (values, values + period)):
-        i = begin
-        j = end - 1
-        while i < j:
-            state[i], state[j] = state[j], state[i]
-            i += 1
-            j -= 1
+    rotate(state, values, fresh, period)
     total = 0.0
     rest = 0.0
     for k in range(period - 1, -1, -1):
@@ -177,13 +192,7 @@ def deviation_turn(state: State, at: int, period: int) -> None:
     low = high + period + 1
     squares = low + period + 1
     fresh = int(state[at + 1])
-    for begin, end in ((values, values + fresh), (values + fresh, values + period), (values, values + period)):
-        i = begin
-        j = end - 1
-        while i < j:
-            state[i], state[j] = state[j], state[i]
-            i += 1
-            j -= 1
+    rotate(state, values, fresh, period)
     total = 0.0
     rest = 0.0
     spread = 0.0

@@ -1,0 +1,70 @@
+"""Records every exchange trade, proves that none is missing, and turns trades into bars, indicators and regimes.
+
+``import trading_platform as tp`` is quick: what a name needs is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trading_platform.analytics.calls import Stream as stream
+    from trading_platform.analytics.calls import compute, indicator_table
+    from trading_platform.analytics.make import make_bars
+    from trading_platform.analytics.regimes.hmm import fit_regimes
+    from trading_platform.store.readers import (
+        coverage,
+        instruments,
+        read_bars,
+        read_indicators,
+        read_regimes,
+        read_ticks,
+    )
+
+__version__ = "0.1.0"
+
+# Name → module and the name there. No subpackage may bear one of these names: importing it would overwrite the call.
+_CALLS = {
+    "compute": ("trading_platform.analytics.calls", "compute"),
+    "stream": ("trading_platform.analytics.calls", "Stream"),
+    "indicator_table": ("trading_platform.analytics.calls", "indicator_table"),
+    "make_bars": ("trading_platform.analytics.make", "make_bars"),
+    "fit_regimes": ("trading_platform.analytics.regimes.hmm", "fit_regimes"),
+    "read_ticks": ("trading_platform.store.readers", "read_ticks"),
+    "read_bars": ("trading_platform.store.readers", "read_bars"),
+    "read_indicators": ("trading_platform.store.readers", "read_indicators"),
+    "read_regimes": ("trading_platform.store.readers", "read_regimes"),
+    "coverage": ("trading_platform.store.readers", "coverage"),
+    "instruments": ("trading_platform.store.readers", "instruments"),
+}
+
+__all__ = [
+    "compute",
+    "coverage",
+    "fit_regimes",
+    "indicator_table",
+    "instruments",
+    "make_bars",
+    "read_bars",
+    "read_indicators",
+    "read_regimes",
+    "read_ticks",
+    "stream",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public call when it is first used."""
+    if name not in _CALLS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    module, attribute = _CALLS[name]
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Name the public calls too."""
+    return sorted({*globals(), *_CALLS})

@@ -1,0 +1,250 @@
+"""Bars from a frame of trades: ``tp.make_bars``. Time bars, and bars by ticks, volume, dollars or imbalance.
+
+What the frame itself cannot tell (gaps known to the ledger, empty intervals) is not here: stored bars are pipeline/.
+The folding is analytics/bars.py.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.analytics import exact
+from trading_platform.analytics.bars import Folded, Trades, side_codes
+from trading_platform.analytics.exact import Ints
+from trading_platform.analytics.frames import Column, Frame
+from trading_platform.analytics.kernel import kernel
+from trading_platform.domain.bar import TIMEFRAMES
+from trading_platform.domain.days import DAY_NS
+from trading_platform.domain.errors import UsageError
+
+Flags = npt.NDArray[np.bool_]
+
+_THRESHOLD = re.compile(r"(imbalance:)?([0-9]{1,15}(?:\.[0-9]{1,15})?)([tvd])", re.ASCII)
+_EXAMPLES = "5m, 100t (ticks), 10v (volume), 1000000d (quote currency), imbalance:50t"
+
+
+class Rule(NamedTuple):
+    """What ends a bar: a width in ns, or a threshold over trades, volume or quote volume."""
+
+    width_ns: int | None
+    threshold: Decimal
+    unit: str
+    signed: bool
+
+
+def parse_rule(text: str) -> Rule:
+    """Read what kind of bars is meant.
+
+    >>> parse_rule("imbalance:2.5v")
+    Rule(width_ns=None, threshold=Decimal('2.5'), unit='v', signed=True)
+    >>> parse_rule("7m")
+    Traceback (most recent call last):
+    trading_platform.domain.errors.UsageError: '7m' are no bars; known: 1s 1m 5m 15m 1h 4h 1d, 100t (ticks), \
+10v (volume), 1000000d (quote currency), imbalance:50t
+    """
+    if text in TIMEFRAMES:
+        return Rule(TIMEFRAMES[text], Decimal(0), "", False)
+    match = _THRESHOLD.fullmatch(text) if isinstance(text, str) else None
+    if match is None or not Decimal(match[2]) or (match[3] == "t" and "." in match[2]):
+        known = " ".join(TIMEFRAMES) + _EXAMPLES.removeprefix("5m")
+        raise UsageError(f"{str(text)[:40]!r} are no bars; known: {known}")
+    return Rule(None, Decimal(match[2]), match[3], match[1] is not None)
+
+
+class _Ticks(NamedTuple):
+    """A frame's trades in order, and their ids where every trade has one."""
+
+    trades: Trades
+    ids: Ints | None
+    epochs: Ints
+    sided: bool
+
+
+def make_bars(ticks: Any, bars: str) -> Any:
+    """Fold a frame of trades into bars.
+
+    Parameters
+    ----------
+    ticks : pandas, polars or Arrow table with ``ts_event price quantity``, and ``side trade_id epoch`` if known.
+        Rows may come in any order; with ids they are put in (epoch, trade_id) order, else in order of time.
+    bars : ``"5m"`` (any timeframe), ``"100t"`` trades, ``"10v"`` base volume, ``"1000000d"`` quote volume,
+        ``"imbalance:50t"`` (``v``, ``d``): a bar ends when buys and sells differ by that much. ``"1d"`` is a day.
+
+    Returns
+    -------
+    A frame of the same kind, only bars with trades. Sums are exact decimal sums rounded once. Bars that are not of
+    time carry ``first_id last_id``, never split a trade, begin anew at 00:00 UTC, and the unfinished last one of
+    a day is not complete. Their ``ts_close`` is one ns after the last trade.
+
+    ``complete`` of a time bar: the frame holds a trade before it and one at or after its end, and no id is missing
+    between. ``proof`` is ``ids`` where no id is missing around the bar, else null. Without ``side`` the taker's
+    columns are NaN.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> ticks = pd.DataFrame({"ts_event": [59_000_000_000, 61_000_000_000, 120_000_000_000], "trade_id": [1, 2, 3],
+    ...                       "price": [1.1, 2.2, 3.3], "quantity": [1.0, 0.5, 2.0], "side": ["buy", "sell", "buy"]})
+    >>> made = make_bars(ticks, "1m")
+    >>> made["quote_volume"].tolist(), made["complete"].tolist()
+    ([1.1, 1.1, 6.6], [False, True, False])
+    """
+    rule = parse_rule(bars)
+    frame = Frame(ticks)
+    for name in ("ts_event", "price", "quantity"):
+        frame.need(name, "make_bars")
+    held = _read(frame, by_day=rule.width_ns is None)
+    columns = _by_threshold(held, rule) if rule.width_ns is None else _by_time(held, rule.width_ns)
+    if not held.sided:
+        nothing = np.full(len(columns["open"].values), np.nan)
+        columns |= {name: Column(nothing) for name in ("taker_buy_volume", "taker_buy_quote_volume")}
+    return frame.like({name: columns[name] for name in _ORDER if name in columns})
+
+
+def _read(frame: Frame, *, by_day: bool) -> _Ticks:
+    ts_event = frame.instants("ts_event")
+    ids: Ints | None = None
+    if "trade_id" in frame and not bool(_without_id(frame).any()):
+        ids = frame.integers("trade_id")[0]
+    epochs = frame.integers("epoch")[0] if "epoch" in frame else np.zeros(len(ts_event), dtype=np.int64)
+    if ids is not None:
+        order = np.lexsort((ids, epochs))
+    else:
+        order = np.argsort(ts_event, kind="stable")
+    if by_day:
+        order = order[np.argsort(ts_event[order] // DAY_NS, kind="stable")]
+    sides = side_codes(frame.texts("side")) if "side" in frame else np.zeros(len(ts_event), dtype=np.int8)
+    trades = Trades(ts_event[order], frame.floats("price")[order], frame.floats("quantity")[order], sides[order])
+    return _Ticks(trades, None if ids is None else ids[order], epochs[order], "side" in frame)
+
+
+def _without_id(frame: Frame) -> Flags:
+    """Return which trades have no id; all of them if ids are no integers."""
+    try:
+        return frame.integers("trade_id")[1]
+    except UsageError:
+        return np.ones(1, dtype=np.bool_)
+
+
+def _holes(held: _Ticks) -> Ints | None:
+    """Return for each trade how many breaks in the ids lie before it, None without ids."""
+    if held.ids is None:
+        return None
+    broken = (np.diff(held.ids) != 1) | (np.diff(held.epochs) != 0)
+    return np.concatenate(([0], np.cumsum(broken))).astype(np.int64)[: len(held.ids)]
+
+
+def _columns(folded: Folded, ts_open: Ints, ts_close: Ints, complete: Flags, proved: Flags) -> dict[str, Column]:
+    proof = np.where(proved, "ids", None).astype(object)
+    return {
+        "ts_open": Column(ts_open, instant=True),
+        "ts_close": Column(ts_close, instant=True),
+        **{name: Column(values) for name, values in folded.columns.items()},
+        "complete": Column(complete),
+        "proof": Column(proof, null=~proved),
+    }
+
+
+_ORDER = (
+    "ts_open ts_close open high low close volume quote_volume taker_buy_volume taker_buy_quote_volume trade_count "
+    "vwap complete proof first_id last_id"
+).split()
+
+
+def _by_time(held: _Ticks, width: int) -> dict[str, Column]:
+    trades = held.trades
+    ts = trades.ts_event
+    intervals, bins = np.unique(ts // width, return_inverse=True)
+    folded = trades.fold(bins.astype(np.int64), len(intervals))
+    ts_open = intervals * width
+    ts_close = ts_open + width
+    before, after = folded.first - 1, folded.last + 1
+    # Time may run backwards within the order: step outwards to the nearest trade beyond the bar.
+    while (inside := (before >= 0) & (ts[before] >= ts_open)).any():
+        before = before - inside
+    while (inside := (after < len(ts)) & (ts[np.minimum(after, len(ts) - 1)] < ts_close)).any():
+        after = after + inside
+    witnessed = (before >= 0) & (after < len(ts))
+    proved = _unbroken(held, np.maximum(before, 0), np.minimum(after, len(ts) - 1))
+    return _columns(folded, ts_open, ts_close, witnessed & proved, proved)
+
+
+def _unbroken(held: _Ticks, begin: Ints, end: Ints) -> Flags:
+    holes = _holes(held)
+    if holes is None:
+        return np.zeros(len(begin), dtype=np.bool_)
+    return np.asarray(holes[begin] == holes[end])
+
+
+def _by_threshold(held: _Ticks, rule: Rule) -> dict[str, Column]:
+    trades = held.trades
+    weights, threshold = _weights(trades, rule)
+    bins = np.empty(len(trades), dtype=np.int64)
+    finished = np.zeros(len(trades), dtype=np.int64)
+    cut = cut_bars if isinstance(weights, np.ndarray) else cut_bars.function
+    count = cut(weights, trades.ts_event // DAY_NS, threshold, bins, finished)
+    folded = trades.fold(bins, int(count))
+    ts_open = np.full(int(count), np.iinfo(np.int64).max)
+    np.minimum.at(ts_open, bins, trades.ts_event)
+    ts_close = np.full(int(count), np.iinfo(np.int64).min)
+    np.maximum.at(ts_close, bins, trades.ts_event)
+    proved = _unbroken(held, folded.first, folded.last)
+    whole = proved if held.ids is not None else np.ones(int(count), dtype=np.bool_)
+    columns = _columns(folded, ts_open, ts_close + 1, (finished[: int(count)] > 0) & whole, proved)
+    null = np.full(int(count), held.ids is None)
+    for name, at in (("first_id", folded.first), ("last_id", folded.last)):
+        columns[name] = Column(np.zeros(int(count), dtype=np.int64) if held.ids is None else held.ids[at], null=null)
+    return columns
+
+
+def _weights(trades: Trades, rule: Rule) -> tuple[Any, int]:
+    """Return what each trade adds, as exact integers, and the threshold on their scale."""
+    if rule.unit == "t":
+        weights: Any = np.ones(len(trades), dtype=np.int64)
+        scale = 0
+    else:
+        prices, price_scale = exact.to_big_integers(trades.price) if rule.unit == "d" else ([1] * len(trades), 0)
+        quantities, scale = exact.to_big_integers(trades.quantity)
+        big = [p * q for p, q in zip(prices, quantities, strict=True)]
+        scale += price_scale
+        weights = np.array(big, dtype=np.int64) if sum(map(abs, big)) < 1 << 62 else big
+    # The least integer that is not below the threshold: the threshold may be finer than the trades.
+    threshold = _ceiling(rule.threshold, scale)
+    if rule.signed:
+        signs = trades.side.astype(np.int64)
+        if isinstance(weights, np.ndarray):
+            weights = weights * signs
+        else:
+            weights = [w * s for w, s in zip(weights, signs.tolist(), strict=True)]
+    if isinstance(weights, np.ndarray) and threshold >= 1 << 62:
+        threshold = 1 << 62
+    return weights, threshold
+
+
+def _ceiling(number: Decimal, scale: int) -> int:
+    up, down = number.as_integer_ratio()
+    return -(-up * 10**scale // down)
+
+
+@kernel("i8(const i8[::1], const i8[::1], i8, i8[::1], i8[::1])")
+def cut_bars(weights: Any, days: Ints, threshold: int, bins: Ints, finished: Ints) -> int:
+    """Give each trade its bar; a bar ends with the trade that brings its total to the threshold, or with the day."""
+    bar = -1
+    total = 0
+    closed = True
+    for i in range(len(bins)):
+        if closed or days[i] != days[i - 1]:
+            bar += 1
+            total = 0
+            closed = False
+        total += weights[i]
+        bins[i] = bar
+        if abs(total) >= threshold:
+            finished[bar] = 1
+            closed = True
+    return bar + 1
