@@ -164,7 +164,7 @@ class MemoryDisk:
 
     def after_power_loss(self, random: Random) -> MemoryDisk:
         """Return the disk as found after a power loss: what was synced, and any part of the rest."""
-        found = MemoryDisk()
+        found = MemoryDisk(honest=self.honest)
         found.directories = set(self.directories)
         kept: dict[int, Node] = {}
         for name in sorted({*self.names, *self.durable_names}):
@@ -176,9 +176,9 @@ class MemoryDisk:
 
     def after_kill(self) -> MemoryDisk:
         """Return the disk as another process finds it: nothing is lost when only a process dies."""
-        found = MemoryDisk()
+        found = MemoryDisk(honest=self.honest)
         found.directories = set(self.directories)
-        found.names = {name: Node(node.live, node.durable) for name, node in self.names.items()}
+        found.names = {name: Node(bytes(node.live), node.durable) for name, node in self.names.items()}
         found.durable_names = {name: found.names[name] for name in self.durable_names if name in found.names}
         return found
 

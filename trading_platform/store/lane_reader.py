@@ -150,11 +150,12 @@ class LaneReader:
             self._close_segment()
             return
         offset = max(self.position.offset, RECORDS_AT)
+        self.position = Position(number, offset)
         wanted = max(limit_bytes, 1)
         while True:
             size = min(wanted, limit - offset)
             data = file.read(size, offset)
-            end, following = decode(data, offset, self._header, records, Position(number, offset))
+            end, following = decode(data, offset, self._header, records, self.position)
             if records:
                 self.position = end
                 return

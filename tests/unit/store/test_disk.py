@@ -59,7 +59,7 @@ def test_create_refuses_an_existing_file_and_the_others_a_missing_one(tmp_path: 
         REAL_DISK.open(tmp_path / "a", "create")
     for mode in ("read", "update"):
         with pytest.raises(MissingFile):
-            REAL_DISK.open(tmp_path / "b", mode)  # type: ignore[arg-type]
+            REAL_DISK.open(tmp_path / "b", mode)
 
 
 def test_names_of_a_missing_directory_are_none_and_removing_nothing_is_fine(tmp_path: Path) -> None:
