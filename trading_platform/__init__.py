@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from trading_platform.analytics.calls import Stream as stream
     from trading_platform.analytics.calls import compute, indicator_table
     from trading_platform.analytics.make import make_bars
-    from trading_platform.analytics.regimes.hmm import fit_regimes
+    from trading_platform.analytics.regimes.fit import fit_regimes
     from trading_platform.store.readers import (
         coverage,
         instruments,
@@ -29,7 +29,7 @@ _CALLS = {
     "stream": ("trading_platform.analytics.calls", "Stream"),
     "indicator_table": ("trading_platform.analytics.calls", "indicator_table"),
     "make_bars": ("trading_platform.analytics.make", "make_bars"),
-    "fit_regimes": ("trading_platform.analytics.regimes.hmm", "fit_regimes"),
+    "fit_regimes": ("trading_platform.analytics.regimes.fit", "fit_regimes"),
     "read_ticks": ("trading_platform.store.readers", "read_ticks"),
     "read_bars": ("trading_platform.store.readers", "read_bars"),
     "read_indicators": ("trading_platform.store.readers", "read_indicators"),
