@@ -1,0 +1,253 @@
+"""What notebooks and strategies read: trades, bars, indicators, regimes, coverage, instruments.
+
+Defaults come from the settings; everything else is an argument. How files are read is store/readers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import pyarrow as pa
+
+from trading_platform.domain.bar import timeframe_ns
+from trading_platform.domain.errors import UsageError
+from trading_platform.domain.instrument import check_symbol, check_venue
+from trading_platform.store import coverage as accounts
+from trading_platform.store import readers
+from trading_platform.store import schema as shapes
+from trading_platform.store.instants import Instant, instant_ns
+from trading_platform.store.layout import DataDir
+
+if TYPE_CHECKING:
+    from trading_platform.store.ledger import Ledger
+
+Engine = Literal["pandas", "polars", "arrow"]
+ENGINES: tuple[Engine, ...] = ("pandas", "polars", "arrow")
+
+
+def read_ticks(
+    symbol: str,
+    start: Instant,
+    end: Instant,
+    *,
+    venue: str = "binance",
+    as_of: Instant | None = None,
+    engine: Engine = "pandas",
+    data_dir: str | Path | None = None,
+) -> Any:
+    """Return the trades of [start, end) by exchange trade time, ordered by id.
+
+    Parameters
+    ----------
+    start, end : ISO text, date, datetime (naive: UTC), pandas or numpy time, or ns since the epoch.
+    as_of : only what we had received by then.
+    engine : the kind of frame: ``pandas``, ``polars`` or ``arrow``.
+    data_dir : where the lake lies; the settings' unless given.
+
+    Raises
+    ------
+    UsageError : if an argument is wrong. An empty answer is an empty frame with typed columns.
+
+    Examples
+    --------
+    >>> read_ticks("BTC-USDT", "2024-08-08", "2024-08-09", engine="arrow", data_dir="nowhere").num_rows
+    0
+    """
+    ask = _ask(symbol, start, end, venue, data_dir, engine=engine)
+    known = None if as_of is None else instant_ns(as_of)
+    return _frame(readers.read_ticks(ask.data, venue, symbol, ask.start_ns, ask.end_ns, as_of_ns=known), engine)
+
+
+def read_bars(
+    symbol: str,
+    start: Instant,
+    end: Instant,
+    *,
+    venue: str = "binance",
+    timeframe: str = "1m",
+    as_of: Instant | None = None,
+    engine: Engine = "pandas",
+    data_dir: str | Path | None = None,
+) -> Any:
+    """Return the bars that open in [start, end); arguments as in `read_ticks`.
+
+    Examples
+    --------
+    >>> read_bars("BTC-USDT", "2024-08-08", "2024-08-09", engine="polars", data_dir="nowhere").columns[:3]
+    ['ts_open', 'ts_close', 'open']
+    """
+    ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
+    with _source(ask, as_of) as data:
+        return _frame(readers.read_bars(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
+
+
+def read_indicators(
+    symbol: str,
+    start: Instant,
+    end: Instant,
+    *,
+    venue: str = "binance",
+    timeframe: str = "1m",
+    as_of: Instant | None = None,
+    engine: Engine = "pandas",
+    data_dir: str | Path | None = None,
+) -> Any:
+    """Return the indicators of the bars that open in [start, end); arguments as in `read_ticks`.
+
+    Examples
+    --------
+    >>> read_indicators("BTC-USDT", "2024-08-08", "2024-08-09", data_dir="nowhere").empty
+    True
+    """
+    ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
+    with _source(ask, as_of) as data:
+        return _frame(readers.read_indicators(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
+
+
+def read_regimes(
+    symbol: str,
+    start: Instant,
+    end: Instant,
+    *,
+    venue: str = "binance",
+    timeframe: str = "1m",
+    as_of: Instant | None = None,
+    engine: Engine = "pandas",
+    data_dir: str | Path | None = None,
+) -> Any:
+    """Return the regime labels of the bars that open in [start, end); arguments as in `read_ticks`.
+
+    Examples
+    --------
+    >>> list(read_regimes("BTC-USDT", "2024-08-08", "2024-08-09", data_dir="nowhere").columns[2:5])
+    ['state', 'label', 'p_0']
+    """
+    ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
+    with _source(ask, as_of) as data:
+        return _frame(readers.read_regimes(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
+
+
+def coverage(
+    symbol: str,
+    start: Instant,
+    end: Instant,
+    *,
+    venue: str = "binance",
+    engine: Engine = "pandas",
+    data_dir: str | Path | None = None,
+) -> Any:
+    """Return the stretches of [start, end) that are proved, open or lost; what was never recorded has no row.
+
+    Examples
+    --------
+    >>> list(coverage("BTC-USDT", "2024-08-08", "2024-08-09", data_dir="nowhere").columns)
+    ['ts_from', 'ts_to', 'state']
+    """
+    ask = _ask(symbol, start, end, venue, data_dir, engine=engine)
+    with ledger_of(ask.data, ask.database_url) as ledger:
+        if ledger is None:
+            return _frame(shapes.COVERAGE.empty_table(), engine)
+        return _frame(accounts.coverage(ask.data, ledger, venue, symbol, ask.start_ns, ask.end_ns), engine)
+
+
+def instruments(venue: str = "binance", *, engine: Engine = "pandas", data_dir: str | Path | None = None) -> Any:
+    """Return what a venue lists, as last published.
+
+    Examples
+    --------
+    >>> list(instruments("binance", data_dir="nowhere").columns[:2])
+    ['symbol', 'venue_symbol']
+    """
+    _check_engine(engine)
+    data, _ = _place(data_dir)
+    return _frame(readers.read_instruments(data, check_venue(venue)), engine)
+
+
+class _Ask(NamedTuple):
+    """Checked arguments."""
+
+    data: DataDir
+    database_url: str
+    start_ns: int
+    end_ns: int
+
+
+def _ask(
+    symbol: str,
+    start: Instant,
+    end: Instant,
+    venue: str,
+    data_dir: str | Path | None,
+    *,
+    engine: str,
+    timeframe: str | None = None,
+) -> _Ask:
+    check_symbol(symbol)
+    check_venue(venue)
+    _check_engine(engine)
+    if timeframe is not None:
+        timeframe_ns(timeframe)
+    begin, stop = instant_ns(start), instant_ns(end)
+    if stop < begin:
+        raise UsageError(f"end {end} lies before start {start}")
+    data, database_url = _place(data_dir)
+    return _Ask(data, database_url, begin, stop)
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise UsageError(f"{str(engine)[:40]!r} is not an engine; engines: {' '.join(ENGINES)}")
+
+
+def _place(data_dir: str | Path | None) -> tuple[DataDir, str]:
+    from trading_platform import settings
+
+    known = settings.load(overrides={} if data_dir is None else {"data_dir": data_dir})
+    return DataDir(known.data_dir), known.database_url.get_secret_value()
+
+
+@contextmanager
+def ledger_of(data: DataDir, database_url: str = "") -> Iterator[Ledger | None]:
+    """Give the ledger, None if there is none yet: reading makes nothing."""
+    if not database_url and not data.ledger_path.exists():
+        yield None
+        return
+    from trading_platform.store.ledger import Ledger
+
+    ledger = Ledger.open(data, database_url)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def _source(ask: _Ask, as_of: Instant | None) -> Iterator[DataDir]:
+    """Give the lake to read computed datasets from."""
+    if as_of is not None:
+        raise UsageError("as_of is known for ticks only so far; compute bars from read_ticks(…, as_of=…)")
+    yield ask.data
+
+
+def _frame(table: pa.Table, engine: str) -> Any:
+    if engine == "arrow":
+        return table
+    if engine == "polars":
+        import polars as pl
+
+        return pl.from_arrow(table)
+    frame = table.to_pandas()
+    for field in table.schema:
+        # pandas turns integers with nulls into floats, and an id does not fit into one.
+        if pa.types.is_integer(field.type) and table.column(field.name).null_count:
+            frame[field.name] = table.column(field.name).to_pandas(types_mapper=_nullable)
+    return frame
+
+
+def _nullable(kind: pa.DataType) -> Any:
+    import pandas as pd
+
+    return pd.Int8Dtype() if kind == pa.int8() else pd.Int64Dtype()

@@ -1,0 +1,85 @@
+"""Turn the times users write into ns since the epoch. Naive means UTC."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+
+from trading_platform.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Instant = Union[str, int, dt.date, dt.datetime, np.datetime64, np.integer, "pd.Timestamp"]
+"""What is taken for a time: ISO text, a date, a datetime, a pandas Timestamp, numpy's, or ns as an integer."""
+
+_TEXT = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s?(Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_LIMIT = np.iinfo(np.int64)
+
+
+def instant_ns(value: Instant) -> int:
+    """Return a time as int64 ns since the epoch, UTC.
+
+    Raises
+    ------
+    UsageError : if it is no time, or lies outside what int64 ns can say (1677 to 2262).
+
+    Examples
+    --------
+    >>> instant_ns("2024-08-08"), instant_ns("2024-08-08 02:00:00.123456789+02:00")
+    (1723075200000000000, 1723075200123456789)
+    >>> instant_ns("yesterday")
+    Traceback (most recent call last):
+    trading_platform.domain.errors.UsageError: 'yesterday' is not a time; times look like 2024-08-08T23:55:00
+    """
+    result = _convert(value)
+    if result is None:
+        shown = repr(value)[:60]
+        raise UsageError(f"{shown} is not a time; times look like 2024-08-08T23:55:00")
+    if not _LIMIT.min < result <= _LIMIT.max:
+        raise UsageError(f"{str(value)[:60]!r} lies outside the years 1678 to 2261")
+    return result
+
+
+def _convert(value: object) -> int | None:
+    if isinstance(value, str):
+        return _from_text(value.strip())
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else int(value.astype("datetime64[ns]").astype(np.int64))
+    if isinstance(value, dt.datetime):
+        if value != value:  # pandas' NaT is a datetime  # noqa: PLR0124
+            return None
+        return _from_datetime(value) + int(getattr(value, "nanosecond", 0))
+    if isinstance(value, dt.date):
+        return _from_datetime(dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC))
+    return None
+
+
+def _from_datetime(value: dt.datetime) -> int:
+    aware = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
+    past = aware - _EPOCH
+    return (past.days * 86_400 + past.seconds) * 1_000_000_000 + past.microseconds * 1_000
+
+
+def _from_text(text: str) -> int | None:
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        return None
+    day, minute, second, fraction, zone = match.groups()
+    zone = "+00:00" if zone is None or zone.upper() in {"Z", "UTC"} else zone
+    try:
+        whole = dt.datetime.fromisoformat(f"{day}T{minute or '00:00'}:{second or '00'}{zone}")
+    except ValueError:
+        return None
+    return _from_datetime(whole) + int((fraction or "").ljust(9, "0"))
