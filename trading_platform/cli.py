@@ -34,9 +34,14 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
+    "demo": Command("trading_platform.commands.demo", "show the whole platform once: simulated venue, faults, proof"),
     "ingest": Command("trading_platform.commands.ingest", "record a venue's trades without Dagster, until stopped"),
+    "status": Command("trading_platform.commands.status", "show what is held and what is missing, by symbol or day"),
+    "gaps": Command("trading_platform.commands.gaps", "see and act on single gaps"),
     "simulate": Command("trading_platform.commands.simulate", "serve a venue's real protocol on this machine"),
     "recover": Command("trading_platform.commands.recover", "fetch what the gap ledger says is missing"),
+    "verify": Command("trading_platform.commands.verify", "check everything that is stored against itself"),
+    "replay": Command("trading_platform.commands.replay", "rebuild lake and ledger from the segment log"),
     "settings": Command("trading_platform.commands.settings", "show the settings in force and where each comes from"),
 }
 """Name to module. A command that is not here does not exist; a test checks that each line has its module."""

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", type=Path, metavar="FILE.jsonl", help="write a line for every trade issued")
     parser.epilog = (
         f"example:\n  {EXAMPLE}\n\nWithout --recording a synthetic market of BTC-USDT, ETH-USDT and SOL-USDT is "
-        "served:\nat --speed 1 its time is now and a restart continues it, at other speeds it begins on 2024-03-14."
+        "served:\nit begins now, and a restart continues it."
     )
 
 
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 def make_server(args: argparse.Namespace) -> VenueServer:
     """Return the venue that the arguments describe."""
     from trading_platform.simulate.faults import FaultPlan
-    from trading_platform.simulate.market import DEMO_START_NS, GENESIS_NS, SyntheticMarket
+    from trading_platform.simulate.market import GENESIS_NS, SyntheticMarket
     from trading_platform.simulate.recordings import RecordedMarket
     from trading_platform.simulate.tape import Market
     from trading_platform.simulate.venue_server import VenueServer
@@ -91,10 +91,8 @@ def make_server(args: argparse.Namespace) -> VenueServer:
         market = RecordedMarket.load(args.recording, loop=args.loop)
     elif args.loop:
         raise UsageError("--loop repeats a recording; give one with --recording")
-    elif speed == 1.0:
-        market, begins_at_ns = SyntheticMarket(seed=args.seed, start_ns=GENESIS_NS), time.time_ns
     else:
-        market = SyntheticMarket(seed=args.seed, start_ns=DEMO_START_NS)
+        market, begins_at_ns = SyntheticMarket(seed=args.seed, start_ns=GENESIS_NS), time.time_ns
     return VenueServer(
         market,
         plan=plan,

@@ -6,6 +6,8 @@ Merging parts into published files is store/lake.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,9 +23,17 @@ _SIDE_NAMES = pa.array(["sell", None, "buy"], pa.string())
 
 
 class StagingSink:
-    """Holds what lies between the staged and the decoded position of one lane."""
+    """Holds what lies between the staged and the decoded position of one lane.
 
-    def __init__(self, data: DataDir, lane: str, start: Position) -> None:
+    Parameters
+    ----------
+    days : which days to stage; a replay may want some only.
+    """
+
+    def __init__(
+        self, data: DataDir, lane: str, start: Position, *, days: Callable[[str], bool] = lambda day: True
+    ) -> None:
+        self._days = days
         self._data = data
         self._lane = lane
         self._start = start
@@ -44,6 +54,8 @@ class StagingSink:
             days = np.asarray(columns.ts_event, np.int64) // DAY_NS
             for number in np.unique(days):
                 day = day_of(int(number) * DAY_NS)
+                if not self._days(day):
+                    continue
                 part = table.filter(pa.array(days == number))
                 staging.write_part(self._data, key.venue, key.symbol, day, self._lane, self._start, end, part)
                 touched.add((key.venue, key.symbol, day))

@@ -92,6 +92,14 @@ class LeafBook:
         row = self._one(leaf, _C.sealed, _C.record)
         return row is not None and row[0] is not None and row[1] is not None and _record(row[1]).content_hash == row[0]
 
+    def sealed_leaves(self, dataset: str) -> set[Leaf]:
+        """Return every leaf of a dataset that was sealed and has not changed since."""
+        query = sa.select(_C.path, _C.record, _C.sealed).where(_C.dataset == dataset, _C.published, _C.sealed.is_not(None))
+        with self.database.reading() as db:
+            rows = db.execute(query).all()
+        intact = (path for path, record, sealed in rows if _record(record).content_hash == sealed)
+        return {leaf for path in intact if (leaf := Leaf.from_path(PurePosixPath(path)))}
+
     def add_conflicts(self, rows: Sequence[Conflict]) -> None:
         """Keep copies that differ; the same conflict told twice is one."""
         c = t.conflicts.c

@@ -34,6 +34,8 @@ from trading_platform.store.ledger.rows import (
 Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
 
 _KINDS = ("stored", "void", "unrecoverable")
+_REBUILT = (t.sequences, t.ranges, t.evidence, t.coverage, t.quarantine, t.instruments, t.bans, t.lanes)
+"""Tables that a replay of the log rebuilds row by row."""
 
 
 class Projection:
@@ -127,6 +129,31 @@ class Projection:
         with self.database.reading() as db:
             row = db.execute(query.where(c.lane == lane)).one_or_none()
         return (START, START, "") if row is None else (Position(row[0], row[1]), Position(row[2], row[3]), row[4])
+
+    def lane_positions(self) -> dict[str, tuple[Position, Position]]:
+        """Return (decoded, staged) of every lane."""
+        c = t.lanes.c
+        columns = (c.lane, c.decoded_segment, c.decoded_offset, c.staged_segment, c.staged_offset)
+        with self.database.reading() as db:
+            return {row[0]: (Position(row[1], row[2]), Position(row[3], row[4])) for row in db.execute(sa.select(*columns))}
+
+    def adopt(self, rebuilt: Projection) -> None:
+        """Put the account of ids that `rebuilt` holds in the place of ours, in one transaction.
+
+        Gaps keep their numbers as far as they are still missing.
+        """
+        copies = {}
+        with rebuilt.database.reading() as source:
+            for table in _REBUILT:
+                copies[table] = [dict(row._mapping) for row in source.execute(sa.select(table))]
+        keys = [SequenceKey(row["venue"], row["symbol"], row["epoch"]) for row in copies[t.sequences]]
+        with self.database.writing() as db:
+            for table, rows in copies.items():
+                db.execute(table.delete())
+                if rows:
+                    db.execute(table.insert(), rows)
+            for key in keys:
+                reconcile(db, key, _load(db, key), lambda number: None)
 
     def mark_staged(self, lane: str, staged: Position, context: str) -> None:
         """Record that everything of the lane before `staged` lies in staging or the lake."""

@@ -1,0 +1,268 @@
+"""``demo``: the whole platform once, offline and bounded: a simulated venue with faults, and proof at the end.
+
+Only the order of things is here; each of them is the real part that `up` uses too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from trading_platform.commands.common import emit
+from trading_platform.commands.simulate import add_market, parse_speed
+from trading_platform.domain.errors import UsageError, WorkError
+
+if TYPE_CHECKING:
+    from trading_platform.pipeline.verify import Verified
+    from trading_platform.settings import Settings
+    from trading_platform.simulate.faults import FaultPlan
+    from trading_platform.simulate.thread import VenueThread
+    from trading_platform.store.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+
+EXAMPLE = "trading-platform demo --seconds 20"
+FOLDER = "data-demo"
+SPEED = "60"
+SECONDS = 20.0
+FAULTS = {"drop": 0.01, "duplicate": 0.01, "reorder": 0.02, "cut": 0.0002, "rest_5xx": 0.05}
+DATASETS = ("bars", "indicators", "regimes")
+INGEST_STOP_S = 60.0
+_S = 1_000_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is played, how fast, how long, and what goes wrong."""
+    add_market(parser)
+    parser.add_argument("--seconds", type=float, metavar="N", help=f"how long to play (synthetic market: {SECONDS:g})")
+    parser.set_defaults(speed=SPEED)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Record with faults, recover, compute, check; exit 0 only if the identity holds with nothing open."""
+    from trading_platform.commands import runtime
+    from trading_platform.telemetry import logs
+
+    if args.seconds is not None and not 0 < args.seconds < 86_400:
+        raise UsageError(f"--seconds {args.seconds:g} is not a duration of up to a day")
+    stop = runtime.stop_event()
+    say = _narrator()
+    # Refused requests are part of the show; what a person needs to know is said in sentences.
+    logs.configure(level="error", as_json=False)
+    plan = _plan(args)
+    make = _market(args)
+    settings = _in_folder(args, settings)
+    data = runtime.data_dir(settings).create()
+    venue = _venue(args, plan, make, data)
+    with venue:
+        symbols = sorted(listing.symbol for listing in make.market.listings)
+        say(f"a simulated Binance plays {', '.join(symbols)} at {args.speed} x real time, with faults")
+        _record(args, data, venue, symbols, stop, make.seconds)
+        ledger = runtime.open_ledger(data, settings)
+        say("recording ended; asking for what is missing")
+        pages = _recover(settings, data, ledger, venue, stop)
+    say("computing bars, indicators and regimes")
+    rows = _compute(settings, data, ledger)
+    say("checking everything against itself")
+    checked = _verify(data, ledger)
+    summary = _summary(data, ledger, rows, pages, checked)
+    ledger.close()
+    emit(args, summary, _text(summary, data))
+    return 0 if summary["ok"] else 1
+
+
+class _Play(NamedTuple):
+    market: object
+    seconds: float | None
+
+
+def _narrator() -> Callable[[str], None]:
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - began:5.1f} s] {text}", file=sys.stderr, flush=True)
+
+    return say
+
+
+def _plan(args: argparse.Namespace) -> FaultPlan:
+    from trading_platform.simulate.faults import FaultPlan
+
+    return FaultPlan(**FAULTS) if args.faults is None else FaultPlan.load(args.faults)
+
+
+def _market(args: argparse.Namespace):  # type: ignore[no-untyped-def]
+    """Return what is played: recordings to their end, or a stretch of the synthetic market."""
+    from trading_platform.simulate.market import DEMO_START_NS, SyntheticMarket
+    from trading_platform.simulate.recordings import RecordedMarket
+
+    speed = parse_speed(args.speed)
+    if args.recording:
+        return _Play(RecordedMarket.load(args.recording), args.seconds)
+    seconds = args.seconds or SECONDS
+    length_ns = int(seconds * (speed or float(SPEED)) * _S)
+    return _Play(SyntheticMarket(seed=args.seed, start_ns=DEMO_START_NS, end_ns=DEMO_START_NS + length_ns), None)
+
+
+def _in_folder(args: argparse.Namespace, settings: Settings) -> Settings:
+    """Return settings with the demonstration's folder, emptied."""
+    from trading_platform.settings import load
+
+    if args.data_dir is not None:
+        if settings.data_dir.exists() and any(settings.data_dir.iterdir()):
+            raise UsageError(f"{settings.data_dir} is not empty; give demo a new folder, or none")
+        return settings
+    folder = Path(FOLDER)
+    if folder.exists():
+        if any(folder.iterdir()) and not (folder / "ledger.sqlite").exists():
+            raise UsageError(f"{folder} holds something that is no demonstration; move it away or give --data-dir")
+        shutil.rmtree(folder)
+    return load(overrides={"data_dir": FOLDER})
+
+
+def _venue(args: argparse.Namespace, plan: FaultPlan, play: _Play, data: DataDir) -> VenueThread:
+    from trading_platform.simulate.thread import VenueThread
+    from trading_platform.simulate.venue_server import VenueServer
+
+    return VenueThread(
+        lambda: VenueServer(
+            play.market,  # type: ignore[arg-type]
+            plan=plan,
+            seed=args.seed,
+            speed=parse_speed(args.speed),
+            truth_path=data.run / "truth.jsonl",
+        )
+    )
+
+
+def _record(
+    args: argparse.Namespace,
+    data: DataDir,
+    venue: VenueThread,
+    symbols: list[str],
+    stop: threading.Event,
+    seconds: float | None,
+) -> None:
+    """Run the real ``ingest`` against the venue until the market has ended, then stop it in order."""
+    command = [sys.executable, "-m", "trading_platform", "ingest", "--venue", "binance", "--simulated"]
+    command += ["--symbols", ",".join(symbols), "--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
+    command += ["--data-dir", str(data.root), "--json"]
+    with (data.run / "ingest.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+        )
+        try:
+            ends = None if seconds is None else time.monotonic() + seconds
+            while process.poll() is None and not venue.wait_ended(0.1) and not stop.is_set():
+                if ends is not None and time.monotonic() >= ends:
+                    break
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                code = process.wait(INGEST_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = process.wait()
+    if stop.is_set():
+        raise WorkError("stopped before the end; nothing is left running")
+    if code != 0:
+        raise WorkError(f"ingest ended with {code}; see {data.run / 'ingest.log'}")
+
+
+def _recover(settings: Settings, data: DataDir, ledger: Ledger, venue: VenueThread, stop: threading.Event) -> int:
+    from trading_platform.commands import runtime
+    from trading_platform.ingest.recovery import Endpoint, recover
+    from trading_platform.venues import VENUES
+
+    endpoint = Endpoint(VENUES["binance"], venue.rest_url)
+    means = runtime.means(settings, stop.wait)._replace(rng=random.Random(0))
+    return recover(data, ledger, {"binance": endpoint}, means).pages
+
+
+def _compute(settings: Settings, data: DataDir, ledger: Ledger) -> dict[str, int]:
+    from quality.schemas import GATES
+    from trading_platform.pipeline.engine import Pipeline
+
+    pipeline = Pipeline.from_settings(data, ledger, settings, gates=GATES)
+    days = sorted({day.day for venue, symbol in ledger.symbols() for day in ledger.days(venue, symbol)})
+    if not days:
+        raise WorkError("no trade was received")
+    reports = pipeline.refresh_range(DATASETS, days[0], days[-1])
+    return {name: sum(report.rows for report in reports if report.dataset == name) for name in DATASETS}
+
+
+def _verify(data: DataDir, ledger: Ledger) -> Verified:
+    from quality.schemas import GATES
+    from trading_platform.pipeline.verify import verify
+
+    return verify(data, ledger, GATES)
+
+
+def _summary(
+    data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, checked: Verified
+) -> dict[str, object]:
+    from trading_platform.ingest.recovery import open_tails
+
+    issued: dict[str, int] = {}
+    unsent = 0
+    with (data.run / "truth.jsonl").open() as lines:
+        for line in lines:
+            truth = json.loads(line)
+            issued[truth["symbol"]] = issued.get(truth["symbol"], 0) + 1
+            unsent += not truth["sent"]
+    symbols = {}
+    for row in ledger.sequences():
+        state = ledger.state(row.venue, row.symbol, row.epoch)
+        missing = sum(last - first + 1 for first, last in state.open())
+        symbols[row.symbol] = {
+            "issued": issued.get(row.symbol, 0),
+            "held": len(state.stored),
+            "open": missing,
+            "days": [day.day for day in ledger.days(row.venue, row.symbol)],
+        }
+    nothing_open = not ledger.gaps() and not open_tails(data, ledger)
+    exact = all(symbol["held"] == symbol["issued"] for symbol in symbols.values())
+    return {
+        "ok": nothing_open and exact and not checked.violations and bool(symbols),
+        "symbols": symbols,
+        "issued": sum(issued.values()),
+        "never_delivered": unsent,
+        "pages": pages,
+        "rows": rows,
+        "open_gaps": len(ledger.gaps()),
+        "violations": [violation._asdict() for violation in checked.violations],
+        "files": checked.files,
+    }
+
+
+def _text(summary: dict[str, object], data: DataDir) -> str:
+    symbols, rows, violations = summary["symbols"], summary["rows"], summary["violations"]
+    assert isinstance(symbols, dict) and isinstance(rows, dict) and isinstance(violations, list)
+    lines = [
+        f"The venue issued {summary['issued']:,} trades; {summary['never_delivered']:,} of them never came over the stream",
+        f"(dropped, or sent while the connection was cut) and were fetched again in {summary['pages']} pages.",
+        "",
+    ]
+    for name, symbol in symbols.items():
+        days = f"{symbol['days'][0]} to {symbol['days'][-1]}" if symbol["days"] else "no day"
+        lines.append(f"  {name:<10} {symbol['held']:>9,} of {symbol['issued']:,} trades held, {symbol['open']:,} open ({days})")
+    lines += [
+        "",
+        "Computed: " + ", ".join(f"{count:,} rows of {name}" for name, count in rows.items()) + ".",
+        f"Checked: identity, order, duplicates, checksums, bar invariants in {summary['files']} files: "
+        + ("all hold." if not violations else f"{len(violations)} VIOLATED, first: {violations[0]}"),
+        "",
+        "Look at it:",
+        f"  trading-platform status --days --data-dir {data.root}",
+        f"  trading-platform query \"SELECT * FROM bars WHERE timeframe = '5m'\" --data-dir {data.root}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,73 @@
+"""``gaps``: see and act on single gaps. What a person does is logged and audited."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import time
+from typing import TYPE_CHECKING
+
+from trading_platform.commands.common import emit
+from trading_platform.commands.tables import table
+from trading_platform.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from trading_platform.settings import Settings
+    from trading_platform.store.layout import DataDir
+    from trading_platform.store.ledger import Gap, Ledger
+
+EXAMPLE = 'trading-platform gaps declare 7 --reason "the venue lost them, ticket 4711"'
+COLUMNS = "id venue symbol epoch first_missing last_missing missing state reason attempts".split()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the three actions."""
+    parser.add_argument("action", nargs="?", default="list", choices=["list", "retry", "declare"], help="default: list")
+    parser.add_argument("id", nargs="?", type=int, metavar="ID", help="number of the gap")
+    parser.add_argument("--reason", metavar="TEXT", help="why these ids are given up")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """List what is open, make a gap due now, or give its ids up."""
+    from trading_platform.commands import runtime
+
+    data = runtime.existing(settings)
+    ledger = runtime.open_ledger(data, settings)
+    if args.action == "list":
+        if args.id is not None or args.reason is not None:
+            raise UsageError("gaps list takes neither a number nor a reason")
+        rows = [_row(gap) for gap in ledger.gaps()]
+        emit(args, rows, table(rows, COLUMNS) if rows else "no gap is open")
+        return 0
+    if args.id is None:
+        raise UsageError(f"gaps {args.action} needs the number of a gap; `gaps list` shows them")
+    gap = ledger.gap(args.id)
+    if args.action == "retry":
+        gap = ledger.retry(gap.id)
+        ledger.audit(time.time_ns(), getpass.getuser(), "retry", f"gap {gap.id}", "due now")
+    else:
+        gap = _declare(data, ledger, gap, args.reason, settings)
+    emit(args, _row(gap), table([_row(gap)], COLUMNS))
+    return 0
+
+
+def _declare(data: DataDir, ledger: Ledger, gap: Gap, reason: str | None, settings: Settings) -> Gap:
+    """Write the declaration into the log, from where it reaches the ledger like everything else."""
+    from trading_platform.ingest import control
+    from trading_platform.ingest.bounds import Bounds
+    from trading_platform.ingest.fetch_lane import FetchLane
+    from trading_platform.venues import VENUES
+
+    if not reason or not reason.strip():
+        raise UsageError("gaps declare needs --reason TEXT: it is kept with the ids for ever")
+    if gap.state not in ("open", "leased"):
+        raise UsageError(f"gap {gap.id} is {gap.state}, nothing of it is missing")
+    fact = control.Declared(gap.venue, gap.symbol, gap.first_missing, gap.last_missing, reason.strip()[:500])
+    with FetchLane(data, ledger, VENUES, Bounds.of(settings.history_start)) as lane:
+        lane.fact(fact)
+    ledger.audit(time.time_ns(), getpass.getuser(), "declare", f"gap {gap.id}", fact.reason)
+    return ledger.gap(gap.id)
+
+
+def _row(gap: Gap) -> dict[str, object]:
+    return {**gap._asdict(), "missing": gap.missing}

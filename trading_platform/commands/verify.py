@@ -1,0 +1,34 @@
+"""``verify``: check what is stored against itself. The checks are trading_platform/pipeline/verify.py."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from trading_platform.commands.common import emit
+
+if TYPE_CHECKING:
+    from trading_platform.settings import Settings
+
+EXAMPLE = "trading-platform verify"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take no arguments of its own."""
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Check everything; exit 1 if anything is violated."""
+    from quality.schemas import GATES
+    from trading_platform.commands import runtime
+    from trading_platform.pipeline.verify import verify
+
+    data = runtime.existing(settings)
+    ledger = runtime.open_ledger(data, settings)
+    result = verify(data, ledger, GATES)
+    lines = [f"{v.check}: {v.subject}: {v.detail}" for v in result.violations]
+    held = f"{result.sequences} sequences, {result.files} files, {result.trades:,} trades"
+    lines.append(f"{held}: {'all holds' if not result.violations else f'{len(result.violations)} violations'}")
+    payload = {**result._asdict(), "ok": not result.violations}
+    emit(args, payload, "\n".join(lines))
+    return 1 if result.violations else 0
