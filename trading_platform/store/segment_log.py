@@ -190,26 +190,30 @@ class LaneWriter:
         """
         if self._failure is not None:
             raise StorageError(self._failure)
-        size = record_size(frames)
+        lengths = list(map(len, frames))
+        size = record_size(lengths)
         if size > RECORD_BYTES_MAX:
             raise ValueError(f"a record of {size} bytes; at most {RECORD_BYTES_MAX}")
         if not self._offset or (self._offset + size > self._segment_bytes and self._offset > RECORDS_AT):
             self._turn()
+        number, offset = self._number, self._offset
         durable = self.durable
-        record = encode(
-            frames,
-            kind,
-            seed=self._seed,
-            offset=self._offset,
-            durable_to=durable[1] if durable[0] == self._number else 0,
-            ts_recv=ts_recv,
-            mono_ns=mono_ns,
-            connection=connection,
+        self._queue.append(
+            encode(
+                frames,
+                lengths,
+                kind,
+                seed=self._seed,
+                offset=offset,
+                durable_to=durable[1] if durable[0] == number else 0,
+                ts_recv=ts_recv,
+                mono_ns=mono_ns,
+                connection=connection,
+            )
         )
-        self._queue.append(record)
-        self._offset += size
+        self._offset = offset = offset + size
         self._appended_bytes += size
-        return Position(self._number, self._offset)
+        return Position(number, offset)
 
     def _turn(self) -> None:
         previous_end = self._offset or self.recovered.end.offset

@@ -33,6 +33,7 @@ HEADER = Header(number=3, generation=b"8 random", previous_end=4096, created_ns=
 def encoded(frames: list[bytes], offset: int = RECORDS_AT, header: Header = HEADER, durable_to: int = 0) -> bytes:
     return encode(
         frames,
+        [len(frame) for frame in frames],
         Kind.FRAMES,
         seed=header.seed,
         offset=offset,
@@ -75,6 +76,7 @@ def test_records_come_back_as_they_went_in(batches: list[list[bytes]], ts_recv: 
     for number, frames in enumerate(batches):
         data += encode(
             frames,
+            [len(frame) for frame in frames],
             number % 3 + 1,
             seed=HEADER.seed,
             offset=RECORDS_AT + len(data),
@@ -91,7 +93,9 @@ def test_records_come_back_as_they_went_in(batches: list[list[bytes]], ts_recv: 
     assert [record.position for record in records] == [start, *[record.end for record in records]][:-1]
     assert all((r.ts_recv, r.mono_ns) == (ts_recv, -ts_recv) for r in records)
     assert [(r.kind, r.connection) for r in records] == [(Kind(n % 3 + 1), n) for n in range(len(batches))]
-    assert [end - start for start, end, _ in runs(HEADER.block + data, HEADER.seed)] == list(map(record_size, batches))
+    assert [end - start for start, end, _ in runs(HEADER.block + data, HEADER.seed)] == [
+        record_size([len(frame) for frame in frames]) for frames in batches
+    ]
 
 
 def test_a_record_passes_only_at_its_own_place_in_its_own_segment() -> None:
