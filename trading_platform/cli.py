@@ -33,17 +33,18 @@ class Command(NamedTuple):
     summary: str
 
 
-COMMANDS: dict[str, Command] = {
-    "demo": Command("trading_platform.commands.demo", "show the whole platform once: simulated venue, faults, proof"),
-    "ingest": Command("trading_platform.commands.ingest", "record a venue's trades without Dagster, until stopped"),
-    "status": Command("trading_platform.commands.status", "show what is held and what is missing, by symbol or day"),
-    "gaps": Command("trading_platform.commands.gaps", "see and act on single gaps"),
-    "simulate": Command("trading_platform.commands.simulate", "serve a venue's real protocol on this machine"),
-    "recover": Command("trading_platform.commands.recover", "fetch what the gap ledger says is missing"),
-    "verify": Command("trading_platform.commands.verify", "check everything that is stored against itself"),
-    "replay": Command("trading_platform.commands.replay", "rebuild lake and ledger from the segment log"),
-    "settings": Command("trading_platform.commands.settings", "show the settings in force and where each comes from"),
+_SUMMARIES = {
+    "demo": "record, break, repair and compute on a small market, then report; ends by itself",
+    "ingest": "record a venue's trades without Dagster, until stopped",
+    "simulate": "serve a venue's real protocol on this machine",
+    "recover": "fetch what the gap ledger says is missing",
+    "status": "show what is complete and what is not",
+    "gaps": "list single gaps, retry one, or declare one lost",
+    "verify": "check the identity, the order and every file; non-zero if anything is violated",
+    "replay": "rebuild lake and ledger from the raw log",
+    "settings": "show the settings in force and where each comes from",
 }
+COMMANDS: dict[str, Command] = {n: Command(f"trading_platform.commands.{n}", text) for n, text in _SUMMARIES.items()}
 """Name to module. A command that is not here does not exist; a test checks that each line has its module."""
 
 
