@@ -22,6 +22,7 @@ from trading_platform.store.instants import Instant, instant_ns
 from trading_platform.store.layout import DataDir
 
 if TYPE_CHECKING:
+    from trading_platform.settings import Settings
     from trading_platform.store.ledger import Ledger
 
 Engine = Literal["pandas", "polars", "arrow"]
@@ -164,6 +165,27 @@ def instruments(venue: str = "binance", *, engine: Engine = "pandas", data_dir: 
     _check_engine(engine)
     data, _ = _place(data_dir)
     return _frame(readers.read_instruments(data, check_venue(venue)), engine)
+
+
+def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Iterator[pa.RecordBatch]:
+    """Answer SQL over the lake; what the command ``query`` prints. See store/sql.py for what is allowed."""
+    from trading_platform.store import sql as engine
+
+    data, database_url = DataDir(settings.data_dir), settings.database_url.get_secret_value()
+    known = None if as_of is None else instant_ns(as_of)
+
+    def stretches() -> pa.Table:
+        tables = [engine.COVERAGE.empty_table()]
+        with ledger_of(data, database_url) as ledger:
+            if ledger is None:
+                return tables[0]
+            for venue, symbol in ledger.symbols():
+                rows = accounts.coverage(data, ledger, venue, symbol)
+                names = [pa.array([name] * rows.num_rows, pa.string()) for name in (venue, symbol)]
+                tables.append(pa.Table.from_arrays([*names, *rows.columns], schema=engine.COVERAGE))
+        return pa.concat_tables(tables)
+
+    yield from engine.answer(data, sql, coverage=stretches, ticks_as_of_ns=known)
 
 
 class _Ask(NamedTuple):

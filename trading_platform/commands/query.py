@@ -1,0 +1,118 @@
+"""``query``: answer SQL over the lake. What is allowed, and how it is run, is store/sql.py."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trading_platform.commands.common import to_json
+from trading_platform.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from trading_platform.settings import Settings
+
+EXAMPLE = 'trading-platform query "SELECT symbol, date, count(*) FROM ticks GROUP BY ALL ORDER BY ALL"'
+FORMATS = ("table", "csv", "json", "parquet")
+TABLE_ROWS = 10_000
+"""A table for the eye ends here, and says so; the other formats give every row."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the SQL, ``--as-of`` and ``--format``."""
+    parser.add_argument("sql", metavar="SQL", help="one SELECT over ticks, bars, indicators, regimes, coverage")
+    parser.add_argument("--as-of", metavar="T", help="answer as could have been answered then (2024-08-08T23:55:00)")
+    parser.add_argument("--format", choices=FORMATS, default=None, help="how to print (default: table)")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Run the query and print its rows on stdout."""
+    if args.json and args.format not in {None, "json"}:
+        raise UsageError(f"--json and --format {args.format} exclude each other")
+    form = "json" if args.json else args.format or "table"
+    if form == "parquet" and sys.stdout.isatty():
+        raise UsageError("--format parquet writes bytes; send it to a file: … --format parquet > rows.parquet")
+    from trading_platform.readers import answer
+
+    batches = answer(args.sql, as_of=args.as_of, settings=settings)
+    first = next(batches)  # every error of the SQL itself comes before anything is printed
+    WRITERS[form](first.schema, batches)
+    return 0
+
+
+def _write_table(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    from trading_platform.commands._cells import cell_texts
+
+    rows: list[Sequence[str]] = []
+    total = 0
+    for batch in batches:
+        rows += cell_texts(batch.slice(0, max(0, TABLE_ROWS - len(rows))))
+        total += batch.num_rows
+    right = [_is_number(kind) for kind in schema.types]
+    widths = [max([len(name), *(len(row[at]) for row in rows)]) for at, name in enumerate(schema.names)]
+    print(_line(schema.names, widths, right))
+    print("  ".join("─" * width for width in widths))
+    for row in rows:
+        print(_line(row, widths, right))
+    print(f"({total} row{'' if total == 1 else 's'})", file=sys.stderr)
+    if total > len(rows):
+        print(f"only the first {len(rows)} are shown; --format csv prints all", file=sys.stderr)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    padded = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True)]
+    return "  ".join(padded).rstrip()
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _write_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    import csv
+
+    from trading_platform.commands._cells import cell_texts
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(schema.names)
+    for batch in batches:
+        writer.writerows(cell_texts(batch))
+
+
+def _write_json(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    from trading_platform.commands._cells import as_values
+
+    names = _unique(schema.names)
+    separator = "["
+    for batch in batches:
+        for row in zip(*as_values(batch), strict=True):
+            sys.stdout.write(separator + to_json(dict(zip(names, row, strict=True))))
+            separator = ",\n "
+    sys.stdout.write("]\n" if separator != "[" else "[]\n")
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return names an object can have: a repeated one gets a number."""
+    return [name if name not in names[:at] else f"{name}_{at + 1}" for at, name in enumerate(names)]
+
+
+def _write_parquet(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    from pyarrow import parquet
+
+    with parquet.ParquetWriter(sys.stdout.buffer, schema, compression="zstd", write_page_checksum=True) as writer:
+        for batch in batches:
+            if batch.num_rows:
+                writer.write_batch(batch)
+
+
+WRITERS: dict[str, Callable[[Any, Any], None]] = {
+    "table": _write_table,
+    "csv": _write_csv,
+    "json": _write_json,
+    "parquet": _write_parquet,
+}

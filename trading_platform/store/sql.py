@@ -1,0 +1,196 @@
+"""Answer SQL over the lake with DuckDB: read-only, no extensions, no file outside the lake.
+
+DuckDB's own locks keep it inside the lake, but not from writing there: since 2.0 a CTE may hold COPY TO, INSERT,
+UPDATE or DELETE, and such a statement calls itself a SELECT. So the parsed statement is walked first: every query
+node must be one that reads, every table function one that is known (`query('…')` parses SQL of its own and is not).
+
+What the command prints is commands/query.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from trading_platform.domain.errors import QueryError, WorkError
+from trading_platform.store import schema as shapes
+from trading_platform.store.layout import DataDir
+
+BATCH_ROWS = 100_000
+
+_READING = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+_TABLE_FUNCTIONS = {
+    *("range", "generate_series", "unnest", "repeat", "repeat_row", "summary", "histogram", "histogram_values"),
+    *("read_parquet", "parquet_scan", "parquet_metadata", "parquet_file_metadata", "parquet_schema", "glob"),
+    *("duckdb_columns", "duckdb_tables", "duckdb_views", "duckdb_functions", "duckdb_types", "duckdb_keywords"),
+    *("json_each", "json_tree", "pragma_table_info", "pragma_version"),
+}
+
+
+class _View(NamedTuple):
+    shape: pa.Schema
+    keys: tuple[str, ...]
+
+
+_VIEWS = {
+    "ticks": _View(shapes.TICKS, ("venue", "symbol", "date")),
+    "bars": _View(shapes.BARS, ("timeframe", "venue", "symbol", "date")),
+    "indicators": _View(shapes.indicators([]), ("timeframe", "venue", "symbol", "date")),
+    "regimes": _View(shapes.REGIMES, ("model", "timeframe", "venue", "symbol", "date")),
+}
+
+COVERAGE = pa.schema([("venue", pa.string()), ("symbol", pa.string()), *shapes.COVERAGE])
+"""Columns of the view `coverage`."""
+
+
+def answer(
+    data: DataDir, sql: str, *, coverage: Callable[[], pa.Table], ticks_as_of_ns: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Run one SELECT over the views ``ticks bars indicators regimes coverage`` and yield the rows.
+
+    Times are TIMESTAMPTZ, which DuckDB's functions know; ticks also have `ts_event_ns` and `ts_recv_ns`.
+
+    Parameters
+    ----------
+    coverage : called for the rows of `coverage` (with the columns of `COVERAGE`) if the text names it.
+    ticks_as_of_ns : show only trades received by then.
+
+    Yields
+    ------
+    pyarrow.RecordBatch : at least one, so that the columns are known.
+
+    Raises
+    ------
+    QueryError : if the SQL is wrong, is no single SELECT, writes, or reads outside the lake; one line.
+    """
+    with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
+        check(db, sql)
+        for name, view in _VIEWS.items():
+            _create(db, data, name, view, ticks_as_of_ns if name == "ticks" else None)
+        rows = coverage() if "coverage" in sql.lower() else COVERAGE.empty_table()
+        db.register("_rows", rows)
+        db.execute(f"CREATE TABLE coverage AS {_select('_rows', COVERAGE, ())}")
+        db.unregister("_rows")
+        _lock(db, data)
+        reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
+        yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+        yield from reader
+
+
+_CONFIG: dict[str, Any] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "python_enable_replacements": False,  # a Python variable is no table
+}
+
+
+class _one_line:  # noqa: N801  reads as a phrase where it is used
+    """Turn DuckDB's errors into one line."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        if isinstance(error, duckdb.OutOfMemoryException | duckdb.InternalException | duckdb.FatalException):
+            raise WorkError(f"query: {_first_line(error)}") from error
+        if isinstance(error, duckdb.PermissionException):
+            raise QueryError(f"a query reads nothing outside the lake: {_first_line(error)}") from error
+        if isinstance(error, duckdb.Error):
+            raise QueryError(_first_line(error)) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def check(db: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Refuse what is not exactly one statement that only reads.
+
+    Raises
+    ------
+    QueryError : saying what was found.
+    """
+    if "\0" in sql:
+        raise QueryError("the SQL holds a NUL character")
+    statements = db.extract_statements(sql)
+    if len(statements) != 1:
+        raise QueryError(f"give one SELECT, not {len(statements)} statements")
+    row = db.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+    tree = json.loads(row[0]) if row else {"error": True}
+    if tree["error"]:
+        found = statements[0].type.name.replace("_", " ")
+        raise QueryError(f"only SELECT is answered here, not {found}: the lake is read, never written")
+    for node in _dicts(tree):
+        kind = str(node.get("type", ""))
+        if kind.endswith("_NODE") and kind not in _READING:
+            raise QueryError(
+                f"only SELECT is answered here, not {kind.removesuffix('_QUERY_NODE')}: the lake is read, never written"
+            )
+        if kind == "TABLE_FUNCTION":
+            name = str(node.get("function", {}).get("function_name", "")).lower()
+            if name not in _TABLE_FUNCTIONS:
+                raise QueryError(f"table function {name!r} is not allowed here")
+
+
+def _dicts(value: object) -> Iterator[dict[str, Any]]:
+    stack = [value]
+    while stack:
+        top = stack.pop()
+        if isinstance(top, dict):
+            yield top
+            stack.extend(top.values())
+        elif isinstance(top, list):
+            stack.extend(top)
+
+
+def _create(db: duckdb.DuckDBPyConnection, data: DataDir, name: str, view: _View, as_of_ns: int | None) -> None:
+    parts = "/".join(f"{key}=*" for key in view.keys)
+    if next((data.lake / name).glob(f"{parts}/{name}.parquet"), None) is None:
+        keys = [(key, pa.date32() if key == "date" else pa.string()) for key in view.keys]
+        db.register("_none", pa.schema([*view.shape, *keys]).empty_table())
+        db.execute(f"CREATE TABLE {name} AS {_select('_none', view.shape, view.keys)}")
+        db.unregister("_none")
+        return
+    pattern = _text(f"{_escape(str(data.lake.resolve()))}/{name}/{parts}/{name}.parquet")
+    types = ", ".join(f"{_text(key)}: {'DATE' if key == 'date' else 'VARCHAR'}" for key in view.keys)
+    union = str(name == "indicators").lower()  # files of different settings have different outputs
+    source = f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{{types}}}, union_by_name = {union})"
+    where = "" if as_of_ns is None else f" WHERE epoch_ns(ts_recv) <= {as_of_ns}"
+    db.execute(f"CREATE VIEW {name} AS {_select(source, view.shape, view.keys)}{where}")
+
+
+def _select(source: str, shape: pa.Schema, keys: tuple[str, ...]) -> str:
+    """Return the SELECT of a view: what the files hold, times as TIMESTAMPTZ, then the keys."""
+    times = [field.name for field in shape if pa.types.is_timestamp(field.type)]
+    # Nothing in DuckDB takes a TIMESTAMPTZ_NS: not date_trunc, time_bucket, extract, nor + INTERVAL.
+    # A cast would round, and a trade of 23:59:59.9999999 would move to the next day.
+    replace = ", ".join(f"make_timestamptz(epoch_ns({name}) // 1000) AS {name}" for name in times)
+    exact = [f"epoch_ns({name}) AS {name}_ns" for name in times] if shape.equals(shapes.TICKS) else []
+    exclude = f" EXCLUDE ({', '.join(keys)})" if keys else ""
+    columns = ", ".join([f"*{exclude} REPLACE ({replace})", *exact, *keys])
+    return f"SELECT {columns} FROM {source}"  # noqa: S608  made of our own names; paths are quoted by _text
+
+
+def _lock(db: duckdb.DuckDBPyConnection, data: DataDir) -> None:
+    db.execute("SET TimeZone = 'UTC'")
+    db.execute("SET temp_directory = ''")
+    lake = str(data.lake.resolve())
+    # A pattern is compared as it is written, what it finds as it is called.
+    allowed = ", ".join(_text(f"{path}/") for path in sorted({lake, _escape(lake)}))
+    db.execute(f"SET allowed_directories = [{allowed}]")
+    db.execute("SET enable_external_access = false")
+    db.execute("SET lock_configuration = true")
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _escape(path: str) -> str:
+    """Keep a folder's own brackets and stars from being a pattern."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
