@@ -33,6 +33,7 @@ class Client(ServerConnection):
         super().__init__(*args, **options)
         self.inbound: deque[float] = deque(maxlen=INBOUND_PER_SECOND)
         self.on_flood: Callable[[Client], None] | None = None
+        self.on_close: Callable[[Client], None] | None = None
 
     def process_event(self, event: Any) -> None:
         """Count the frame, then let the library handle it."""
@@ -41,6 +42,8 @@ class Client(ServerConnection):
             if len(self.inbound) == INBOUND_PER_SECOND and now - self.inbound[0] < 1.0 and self.on_flood:
                 self.on_flood(self)
             self.inbound.append(now)
+        if isinstance(event, Frame) and event.opcode is Opcode.CLOSE and self.on_close:
+            self.on_close(self)
         super().process_event(event)
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import os
 import time
 from collections import Counter, deque
@@ -27,6 +26,7 @@ from typing import Any, NamedTuple, Self
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from trading_platform.simulate.binance_rest import Limits, RestApi
 from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, text_frame, trade_payload
@@ -34,8 +34,9 @@ from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Sign
 from trading_platform.simulate.tape import Market, Print
 from trading_platform.simulate.transport import Client, HttpServer, address_of, http_config, listen
 from trading_platform.simulate.truth import TruthFile
+from trading_platform.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger("simulate")
 
 IDLE_SPEED = 10.0
 """At speed max: how fast the clock runs while nobody listens."""
@@ -194,7 +195,7 @@ class VenueServer:
         self._send_pending()
         await self._let_clients_take()
         self.ended.set()
-        log.info("the market has ended: %d trades issued, %d sent; REST goes on", self.issued, self.sent)
+        log.info("market ended, REST goes on", issued=self.issued, sent=self.sent)
         while True:  # what is planned for later than the last trade, for requests and connections
             self._now_ns = max(self._now_ns, self._running_ns())
             self._act(self._faults.due(self._elapsed_s()))
@@ -292,7 +293,7 @@ class VenueServer:
 
     @staticmethod
     def _write(client: Client, data: bytes) -> None:
-        if data and not client.deaf and not client.transport.is_closing():
+        if data and not client.deaf and client.state is State.OPEN and not client.transport.is_closing():
             client.transport.write(data)
 
     async def _let_clients_take(self) -> None:
@@ -325,6 +326,7 @@ class VenueServer:
         assert isinstance(connection, Client)
         connection.session = session
         connection.on_flood = self._on_flood
+        connection.on_close = self._forget
         return None
 
     async def _serve(self, connection: ServerConnection) -> None:
@@ -377,7 +379,7 @@ class VenueServer:
         for signal in signals:
             self._send_pending()
             event = signal.event
-            log.info("fault: %s", event.kind)
+            log.info("fault", kind=event.kind)
             if event.kind.startswith("rest_"):
                 self.api.begin(event, self._clock())
             elif event.kind == "refuse_connect":
