@@ -35,12 +35,15 @@ def _command(name: str) -> Iterator[str]:
     parser, _ = cli.build_parser(name)
     sub = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices[name]
     yield from ("", f"## {name}", "", f"{sub.description or cli.COMMANDS[name].summary}", "")
-    own = [a for a in sub._actions if a.dest not in {"help", "data_dir", "json"}]
+    own = [a for a in sub._actions if a.dest not in {"help", "data_dir", "json"} and a.help != argparse.SUPPRESS]
     if own:
         yield from ("| argument | meaning |", "|---|---|")
         yield from (f"| `{_spelling(action)}` | {_meaning(action)} |" for action in own)
         yield ""
-    yield from ("```", *(line.strip() for line in (sub.epilog or "").splitlines()[1:]), "```")
+    example, _, more = (sub.epilog or "").partition("\n\n")
+    yield from ("```", *(line.strip() for line in example.splitlines()[1:]), "```")
+    if more:
+        yield from ("", more)
 
 
 def _spelling(action: argparse.Action) -> str:
