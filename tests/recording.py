@@ -1,0 +1,109 @@
+"""Run the real ``ingest`` against a simulated venue, hurt it, and judge the end from outside.
+
+The oracle reads files and the venue's truth only: nothing of what is under test computes what is expected.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.simulators import Simulator
+from tests.waiting import wait_until
+
+ROLES = ("recorder", "processor", "publisher")
+COMMAND = [sys.executable, "-m", "trading_platform"]
+
+
+class Ingest:
+    """A running ``ingest`` command and its workers."""
+
+    def __init__(self, venue: Simulator, data_dir: Path, symbols: list[str]) -> None:
+        arguments = ["ingest", "--venue", "binance", "--symbols", ",".join(symbols), "--data-dir", str(data_dir)]
+        arguments += ["--ws-url", venue.ws_url, "--rest-url", venue.rest_url, "--json"]
+        self._log = (data_dir.parent / "ingest.log").open("ab")
+        self.process = psutil.Popen(
+            [*COMMAND, *arguments], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True
+        )
+
+    def worker(self, role: str) -> psutil.Process | None:
+        """Return the worker of that role, None while it is not running."""
+        try:
+            for child in self.process.children():
+                if child.cmdline()[-2:] == ["trading_platform.commands.workers", role]:
+                    return child
+        except psutil.NoSuchProcess:
+            pass
+        return None
+
+    def wait_for(self, role: str) -> psutil.Process:
+        """Return the worker once it runs."""
+        return wait_until(lambda: self.worker(role), what=f"{role} runs")
+
+    def kill(self, role: str) -> None:
+        """Kill -9 the command itself (``ingest``) or one of its workers."""
+        victim = self.process if role == "ingest" else self.worker(role)
+        if victim is not None:
+            try:
+                victim.send_signal(signal.SIGKILL)
+                victim.wait(5)
+            except psutil.NoSuchProcess:
+                pass
+        if role == "ingest":
+            self._log.close()
+
+    def stop(self, within_s: float = 40.0) -> int:
+        """Stop in order; return the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(within_s)
+        self._log.close()
+        return int(code)
+
+
+def run(*arguments: str, data_dir: Path, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
+    """Run one command of the platform to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments, "--data-dir", str(data_dir)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def held(data_dir: Path) -> dict[str, pa.Table]:
+    """Return the published ticks by symbol, read file by file as any stranger would."""
+    tables: dict[str, list[pa.Table]] = {}
+    for path in sorted((data_dir / "lake" / "ticks").glob("venue=*/symbol=*/date=*/ticks.parquet")):
+        symbol = path.parents[1].name.removeprefix("symbol=")
+        tables.setdefault(symbol, []).append(pq.ParquetFile(path).read())
+    return {symbol: pa.concat_tables(parts) for symbol, parts in tables.items()}
+
+
+def rows(table: pa.Table) -> list[tuple[Any, ...]]:
+    """Return the columns that must not depend on how a trade reached us, one tuple a trade."""
+    columns = [
+        table["epoch"].to_pylist(),
+        table["trade_id"].to_pylist(),
+        table["ts_event"].cast(pa.int64()).to_pylist(),
+        table["price"].to_pylist(),
+        table["quantity"].to_pylist(),
+        table["side"].to_pylist(),
+    ]
+    return list(zip(*columns, strict=True))
+
+
+def expected(truth: list[dict[str, Any]], symbol: str) -> list[tuple[Any, ...]]:
+    """Return what the venue says it issued, in the same form, in order of ids."""
+    mine = sorted((line for line in truth if line["symbol"] == symbol), key=lambda line: (line["epoch"], line["trade_id"]))
+    return [
+        (t["epoch"], t["trade_id"], t["ts_event"], float(t["price"]), float(t["quantity"]), t["side"]) for t in mine
+    ]

@@ -1,0 +1,111 @@
+"""The account of one id sequence obeys its identity, and the order of batches never matters."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading_platform.ingest.gap_detector import SKIP_APART_NS, advance
+from trading_platform.store.ledger.rows import Claim, Seen, SequenceState, TailEvent
+
+IDS = st.lists(st.integers(0, 60), max_size=30).map(lambda ids: sorted(set(ids)))
+CLAIMS = st.builds(
+    lambda first, size, at: Claim(first, first + size, "said", at * SKIP_APART_NS // 2),
+    st.integers(0, 60),
+    st.integers(0, 5),
+    st.integers(0, 4),
+)
+TAILS = st.builds(TailEvent, st.sampled_from(["live", "open", "closed"]), st.integers(0, 5))
+
+
+def seen_of(ids: list[int], **facts: object) -> Seen:
+    """Return a batch of these ids, trade times following the ids."""
+    array = np.array(ids, np.int64)
+    return Seen(ids=array, ts=array * 10, **facts)  # type: ignore[arg-type]
+
+
+BATCHES = st.lists(
+    st.builds(
+        seen_of,
+        IDS,
+        voids=st.lists(CLAIMS, max_size=2),
+        lost=st.lists(CLAIMS, max_size=2),
+        skips=st.lists(CLAIMS, max_size=2),
+        tails=st.lists(TAILS, max_size=2),
+        undertaken=st.none() | st.integers(0, 60),
+    ),
+    max_size=5,
+)
+
+
+def account(batches: list[Seen]) -> SequenceState:
+    """Return the account after these batches."""
+    state = SequenceState()
+    for batch in batches:
+        advance(state, batch)
+    return state
+
+
+@given(BATCHES)
+def test_identity_holds_after_every_batch(batches: list[Seen]) -> None:
+    """[from_id, head] is the disjoint union of stored, void, open and unrecoverable, counted id by id."""
+    state = SequenceState()
+    for batch in batches:
+        advance(state, batch)
+        if state.from_id is None:
+            continue
+        sets = [state.stored, state.void, state.unrecoverable, state.open()]
+        members = [{n for first, last in ranges for n in range(first, last + 1)} for ranges in sets]
+        assert sum(map(len, members)) == len(set.union(*members))
+        assert set.union(*members) == set(range(state.from_id, state.head + 1))
+
+
+@given(BATCHES, st.randoms(use_true_random=False))
+def test_order_of_batches_does_not_matter(batches: list[Seen], rng: object) -> None:
+    """Lanes have no order among each other: any permutation ends in the same account."""
+    one = account(batches)
+    shuffled = list(batches)
+    rng.shuffle(shuffled)  # type: ignore[attr-defined]
+    other = account(shuffled)
+    for name in ("from_id", "head", "tail", "tail_ts", "stored", "void", "unrecoverable"):
+        assert getattr(one, name) == getattr(other, name), name
+
+
+@given(BATCHES)
+def test_a_batch_told_twice_changes_nothing(batches: list[Seen]) -> None:
+    """Decoding a stretch of a lane again is harmless, and none of its trades counts as new."""
+    state = account(batches)
+    before = (list(state.stored), list(state.void), list(state.unrecoverable), state.from_id, state.head)
+    for batch in batches:
+        assert not advance(state, batch).any()
+    assert before == (list(state.stored), list(state.void), list(state.unrecoverable), state.from_id, state.head)
+
+
+def test_fresh_marks_exactly_the_new_ids() -> None:
+    """What was held before is not new, whatever the overlap."""
+    state = account([seen_of([5, 6, 7, 20])])
+    assert advance(state, seen_of([4, 5, 7, 8, 20, 21])).tolist() == [True, False, False, True, False, True]
+
+
+def test_an_id_skipped_twice_ten_minutes_apart_is_void() -> None:
+    """One listing that skips an id proves nothing; a second one, late enough, does."""
+    early, soon, late = (Claim(3, 4, "skipped", at) for at in (0, SKIP_APART_NS - 1, SKIP_APART_NS))
+    assert account([seen_of([2, 5]), Seen(skips=[early]), Seen(skips=[soon])]).open() == [(3, 4)]
+    state = account([seen_of([2, 5]), Seen(skips=[early]), Seen(skips=[late])])
+    assert state.open() == []
+    assert list(state.void) == [(3, 4)]
+
+
+def test_a_first_start_opens_no_gap_and_a_later_one_does() -> None:
+    """The first id seen begins the account; ids missed while nobody listened are open."""
+    state = account([seen_of([100])])
+    assert state.open() == []
+    advance(state, seen_of([150]))
+    assert state.open() == [(101, 149)]
+
+
+def test_the_latest_word_on_the_tail_counts() -> None:
+    """A probe after the end closes a tail, whichever lane is decoded first."""
+    lost, probe = Seen(tails=[TailEvent("open", 10)]), Seen(tails=[TailEvent("closed", 11)])
+    assert account([seen_of([1]), lost, probe]).tail == account([seen_of([1]), probe, lost]).tail == "closed"

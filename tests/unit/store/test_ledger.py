@@ -1,0 +1,210 @@
+"""The ledger keeps what batches tell, in one transaction each, and derives days and gaps from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.autogenerate import compare_metadata
+from alembic.script import ScriptDirectory
+
+from trading_platform.domain.days import day_start
+from trading_platform.domain.errors import UsageError
+from trading_platform.domain.position import START, Position
+from trading_platform.ingest.gap_detector import advance
+from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.ledger import (
+    Batch,
+    Claim,
+    Conflict,
+    LeafRecord,
+    Ledger,
+    Quarantined,
+    Seen,
+    SequenceKey,
+    TailEvent,
+)
+from trading_platform.store.ledger.database import HEAD
+from trading_platform.store.ledger.tables import metadata
+
+KEY = SequenceKey("binance", "BTC-USDT")
+DAY1, DAY2, DAY3 = (day_start(day) for day in ("2024-08-08", "2024-08-09", "2024-08-10"))
+NOW = day_start("2024-09-01")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """Give an empty ledger."""
+    book = Ledger.open(DataDir(tmp_path).create())
+    yield book
+    book.close()
+
+
+def tell(ledger: Ledger, ids: list[int], ts: list[int] | None = None, *, at: int = 1, **facts: object) -> int:
+    """Apply one batch of one sequence; return how many trades were new."""
+    times = np.array(ids if ts is None else ts, np.int64)
+    seen = Seen(ids=np.array(ids, np.int64), ts=times, **facts)  # type: ignore[arg-type]
+    return ledger.apply(Batch("live-binance", START, Position(0, at), {KEY: seen}), advance)
+
+
+def open_ranges(ledger: Ledger) -> list[tuple[int, int]]:
+    """Return the gap rows' bounds."""
+    return [(gap.first_missing, gap.last_missing) for gap in ledger.gaps()]
+
+
+def test_migrations_make_exactly_the_tables_of_the_code(ledger: Ledger) -> None:
+    """The baseline and the table definitions do not drift apart, and HEAD names the newest revision."""
+    with ledger.database.reading() as db:
+        assert compare_metadata(MigrationContext.configure(db), metadata) == []
+    config = Config()
+    config.set_main_option("script_location", "trading_platform/store/migrations")
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_counting_is_idempotent(ledger: Ledger) -> None:
+    """A batch told twice, or overlapping, counts each trade once."""
+    assert tell(ledger, [10, 11, 14]) == 3
+    assert tell(ledger, [10, 11, 14]) == 0
+    assert tell(ledger, [11, 12]) == 1
+    assert ledger.days("binance", "BTC-USDT")[0].stored == 4
+    assert open_ranges(ledger) == [(13, 13)]
+
+
+def test_a_gap_keeps_its_number_while_it_shrinks(ledger: Ledger) -> None:
+    """A gap filled in the middle stays for the first rest; the other rest is a gap of its own; filled is filled."""
+    tell(ledger, [10, 20])
+    number = ledger.gaps()[0].id
+    tell(ledger, [15])
+    assert [(g.first_missing, g.last_missing) for g in ledger.gaps()] == [(11, 14), (16, 19)]
+    assert ledger.gap(number).first_missing == 11
+    tell(ledger, [11, 12, 13, 14])
+    assert ledger.gap(number).state == "filled"
+    assert open_ranges(ledger) == [(16, 19)]
+
+
+def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
+    """Half a batch is never seen: the error rolls everything back, lane position included."""
+    tell(ledger, [10])
+
+    def broken(state: object, seen: object) -> object:
+        raise RuntimeError("power")
+
+    seen = {KEY: Seen(ids=np.array([11]), ts=np.array([11]))}
+    with pytest.raises(RuntimeError, match="power"):
+        ledger.apply(Batch("live-binance", START, Position(0, 9), seen), broken)  # type: ignore[arg-type]
+    assert len(ledger.state("binance", "BTC-USDT").stored) == 1
+    assert ledger.lane("live-binance")[0] == Position(0, 1)
+
+
+def test_leases_exclude_each_other_and_end(ledger: Ledger) -> None:
+    """Two workers never fetch one gap; a lease that was not kept is open again, later each time."""
+    tell(ledger, [1, 3, 5])
+    first = ledger.lease(1, now_ns=10, holder="a", ttl_ns=100)
+    second = ledger.lease(5, now_ns=10, holder="b", ttl_ns=100)
+    assert first is not None
+    assert second is not None
+    assert {gap.id for gap in first.gaps}.isdisjoint(gap.id for gap in second.gaps)
+    assert ledger.lease(5, now_ns=50, holder="c") is None
+    assert ledger.release("a", now_ns=50) == 1
+    assert ledger.lease(5, now_ns=50, holder="d") is None, "due again only after a wait"
+    taken_over = ledger.lease(5, now_ns=111, holder="e")
+    assert taken_over is not None, "b's lease has run out"
+    assert [gap.attempts for gap in taken_over.gaps] == [1]
+
+
+def test_days_are_complete_only_between_held_witnesses(ledger: Ledger) -> None:
+    """The first day began part-way, the last has no witness of its end, the one between is complete."""
+    tell(ledger, [1, 2, 3, 4, 5, 6], [DAY1, DAY1 + 5, DAY2, DAY2 + 5, DAY2 + 6, DAY3])
+    tell(ledger, [], tails=[TailEvent("closed", 5)])
+    report = {row.day: row for row in ledger.day_report(NOW)}
+    assert [row.state for row in report.values()] == ["incomplete", "complete", "unproven"]
+    assert (report["2024-08-09"].expected, report["2024-08-09"].stored) == (3, 3)
+    assert report["2024-08-08"].expected is None
+
+
+def test_a_gap_across_midnight_is_open_on_both_days(ledger: Ledger) -> None:
+    """Nobody knows on which side of midnight the missing ids lie, so neither day has an expectation."""
+    tell(ledger, [1, 2, 5, 6], [DAY1, DAY1 + 5, DAY2, DAY3])
+    report = {row.day: row for row in ledger.day_report(NOW)}
+    assert [row.open for row in report.values()] == [2, 2, 0]
+    assert report["2024-08-09"].expected is None
+    assert report["2024-08-08"].state == report["2024-08-09"].state == "repairing"
+
+
+def test_void_ids_complete_a_day(ledger: Ledger) -> None:
+    """An id used up without a trade is accounted for: expected equals stored and void together."""
+    tell(ledger, [1, 2, 4, 5], [DAY1, DAY2, DAY2 + 9, DAY3], voids=[Claim(3, 3, "price 0", 7)])
+    day = next(row for row in ledger.day_report(NOW) if row.day == "2024-08-09")
+    assert (day.state, day.expected, day.stored, day.void) == ("complete", 3, 2, 1)
+
+
+def test_a_copy_refused_over_rest_ends_the_search(ledger: Ledger) -> None:
+    """When the venue's second copy breaks the bounds too, the id is unrecoverable, with both raw copies kept."""
+    tell(ledger, [1, 3])
+    bad = [
+        Quarantined(Position(0, 40), 0, "binance", "BTC-USDT", 2, source, "price", "0", at, b"raw")  # type: ignore[arg-type]
+        for source, at in (("ws", 5), ("rest", 9))
+    ]
+    ledger.apply(Batch("live-binance", START, Position(0, 50), quarantine=bad[:1]), advance)
+    assert open_ranges(ledger) == [(2, 2)], "one bad copy is only a reason to ask again"
+    ledger.apply(Batch("fetch-0", START, Position(0, 50), quarantine=bad[1:]), advance)
+    assert open_ranges(ledger) == []
+    assert list(ledger.state("binance", "BTC-USDT").unrecoverable) == [(2, 2)]
+    assert ledger.quarantined("binance", "BTC-USDT") == {("binance", "BTC-USDT", "price"): 2}
+
+
+def test_leaf_records_go_through_intent(ledger: Ledger) -> None:
+    """What is intended is not published before it is confirmed; a seal breaks with the content."""
+    leaf = Leaf("ticks", "binance", "BTC-USDT", "2024-08-08")
+    record = LeafRecord(3, "content", "file", first_id=1, last_id=3)
+    ledger.intend(leaf, record)
+    assert (ledger.leaf(leaf), ledger.intent(leaf)) == (None, record)
+    ledger.confirm(leaf)
+    assert (ledger.leaf(leaf), ledger.intent(leaf)) == (record, None)
+    ledger.seal(leaf)
+    assert ledger.sealed(leaf)
+    ledger.intend(leaf, record._replace(content_hash="other"))
+    ledger.confirm(leaf)
+    assert not ledger.sealed(leaf)
+    assert ledger.leaves("ticks", symbol="BTC-USDT") == {leaf: record._replace(content_hash="other")}
+
+
+def test_conflicts_are_told_once(ledger: Ledger) -> None:
+    """The same conflict found at every publish is one row."""
+    conflict = Conflict("binance", "BTC-USDT", 0, 7, "1 x 2", "1 x 3")
+    ledger.add_conflicts([conflict])
+    ledger.add_conflicts([conflict, conflict])
+    assert ledger.conflicts("binance") == [conflict]
+
+
+def test_simulated_is_not_live(ledger: Ledger) -> None:
+    """A data directory takes one kind of data for ever."""
+    ledger.mark_kind("simulated")
+    ledger.mark_kind("simulated")
+    with pytest.raises(UsageError, match="holds simulated data"):
+        ledger.mark_kind("live")
+
+
+def test_adopting_a_rebuilt_account_keeps_gap_numbers(ledger: Ledger, tmp_path: Path) -> None:
+    """After a replay the account is the rebuilt one, and a gap that is still open is still the same gap."""
+    tell(ledger, [1, 5, 9])
+    numbers = [gap.id for gap in ledger.gaps()]
+    rebuilt = Ledger.open(DataDir(tmp_path / "scratch").create())
+    tell(rebuilt, [1, 5, 9, 10])
+    ledger.adopt(rebuilt)
+    rebuilt.close()
+    assert [gap.id for gap in ledger.gaps()] == numbers
+    assert len(ledger.state("binance", "BTC-USDT").stored) == 4
+
+
+def test_a_newer_ledger_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+    """A ledger written by a later version is not touched by this one."""
+    with ledger.database.writing() as db:
+        db.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Exception, match="9999"):
+        Ledger.open(DataDir(tmp_path))
