@@ -16,14 +16,14 @@ class _Control(msgspec.Struct, frozen=True, tag_field="type"):
     """Base of control records: tagged, immutable, one JSON object each."""
 
 
-class Started(_Control, tag="started"):
+class Started(_Control, frozen=True, tag="started"):
     """A recorder began to write this lane; whatever it left connected before is not any more."""
 
     venue: str
     symbols: dict[str, str]  # venue's spelling -> canonical
 
 
-class Connected(_Control, tag="connected"):
+class Connected(_Control, frozen=True, tag="connected"):
     """Frames of this connection number are answers to a subscription of these symbols."""
 
     venue: str
@@ -31,21 +31,21 @@ class Connected(_Control, tag="connected"):
     symbols: dict[str, str]
 
 
-class Disconnected(_Control, tag="disconnected"):
+class Disconnected(_Control, frozen=True, tag="disconnected"):
     """The connection delivers nothing any more."""
 
     connection: int
     reason: str
 
 
-class Lost(_Control, tag="lost"):
+class Lost(_Control, frozen=True, tag="lost"):
     """Somebody else saw that nobody listens to these symbols any more (their recorder is dead)."""
 
     venue: str
     symbols: list[str]
 
 
-class Declared(_Control, tag="declared"):
+class Declared(_Control, frozen=True, tag="declared"):
     """A person gave these ids up, with a reason."""
 
     venue: str
@@ -55,7 +55,7 @@ class Declared(_Control, tag="declared"):
     reason: str
 
 
-class Undertaken(_Control, tag="undertaken"):
+class Undertaken(_Control, frozen=True, tag="undertaken"):
     """From this id on we promise to hold all."""
 
     venue: str
@@ -63,7 +63,7 @@ class Undertaken(_Control, tag="undertaken"):
     from_id: int
 
 
-class BanSeen(_Control, tag="ban"):
+class BanSeen(_Control, frozen=True, tag="ban"):
     """The venue said 418: nothing is asked before `until_ns`."""
 
     venue: str

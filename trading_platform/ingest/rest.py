@@ -32,7 +32,8 @@ MAX_BODY_BYTES = 64 << 20
 class Waiter(Protocol):
     """Waits; returns True if somebody wants us to stop instead."""
 
-    def __call__(self, seconds: float) -> bool: ...
+    def __call__(self, seconds: float, /) -> bool:
+        """Wait this long, or until stopped."""
 
 
 class Stopped(VenueError):
@@ -98,7 +99,7 @@ class RestClient:
             except httpx.TransportError as error:
                 self._failed(f"{venue}: {type(error).__name__}")
                 continue
-            self._note_weight(answer, request)
+            self._note_weight(answer)
             if answer.status_code == 200:
                 self._failures = 0
                 metrics.BREAKER_STATE.labels(f"rest-{venue}").set(0)
@@ -127,7 +128,7 @@ class RestClient:
             self._spent.popleft()
         return sum(weight for _, weight in self._spent)
 
-    def _note_weight(self, answer: httpx.Response, request: Request) -> None:
+    def _note_weight(self, answer: httpx.Response) -> None:
         """Count what others at this address use of the limit as if it were ours."""
         used = self._adapter.used_weight(answer.headers)
         others = 0 if used is None else used - self._in_window()
