@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trading_platform.analytics.calls import Stream as stream
+    from trading_platform.analytics.calls import Stream as stream  # noqa: N813  tp.stream(...), tp.stream.restore(...)
     from trading_platform.analytics.calls import compute, indicator_table
     from trading_platform.analytics.make import make_bars
     from trading_platform.analytics.regimes.fit import fit_regimes
-    from trading_platform.store.readers import (
+    from trading_platform.readers import (
         coverage,
         instruments,
         read_bars,
@@ -30,12 +30,12 @@ _CALLS = {
     "indicator_table": ("trading_platform.analytics.calls", "indicator_table"),
     "make_bars": ("trading_platform.analytics.make", "make_bars"),
     "fit_regimes": ("trading_platform.analytics.regimes.fit", "fit_regimes"),
-    "read_ticks": ("trading_platform.store.readers", "read_ticks"),
-    "read_bars": ("trading_platform.store.readers", "read_bars"),
-    "read_indicators": ("trading_platform.store.readers", "read_indicators"),
-    "read_regimes": ("trading_platform.store.readers", "read_regimes"),
-    "coverage": ("trading_platform.store.readers", "coverage"),
-    "instruments": ("trading_platform.store.readers", "instruments"),
+    "read_ticks": ("trading_platform.readers", "read_ticks"),
+    "read_bars": ("trading_platform.readers", "read_bars"),
+    "read_indicators": ("trading_platform.readers", "read_indicators"),
+    "read_regimes": ("trading_platform.readers", "read_regimes"),
+    "coverage": ("trading_platform.readers", "coverage"),
+    "instruments": ("trading_platform.readers", "instruments"),
 }
 
 __all__ = [

@@ -34,6 +34,7 @@ class Command(NamedTuple):
 
 
 _SUMMARIES = {
+    "up": "the whole platform: simulator or venue, ingest, Dagster with its UI; Ctrl-C stops all of it",
     "demo": "record, break, repair and compute on a small market, then report; ends by itself",
     "ingest": "record a venue's trades without Dagster, until stopped",
     "simulate": "serve a venue's real protocol on this machine",
@@ -42,6 +43,7 @@ _SUMMARIES = {
     "gaps": "list single gaps, retry one, or declare one lost",
     "verify": "check the identity, the order and every file; non-zero if anything is violated",
     "replay": "rebuild lake and ledger from the raw log",
+    "query": "answer SQL over the lake",
     "settings": "show the settings in force and where each comes from",
 }
 COMMANDS: dict[str, Command] = {n: Command(f"trading_platform.commands.{n}", text) for n, text in _SUMMARIES.items()}
