@@ -1,0 +1,20 @@
+"""The asset `bars`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from quality import checks
+from trading_platform.orchestration import keys
+from trading_platform.orchestration.recipes import daily_asset, materialized
+from trading_platform.orchestration.report import report
+from trading_platform.orchestration.resources import PipelineResource
+
+
+@daily_asset("bars", deps=[keys.TICKS], checks=[checks.schema("bars")], carries_state=True)
+def bars(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any]]:
+    """Open, high, low, close and volumes of each interval from 1s to 1d, exact, with the proof that none is missing."""
+    for day in context.partition_keys:
+        report(context, day, pipeline.refresh("bars", day))
+    yield from materialized(context)

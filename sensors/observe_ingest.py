@@ -1,0 +1,46 @@
+"""Say what came in. Ingest reports nothing to Dagster itself: an event for each flush would drown its event log."""
+
+import json
+
+import dagster as dg
+
+from trading_platform.orchestration import keys
+from trading_platform.orchestration.resources import PipelineResource
+
+EVERY_S = 300
+
+
+@dg.sensor(
+    name="observe_ingest",
+    minimum_interval_seconds=EVERY_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes one observation of `ticks` every five minutes: trades recorded by symbol, and what is missing.",
+)
+def observe_ingest(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult | dg.SkipReason:
+    """Observe how many trades each symbol gained since the last time."""
+    if not pipeline.has_data:
+        return dg.SkipReason("nothing is recorded yet")
+    before: dict[str, int] = json.loads(context.cursor or "{}")
+    now: dict[str, int] = {}
+    missing: dict[str, int] = {}
+    for venue, symbol in pipeline.ledger.symbols():
+        now[f"{venue} {symbol}"] = sum(day.stored for day in pipeline.ledger.days(venue, symbol))
+    for gap in pipeline.ledger.gaps():
+        name = f"{gap.venue} {gap.symbol}"
+        missing[name] = missing.get(name, 0) + gap.missing
+    gained = {name: stored - before.get(name, 0) for name, stored in now.items()}
+    cursor = json.dumps(now)
+    if not any(gained.values()):
+        return dg.SensorResult(skip_reason="no trade came in", cursor=cursor)
+    lines = ["| symbol | new trades | stored | missing |", "| --- | --- | --- | --- |"]
+    lines += [f"| {name} | {gained[name]:,} | {now[name]:,} | {missing.get(name, 0):,} |" for name in now]
+    observation = dg.AssetObservation(
+        keys.TICKS,
+        description=f"{sum(gained.values()):,} trades recorded",
+        metadata={
+            "new_trades": sum(gained.values()),
+            "missing_trades": sum(missing.values()),
+            "symbols": dg.MetadataValue.md("\n".join(lines)),
+        },
+    )
+    return dg.SensorResult(asset_events=[observation], cursor=cursor)

@@ -1,0 +1,29 @@
+"""The running day, every five minutes. Days that are over are the sensor seal_days: laptops sleep through cron."""
+
+import dagster as dg
+
+from trading_platform.domain.days import day_of
+from trading_platform.orchestration import keys
+from trading_platform.orchestration.jobs import refresh_today
+from trading_platform.orchestration.resources import PipelineResource
+from trading_platform.orchestration.runs import under_way
+
+
+@dg.schedule(
+    name="refresh_today",
+    job=refresh_today,
+    cron_schedule="*/5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Publishes and computes what the running day holds so far.",
+)
+def every_five_minutes(
+    context: dg.ScheduleEvaluationContext, pipeline: PipelineResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Refresh the running day, unless the last refresh still runs or nothing is recorded."""
+    if not pipeline.has_data:
+        return dg.SkipReason("nothing is recorded yet")
+    if (run := under_way(context.instance, keys.REFRESH_TODAY)) is not None:
+        return dg.SkipReason(f"run {run.run_id[:8]} is still at it")
+    today = day_of(pipeline.now_ns())
+    return dg.RunRequest(partition_key=today, tags={keys.REASON: "five minutes have passed"})

@@ -1,0 +1,48 @@
+"""Everything that Dagster loads, assembled. A root: settings and gates are handed down from here.
+
+Importing this asks nothing of the data directory: it may not exist yet.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import dagster as dg
+
+from assets.bars import bars
+from assets.indicators import indicators
+from assets.regimes import regimes
+from assets.ticks import ticks
+from quality.schemas import GATES
+from sensors.gap_recovery import gap_recovery
+from sensors.ingest_keepalive import ingest_keepalive
+from sensors.observe_ingest import observe_ingest
+from sensors.schedules import every_five_minutes
+from sensors.seal_days import seal_days
+from sensors.tidy_runs import tidy_runs
+from trading_platform.domain.verdict import Gate
+from trading_platform.orchestration.jobs import JOBS
+from trading_platform.orchestration.resources import PipelineResource
+
+
+class GatedPipeline(PipelineResource):
+    """The engine with the quality gates, which the layers below do not know."""
+
+    def gates(self) -> Mapping[str, Gate]:
+        """Return the gate of each dataset."""
+        return GATES
+
+
+# Dagster warns, at every load, of what it calls beta; what we use of that is held by the pinned version and a test.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, module="dagster")
+
+defs = dg.Definitions(
+    assets=[ticks, bars, indicators, regimes],
+    jobs=JOBS,
+    sensors=[ingest_keepalive, gap_recovery, seal_days, observe_ingest, tidy_runs],
+    schedules=[every_five_minutes],
+    resources={"pipeline": GatedPipeline()},
+    # Parallel work is the engine's; a process for each step would cost six seconds a step.
+    executor=dg.in_process_executor,
+)

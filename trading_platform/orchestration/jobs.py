@@ -1,0 +1,164 @@
+"""What runs are made of besides assets: the jobs that sensors, schedules and people launch.
+
+Fetching is ingest/recovery.py, recording the command `ingest`; here they are only called, and their end is reported.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+
+import dagster as dg
+
+from trading_platform.domain.errors import UsageError
+from trading_platform.orchestration import keys, processes
+from trading_platform.orchestration.partitions import DAILY
+from trading_platform.orchestration.report import report_from_op
+from trading_platform.orchestration.resources import PipelineResource
+
+# No `from __future__ import annotations`: Dagster reads the annotations of operations as objects.
+
+_STOP_INGEST_S = 30.0
+
+_ALL = dg.AssetSelection.assets(*keys.ASSETS.values())
+
+refresh_today = dg.define_asset_job(
+    keys.REFRESH_TODAY,
+    selection=_ALL,
+    partitions_def=DAILY,
+    description="Bring the running day up to date: publish what was recorded so far, then compute from it.",
+    tags={keys.WORK: "refresh"},
+)
+
+seal_days = dg.define_asset_job(
+    keys.SEAL_DAYS,
+    selection=_ALL,
+    partitions_def=DAILY,
+    description="Give days that are over their last word: publish, seal, compute.",
+    tags={keys.WORK: "refresh"},
+)
+
+
+class LeaseConfig(dg.Config):
+    """Which lease of gaps a recovery run works on."""
+
+    lease: str
+
+
+@dg.op
+def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pipeline: PipelineResource) -> None:
+    """Fetch a lease of gaps from the exchange, publish what came, and recompute what depends on it."""
+    from trading_platform.ingest.bounds import Bounds
+    from trading_platform.ingest.recovery import Means, recover
+
+    ledger = pipeline.ledger
+    gaps = ledger.leased(config.lease)
+    context.log.info(f"lease {config.lease}: {len(gaps)} gaps, {sum(gap.missing for gap in gaps)} trades missing")
+    if not gaps:
+        return
+    means = Means(
+        bounds=Bounds.of(pipeline.settings.history_start),
+        gate=pipeline.gate("ticks"),
+        share=pipeline.settings.rest.share,
+        wait=threading.Event().wait,  # a cancelled run raises out of it
+        rng=random.Random(),
+    )
+    try:
+        outcome = recover(pipeline.data, ledger, pipeline.endpoints(), means, probe=False, lease=gaps)
+    finally:
+        ledger.release(config.lease, pipeline.now_ns())
+    for problem in outcome.problems:
+        context.log.warning(problem)
+    context.log.info(f"{outcome.pages} pages, {len(outcome.touched)} symbol-days touched")
+    _refresh_downstream(context, pipeline, outcome.touched)
+
+
+def _refresh_downstream(
+    context: dg.OpExecutionContext, pipeline: PipelineResource, touched: frozenset[tuple[str, str, str]]
+) -> None:
+    """Recompute what depends on the touched symbol-days, then report each day that changed, all symbols of it."""
+    pipeline.forget_statuses()
+    changed = {("ticks", day) for *_, day in touched}
+    days: dict[tuple[str, str], set[str]] = {}
+    for venue, symbol, day in touched:
+        days.setdefault((venue, symbol), set()).add(day)
+    for symbol_key, touched_days in sorted(days.items()):
+        done = pipeline.pipeline.follow(symbol_key, sorted(touched_days))
+        changed |= {(report.dataset, report.day) for report in done if report.counts["computed"]}
+    for dataset, day in sorted(changed, key=lambda pair: (keys.DATASETS.index(pair[0]), pair[1])):
+        report_from_op(context, pipeline, pipeline.refresh(dataset, day))
+
+
+@dg.job(
+    name=keys.RECOVER_GAPS,
+    description="Fetch trades that are known to be missing. Launched by the sensor gap_recovery with a lease.",
+    tags={keys.WORK: "recovery"},
+    executor_def=dg.in_process_executor,
+)
+def recover_gaps() -> None:
+    """Work one lease of the gap ledger."""
+    fetch_missing_trades()
+
+
+class IngestConfig(dg.Config):
+    """Which venue to record."""
+
+    venue: str
+
+
+@dg.op
+def record_trades(context: dg.OpExecutionContext, config: IngestConfig, pipeline: PipelineResource) -> None:
+    """Run `trading-platform ingest` as a child until this run is stopped, or the child ends."""
+    child = processes.start(ingest_command(pipeline, config.venue), env=_child_environ())
+    context.log.info(f"ingest of {config.venue} runs as process {child.pid}")
+    try:
+        code = child.wait()
+    except BaseException:
+        # A cancelled run arrives here as an exception; recording must end in order before the run does.
+        child.send_signal(signal.SIGTERM)
+        _wait(child)
+        raise
+    if code != 0:
+        raise dg.Failure(f"ingest of {config.venue} ended with exit code {code}", metadata={"exit_code": code})
+
+
+def _wait(child: "subprocess.Popen[bytes]") -> None:
+    try:
+        child.wait(_STOP_INGEST_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def ingest_command(pipeline: PipelineResource, venue: str) -> list[str]:
+    """Return the words that record a venue as the settings name it."""
+    named = pipeline.settings.venues.get(venue)
+    if named is None:
+        raise UsageError(f"the settings name no venue {venue}")
+    command = [sys.executable, "-m", "trading_platform", "ingest", "--venue", venue]
+    command += ["--symbols", ",".join(named.symbols), "--data-dir", str(pipeline.data.root)]
+    for option, url in (("--ws-url", named.ws_url), ("--rest-url", named.rest_url)):
+        command += [option, url] if url else []
+    return command + (["--simulated"] if pipeline.has_data and pipeline.ledger.kind() == "simulated" else [])
+
+
+def _child_environ() -> Mapping[str, str]:
+    # Dagster's own variables would make the child's libraries think they run inside Dagster.
+    return {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")}
+
+
+@dg.job(
+    name=keys.INGEST,
+    description="Record a venue's trades. Launched by the sensor ingest_keepalive when nobody records.",
+    tags={keys.WORK: "ingest"},
+    executor_def=dg.in_process_executor,
+)
+def ingest() -> None:
+    """Record until stopped."""
+    record_trades()
+
+
+JOBS = (refresh_today, seal_days, recover_gaps, ingest)

@@ -1,0 +1,42 @@
+"""Names that Dagster shows: assets, checks, jobs, tags. One place, so that the UI reads as one text."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+TICKS = dg.AssetKey("ticks")
+BARS = dg.AssetKey("bars")
+INDICATORS = dg.AssetKey("indicators")
+REGIMES = dg.AssetKey("regimes")
+
+ASSETS: dict[str, dg.AssetKey] = {"ticks": TICKS, "bars": BARS, "indicators": INDICATORS, "regimes": REGIMES}
+"""Dataset of the pipeline to asset, inputs first."""
+
+DATASETS = tuple(ASSETS)
+GROUP = "market_data"
+
+SCHEMA = "schema"
+COMPLETENESS = "completeness"
+
+REFRESH_TODAY = "refresh_today"
+SEAL_DAYS = "seal_days"
+RECOVER_GAPS = "recover_gaps"
+INGEST = "ingest"
+
+WORK = "trading-platform/work"
+"""What kind of work a run is: `ingest`, `recovery` or `refresh`. dagster.yaml limits each by itself."""
+
+REASON = "trading-platform/reason"
+"""Why a run was started, in words."""
+
+LEASE = "trading-platform/lease"
+"""The lease of gaps that a recovery run works on."""
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+VENUE = "trading-platform/venue"
+"""The venue that an ingest run records."""
+
+STOPPED = "trading-platform/stopped-with"
+"""Set on runs that were cancelled because the whole platform stopped, not by a person."""

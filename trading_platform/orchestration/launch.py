@@ -1,0 +1,123 @@
+"""Start Dagster's processes, keep them up, stop them in order. Imports no Dagster; `up` starts this as a child.
+
+    python -m trading_platform.orchestration.launch --home data/dagster --port 3000
+
+`dagster dev` would do for development, but cannot be stopped as a whole: its code server and the runs outlive it.
+Here one process starts the code server, the daemon and the webserver side by side, restarts what dies, and at the end
+stops the daemon (no new runs), then the runs, then the rest. It is told to stop by a signal, or by its parent's death.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from trading_platform.orchestration import processes
+from trading_platform.orchestration.home import LOCATION
+from trading_platform.orchestration.keeper import Keeper, Service
+
+HOST = "127.0.0.1"
+
+_WORKSPACE = "load_from:\n  - grpc_server: {{socket: {socket}, location_name: {location}}}\n"
+_INSTANCE = "trading_platform.orchestration.instance"
+_SOCKET = "code.sock"
+_POLL_S = 0.2
+_CODE_S = 30.0
+_DAEMON_S = 5.0
+_CANCEL_S = 12.0
+_REST_S = 4.0
+
+
+def services(folder: Path, port: int | None, environ: Mapping[str, str]) -> list[Service]:
+    """Return what to start; `folder` takes the socket and the workspace file, `port` None: no webserver."""
+    socket, workspace = folder / _SOCKET, folder / "workspace.yaml"
+    workspace.write_text(_WORKSPACE.format(socket=socket, location=LOCATION))
+    python, quiet = (sys.executable, "-m"), ("--log-level", "warning")
+    code = (*python, "dagster", "api", "grpc", "--module-name", LOCATION, "--socket", str(socket))
+    found = [
+        Service("dagster code server", (*code, "--location-name", LOCATION, *quiet), environ),
+        Service("dagster daemon", (*python, "dagster._daemon", "run", "--workspace", str(workspace), *quiet), environ),
+    ]
+    if port is not None:
+        address = ("--host", HOST, "--port", str(port), "--dagster-log-level", "warning")
+        web = (*python, "dagster_webserver", "--workspace", str(workspace), *address)
+        found.append(Service("dagster webserver", web, environ))
+    return found
+
+
+def create_databases(home: Path, environ: Mapping[str, str], stopping: threading.Event) -> None:
+    """Let one process make Dagster's databases, at the first start and after an update of Dagster."""
+    made = home / "made-by-dagster"
+    if made.exists() and made.read_text() == version("dagster"):
+        return
+    child = processes.start([sys.executable, "-m", _INSTANCE, "create"], env=environ)
+    while child.poll() is None and not stopping.wait(_POLL_S):
+        continue
+    if child.poll() == 0:
+        made.write_text(version("dagster"))
+
+
+def stop(keeper: Keeper, environ: Mapping[str, str]) -> None:
+    """Stop the daemon, then the runs, then everything else below this process."""
+    keeper.stop(["dagster daemon"], _DAEMON_S, signal.SIGINT)
+    code = keeper.pid("dagster code server")
+    if code is not None and run_workers(code):
+        # Dagster itself is asked, so that the runs are recorded as cancelled and not as failed.
+        processes.start([sys.executable, "-m", _INSTANCE, "cancel"], env=environ)
+        processes.wait_gone(lambda: run_workers(code), _CANCEL_S)
+    processes.end_all(_REST_S)
+
+
+def _is_served(folder: Path) -> bool:
+    return (folder / _SOCKET).exists()
+
+
+def run_workers(code_server: int) -> list[int]:
+    """Return the processes of runs, with what they started."""
+    return [pid for pid in processes.descendants(code_server) if not processes.is_helper(pid)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the services until SIGTERM, SIGINT or the parent's end."""
+    parser = argparse.ArgumentParser(prog="python -m trading_platform.orchestration.launch")
+    parser.add_argument("--home", type=Path, required=True, help="Dagster's folder")
+    parser.add_argument("--port", type=int, help="port of the UI on the loopback; none: no webserver")
+    args = parser.parse_args(arguments)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    parent = os.getppid()
+    processes.adopt_orphans()
+    environ = {**os.environ, "DAGSTER_HOME": str(args.home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    # Short, because a socket's path has 107 characters at most, and a data directory's may have more.
+    folder = Path(tempfile.mkdtemp(prefix="trading-platform-"))
+    keeper = Keeper()
+    try:
+        create_databases(args.home, environ, stopping)
+        code, *others = services(folder, args.port, environ)
+        keeper.add(code)
+        asked_at = time.monotonic()
+        while not stopping.wait(_POLL_S) and os.getppid() == parent:
+            keeper.keep_up()
+            processes.reap()
+            # The others look for the code when they start, and only much later again.
+            if others and (_is_served(folder) or time.monotonic() - asked_at > _CODE_S):
+                keeper.add(others.pop(0))
+        stop(keeper, environ)
+    finally:
+        processes.end_all(0.0)
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Declare an asset: a dataset of the pipeline, by day, with the checks that report on it.
+
+What every asset shares is here, so that assets/ holds only recipes: for each day, refresh, report.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from trading_platform.orchestration import keys
+from trading_platform.orchestration.partitions import DAILY, YESTERDAY
+
+
+def daily_asset(
+    dataset: str, *, deps: Sequence[dg.AssetKey], checks: Sequence[dg.AssetCheckSpec], carries_state: bool = False
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Make an asset of a function that brings a dataset's days up to date; its docstring is the description.
+
+    Parameters
+    ----------
+    dataset : of the pipeline.
+    carries_state : whether a day starts from the end of the day before.
+    """
+    key = keys.ASSETS[dataset]
+    upstream: list[dg.AssetDep] = [dg.AssetDep(other) for other in deps]
+    if carries_state:
+        upstream.append(dg.AssetDep(key, partition_mapping=YESTERDAY))
+
+    def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        spec = dg.AssetSpec(
+            key,
+            deps=upstream,
+            description=function.__doc__,
+            group_name=keys.GROUP,
+            partitions_def=DAILY,
+            kinds={"parquet"},
+            tags={"dataset": dataset},
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            # can_subset: a check is reported for every day of a range (report.py), which makes its own output optional.
+            return dg.multi_asset(
+                name=dataset,
+                specs=[spec],
+                check_specs=list(checks),
+                can_subset=True,
+                backfill_policy=dg.BackfillPolicy.single_run(),
+            )(function)
+
+    return decorate
+
+
+def materialized(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    """Yield the asset itself, unless only its check was asked for; `report` has given each day its metadata."""
+    for key in context.selected_asset_keys:
+        yield dg.MaterializeResult(asset_key=key)

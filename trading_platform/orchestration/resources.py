@@ -1,0 +1,146 @@
+"""What assets, sensors and operations are given: the settings in force, the ledger, the pipeline. Opened when used.
+
+The quality gates come from above (definitions.py): this layer knows none.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from trading_platform.domain.days import day_of
+from trading_platform.domain.verdict import Gate
+from trading_platform.orchestration.home import data_root_of
+from trading_platform.settings import PREFIX, Settings, load
+from trading_platform.store.layout import DataDir
+
+if TYPE_CHECKING:
+    from trading_platform.ingest.recovery import Endpoint
+    from trading_platform.pipeline.engine import Pipeline
+    from trading_platform.pipeline.report import DayReport
+    from trading_platform.store.ledger import DayStatus, Ledger
+
+# No `from __future__ import annotations` here and in what Dagster decorates: it reads annotations as objects.
+
+
+@cache
+def settings_in_force() -> Settings:
+    """Read the settings once; where they name no data directory, ``DAGSTER_HOME`` may belong to one."""
+    import os
+
+    root = None if f"{PREFIX}DATA_DIR" in os.environ else data_root_of()
+    return load(overrides=None if root is None else {"data_dir": str(root)})
+
+
+class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The engine as Dagster sees it."""
+
+    data_dir: str = ""
+    """Another data directory than the settings name."""
+
+    _ledger: "Ledger | None" = PrivateAttr(None)
+    _pipeline: "Pipeline | None" = PrivateAttr(None)
+    _statuses: "dict[str, list[DayStatus]] | None" = PrivateAttr(None)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return settings_in_force()
+
+    @property
+    def data(self) -> DataDir:
+        """The data directory."""
+        from pathlib import Path
+
+        return DataDir(Path(self.data_dir) if self.data_dir else self.settings.data_dir)
+
+    @property
+    def ledger(self) -> "Ledger":
+        """The completeness ledger, opened at first use."""
+        if self._ledger is None:
+            from trading_platform.store.ledger import Ledger
+
+            self._ledger = Ledger.open(self.data.create(), self.settings.database_url.get_secret_value())
+        return self._ledger
+
+    @property
+    def has_data(self) -> bool:
+        """Whether anything was ever recorded: sensors need not create a ledger to find it empty."""
+        return bool(self.settings.database_url.get_secret_value()) or self.data.ledger_path.exists()
+
+    @property
+    def pipeline(self) -> "Pipeline":
+        """The engine, built at first use."""
+        if self._pipeline is None:
+            self._pipeline = self.build()
+        return self._pipeline
+
+    def build(self) -> "Pipeline":
+        """Return the engine for the settings in force."""
+        from trading_platform.pipeline.engine import Pipeline
+
+        return Pipeline.from_settings(self.data, self.ledger, self.settings, gates=self.gates())
+
+    def gate(self, dataset: str) -> Gate:
+        """Return one dataset's gate."""
+        return self.gates()[dataset]
+
+    def gates(self) -> Mapping[str, Gate]:
+        """Return the gate of each dataset; definitions.py hands down the real ones."""
+        return {}
+
+    def now_ns(self) -> int:
+        """Return the wall clock's time."""
+        return time.time_ns()
+
+    def is_over(self, day: str) -> bool:
+        """Tell whether the day is over."""
+        return day < day_of(self.now_ns())
+
+    def endpoints(self) -> "dict[str, Endpoint]":
+        """Return where the venues of the ledger are asked for missing trades.
+
+        The address is the settings', else the one that ingest last used, else the venue's own; simulated data never
+        turns to the venue's own.
+        """
+        from trading_platform.ingest.recovery import Endpoint
+        from trading_platform.venues import VENUES
+
+        found = {}
+        for name in sorted({venue for venue, _ in self.ledger.symbols()} & VENUES.keys()):
+            named = self.settings.venues.get(name)
+            url = (named.rest_url if named else None) or self.ledger.fact(f"rest_url:{name}")
+            if url is None and self.ledger.kind() == "simulated":
+                continue
+            key = named.api_key.get_secret_value() if named and named.api_key else None
+            found[name] = Endpoint(VENUES[name], url or VENUES[name].rest_url, key)
+        return found
+
+    def refresh(
+        self, dataset: str, day: str, symbols: Sequence[tuple[str, str]] | None = None, **options: Any
+    ) -> "DayReport":
+        """Bring one dataset's day up to date."""
+        return self.pipeline.refresh(dataset, day, symbols, **options)
+
+    def statuses(self, day: str) -> "list[DayStatus]":
+        """Return the completeness of a day's symbols, as the ledger had it when this run first asked."""
+        if self._statuses is None:
+            by_day: dict[str, list[DayStatus]] = defaultdict(list)
+            for status in self.ledger.day_report(self.now_ns()):
+                by_day[status.day].append(status)
+            self._statuses = dict(by_day)
+        return self._statuses.get(day, [])
+
+    def forget_statuses(self) -> None:
+        """Ask the ledger anew: trades came in since."""
+        self._statuses = None
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002  Dagster's signature
+        """Let go of the ledger."""
+        if self._ledger is not None:
+            self._ledger.close()
+        self._ledger = self._pipeline = self._statuses = None
