@@ -10,11 +10,9 @@ from typing import Any
 
 from trading_platform.pipeline.datasets import Computed
 from trading_platform.pipeline.folding import day_bars
+from trading_platform.pipeline.grid import OVER, RUNNING
 from trading_platform.pipeline.work import Config, Work, timeframe_of
 from trading_platform.store.layout import Leaf
-
-RUNNING, OVER = "running", "over"
-"""How a day of bars ends: with the newest held trade, or at 24:00."""
 
 
 def leaves(config: Config, venue: str, symbol: str, day: str) -> list[Leaf]:

@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from trading_platform.analytics import driver
 from trading_platform.domain.bar import timeframe_ns
-from trading_platform.domain.days import day_after, day_start
-from trading_platform.pipeline.bars import RUNNING
+from trading_platform.domain.days import day_start
 from trading_platform.pipeline.datasets import Computed
+from trading_platform.pipeline.grid import grid_end, numbers
 from trading_platform.pipeline.work import Config, Work, timeframe_of
 from trading_platform.store import schema
 from trading_platform.store.layout import Leaf
@@ -46,27 +44,14 @@ def compute(work: Work, leaf: Leaf, state: bytes | None) -> Computed:
     values, unknown, after = driver.run_day(
         plan,
         plan.start() if state is None else plan.from_bytes(state),
-        {name: numbers(bars, name) for name in {"ts_open", "trade_count", "close", *plan.inputs}},
+        numbers(bars, "ts_open", "trade_count", "close", *plan.inputs),
         day_start_ns=day_start(leaf.day),
         timeframe_ns=timeframe_ns(timeframe_of(leaf)),
-        end_ns=grid_end(bars, leaf.day, running=work.inputs.upstream(leaf).ended == RUNNING),
+        end_ns=grid_end(bars, leaf.day, work.inputs.upstream(leaf)),
     )
     columns = {name: bars[name] for name in ("ts_open", "ts_close", "complete")}
     columns |= {name: pa.array(column, mask=unknown) for name, column in values.items()}
     return Computed(pa.table(columns, schema=schema.indicators(plan.outputs)), plan.to_bytes(after))
-
-
-def grid_end(bars: pa.Table, day: str, *, running: bool) -> int:
-    """Return where a day's grid ends: with the last bar on the running day, else at 24:00."""
-    if running and bars.num_rows:
-        return int(numbers(bars, "ts_close")[-1])
-    return day_start(day_after(day))
-
-
-def numbers(bars: pa.Table, name: str) -> npt.NDArray[Any]:
-    """Return a column of bars as numbers: times in ns, null as NaN."""
-    values: npt.NDArray[Any] = bars[name].to_numpy()
-    return values.astype(np.int64) if values.dtype.kind == "M" else values
 
 
 @cache

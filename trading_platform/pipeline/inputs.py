@@ -10,10 +10,13 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from trading_platform.analytics.regimes.scaled import ScaledModel
+from trading_platform.pipeline import models
 from trading_platform.pipeline.chain import Chain, Facts
 from trading_platform.pipeline.datasets import DATASETS
+from trading_platform.pipeline.models import DayOfBars
 from trading_platform.pipeline.uncertain import Spans
-from trading_platform.pipeline.work import Upstream
+from trading_platform.pipeline.work import RegimeConfig, Upstream
 from trading_platform.store import lake, parquet
 from trading_platform.store import schema as shapes
 from trading_platform.store.layout import DataDir, Leaf
@@ -45,7 +48,9 @@ class LakeInputs:
     records: Records
     chain: Chain
     day: str
+    regimes: RegimeConfig
     _records: dict[Leaf, LeafRecord] = field(default_factory=dict)
+    _models: dict[Leaf, ScaledModel] = field(default_factory=dict)
 
     def facts(self) -> Facts:
         """Return what decides the bars besides the trades."""
@@ -86,6 +91,24 @@ class LakeInputs:
         if record is None:
             raise Moved(above)
         return self._read(above, record, None)
+
+    def model(self, leaf: Leaf) -> ScaledModel:
+        """Return the regime model that labels a leaf: kept, or fitted now on the bars before its month, or shipped."""
+        if leaf not in self._models:
+            self._models[leaf] = models.in_force(self.data, self.regimes, leaf, self._days_of_bars)
+        return self._models[leaf]
+
+    def _days_of_bars(self, leaf: Leaf, first: str, last: str) -> list[DayOfBars]:
+        """Return the bars of the timeframe of a leaf that are published for [first, last]."""
+        days = [day for day in self.chain.days if first <= day <= last]
+        return [found for day in days if (found := self._day_of_bars(leaf._replace(day=day))) is not None]
+
+    def _day_of_bars(self, leaf: Leaf) -> DayOfBars | None:
+        above = DATASETS[leaf.dataset].above(leaf)
+        record = self.records.leaf(above)
+        if record is None:
+            return None
+        return DayOfBars(leaf.day, record.content_hash, record.end_state, lambda: self._read(above, record, None))
 
     def _read(self, leaf: Leaf, record: LeafRecord, columns: list[str] | None) -> pa.Table:
         table = lake.read_leaf(self.data, leaf, columns)

@@ -70,7 +70,7 @@ class Refresher:
         """
         records = self._ledger.leaves(dataset.name, chain.venue, chain.symbol, day)
         leaves = dataset.computation.leaves(self._config, chain.venue, chain.symbol, day)
-        work = Work(self._config, LakeInputs(self._data, self._ledger, chain, day))
+        work = Work(self._config, LakeInputs(self._data, self._ledger, chain, day, self._config.regimes))
         results = []
         for leaf in leaves:
             before = records.get(leaf)

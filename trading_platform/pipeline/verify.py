@@ -213,5 +213,3 @@ def _lost_files(stored: _Stored, dataset: str) -> Iterator[Violation]:
     for leaf in stored.ledger.leaves(dataset):
         if not (stored.data.lake / leaf.path).exists():
             yield Violation("lost file", str(leaf.path), "published, but not in the lake any more")
-
-

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 
 from trading_platform.analytics.bars import Trades
+from trading_platform.analytics.regimes.scaled import ScaledModel
 from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.pipeline.chain import Facts
 from trading_platform.pipeline.folding import trades_of
@@ -68,7 +69,10 @@ class Inputs(Protocol):
         """Return what is known of the leaf that `leaf` is computed from."""
 
     def bars(self, leaf: Leaf) -> pa.Table:
-        """Return the bars of that day, or of an earlier one: those that were given, not newer ones."""
+        """Return the bars that a leaf is computed from."""
+
+    def model(self, leaf: Leaf) -> ScaledModel:
+        """Return the regime model that labels a leaf."""
 
 
 @dataclass

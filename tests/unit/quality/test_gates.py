@@ -60,17 +60,17 @@ def indicator_columns() -> dict[str, list[Any]]:
 def regime_columns() -> dict[str, list[Any]]:
     bar = bar_columns()
     return {
-        "ts_open": bar["ts_open"],
-        "ts_close": bar["ts_close"],
-        "state": [0, None, 1],
-        "label": ["calm", None, "turbulent"],
-        "p_0": [0.75, None, 0.1],
-        "p_1": [0.25, None, 0.9],
-        "p_2": [None] * 3,
-        "p_3": [None] * 3,
-        "p_4": [None] * 3,
-        "change_probability": [0.0, None, 0.8],
-        "model_version": ["default-1"] * 3,
+        "ts_open": [*bar["ts_open"], START + 4 * MINUTE],
+        "ts_close": [*bar["ts_close"], START + 5 * MINUTE],
+        "state": [0, None, 1, None],
+        "label": ["calm", None, "turbulent", None],
+        "p_0": [0.75, None, 0.1, math.nan],
+        "p_1": [0.25, None, 0.9, math.nan],
+        "p_2": [None] * 4,
+        "p_3": [None] * 4,
+        "p_4": [None] * 4,
+        "change_probability": [0.0, None, 0.8, math.nan],
+        "model_version": ["default-1"] * 4,
     }
 
 
@@ -153,6 +153,8 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("indicators", put("complete", 2, None), "complete is known"),
     ("regimes", put("p_0", 0, 0.7), "probabilities add up to one"),
     ("regimes", put("state", 0, 2), "state is one of the model's"),
+    ("regimes", put("p_0", 2, math.nan), "probabilities are numbers exactly where a state is"),
+    ("regimes", put("state", 3, 1), "probabilities are numbers exactly where a state is"),
     ("regimes", put("label", 0, None), "state and label are known together"),
     ("regimes", put("change_probability", 0, 1.5), "change_probability is a probability"),
     ("regimes", put("model_version", 0, ""), "model_version is known"),

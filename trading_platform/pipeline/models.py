@@ -1,0 +1,120 @@
+"""Which regime model labels which day: kept per symbol, timeframe and calendar month below ``<data-dir>/state/models``.
+
+A month's model is fitted on the days before its first one, when the first of its days is labelled, and then kept: a
+repair of those days does not refit it. With too few days, or nothing to tell apart in them, the shipped model labels
+the month; that is not kept, so the month gets its own model once older days have been filled in. A model is in
+force from the first instant of its month.
+
+Fitting is analytics/regimes/fit.py; what a model does to a day is regimes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trading_platform.analytics.regimes.default import DEFAULT
+from trading_platform.analytics.regimes.fit import fit_regimes
+from trading_platform.analytics.regimes.hmm import GaussianHmm
+from trading_platform.analytics.regimes.scaled import ScaledModel, new_scale, observe_day
+from trading_platform.domain.bar import timeframe_ns
+from trading_platform.domain.days import day_after, day_start
+from trading_platform.domain.errors import UsageError
+from trading_platform.pipeline.grid import grid_end, numbers
+from trading_platform.pipeline.work import RegimeConfig, Upstream, timeframe_of
+from trading_platform.store.disk import make_directory, write_atomically
+from trading_platform.store.layout import DataDir, Leaf
+
+MAX_ROWS = 20_000
+"""The newest observations a fit looks at: more change the model little and cost minutes a year."""
+
+ROUNDS, TOLERANCE = 200, 1e-3
+"""When a fit ends; a thousandth in log-likelihood is far below what tells two models apart."""
+
+
+class DayOfBars(NamedTuple):
+    """A day of published bars; `read` gives the rows."""
+
+    day: str
+    content_hash: str
+    ended: str | None
+    read: Callable[[], pa.Table]
+
+
+Days = Callable[[Leaf, str, str], Sequence[DayOfBars]]
+"""(leaf, first, last) to the days of bars of its timeframe in [first, last], ascending."""
+
+_complete: dict[str, bool] = {}
+"""Whether a day of bars has a complete one, by content hash: asked again for every day of a month without a model."""
+
+
+def in_force(data: DataDir, config: RegimeConfig, leaf: Leaf, days: Days, *, keep: bool = True) -> ScaledModel:
+    """Return the model that labels a leaf.
+
+    Parameters
+    ----------
+    days : where earlier bars are found, if a model must be fitted.
+    keep : whether a model fitted now is kept.
+    """
+    path = path_of(data, config, leaf)
+    if path.exists():
+        return _named(GaussianHmm.from_json(path.read_bytes()))
+    month = f"{leaf.day[:7]}-01"
+    earlier = days(leaf, day_after(month, -config.lookback_days), day_after(month, -1))
+    fitted = fit(config, timeframe_of(leaf), earlier)
+    if fitted is None:
+        return DEFAULT
+    if keep:
+        make_directory(path.parent)
+        write_atomically(path, fitted.to_json())
+    return _named(fitted)
+
+
+def path_of(data: DataDir, config: RegimeConfig, leaf: Leaf) -> Path:
+    """Return where the model that labels a leaf is kept."""
+    above = leaf.directory.parent.relative_to(leaf.dataset)
+    return data.state / "models" / above / f"states={config.states}" / f"{leaf.day[:7]}.json"
+
+
+def fit(config: RegimeConfig, timeframe: str, days: Sequence[DayOfBars]) -> GaussianHmm | None:
+    """Fit a model to days of bars, ascending; None with too few days, or without anything to tell apart."""
+    if len(days) < config.min_days or sum(map(_has_complete, days)) < config.min_days:
+        return None
+    scale = new_scale()
+    parts = [_observations(scale, timeframe, day) for day in days]
+    try:
+        return fit_regimes(
+            np.concatenate(parts)[-MAX_ROWS:], config.model, config.states, rounds=ROUNDS, tolerance=TOLERANCE
+        )
+    except UsageError:
+        return None  # too few rows, or a market that never moved
+
+
+def _observations(scale: npt.NDArray[np.float64], timeframe: str, day: DayOfBars) -> npt.NDArray[np.float64]:
+    """Return a day's scaled returns without those of incomplete bars, changing `scale`."""
+    bars = day.read()
+    columns = numbers(bars, "ts_open", "trade_count", "close")
+    end_ns = grid_end(bars, day.day, Upstream(day.content_hash, day.ended))
+    values, grid = observe_day(
+        scale, columns, day_start_ns=day_start(day.day), timeframe_ns=timeframe_ns(timeframe), end_ns=end_ns
+    )
+    values[grid.slots[~bars["complete"].to_numpy()]] = np.nan
+    return values[np.isfinite(values)]
+
+
+def _has_complete(day: DayOfBars) -> bool:
+    if day.content_hash not in _complete:
+        if len(_complete) > 100_000:
+            _complete.clear()
+        _complete[day.content_hash] = bool(pc.any(day.read()["complete"]).as_py())
+    return _complete[day.content_hash]
+
+
+def _named(hmm: GaussianHmm) -> ScaledModel:
+    return ScaledModel(hmm, hmm.model_version)
