@@ -172,7 +172,7 @@ def fold_day(
 def fold_timeframe(trades: Trades, *, day_start_ns: int, timeframe_ns: int) -> BarColumns:
     """Fold one day's prepared trades into time bars: `fold_day` for several timeframes of the same trades."""
     offset = trades.ts_event - day_start_ns
-    if len(offset) and not (0 <= int(offset.min()) and int(offset.max()) < DAY_NS):
+    if len(offset) and (int(offset.min()) < 0 or int(offset.max()) >= DAY_NS):
         raise UsageError("a trade lies on another day than the one folded")
     folded = trades.fold(offset // timeframe_ns, DAY_NS // timeframe_ns)
     ts_open = day_start_ns + folded.bins * timeframe_ns

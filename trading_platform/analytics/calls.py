@@ -14,8 +14,7 @@ import numpy as np
 
 from trading_platform.analytics.driver import Plan
 from trading_platform.analytics.frames import Column, Frame, to_ns
-from trading_platform.analytics.indicator import spell
-from trading_platform.analytics.indicators import INDICATORS
+from trading_platform.analytics.reference import table_rows
 from trading_platform.domain.errors import UsageError, WorkError
 
 if TYPE_CHECKING:
@@ -185,24 +184,3 @@ def indicator_table() -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(table_rows())
-
-
-def table_rows() -> list[dict[str, Any]]:
-    """Return the rows of `indicator_table` as plain values."""
-    rows: list[dict[str, Any]] = []
-    for indicator in INDICATORS.values():
-        defaults = tuple(p.default for p in indicator.parameters)
-        rows.append(
-            {
-                "name": indicator.spelled(),
-                "title": indicator.title,
-                "parameters": ", ".join(
-                    f"{p.name} {spell(p.default)} ({spell(p.low)} to {spell(p.high)})" for p in indicator.parameters
-                ),
-                "inputs": ", ".join(indicator.inputs),
-                "outputs": ", ".join(indicator.spelled(output=output) for output in indicator.outputs),
-                "lookback": indicator.lookback(*defaults),
-                "source": indicator.source,
-            }
-        )
-    return rows

@@ -8,6 +8,7 @@ are unknown) are `run_day`; frames for notebooks are analytics/calls.py.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -232,7 +233,7 @@ def _run_node(node: Node, values: Floats, inputs: list[Floats], outputs: list[Fl
         run(values, node.constants, *inputs, *outputs)
         return
     edges = [0, *starts, len(inputs[0])]
-    for i, (begin, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for i, (begin, end) in enumerate(itertools.pairwise(edges)):
         if i:
             _new_day(node, values)
         run(values, node.constants, *(x[begin:end] for x in inputs), *(x[begin:end] for x in outputs))
@@ -296,7 +297,7 @@ class Grid:
     ) -> None:  # fmt: skip
         count = (end_ns - day_start_ns) // timeframe_ns
         self.slots = (ts_open - day_start_ns) // timeframe_ns
-        if len(self.slots) and not (0 <= int(self.slots.min()) and int(self.slots.max()) < count):
+        if len(self.slots) and (int(self.slots.min()) < 0 or int(self.slots.max()) >= count):
             raise UsageError("a bar lies outside the day")
         self._held_rows = np.flatnonzero(held)
         self._traded = self.slots[held]

@@ -24,7 +24,7 @@ _NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 class Column(NamedTuple):
     """A column to give back: its values, where it is null, and whether it holds instants (ns, UTC)."""
 
-    values: Array
+    data: Array
     null: npt.NDArray[np.bool_] | None = None
     instant: bool = False
 
@@ -159,7 +159,7 @@ def build(kind: Kind, columns: Mapping[str, Column], *, index: Any = None) -> An
 def _pandas_series(column: Column, index: Any) -> Any:
     import pandas as pd
 
-    values: Any = column.values
+    values: Any = column.data
     if column.instant:
         return pd.Series(pd.DatetimeIndex(values.astype("datetime64[ns]"), tz="UTC"), index=index)
     if column.null is not None and values.dtype.kind in "iu":
@@ -173,10 +173,10 @@ def _arrow_array(column: Column) -> Any:
     import pyarrow as pa
 
     if column.instant:
-        return pa.array(column.values.astype("datetime64[ns]"), type=pa.timestamp("ns", tz="UTC"), mask=column.null)
-    if column.values.dtype == object:
-        return pa.array(column.values.tolist(), type=pa.string(), mask=column.null)
-    return pa.array(column.values, mask=column.null)
+        return pa.array(column.data.astype("datetime64[ns]"), type=pa.timestamp("ns", tz="UTC"), mask=column.null)
+    if column.data.dtype == object:
+        return pa.array(column.data.tolist(), type=pa.string(), mask=column.null)
+    return pa.array(column.data, mask=column.null)
 
 
 def _pandas_ns(column: Any) -> npt.NDArray[np.int64]:

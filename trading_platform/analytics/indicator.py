@@ -69,9 +69,7 @@ class Indicator:
         module = self.step.__module__
         object.__setattr__(self, "run", specialise(template, signature, f"{module}_run", step=self.step))
         if self.turn is not None:
-            object.__setattr__(
-                self, "turn", specialise(loops.turn_once, loops.TURN, f"{module}_turn", turn=self.turn)
-            )
+            object.__setattr__(self, "turn", specialise(loops.turn_once, loops.TURN, f"{module}_turn", turn=self.turn))
 
     def spelled(self, values: tuple[Number, ...] = (), output: str = "") -> str:
         """Return the name with these parameters (default: the defaults) and this output.

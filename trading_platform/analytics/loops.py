@@ -11,8 +11,8 @@ from collections.abc import Callable
 from math import nan
 from typing import Any
 
-step: Any
-turn: Any
+step: Any = None
+turn: Any = None
 
 TURN = "void(f8[::1], const f8[::1])"
 

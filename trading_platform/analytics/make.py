@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.analytics import exact
-from trading_platform.analytics.bars import Folded, Trades, side_codes
+from trading_platform.analytics.bars import BarColumns, Folded, Trades, side_codes
 from trading_platform.analytics.exact import Ints
 from trading_platform.analytics.frames import Column, Frame
 from trading_platform.analytics.kernel import kernel
@@ -101,7 +101,7 @@ def make_bars(ticks: Any, bars: str) -> Any:
     held = _read(frame, by_day=rule.width_ns is None)
     columns = _by_threshold(held, rule) if rule.width_ns is None else _by_time(held, rule.width_ns)
     if not held.sided:
-        nothing = np.full(len(columns["open"].values), np.nan)
+        nothing = np.full(len(columns["open"].data), np.nan)
         columns |= {name: Column(nothing) for name in ("taker_buy_volume", "taker_buy_quote_volume")}
     return frame.like({name: columns[name] for name in _ORDER if name in columns})
 
@@ -112,10 +112,7 @@ def _read(frame: Frame, *, by_day: bool) -> _Ticks:
     if "trade_id" in frame and not bool(_without_id(frame).any()):
         ids = frame.integers("trade_id")[0]
     epochs = frame.integers("epoch")[0] if "epoch" in frame else np.zeros(len(ts_event), dtype=np.int64)
-    if ids is not None:
-        order = np.lexsort((ids, epochs))
-    else:
-        order = np.argsort(ts_event, kind="stable")
+    order = np.argsort(ts_event, kind="stable") if ids is None else np.lexsort((ids, epochs))
     if by_day:
         order = order[np.argsort(ts_event[order] // DAY_NS, kind="stable")]
     sides = side_codes(frame.texts("side")) if "side" in frame else np.zeros(len(ts_event), dtype=np.int8)
@@ -140,7 +137,7 @@ def _holes(held: _Ticks) -> Ints | None:
 
 
 def _columns(folded: Folded, ts_open: Ints, ts_close: Ints, complete: Flags, proved: Flags) -> dict[str, Column]:
-    proof = np.where(proved, "ids", None).astype(object)
+    proof = np.array([None, "ids"], dtype=object)[proved.astype(np.int64)]
     return {
         "ts_open": Column(ts_open, instant=True),
         "ts_close": Column(ts_close, instant=True),
@@ -150,10 +147,7 @@ def _columns(folded: Folded, ts_open: Ints, ts_close: Ints, complete: Flags, pro
     }
 
 
-_ORDER = (
-    "ts_open ts_close open high low close volume quote_volume taker_buy_volume taker_buy_quote_volume trade_count "
-    "vwap complete proof first_id last_id"
-).split()
+_ORDER = (*BarColumns._fields, "complete", "proof", "first_id", "last_id")
 
 
 def _by_time(held: _Ticks, width: int) -> dict[str, Column]:

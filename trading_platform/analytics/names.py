@@ -102,9 +102,9 @@ def _parse_one(text: str, name: str) -> tuple[Indicator, tuple[Number, ...], str
         values = []
         for parameter, word in zip(indicator.parameters, words, strict=True):
             value = _value(word)
-            if parameter.whole and isinstance(value, float) or not parameter.low <= value <= parameter.high:
+            if (parameter.whole and isinstance(value, float)) or not parameter.low <= value <= parameter.high:
                 kind = "a whole number" if parameter.whole else "a number"
-                bounds = f"{kind} from {spell(parameter.low)} to {spell(parameter.high)}"
+                bounds = f"{kind} from {parameter.low} to {parameter.high}"
                 raise UsageError(f"{name[:60]!r}: {parameter.name} must be {bounds}")
             if spell(value) != word:
                 raise UsageError(f"{name[:60]!r}: {word} is written {spell(value)}")

@@ -14,7 +14,7 @@ from trading_platform.analytics.steps import add_exact, divide_pairs, multiply_e
 
 
 @kernel()
-def step(state: Any, constants: Any, high: float, low: float, close: float, volume: float) -> float:
+def step(state: Any, constants: Any, high: float, low: float, close: float, volume: float) -> float:  # noqa: ARG001  the shape of every step
     """Advance one bar. state: turnover and volume, two words each."""
     typical = (high + low + close) / 3.0
     product, product_error = multiply_exact(typical, volume)

@@ -1,0 +1,206 @@
+"""What every indicator promises, inherited by being listed in INDICATORS.
+
+Batch, stream and resume give the same bits; outputs equal the naive twin; lookback is exact; nothing looks ahead.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+
+import numpy as np
+import pytest
+
+from tests.naive import indicators as naive
+from trading_platform.analytics import indicators as folder
+from trading_platform.analytics.calls import Stream
+from trading_platform.analytics.driver import Plan
+from trading_platform.analytics.indicators import INDICATORS
+
+MINUTE = 60_000_000_000
+ROWS = 400
+FIRST = 1_723_161_600_000_000_000 - 150 * MINUTE
+
+# Further parameters beside the defaults, by name in the table; an indicator without a line is tested at its defaults.
+FURTHER: dict[str, list[tuple[float, ...]]] = {
+    "sma": [(1,), (2,), (7,), (200,)],
+    "ema": [(1,), (2,), (50,)],
+    "rsi": [(2,), (100,)],
+    "macd": [(3, 10, 4), (26, 12, 9), (5, 5, 1)],
+    "bbands": [(2, 1), (5, 2.5), (100, 0.5)],
+    "atr": [(1,), (50,)],
+    "vwap_rolling": [(1,), (3,), (60,)],
+}
+
+
+def names():
+    for key, indicator in INDICATORS.items():
+        for values in [tuple(p.default for p in indicator.parameters), *FURTHER.get(key, [])]:
+            yield pytest.param(key, values, id=indicator.spelled(values))
+
+
+every = pytest.mark.parametrize(("key", "values"), list(names()))
+
+
+def market(rows=ROWS, seed=1):
+    rng = np.random.default_rng(seed)
+    close = 60_000 + np.round(np.cumsum(rng.normal(0, 5, rows)), 2)
+    opened = close + np.round(rng.normal(0, 2, rows), 2)
+    spread = np.round(rng.exponential(3, (2, rows)), 2)
+    return {
+        "open": opened,
+        "high": np.maximum(opened, close) + spread[0],
+        "low": np.minimum(opened, close) - spread[1],
+        "close": close,
+        "volume": np.round(rng.exponential(2, rows), 5),
+    }
+
+
+TS_OPEN = FIRST + MINUTE * np.arange(ROWS)
+
+
+def run(plan, state, columns, rows=slice(None)):
+    return plan.run(state, {name: values[rows] for name, values in columns.items()}, TS_OPEN[rows])
+
+
+def same_bits(left, right):
+    assert left.keys() == right.keys()
+    for name, values in left.items():
+        np.testing.assert_array_equal(values.view(np.int64), np.asarray(right[name]).view(np.int64), err_msg=name)
+
+
+def test_folder_and_table_agree():
+    """Every file of the folder is a line of the table and every line a file."""
+    assert sorted(m.name for m in pkgutil.iter_modules(folder.__path__)) == sorted(INDICATORS)
+
+
+@every
+def test_stream_gives_the_bits_of_batch(key, values):
+    """Bar by bar gives the same bits as all rows at once."""
+    name = INDICATORS[key].spelled(values)
+    columns, plan, live = market(), Plan([name]), Stream([name])
+    batch = run(plan, plan.start(), columns)
+    rows = [
+        live.update({"ts_open": int(TS_OPEN[i]), **{c: float(v[i]) for c, v in columns.items()}}) for i in range(ROWS)
+    ]
+    same_bits(batch, {column: np.array([row[column] for row in rows]) for column in batch})
+
+
+@every
+@pytest.mark.parametrize("cuts", [[1, 2, 3], [19, 20, 21], [150, 151], [33, 97, 250, 399]])
+def test_split_and_resumed_gives_the_bits_of_batch(key, values, cuts):
+    """Cut anywhere, kept as bytes and gone on with, the outputs and the end state keep their bits."""
+    plan, columns = Plan([INDICATORS[key].spelled(values)]), market()
+    whole_state, state = plan.start(), plan.start()
+    whole = run(plan, whole_state, columns)
+    parts = []
+    for begin, end in zip([0, *cuts], [*cuts, ROWS], strict=True):
+        state = plan.from_bytes(plan.to_bytes(state))
+        parts.append(run(plan, state, columns, slice(begin, end)))
+    same_bits(whole, {column: np.concatenate([part[column] for part in parts]) for column in whole})
+    assert plan.to_bytes(state) == plan.to_bytes(whole_state)
+
+
+def twin(key, values, columns):
+    bars = {name: array.tolist() for name, array in columns.items()}
+    days = (TS_OPEN // (1440 * MINUTE)).tolist()
+    calls = {"atr": (bars, *values), "vwap": (bars, days), "vwap_rolling": (bars, *values)}
+    found = getattr(naive, key)(*calls.get(key, (bars["close"], *values)))
+    return found if isinstance(found, tuple) else (found,)
+
+
+@every
+def test_equals_the_naive_twin(key, values):
+    """Outputs equal the definition, computed on lists, to twelve digits."""
+    indicator, columns = INDICATORS[key], market()
+    plan = Plan([indicator.spelled(values)])
+    outputs = run(plan, plan.start(), columns)
+    scale = 60_000.0 if indicator.name != "rsi" else 100.0
+    for name, expected in zip(outputs, twin(key, values, columns), strict=True):
+        wanted = np.array([np.nan if x is None else x for x in expected])
+        np.testing.assert_allclose(outputs[name], wanted, rtol=1e-12, atol=scale * 1e-14, err_msg=name)
+
+
+@every
+def test_lookback_is_exact(key, values):
+    """There are as many NaN as the lookback says, at the beginning and nowhere else."""
+    plan = Plan([INDICATORS[key].spelled(values)])
+    for name, output in run(plan, plan.start(), market()).items():
+        assert np.isnan(output).tolist() == [i < plan.lookbacks[name] for i in range(ROWS)], name
+
+
+@every
+def test_nothing_looks_ahead(key, values):
+    """Other rows at the end change nothing before them."""
+    plan, columns, other = Plan([INDICATORS[key].spelled(values)]), market(), market(seed=2)
+    mixed = {name: np.concatenate([array[:300], other[name][300:]]) for name, array in columns.items()}
+    left, right = run(plan, plan.start(), columns), run(plan, plan.start(), mixed)
+    same_bits({n: a[:300] for n, a in left.items()}, {n: a[:300] for n, a in right.items()})
+
+
+@every
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_bad_row_does_not_step(key, values, bad):
+    """A row with a missing input is NaN, and the other rows are as if it were not there."""
+    plan, columns = Plan([INDICATORS[key].spelled(values)]), market()
+    rows = np.ones(ROWS, dtype=bool)
+    rows[[0, 40, 41, 160, 399]] = False
+    harmed = {name: np.where(rows, array, bad) for name, array in columns.items()}
+    with_bad, without = run(plan, plan.start(), harmed), run(plan, plan.start(), columns, rows)
+    same_bits({n: a[rows] for n, a in with_bad.items()}, without)
+    assert all(np.isnan(a[~rows]).all() for a in with_bad.values())
+
+
+@every
+def test_a_flat_market_stays_flat(key, values):
+    """Where price and volume never change, outputs after the lookback never change either, and are finite."""
+    plan = Plan([INDICATORS[key].spelled(values)])
+    flat = {name: np.full(ROWS, 0.1 if name == "volume" else 61837.63) for name in market()}
+    for name, output in run(plan, plan.start(), flat).items():
+        shown = output[plan.lookbacks[name] :]
+        assert np.isfinite(shown).all()
+        np.testing.assert_allclose(shown, shown[0], rtol=1e-15, err_msg=name)
+
+
+@every
+def test_a_market_without_volume_is_finite(key, values):
+    """Without any volume every output after the lookback is a number still."""
+    plan, columns = Plan([INDICATORS[key].spelled(values)]), market() | {"volume": np.zeros(ROWS)}
+    for name, output in run(plan, plan.start(), columns).items():
+        assert np.isfinite(output[plan.lookbacks[name] :]).all(), name
+
+
+@every
+def test_inputs_are_never_written(key, values):
+    """Read-only columns are enough, and a copy taken before equals them after."""
+    plan, columns = Plan([INDICATORS[key].spelled(values)]), market()
+    before = {name: array.copy() for name, array in columns.items()}
+    for array in columns.values():
+        array.flags.writeable = False
+    run(plan, plan.start(), columns)
+    assert all((columns[name] == before[name]).all() for name in columns)
+
+
+@every
+def test_state_before_the_first_row_is_zeros_and_holds_no_nan(key, values):
+    """A fresh state is all zeros, and no state ever holds NaN, so that states compare bit by bit."""
+    plan = Plan([INDICATORS[key].spelled(values)])
+    state = plan.start()
+    assert not state.values.any()
+    run(plan, state, market())
+    assert np.isfinite(state.values).all()
+
+
+windowed = pytest.mark.parametrize(("key", "values"), [p for p in names() if INDICATORS[p.values[0]].turn])
+
+
+@windowed
+def test_equal_windows_reach_equal_states(key, values):
+    """Two histories that hold the same window are in the same state when a day begins, however long they are."""
+    plan, columns = Plan([INDICATORS[key].spelled(values)]), market()
+    late = max(plan.lookbacks.values()) + 160
+    longer, shorter = plan.start(), plan.start()
+    run(plan, longer, columns)
+    run(plan, shorter, columns, slice(ROWS - late, ROWS))
+    plan.start_day(longer)
+    plan.start_day(shorter)
+    np.testing.assert_array_equal(longer.values, shorter.values)
