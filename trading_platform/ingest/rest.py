@@ -26,7 +26,6 @@ ATTEMPTS = 12
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 TIMEOUT_S = 10.0
-MAX_BODY_BYTES = 64 << 20
 
 
 class Waiter(Protocol):
@@ -48,6 +47,7 @@ class RestClient:
     share : how much of the venue's weight limit we may use; other programs share the address.
     longest_wait_s : a wait beyond this is refused: the answer is the error that asks for it.
     on_ban : told until when (wall ns) the venue answers nothing.
+    transport : the network; the real one unless given.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class RestClient:
         on_ban: Callable[[int], None] = lambda until_ns: None,
         api_key: str | None = None,
         longest_wait_s: float = 150.0,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._adapter = adapter
         self._budget = share * adapter.weight_per_minute
@@ -75,7 +76,10 @@ class RestClient:
         self._spent: deque[tuple[float, int]] = deque()
         self._failures = 0
         headers = {"X-MBX-APIKEY": api_key} if api_key else {}
-        self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT_S, headers=headers, trust_env=False)
+        # trust_env: a proxy or a .netrc of the user's must not see what we ask, nor answer for the venue.
+        self._http = httpx.Client(
+            base_url=base_url, timeout=TIMEOUT_S, headers=headers, trust_env=False, transport=transport
+        )
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,0 +1,165 @@
+"""Decoding a lane: trades as columns, facts for the ledger, everything else kept apart with its bytes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from trading_platform.domain.days import day_start
+from trading_platform.domain.position import START, Position
+from trading_platform.ingest import control
+from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.decode import Decoded, Decoder
+from trading_platform.store.ledger.rows import SequenceKey, TailEvent
+from trading_platform.store.segment_log import Kind, Record
+from trading_platform.venues import VENUES
+
+KEY = SequenceKey("binance", "BTC-USDT")
+NOW = day_start("2024-08-08") + 3600 * 10**9
+SYMBOLS = {"BTCUSDT": "BTC-USDT"}
+
+
+def record(kind: Kind, *frames: bytes, at: int = 0, connection: int = 0) -> Record:
+    """Return a record received `at` ns after NOW, lying at that offset."""
+    return Record(Position(0, at), Position(0, at + 1), kind, connection, NOW + at, at, frames)
+
+
+def fact(value: control.Control, at: int = 0) -> Record:
+    """Return a control record."""
+    return record(Kind.CONTROL, control.encode(value), at=at)
+
+
+CONNECTED = fact(control.Connected("binance", 1, SYMBOLS))
+
+
+def trade(number: int, *, price: str = "100.5", ms: int = NOW // 10**6, symbol: str = "BTCUSDT") -> bytes:
+    """Return a trade frame as the venue sends it."""
+    data = {"e": "trade", "E": ms, "s": symbol, "t": number, "p": price, "q": "0.1", "T": ms, "m": True, "M": True}
+    return json.dumps({"stream": f"{symbol.lower()}@trade", "data": data}, separators=(",", ":")).encode()
+
+
+def listed(*numbers: int) -> bytes:
+    """Return a REST page of these trades."""
+    page = [
+        {"id": n, "price": "100.5", "qty": "0.1", "quoteQty": "10.05", "time": NOW // 10**6, "isBuyerMaker": True}
+        for n in numbers
+    ]
+    return json.dumps(page).encode()
+
+
+def decode(*records: Record, decoder: Decoder | None = None) -> Decoded:
+    """Decode records with a fresh decoder."""
+    decoder = decoder or Decoder("live-binance", VENUES, Bounds.of("2020-01-01"))
+    return decoder.decode(records, START, Position(0, 1000))
+
+
+def test_trades_become_columns() -> None:
+    """Ids, times in ns, numbers and the taker's side come out; the tail is alive."""
+    decoded = decode(CONNECTED, record(Kind.FRAMES, trade(7), trade(8), at=5, connection=1))
+    columns = decoded.trades[KEY]
+    assert columns.trade_id == [7, 8]
+    assert columns.price == [100.5, 100.5]
+    assert columns.side == [-1, -1]
+    assert columns.ts_recv == [NOW + 5] * 2
+    assert decoded.batch.seen[KEY].tails == [TailEvent("live", NOW + 5)]
+    assert decoded.batch.quarantine == []
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"),
+    [
+        (b"{not json", "json"),
+        (trade(7, price="1_000"), "number"),
+        (trade(7, ms=day_start("2019-12-31") // 10**6), "too_early"),
+        (trade(7, ms=day_start("2024-09-08") // 10**6), "in_the_future"),
+    ],
+)
+def test_what_cannot_be_a_trade_is_kept_apart_with_its_bytes(frame: bytes, kind: str) -> None:
+    """The reason is named, the raw bytes are there, and the good frames around it count."""
+    decoded = decode(CONNECTED, record(Kind.FRAMES, trade(6), frame, trade(8), at=5, connection=1))
+    assert decoded.trades[KEY].trade_id == [6, 8]
+    (bad,) = decoded.batch.quarantine
+    assert bad.raw == frame
+    assert (bad.position, bad.item) == (Position(0, 5), 1)
+    assert bad.kind == kind
+
+
+def test_more_digits_than_float64_holds_are_flagged_and_stored() -> None:
+    """Sixteen digits are stored as the nearest number, and the raw bytes keep the rest."""
+    decoded = decode(CONNECTED, record(Kind.FRAMES, trade(7, price="1234567890.1234567"), connection=1))
+    assert decoded.trades[KEY].trade_id == [7]
+    assert [item.kind for item in decoded.batch.quarantine] == ["precision"]
+
+
+def test_context_survives_between_processes() -> None:
+    """A decoder that goes on in the middle of a lane knows which symbols a connection carries."""
+    first = Decoder("live-binance", VENUES, Bounds.of("2016-01-01"))
+    decode(CONNECTED, decoder=first)
+    second = Decoder("live-binance", VENUES, Bounds.of("2016-01-01"), first.context())
+    decoded = decode(record(Kind.FRAMES, trade(7), connection=1), decoder=second)
+    assert decoded.trades[KEY].trade_id == [7]
+
+
+def test_frames_of_an_unknown_connection_are_kept_apart() -> None:
+    """Nothing is guessed about frames whose subscription is not in the log."""
+    decoded = decode(record(Kind.FRAMES, trade(7), connection=9))
+    assert decoded.trades == {}
+    assert [item.kind for item in decoded.batch.quarantine] == ["connection"]
+
+
+def test_a_lost_connection_opens_the_tail_unless_another_carries_the_symbol() -> None:
+    """Make before break: only the last connection's end is the end of listening."""
+    second = fact(control.Connected("binance", 2, SYMBOLS), at=1)
+    one_left = decode(CONNECTED, second, fact(control.Disconnected(1, "cut"), at=2))
+    assert KEY not in one_left.batch.seen
+    none_left = decode(CONNECTED, fact(control.Disconnected(1, "cut"), at=2))
+    assert none_left.batch.seen[KEY].tails == [TailEvent("open", NOW + 2)]
+
+
+def test_a_new_start_ends_what_the_dead_one_listened_to() -> None:
+    """A recorder killed -9 says nothing; its successor's start does."""
+    decoded = decode(CONNECTED, fact(control.Started("binance", SYMBOLS), at=3))
+    assert decoded.batch.seen[KEY].tails == [TailEvent("open", NOW + 3)]
+
+
+def test_a_page_tells_which_ids_the_listing_skips() -> None:
+    """Holes between what was asked and what came are claims; beyond the last one nothing is said."""
+    page = control.Page("binance", "trades", "BTC-USDT", from_id=10)
+    decoded = decode(record(Kind.PAGE, control.encode_page(page), listed(12, 13, 16), at=4))
+    claims = [(claim.first_id, claim.last_id) for claim in decoded.batch.seen[KEY].skips]
+    assert claims == [(10, 11), (14, 15)]
+    assert decoded.trades[KEY].source == ["rest"] * 3
+
+
+def test_an_empty_page_proves_nothing() -> None:
+    """No trade, no claim, no tail."""
+    page = control.Page("binance", "trades", "BTC-USDT", from_id=10)
+    decoded = decode(record(Kind.PAGE, control.encode_page(page), b"[]"))
+    assert decoded.trades == {}
+    assert decoded.batch.seen == {}
+
+
+def test_a_page_of_html_is_kept_apart_and_closes_nothing() -> None:
+    """An answer that is no page must not count as an empty one."""
+    page = control.Page("binance", "head", "BTC-USDT")
+    decoded = decode(record(Kind.PAGE, control.encode_page(page), b"<html>busy</html>"))
+    assert [item.source for item in decoded.batch.quarantine] == ["rest"]
+    assert decoded.batch.seen == {}
+
+
+def test_a_head_probe_closes_the_tail() -> None:
+    """The newest trade, asked for after the end, is the end."""
+    page = control.Page("binance", "head", "BTC-USDT")
+    decoded = decode(record(Kind.PAGE, control.encode_page(page), listed(20), at=4))
+    assert decoded.batch.seen[KEY].tails == [TailEvent("closed", NOW + 4)]
+
+
+def test_any_cut_of_a_lane_into_batches_gives_the_same_quarantine() -> None:
+    """Rows of the quarantine are named by where they lie, not by the batch that met them."""
+    records = [CONNECTED, *(record(Kind.FRAMES, b"x", trade(n), b"y", at=n, connection=1) for n in range(1, 6))]
+    whole = decode(*records).batch.quarantine
+    decoder = Decoder("live-binance", VENUES, Bounds.of("2016-01-01"))
+    pieces = [item for one in records for item in decode(one, decoder=decoder).batch.quarantine]
+    assert pieces == whole
+    assert len({(item.position, item.item) for item in whole}) == len(whole) == 10

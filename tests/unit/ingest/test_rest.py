@@ -1,0 +1,154 @@
+"""Asking over REST: our share of the limit, waits that are honoured, errors that are not mistaken for answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from trading_platform.domain.errors import Banned, RateLimited, VenueError, VenueUnavailable
+from trading_platform.domain.venue import Request
+from trading_platform.ingest.rest import ATTEMPTS, RestClient, Stopped
+from trading_platform.venues import VENUES
+
+ASK = Request("/api/v3/historicalTrades", (("symbol", "BTCUSDT"),), 25)
+
+
+class World:
+    """A venue that answers from a script, and a clock that only waiting moves."""
+
+    def __init__(self, answers: Callable[[int], httpx.Response], *, used: int | None = None) -> None:
+        self.now = 1000.0
+        self.waits: list[float] = []
+        self.asked_at: list[float] = []
+        self.bans: list[int] = []
+        self._answers = answers
+        self._used = used
+
+    def client(self, **options: object) -> RestClient:
+        """Return a client of this world."""
+        return RestClient(
+            VENUES["binance"],
+            "http://venue",
+            share=0.5,
+            wall_ns=lambda: int(self.now * 1e9),
+            monotonic=lambda: self.now,
+            wait=self._wait,
+            rng=random.Random(4),
+            on_ban=self.bans.append,
+            transport=httpx.MockTransport(self._answer),
+            **options,  # type: ignore[arg-type]
+        )
+
+    def _wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        self.now += seconds
+        return False
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked_at.append(self.now)
+        answer = self._answers(len(self.asked_at) - 1)
+        if self._used is not None:
+            answer.headers["X-MBX-USED-WEIGHT-1M"] = str(self._used)
+        return answer
+
+
+def script(*answers: httpx.Response | Exception) -> Callable[[int], httpx.Response]:
+    """Return answers in order; the last one for ever."""
+
+    def answer(number: int) -> httpx.Response:
+        given = answers[min(number, len(answers) - 1)]
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    return answer
+
+
+OK = httpx.Response(200, content=b"[]")
+
+
+def test_a_busy_venue_is_asked_again() -> None:
+    """503, a broken connection and a time-out are tried again and then answered."""
+    broken = [httpx.Response(503), httpx.ConnectError("refused"), httpx.ReadTimeout("slow")]
+    world = World(script(*broken, OK))
+    assert world.client().get(ASK) == b"[]"
+    assert len(world.asked_at) == 4
+
+
+@pytest.mark.parametrize(("header", "least"), [(None, 60.0), ("5", 60.0), ("90", 90.0), ("-3", 60.0), ("soon", 60.0)])
+def test_a_429_waits_a_minute_or_longer(header: str | None, least: float) -> None:
+    """Whatever Retry-After says, never under 60 s, never under what it says."""
+    headers = {} if header is None else {"Retry-After": header}
+    world = World(script(httpx.Response(429, headers=headers), OK))
+    world.client().get(ASK)
+    assert least <= world.asked_at[1] - world.asked_at[0] <= least * 1.1 + 0.01
+
+
+def test_a_429_that_asks_for_too_long_a_wait_is_told_instead() -> None:
+    """The caller decides what to do with ten minutes."""
+    world = World(script(httpx.Response(429, headers={"Retry-After": "600"})))
+    with pytest.raises(RateLimited):
+        world.client().get(ASK)
+    assert world.waits == []
+
+
+def test_a_ban_is_told_and_honoured_by_the_next_client() -> None:
+    """After a 418 nothing is asked, not even by a new process that knows of the ban."""
+    world = World(script(httpx.Response(418, headers={"Retry-After": "3600"}), OK))
+    with pytest.raises(Banned):
+        world.client().get(ASK)
+    assert len(world.asked_at) == 1
+    (until_ns,) = world.bans
+    with pytest.raises(Banned):
+        world.client(banned_until_ns=until_ns).get(ASK)
+    assert len(world.asked_at) == 1
+    world.now += 3601
+    assert world.client(banned_until_ns=until_ns).get(ASK) == b"[]"
+
+
+def test_the_budget_is_half_the_limit_in_any_minute() -> None:
+    """With 3,000 of 6,000 a minute, no window of 60 s holds more than 120 requests of weight 25."""
+    world = World(script(OK))
+    client = world.client()
+    for _ in range(400):
+        client.get(ASK)
+    for at in world.asked_at:
+        assert sum(at <= other < at + 60 for other in world.asked_at) <= 120
+
+
+def test_what_others_use_counts() -> None:
+    """When the headers say that our address used 5,990 of 6,000, we wait for the next minute."""
+    world = World(script(OK), used=5990)
+    client = world.client()
+    client.get(ASK)
+    client.get(ASK)
+    assert world.asked_at[1] - world.asked_at[0] >= 60
+
+
+def test_a_venue_that_never_answers_is_given_up() -> None:
+    """After so many attempts the error says so, and the pauses include longer rests."""
+    world = World(script(httpx.ConnectError("refused")))
+    with pytest.raises(VenueUnavailable):
+        world.client().get(ASK)
+    assert len(world.asked_at) == ATTEMPTS
+    assert max(world.waits) >= 30
+
+
+def test_a_refused_request_is_not_repeated() -> None:
+    """A 400 means that the request is wrong: once is enough."""
+    world = World(script(httpx.Response(400, text='{"code":-1121,"msg":"Invalid symbol."}')))
+    with pytest.raises(VenueError, match="Invalid symbol"):
+        world.client().get(ASK)
+    assert len(world.asked_at) == 1
+
+
+def test_being_told_to_stop_ends_a_wait() -> None:
+    """SIGTERM during a wait ends it at once."""
+    world = World(script(httpx.Response(503)))
+    client = world.client()
+    client._wait = lambda seconds: True  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        client.get(ASK)
