@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--loop", action="store_true", help="repeat the recording for ever, ids and times going on")
     parser.add_argument("--truth", type=Path, metavar="FILE.jsonl", help="write a line for every trade issued")
+    parser.add_argument("--requests", type=Path, metavar="FILE.jsonl", help="write a line for every REST request")
     parser.epilog = (
         f"example:\n  {EXAMPLE}\n\nWithout --recording a synthetic market of BTC-USDT, ETH-USDT and SOL-USDT is "
         "served:\nit begins now, and a restart continues it."
@@ -103,6 +104,7 @@ def make_server(args: argparse.Namespace) -> VenueServer:
         port=args.port,
         rest_port=args.port + 1 if args.port else 0,
         begins_at_ns=begins_at_ns,
+        requests_path=args.requests,
     )
 
 

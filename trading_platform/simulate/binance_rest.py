@@ -7,6 +7,7 @@ each aggregate trade holds one trade and has its id; a limit above 1,000 counts 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from trading_platform.simulate.tape import Listing, Market, Print
 WEIGHT_PER_MINUTE = 6000
 _BAN_S = 120.0
 _LONGEST_BAN_S = 3 * 86_400.0
+_REMEMBERED = 100_000
 _PATIENCE = 10
 """Requests within a 429's Retry-After before the address is banned."""
 
@@ -137,7 +139,7 @@ class RestApi:
         self._market, self._head, self._server_ms = market, head, server_ms
         self._listings = {listing.venue_symbol: listing for listing in market.listings}
         self.limits = limits or Limits()
-        self.requests: list[RequestRecord] = []
+        self.requests: deque[RequestRecord] = deque(maxlen=_REMEMBERED)
         self._chance = RequestFaults(plan, seed)
         self._data_events = [event for event in plan.events if event.kind in {"rest_forget", "rest_conflict"}]
         self._failing: tuple[Event, float] | None = None

@@ -7,14 +7,14 @@ Subscriptions to streams other than trades are accepted, as the venue does, and 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
 from trading_platform.simulate.tape import Print
 
 MAX_STREAMS = 1024
-_METHODS = "SUBSCRIBE UNSUBSCRIBE LIST_SUBSCRIPTIONS SET_PROPERTY GET_PROPERTY".split()  # noqa: SIM905
+_METHODS = "SUBSCRIBE UNSUBSCRIBE LIST_SUBSCRIPTIONS SET_PROPERTY GET_PROPERTY".split()
 
 
 class Session:
@@ -50,7 +50,7 @@ class Session:
             names = query.get("streams", [""])[0].split("/")
             combined = True
         elif address.path == "/ws" or address.path.startswith("/ws/"):
-            names = address.path[4:].split("/")
+            names = unquote(address.path[4:]).split("/")
             combined = False
         else:
             return None

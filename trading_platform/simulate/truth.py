@@ -1,4 +1,4 @@
-"""The truth file: what a simulated venue issued, one JSON line per trade, for tests to judge the platform by."""
+"""What a simulated venue did, as files of JSON lines: the truth that tests judge the platform by, and the requests."""
 
 from __future__ import annotations
 
@@ -10,32 +10,37 @@ from trading_platform.simulate.tape import Print
 from trading_platform.venues.binance import timestamp_ns
 
 
-class TruthFile:
+class LineFile:
     """Collect lines and write them whole: whoever reads meanwhile sees no half line.
 
     Parameters
     ----------
     path : emptied if it exists; None collects nothing.
+    what : what the file is, for the error message.
+
+    Attributes
+    ----------
+    wanted : whether there is a file, so that nobody makes lines for none.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, what: str) -> None:
+        self.wanted = path is not None
         self._lines: list[str] = []
         self._descriptor: int | None = None
         if path is not None:
             try:
                 self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             except OSError as error:
-                raise UsageError(f"truth file {path}: {error.strerror or error}") from None
+                raise UsageError(f"{what} {path}: {error.strerror or error}") from None
 
-    def add(self, row: Print, symbol: str, *, sent: bool) -> None:
-        """Remember one trade; `sent` tells whether a frame of it goes to anyone, now or later."""
-        if self._descriptor is not None:
-            self._lines.append(_line(row, symbol, sent=sent))
+    def add(self, line: str) -> None:
+        """Remember a line, given without its end."""
+        self._lines.append(line)
 
     def write(self) -> None:
-        """Write what was added; called before any of its frames is sent."""
+        """Write what was added."""
         if self._lines and self._descriptor is not None:
-            data = memoryview("".join(self._lines).encode())
+            data = memoryview(("\n".join(self._lines) + "\n").encode())
             self._lines.clear()
             while data:
                 data = data[os.write(self._descriptor, data) :]
@@ -48,10 +53,11 @@ class TruthFile:
             self._descriptor = None
 
 
-def _line(row: Print, symbol: str, *, sent: bool) -> str:
+def truth_line(row: Print, symbol: str, *, sent: bool) -> str:
+    """Return the truth about one issued trade; `sent` tells whether a frame of it goes to anyone, now or later."""
     side = "sell" if row.buyer_is_maker else "buy"
     return (
         f'{{"venue":"binance","symbol":"{symbol}","epoch":0,"trade_id":{row.trade_id},'
         f'"ts_event":{timestamp_ns(row.time)},"price":"{row.price}","quantity":"{row.quantity}",'
-        f'"side":"{side}","sent":{"true" if sent else "false"}}}\n'
+        f'"side":"{side}","sent":{"true" if sent else "false"}}}'
     )

@@ -23,6 +23,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -33,7 +34,7 @@ from trading_platform.simulate.binance_streams import Session, shutdown_payload,
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.tape import Market, Print
 from trading_platform.simulate.transport import Client, HttpServer, address_of, http_config, listen
-from trading_platform.simulate.truth import TruthFile
+from trading_platform.simulate.truth import LineFile, truth_line
 from trading_platform.telemetry.logs import get_logger
 
 log = get_logger("simulate")
@@ -44,6 +45,7 @@ _BATCH = 512
 _SLOW_CONSUMER_BYTES = 32 << 20
 _TICK_S = 0.002
 _CONNECTS, _CONNECTS_WINDOW_S = 300, 300.0
+_REMEMBERED = 100_000
 
 
 class ConnectRecord(NamedTuple):
@@ -65,7 +67,9 @@ class VenueServer:
     host, port, rest_port : where to listen; 0 lets the system choose.
     begins_at_ns : asked at the first subscription for the clock's start; without it, the market's own. A market that
         began earlier has issued everything up to it.
-    limits : request weight per minute; clock, wall_ns: the real time.
+    limits : request weight per minute; lifetime_s: when a healthy connection is cut.
+    requests_path : gets one JSON line per REST request, as `RequestRecord`.
+    clock, wall_ns : the real time.
 
     Attributes
     ----------
@@ -88,12 +92,15 @@ class VenueServer:
         rest_port: int = 0,
         begins_at_ns: Callable[[], int] | None = None,
         limits: Limits | None = None,
+        lifetime_s: float = 86_400.0,
+        requests_path: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         plan = plan or FaultPlan()
         self._market, self._speed, self._truth_path = market, speed, truth_path
         self._host, self._port, self._rest_port = host, port, rest_port
+        self._lifetime_s, self._requests_path = lifetime_s, requests_path
         self._begins_at_ns, self._clock, self._wall_ns = begins_at_ns, clock, wall_ns
         self._symbols = {listing.venue_symbol: listing.symbol for listing in market.listings}
         self._streams = {stream_of(name): name for name in self._symbols}
@@ -111,7 +118,7 @@ class VenueServer:
         self._tasks: list[asyncio.Task[Any]] = []
         self._timers: set[asyncio.TimerHandle] = set()
         self.issued = self.sent = 0
-        self.connections: list[ConnectRecord] = []
+        self.connections: deque[ConnectRecord] = deque(maxlen=_REMEMBERED)
         self.ws_url = self.rest_url = ""
 
     async def __aenter__(self) -> Self:
@@ -124,9 +131,11 @@ class VenueServer:
     async def start(self) -> None:
         """Listen. Raises UsageError if a port is in use or the truth file cannot be written."""
         self.started, self.ended = asyncio.Event(), asyncio.Event()
-        self._truth = TruthFile(self._truth_path)
         with contextlib.ExitStack() as undo:
+            self._truth = LineFile(self._truth_path, "truth file")
             undo.callback(self._truth.close)
+            self._requests = LineFile(self._requests_path, "request log")
+            undo.callback(self._requests.close)
             ws_socket = undo.enter_context(listen(self._host, self._port))
             rest_socket = undo.enter_context(listen(self._host, self._rest_port))
             self._server: Server = await serve(
@@ -171,6 +180,7 @@ class VenueServer:
         await self._server.wait_closed()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._truth.close()
+        self._requests.close()
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -264,7 +274,8 @@ class VenueServer:
             self._issued_ids[row.venue_symbol] = row.trade_id
             self.issued += 1
             self.sent += sent
-            self._truth.add(row, self._symbols[row.venue_symbol], sent=sent)
+            if self._truth.wanted:
+                self._truth.add(truth_line(row, self._symbols[row.venue_symbol], sent=sent))
             for item in out:
                 if isinstance(item, Signal):
                     self._truth.write()
@@ -334,7 +345,9 @@ class VenueServer:
         self._note("open")
         self._clients.add(connection)
         self._count_listeners()
-        lifetime = asyncio.get_running_loop().call_later(86_400.0, self._close, connection, 1001, "24 hours are over")
+        lifetime = asyncio.get_running_loop().call_later(
+            self._lifetime_s, self._close, connection, 1001, "24 hours are over"
+        )
         try:
             with contextlib.suppress(ConnectionClosed):
                 async for message in connection:
@@ -431,6 +444,9 @@ class VenueServer:
             now_s=self._clock(),
             wall_ns=self._wall_ns(),
         )
+        if self._requests.wanted:
+            self._requests.add(msgspec.json.encode(self.api.requests[-1]._asdict()).decode())
+            self._requests.write()
         sent = dict(answer.headers)
         sent.setdefault("content-type", "application/json;charset=UTF-8")
         sent["content-length"] = str(len(answer.body))

@@ -294,15 +294,25 @@ def test_a_ping_flood_carries_whole_payloads(simulator):  # noqa: F811
     assert closed.rcvd.code == 1008
 
 
-def test_the_request_log_tells_times_and_weights(simulator):  # noqa: F811
-    """Every request is logged with its weight, status and the minute's total."""
-    venue = simulator(synthetic(5))
+def test_a_connection_has_a_lifetime(simulator):  # noqa: F811
+    """A healthy connection is closed with 1001 when its time is over, as the venue does after 24 hours."""
+    venue = simulator(synthetic(600), speed=1.0, lifetime_s=0.3)
+    with subscribe(venue) as client:
+        _, closed = take_until(client, ConnectionClosed)
+    assert closed.rcvd.code == 1001
+
+
+def test_the_request_log_tells_times_and_weights(simulator, tmp_path):  # noqa: F811
+    """Every request is logged with its weight, status and the minute's total, in memory and in a file."""
+    venue = simulator(synthetic(5), requests_path=tmp_path / "requests.jsonl")
     get(venue, "/api/v3/time")
     get(venue, "/api/v3/historicalTrades", symbol="NOPE")
     first, second = venue.server.api.requests
     assert (first.path, first.weight, first.status, first.used_weight) == ("/api/v3/time", 1, 200, 1)
     assert (second.params, second.weight, second.status, second.used_weight) == ({"symbol": "NOPE"}, 25, 400, 26)
     assert first.mono_s <= second.mono_s
+    lines = (tmp_path / "requests.jsonl").read_text().splitlines()
+    assert [json.loads(line)["path"] for line in lines] == ["/api/v3/time", "/api/v3/historicalTrades"]
 
 
 def test_a_slow_reader_holds_a_fast_market_back(simulator):  # noqa: F811

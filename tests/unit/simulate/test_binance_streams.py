@@ -22,6 +22,8 @@ ROW = Print(1723161255342000000, 0, 7, "BTCUSDT", 1723161255342, 1723161255343, 
         ("/ws/btcusdt@trade", ["btcusdt@trade"], False, False),
         ("/ws/btcusdt@trade?timeUnit=microsecond", ["btcusdt@trade"], False, True),
         ("/ws", [], False, False),
+        ("/ws/btcusdt%40trade", ["btcusdt@trade"], False, False),
+        ("/stream?streams=btcusdt%40trade%2Fethusdt%40trade", ["btcusdt@trade", "ethusdt@trade"], True, False),
     ],
 )
 def test_addresses_subscribe(target, streams, combined, micros):
