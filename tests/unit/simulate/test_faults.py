@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -182,3 +183,11 @@ def test_requests_fail_as_often_as_planned():
     assert first == again
     assert 230 < first.count("rest_429") < 370
     assert 80 < first.count("rest_5xx") < 200
+
+
+def test_the_documentation_names_every_kind():
+    """The page on fault plans has a line for each kind with its options, and its example is a plan."""
+    page = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    for kind, (what, options) in KINDS.items():
+        assert f"| `{kind}` | {what} | {', '.join(f'`{name}`' for name in sorted(options))} |" in page
+    assert FaultPlan.parse(page.partition("```json")[2].partition("```")[0].encode()).events
