@@ -34,7 +34,6 @@ EXAMPLE = "trading-platform demo --seconds 20"
 FOLDER = "data-demo"
 SPEED = "60"
 SECONDS = 20.0
-FAULTS = {"drop": 0.01, "duplicate": 0.01, "reorder": 0.02, "cut": 0.0002, "rest_5xx": 0.05}
 DATASETS = ("bars", "indicators", "regimes")
 INGEST_STOP_S = 60.0
 _S = 1_000_000_000
@@ -97,7 +96,9 @@ def _narrator() -> Callable[[str], None]:
 def _plan(args: argparse.Namespace) -> FaultPlan:
     from trading_platform.simulate.faults import FaultPlan
 
-    return FaultPlan(**FAULTS) if args.faults is None else FaultPlan.load(args.faults)
+    if args.faults is not None:
+        return FaultPlan.load(args.faults)
+    return FaultPlan(drop=0.01, duplicate=0.01, reorder=0.02, cut=0.0002, rest_5xx=0.05)
 
 
 def _market(args: argparse.Namespace):  # type: ignore[no-untyped-def]

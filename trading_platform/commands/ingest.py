@@ -127,7 +127,7 @@ def _record(
     """Run the workers until told to stop, then close everything in order; return whether something went wrong."""
     from trading_platform.commands import runtime
     from trading_platform.domain.errors import VenueError, WorkError
-    from trading_platform.ingest.recovery import recover
+    from trading_platform.ingest.recovery import probe_ended
     from trading_platform.ingest.supervisor import Supervisor
     from trading_platform.telemetry.logs import get_logger
 
@@ -154,7 +154,7 @@ def _record(
         # `stop` is set by now: only the deadline may cut the probe short.
         means = runtime.means(settings, runtime.waiter_until(threading.Event(), time.monotonic() + PROBE_WITHIN_S))
         try:
-            recover(data, ledger, {config.venue: endpoint}, means, lease=(), ended=frozenset({config.venue}))
+            probe_ended(data, ledger, {config.venue: endpoint}, means, frozenset({config.venue}))
         except VenueError as error:
             log.warning("no probe at the end", reason=str(error))
         supervisor.stop_publisher()

@@ -91,6 +91,14 @@ class VenueAdapter(Protocol):
         """Ask for the newest trade."""
         ...
 
+    def since_request(self, venue_symbol: str, ts_ns: int) -> Request:
+        """Ask for the first trade at or after an instant; its answer is for `decode_first_id`."""
+        ...
+
+    def decode_first_id(self, body: bytes) -> int | None:
+        """Return the id that `since_request` asked for, None if no such trade exists yet. Raises FrameError only."""
+        ...
+
     def decode_page(self, body: bytes, symbol: str) -> list[Trade]:
         """Return the trades of a REST page in the order of their ids. Raises FrameError only."""
         ...

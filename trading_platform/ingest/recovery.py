@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trading_platform.domain.errors import Banned, RateLimited, VenueError
+from trading_platform.domain.days import day_after, day_start
+from trading_platform.domain.errors import Banned, FrameError, RateLimited, VenueError
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.domain.trade import Trade
 from trading_platform.domain.venue import VenueAdapter
@@ -92,37 +93,76 @@ def open_tails(data: DataDir, ledger: Ledger, venue: str | None = None) -> list[
 
 
 def recover(
-    data: DataDir,
-    ledger: Ledger,
-    endpoints: Mapping[str, Endpoint],
-    means: Means,
-    *,
-    probe: bool = True,
-    patient: bool = True,
-    lease: Sequence[Gap] | None = None,
-    ended: frozenset[str] = frozenset(),
+    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, *, patient: bool = True
 ) -> Outcome:
-    """Work through everything open of these venues.
+    """Work through everything open of these venues, heads that nobody listens to included.
 
     Parameters
     ----------
     endpoints : by venue; gaps of other venues stay as they are.
-    probe : also ask for the head of every sequence that no running ingest listens to.
     patient : wait, up to 150 s at a time, for gaps that are due later.
-    lease : fetch only these gaps, which the caller has leased and will release.
-    ended : venues whose lock the caller holds although it listens no more.
+
+    Raises
+    ------
+    Stopped : if told to stop while waiting; what was fetched is kept.
     """
+
+    def act(work: _Recovery) -> None:
+        work.probe(frozenset())
+        work.work_through(patient=patient)
+
+    return _with_lane(data, ledger, endpoints, means, act)
+
+
+def fetch_leased(
+    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, gaps: Sequence[Gap]
+) -> Outcome:
+    """Fetch these gaps, which the caller has leased and will release."""
+    return _with_lane(data, ledger, endpoints, means, lambda work: work.fetch(gaps))
+
+
+def probe_ended(
+    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, ended: frozenset[str]
+) -> Outcome:
+    """Ask for the heads of venues that the caller has just stopped listening to, and fetch nothing."""
+    return _with_lane(data, ledger, endpoints, means, lambda work: work.probe(ended))
+
+
+def fetch_days(
+    data: DataDir,
+    ledger: Ledger,
+    endpoints: Mapping[str, Endpoint],
+    means: Means,
+    symbols: Sequence[tuple[str, str]],
+    first: str,
+    last: str,
+) -> Outcome:
+    """Fetch whole days of these (venue, symbol), recorded or not: what is held already is not asked for.
+
+    From then on everything from these days to the head counts as missing until it is held.
+    """
+
+    def act(work: _Recovery) -> None:
+        for venue, symbol in symbols:
+            work.fetch_days(venue, symbol, first, last)
+
+    return _with_lane(data, ledger, endpoints, means, act)
+
+
+def _with_lane(
+    data: DataDir,
+    ledger: Ledger,
+    endpoints: Mapping[str, Endpoint],
+    means: Means,
+    act: Callable[[_Recovery], object],
+) -> Outcome:
+    """Decode what the dead left, act with a fetch lane, publish, and tell what is open."""
     venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
     touched = settle_dead_lanes(data, ledger, venues, means.bounds)
     with FetchLane(data, ledger, venues, means.bounds) as lane:
         work = _Recovery(data, ledger, endpoints, means, lane)
         try:
-            if probe:
-                work.probe(ended)
-            if lease is None:
-                work.work_through(patient=patient)
-            else:
-                work.fetch(lease)
+            act(work)
         finally:
             work.close()
         lane.settle()
@@ -134,7 +174,7 @@ def recover(
 
 
 class _Recovery:
-    """One call of `recover`."""
+    """One act of recovery, with a fetch lane and clients of its own."""
 
     def __init__(
         self, data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, lane: FetchLane
@@ -159,15 +199,15 @@ class _Recovery:
             if row.tail == "live":
                 self._lane.fact(control.Lost(row.venue, [row.symbol]))
             try:
-                adapter = self._endpoints[row.venue].adapter
-                request = adapter.head_request(self._venue_symbol(row.venue, row.symbol))
-                body = self._client(row.venue).get(request)
+                self._probe_head(row.venue, row.symbol)
             except Stopped:
                 raise
             except VenueError as error:
                 self._problem(error)
-                continue
-            self._page(control.Page(row.venue, "head", row.symbol), body)
+
+    def _probe_head(self, venue: str, symbol: str) -> None:
+        request = self._endpoints[venue].adapter.head_request(self._venue_symbol(venue, symbol))
+        self._page(control.Page(venue, "head", symbol), self._client(venue).get(request))
 
     def work_through(self, *, patient: bool) -> None:
         """Lease and fetch until nothing is due; if patient, wait for what is due soon."""
@@ -208,15 +248,17 @@ class _Recovery:
             limit = self._endpoints[venue].adapter.page_limit
             try:
                 for first, last in merge_close(missing, limit):
-                    self._fetch_range(venue, symbol, first, last)
+                    self.fetch_range(venue, symbol, first, last)
             except Stopped:
                 raise
-            except VenueError as error:
+            except (VenueError, FrameError) as error:
+                # A page that does not decode is in the log and in quarantine: no answer, and no empty page either.
                 self._problem(error)
                 answered = answered and not isinstance(error, RateLimited | Banned)
         return answered
 
-    def _fetch_range(self, venue: str, symbol: str, first: int, last: int) -> None:
+    def fetch_range(self, venue: str, symbol: str, first: int, last: int) -> None:
+        """Fetch the ids of one range, page by page."""
         adapter = self._endpoints[venue].adapter
         client, venue_symbol = self._client(venue), self._venue_symbol(venue, symbol)
         at = first
@@ -256,7 +298,33 @@ class _Recovery:
             self._spelling[venue] = {instrument.symbol: instrument.venue_symbol for instrument in listed}
         return self._spelling[venue].get(symbol) or self._endpoints[venue].adapter.venue_symbol(symbol)
 
-    def _problem(self, error: VenueError) -> None:
+    def fetch_days(self, venue: str, symbol: str, first: str, last: str) -> None:
+        """Fetch whole days that were never recorded, with a trade on either side as witness of their ends.
+
+        Raises
+        ------
+        VenueError, FrameError : if the venue does not say where the days begin.
+        """
+        begin = self._first_id(venue, symbol, day_start(first))
+        if begin is None:
+            self.problems.append(f"{venue} has no trade of {symbol} from {first} on")
+            return
+        end = self._first_id(venue, symbol, day_start(day_after(last)))
+        if end is None:
+            self._probe_head(venue, symbol)
+            end = max((row.head for row in self._ledger.sequences(venue, symbol)), default=begin)
+        begin = max(0, begin - 1)
+        self._lane.fact(control.Undertaken(venue, symbol, begin))
+        stored = self._ledger.state(venue, symbol).stored
+        for low, high in merge_close(stored.missing(begin, end), self._endpoints[venue].adapter.page_limit):
+            self.fetch_range(venue, symbol, low, high)
+
+    def _first_id(self, venue: str, symbol: str, ts_ns: int) -> int | None:
+        adapter = self._endpoints[venue].adapter
+        request = adapter.since_request(self._venue_symbol(venue, symbol), ts_ns)
+        return adapter.decode_first_id(self._client(venue).get(request))
+
+    def _problem(self, error: VenueError | FrameError) -> None:
         log.warning("venue does not answer", reason=str(error))
         self.problems.append(str(error))
 

@@ -52,7 +52,7 @@ class LeaseConfig(dg.Config):
 def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pipeline: PipelineResource) -> None:
     """Fetch a lease of gaps from the exchange, publish what came, and recompute what depends on it."""
     from trading_platform.ingest.bounds import Bounds
-    from trading_platform.ingest.recovery import Means, recover
+    from trading_platform.ingest.recovery import Means, fetch_leased
 
     ledger = pipeline.ledger
     gaps = ledger.leased(config.lease)
@@ -67,7 +67,7 @@ def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pi
         rng=random.Random(),
     )
     try:
-        outcome = recover(pipeline.data, ledger, pipeline.endpoints(), means, probe=False, lease=gaps)
+        outcome = fetch_leased(pipeline.data, ledger, pipeline.endpoints(), means, gaps)
     finally:
         ledger.release(config.lease, pipeline.now_ns())
     for problem in outcome.problems:

@@ -177,6 +177,24 @@ class Binance:
         """Ask for the newest trade."""
         return Request("/api/v3/historicalTrades", (("symbol", venue_symbol), ("limit", "1")), 25)
 
+    def since_request(self, venue_symbol: str, ts_ns: int) -> Request:
+        """Ask for the first aggregate at or after an instant: it names the ids of its trades."""
+        start_ms = -(-ts_ns // 1_000_000)
+        params = (("symbol", venue_symbol), ("startTime", str(start_ms)), ("limit", "1"))
+        return Request("/api/v3/aggTrades", params, 4)
+
+    def decode_first_id(self, body: bytes) -> int | None:
+        """Return the first id of the first aggregate, None of an empty page.
+
+        >>> Binance().decode_first_id(b'[{"a":1,"p":"1","q":"1","f":100,"l":105,"T":1498793709153,"m":true,"M":true}]')
+        100
+        """
+        try:
+            rows = _aggregates(body)
+        except _REFUSED as error:
+            raise _broken(body, error) from None
+        return rows[0].f if rows else None
+
     def decode_page(self, body: bytes, symbol: str) -> list[Trade]:
         """Return the trades of a page of `historicalTrades`, `trades` or `aggTrades`, ascending by id.
 
