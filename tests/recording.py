@@ -103,7 +103,9 @@ def rows(table: pa.Table) -> list[tuple[Any, ...]]:
 
 def expected(truth: list[dict[str, Any]], symbol: str) -> list[tuple[Any, ...]]:
     """Return what the venue says it issued, in the same form, in order of ids."""
-    mine = sorted((line for line in truth if line["symbol"] == symbol), key=lambda line: (line["epoch"], line["trade_id"]))
+    mine = sorted(
+        (line for line in truth if line["symbol"] == symbol), key=lambda line: (line["epoch"], line["trade_id"])
+    )
     return [
         (t["epoch"], t["trade_id"], t["ts_event"], float(t["price"]), float(t["quantity"]), t["side"]) for t in mine
     ]

@@ -21,7 +21,9 @@ def decimals(draw):
 
 
 prints = st.lists(
-    st.builds(naive.Print, st.integers(0, 20 * SECOND - 1), decimals(), decimals(), st.booleans()), min_size=1, max_size=30
+    st.builds(naive.Print, st.integers(0, 20 * SECOND - 1), decimals(), decimals(), st.booleans()),
+    min_size=1,
+    max_size=30,
 )
 
 

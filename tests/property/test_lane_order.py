@@ -1,4 +1,4 @@
-"""Lanes have no order among each other: any interleaving of decoding and publishing ends in the same lake and ledger."""
+"""Lanes have no order among each other: any interleaving of decoding and publishing ends in the same data."""
 
 from __future__ import annotations
 

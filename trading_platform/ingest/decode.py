@@ -91,9 +91,7 @@ class Decoder:
 class _Work:
     """One call of `Decoder.decode`."""
 
-    def __init__(
-        self, lane: str, venues: Mapping[str, VenueAdapter], bounds: Bounds, context: _Context
-    ) -> None:
+    def __init__(self, lane: str, venues: Mapping[str, VenueAdapter], bounds: Bounds, context: _Context) -> None:
         self.lane, self.venues, self.bounds, self.context = lane, venues, bounds, context
         self.columns: dict[SequenceKey, Columns] = {}
         self.seen: dict[SequenceKey, Seen] = {}
@@ -172,9 +170,7 @@ class _Work:
         columns.side.append(_SIDES[trade.side])
         columns.source.append(source)
 
-    def _flag_precision(
-        self, record: Record, item: int, venue: str, trade: Trade, source: Source, raw: bytes
-    ) -> None:
+    def _flag_precision(self, record: Record, item: int, venue: str, trade: Trade, source: Source, raw: bytes) -> None:
         if max(significant_digits(trade.price), significant_digits(trade.quantity)) > EXACT_DIGITS:
             # Stored all the same, as the nearest float64; the raw bytes keep every digit.
             error = FrameError("precision", f"{trade.price} x {trade.quantity} has more than {EXACT_DIGITS} digits")

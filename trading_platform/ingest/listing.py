@@ -39,9 +39,7 @@ def publish_instruments(data: DataDir, ledger: Ledger, venue: str, day: str, gat
     lake.write_leaf(data, Leaf("instruments", venue, "", day), table, ledger=ledger, gate=gate, input_hash=None)
 
 
-def spell(
-    adapter: VenueAdapter, symbols: Iterable[str], listed: Iterable[Instrument]
-) -> Mapping[str, str]:
+def spell(adapter: VenueAdapter, symbols: Iterable[str], listed: Iterable[Instrument]) -> Mapping[str, str]:
     """Return the venue's spelling of each symbol, mapped to it.
 
     Without a listing (a start while the venue's REST is down) the spelling follows from the symbol.

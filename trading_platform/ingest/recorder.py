@@ -70,9 +70,7 @@ class Recorder:
         committing = asyncio.create_task(self._committer.run())
         names = sorted(self._symbols)
         size = self._adapter.streams_per_connection
-        feeds = [
-            asyncio.create_task(self._feed(names[at : at + size], stop)) for at in range(0, len(names), size)
-        ]
+        feeds = [asyncio.create_task(self._feed(names[at : at + size], stop)) for at in range(0, len(names), size)]
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({committing, stopping, *feeds}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()

@@ -138,5 +138,7 @@ def test_twenty_digits_take_the_slow_road_and_are_exact():
     """Numbers beyond 15 digits sum by their shortest text, exactly."""
     values = [0.1 + 0.2, 1e-17, 123456789.12345679]
     folded = bars.fold_day([1, 2, 3], values, values, [1, -1, 1], day_start_ns=0, timeframe_ns=SECOND)
-    expected = naive.bar([naive.Print(1, repr(x), repr(x), side > 0) for x, side in zip(values, [1, -1, 1], strict=True)])
+    expected = naive.bar(
+        [naive.Print(1, repr(x), repr(x), side > 0) for x, side in zip(values, [1, -1, 1], strict=True)]
+    )
     assert {name: getattr(folded, name)[0].item() for name in expected} == expected

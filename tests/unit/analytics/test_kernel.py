@@ -40,7 +40,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
 def test_the_table_of_indicators_is_light(tmp_path):
     """Importing the package and the table of indicators imports neither numpy nor numba nor pandas."""
     done = subprocess.run(
-        [sys.executable, "-c", PROBE.split("from trading_platform.analytics.bars")[0] + "print(light)"],
+        [sys.executable, "-c", PROBE.split("from trading_platform.analytics.bars", maxsplit=1)[0] + "print(light)"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"

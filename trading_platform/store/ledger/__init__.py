@@ -1,8 +1,8 @@
 """The completeness ledger: which ids are stored, void, open, lost; what is published; what work is under way.
 
-    tables        the schema                 database      open, migrate, transactions
-    projection    the account of ids         gaps          work on what is missing
-    leaves        published files            completeness  a row a day, derived
+tables        the schema                 database      open, migrate, transactions
+projection    the account of ids         gaps          work on what is missing
+leaves        published files            completeness  a row a day, derived
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ class Ledger(Projection, GapBook, LeafBook):
             if marked is None:
                 db.execute(t.facts.insert().values(name="kind", value=kind))
         if marked not in (None, kind):
-            raise UsageError(f"this data directory holds {marked} data and cannot take {kind} data; use another --data-dir")
+            raise UsageError(
+                f"this data directory holds {marked} data and cannot take {kind} data; use another --data-dir"
+            )
 
     def day_report(self, now_ns: int, venue: str | None = None, symbol: str | None = None) -> list[DayStatus]:
         """Return the completeness of every day of every sequence, ordered by venue, symbol, day."""

@@ -94,7 +94,9 @@ class LeafBook:
 
     def sealed_leaves(self, dataset: str) -> set[Leaf]:
         """Return every leaf of a dataset that was sealed and has not changed since."""
-        query = sa.select(_C.path, _C.record, _C.sealed).where(_C.dataset == dataset, _C.published, _C.sealed.is_not(None))
+        query = sa.select(_C.path, _C.record, _C.sealed).where(
+            _C.dataset == dataset, _C.published, _C.sealed.is_not(None)
+        )
         with self.database.reading() as db:
             rows = db.execute(query).all()
         intact = (path for path, record, sealed in rows if _record(record).content_hash == sealed)

@@ -135,7 +135,9 @@ class Projection:
         c = t.lanes.c
         columns = (c.lane, c.decoded_segment, c.decoded_offset, c.staged_segment, c.staged_offset)
         with self.database.reading() as db:
-            return {row[0]: (Position(row[1], row[2]), Position(row[3], row[4])) for row in db.execute(sa.select(*columns))}
+            return {
+                row[0]: (Position(row[1], row[2]), Position(row[3], row[4])) for row in db.execute(sa.select(*columns))
+            }
 
     def adopt(self, rebuilt: Projection) -> None:
         """Put the account of ids that `rebuilt` holds in the place of ours, in one transaction.
