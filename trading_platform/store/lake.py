@@ -289,21 +289,34 @@ def _write_merged(fresh: Path, copies: Path, sources: Sequence[slices.Source], g
             verdict = _join(verdict, gate(merged.rows))
             rows.add(merged.rows)
             remembered.add(merged.remembered)
-            ids.see(merged.rows.column("trade_id"))
+            ids.see(merged.rows)
             disputes += merged.disputes
         remembered.finish()
         return _Merge(rows.finish(), verdict, (ids.first, ids.last), disputes)
 
 
 class _Ids:
-    """The first and the last id of what went by."""
+    """The first and the last id of what went by, and whether it went by in order."""
 
     first: int | None = None
     last: int | None = None
+    _key: tuple[int, int] | None = None
 
-    def see(self, ids: pa.ChunkedArray) -> None:
-        self.last = ids[-1].as_py()
-        self.first = ids[0].as_py() if self.first is None else self.first
+    def see(self, rows: pa.Table) -> None:
+        """Look at the next merged slice.
+
+        Raises
+        ------
+        CorruptionError : if it does not lie behind the one before.
+        """
+        ids, epochs = rows.column("trade_id"), rows.column("epoch")
+        first, self.last = ids[0].as_py(), ids[-1].as_py()
+        if self._key is None:
+            self.first = first
+        elif first is None or self._key >= (epochs[0].as_py(), first):
+            # Slices are cut by the row groups' statistics, which no checksum protects.
+            raise CorruptionError("a staged part's footer tells wrong ids")
+        self._key = (epochs[-1].as_py(), -1 if self.last is None else self.last)
 
 
 def _join(verdict: Verdict, further: Verdict) -> Verdict:

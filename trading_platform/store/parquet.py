@@ -5,6 +5,7 @@ Which files exist and when they appear is store/lake.py and store/staging.py.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,15 +103,30 @@ def open_file(path: Path) -> pq.ParquetFile:
 
     Raises
     ------
-    CorruptionError : if it is no Parquet file.
+    CorruptionError : if it is no Parquet file of ours.
     FileNotFoundError : if it is not there.
     """
     try:
-        return pq.ParquetFile(str(path), page_checksum_verification=True)
+        file = pq.ParquetFile(str(path), page_checksum_verification=True)
+        sound = _sound(file)
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise corrupt(path, error) from error
+    if not sound:
+        raise CorruptionError(f"{path} is damaged: its footer contradicts itself")
+    return file
+
+
+def _sound(file: pq.ParquetFile) -> bool:
+    """Tell whether the footer, which has no checksum, says twice the same.
+
+    It holds names and types in Parquet's words and in Arrow's: a flipped bit changes only one of them. Only the zone
+    of a time is said once; here it is always the same.
+    """
+    twin = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(file.metadata.metadata[b"ARROW:schema"], validate=True)))
+    zones = {field.type.tz for field in twin if pa.types.is_timestamp(field.type)}
+    return bool(twin.equals(file.schema_arrow)) and zones <= {"UTC"}
 
 
 def corrupt(path: Path, error: Exception) -> CorruptionError:
