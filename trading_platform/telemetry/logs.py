@@ -6,6 +6,7 @@ Fields bound with `bound` go with every event of that block, across calls. stdou
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Iterator, Mapping
@@ -38,6 +39,16 @@ def _escape_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     return event
 
 
+class _Stderr(io.TextIOBase):
+    """Whatever stderr is when something is written: it may be replaced while the process runs."""
+
+    def write(self, text: str, /) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure(*, level: str = "info", as_json: bool, stream: TextIO | None = None) -> None:
     """Set up logging of this process, once, in its root.
 
@@ -47,7 +58,7 @@ def configure(*, level: str = "info", as_json: bool, stream: TextIO | None = Non
     as_json : one JSON object a line instead of text for a person.
     stream : stderr unless given.
     """
-    out = sys.stderr if stream is None else stream
+    out = cast("TextIO", _Stderr()) if stream is None else stream
     renderer: Any = (
         structlog.processors.JSONRenderer(default=str)
         if as_json

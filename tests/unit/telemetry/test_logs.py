@@ -66,3 +66,16 @@ def test_bound_fields_reach_every_event_of_the_block():
     one, two = map(json.loads, out.getvalue().splitlines())
     assert one["lease"] == "L1"
     assert "lease" not in two
+
+
+def test_logs_follow_a_replaced_stderr(monkeypatch):
+    """A logger set up before stderr was replaced writes to the new one, not to a closed one."""
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", first)
+    logs.configure(as_json=True)
+    log = logs.get_logger("test")
+    log.info("before")
+    monkeypatch.setattr("sys.stderr", second)
+    first.close()
+    log.info("after")
+    assert json.loads(second.getvalue())["event"] == "after"
