@@ -174,8 +174,11 @@ def fold_timeframe(trades: Trades, *, day_start_ns: int, timeframe_ns: int) -> B
     offset = trades.ts_event - day_start_ns
     if len(offset) and (int(offset.min()) < 0 or int(offset.max()) >= DAY_NS):
         raise UsageError("a trade lies on another day than the one folded")
-    folded = trades.fold(offset // timeframe_ns, DAY_NS // timeframe_ns)
-    ts_open = day_start_ns + folded.bins * timeframe_ns
+    bins = offset // timeframe_ns
+    # Only the intervals from the first trade's to the last one's: part of a day costs part of the memory.
+    first = int(bins.min()) if len(bins) else 0
+    folded = trades.fold(bins - first, int(bins.max()) - first + 1 if len(bins) else 0)
+    ts_open = day_start_ns + (folded.bins + first) * timeframe_ns
     return BarColumns(ts_open=ts_open, ts_close=ts_open + timeframe_ns, **folded.columns)  # type: ignore[arg-type]
 
 

@@ -35,8 +35,8 @@ class GaussianHmm:
     Examples
     --------
     >>> model = GaussianHmm.of([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [0.0, 0.0], [1.0, 9.0])
-    >>> model.viterbi([0.1, -0.2, 6.0, -5.0]).tolist()
-    [0, 0, 1, 1]
+    >>> model.viterbi([0.1, -0.2, 0.3, 0.0, -0.1, 6.0, -5.0]).tolist()
+    [0, 0, 0, 0, 0, 1, 1]
     >>> GaussianHmm.from_json(model.to_json()).model_version == model.model_version
     True
     """

@@ -1,0 +1,182 @@
+"""`compute`, `stream` and `indicator_table` as notebooks use them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import trading_platform as tp
+from trading_platform.domain.errors import UsageError, WorkError
+
+NAMES = ["rsi_14", "bbands_20_2", "ema_9__rsi_14", "vwap", "atr_14"]
+
+
+def bars(rows=60):
+    close = 100 + np.cumsum(np.random.default_rng(5).normal(size=rows))
+    return pd.DataFrame(
+        {
+            "ts_open": pd.date_range("2024-08-08 23:30", periods=rows, freq="1min", tz="UTC"),
+            "high": close + 1, "low": close - 1, "close": close, "volume": 1.5,
+        }
+    )  # fmt: skip
+
+
+def test_what_goes_in_comes_out():
+    """pandas, polars and Arrow give the same numbers in a frame of their own kind."""
+    given = bars()
+    arrow = pa.Table.from_pandas(given, preserve_index=False)
+    frames = [given, pl.from_pandas(given), arrow, pl.from_pandas(given).lazy(), arrow.to_batches()[0]]
+    found = [tp.compute(frame, NAMES) for frame in frames]
+    assert [type(f) for f in found] == [pd.DataFrame, pl.DataFrame, pa.Table, pl.DataFrame, pa.Table]
+    for other in (found[1].to_pandas(), found[2].to_pandas(), found[3].to_pandas(), found[4].to_pandas()):
+        pd.testing.assert_frame_equal(found[0], other, check_exact=True)
+    assert all(dtype == np.float64 for dtype in found[0].dtypes)
+
+
+def test_compute_works_twice_in_a_row():
+    """No import along the way overwrites the call."""
+    first = tp.compute(bars(), NAMES)
+    pd.testing.assert_frame_equal(tp.compute(bars(), NAMES), first, check_exact=True)
+    assert callable(tp.compute)
+
+
+def test_rows_and_index_are_those_given():
+    """Rows keep their index, and rows with nothing in them are NaN without harming the rest."""
+    given = bars().set_index(pd.Index([f"row {i}" for i in range(60)]))
+    given.loc["row 30", ["high", "low", "close"]] = np.nan
+    found = tp.compute(given, ["sma_3"])
+    assert list(found.index) == list(given.index)
+    assert found["sma_3"].isna().sum() == 3
+    dropped = tp.compute(given.drop(index="row 30"), ["sma_3"])["sma_3"]
+    pd.testing.assert_series_equal(found["sma_3"].drop(index="row 30"), dropped, check_exact=True)
+
+
+def test_nulls_are_missing_inputs():
+    """A null in polars or Arrow is what NaN is in pandas."""
+    given = pl.DataFrame({"close": [1.0, None, 3.0]})
+    assert tp.compute(given, ["sma_2"])["sma_2"].to_list()[2] == 2.0
+    assert tp.compute(given.to_arrow(), ["sma_2"])["sma_2"].to_pylist()[2] == 2.0
+
+
+def test_integer_columns_will_do():
+    """Whole numbers are numbers."""
+    assert tp.compute(pd.DataFrame({"close": [1, 3]}), ["sma_2"])["sma_2"].tolist()[1] == 2.0
+    nullable = pd.DataFrame({"close": pd.array([1, None, 3], dtype="Int64")})
+    assert tp.compute(nullable, ["sma_2"])["sma_2"].tolist()[2] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("frame", "names", "words"),
+    [
+        (bars().drop(columns="volume"), ["rsi_14", "vwap_20"], "column 'volume' is missing; vwap_20 needs it"),
+        (bars().drop(columns="ts_open"), ["vwap"], "column 'ts_open' is missing; vwap needs it"),
+        (bars().assign(close="x"), ["sma_2"], "column 'close' holds no numbers"),
+        (bars().assign(ts_open="x"), ["vwap"], "column 'ts_open' holds no times"),
+        ({"close": [1.0]}, ["sma_2"], "dict is no frame"),
+        (bars(), "rsi_14", "a list of names"),
+        (bars(), ["foo"], "is no indicator"),
+    ],
+)
+def test_what_cannot_be_computed_says_why(frame, names, words):
+    """One line names the column or the name that is wrong."""
+    with pytest.raises(UsageError, match=r"^[^\n]*$") as raised:
+        tp.compute(frame, names)
+    assert words in str(raised.value)
+
+
+def test_only_the_columns_in_use_are_needed():
+    """RSI needs closes only."""
+    assert list(tp.compute(bars()[["close"]], ["rsi_14", "sma_2"])) == ["rsi_14", "sma_2"]
+    assert tp.compute(bars()[["close"]], []).shape == (60, 0)
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms", "s"])
+def test_a_session_begins_at_midnight_utc_in_any_unit_of_time(unit):
+    """Times of any unit, zone or none find the same midnight."""
+    given = bars()
+    expected = tp.compute(given, ["vwap"])["vwap"].to_numpy()
+    assert expected[30] == pytest.approx(given["close"][30])
+    local = given.assign(ts_open=given["ts_open"].dt.tz_convert("Asia/Tokyo").dt.as_unit(unit))
+    naive = given.assign(ts_open=given["ts_open"].dt.tz_localize(None).dt.as_unit(unit))
+    whole = given.assign(ts_open=given["ts_open"].dt.as_unit("ns").astype("int64"))
+    for frame in (local, naive, whole):
+        np.testing.assert_array_equal(tp.compute(frame, ["vwap"])["vwap"], expected)
+        arrow = pa.Table.from_pandas(frame, preserve_index=False)
+        np.testing.assert_array_equal(tp.compute(arrow, ["vwap"])["vwap"], expected)
+        np.testing.assert_array_equal(tp.compute(pl.from_arrow(arrow), ["vwap"])["vwap"], expected)
+
+
+def test_a_stream_gives_the_same_numbers_and_can_be_kept():
+    """Bar by bar, through bytes at every bar, a stream gives the numbers of `compute`."""
+    given, live = bars(), tp.stream(NAMES)
+    rows = []
+    for row in given.to_dict("records"):
+        live = tp.stream.restore(live.state())
+        rows.append(live.update(row))
+    pd.testing.assert_frame_equal(pd.DataFrame(rows), tp.compute(given, NAMES), check_exact=True)
+    assert live.names == tuple(NAMES)
+    assert live.outputs == tuple(rows[0])
+
+
+def test_a_bar_may_be_a_mapping_a_row_or_an_object():
+    """Whatever has the columns can be stepped over."""
+    expected = tp.compute(bars(), ["atr_14", "vwap"]).iloc[-1].to_dict()
+    for rows in (bars().itertuples(), (row for _, row in bars().iterrows())):
+        live = tp.stream(["atr_14", "vwap"])
+        for row in rows:
+            last = live.update(row)
+        assert last == expected
+
+
+@pytest.mark.parametrize(
+    "ts_open",
+    [1723161600000000000, "2024-08-09T00:00:00Z", dt.datetime.fromisoformat("2024-08-09"), np.datetime64("2024-08-09"),
+     pd.Timestamp("2024-08-09", tz="UTC"), dt.datetime(2024, 8, 9, 2, tzinfo=dt.timezone(dt.timedelta(hours=2)))],
+)  # fmt: skip
+def test_a_streams_time_may_have_any_form(ts_open):
+    """A new day is seen in every form of time; naive times are UTC."""
+    live = tp.stream(["vwap"])
+    bar = {"high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0}
+    live.update({**bar, "ts_open": 1723161600000000000 - 60_000_000_000})
+    assert live.update({"high": 4.0, "low": 4.0, "close": 4.0, "volume": 1.0, "ts_open": ts_open}) == {"vwap": 4.0}
+
+
+def test_a_missing_value_does_not_step():
+    """None and NaN are missing; an absent column, or what is no number, raises."""
+    live = tp.stream(["sma_2"])
+    live.update({"close": 1.0})
+    assert math.isnan(live.update({"close": None})["sma_2"])
+    assert live.update({"close": 3.0}) == {"sma_2": 2.0}
+    with pytest.raises(UsageError, match="column 'close' is missing"):
+        live.update({"open": 1.0})
+    with pytest.raises(UsageError, match="no number"):
+        live.update({"close": "high"})
+    with pytest.raises(UsageError, match="column 'ts_open' is missing"):
+        tp.stream(["vwap"]).update({"high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0})
+    with pytest.raises(UsageError, match="is no time"):
+        tp.stream(["vwap"]).update({"high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0, "ts_open": "noon"})
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 40, b"TPST", b"TPST\x01\x00\xff\xff\xff\xff", None])
+def test_what_is_no_state_is_refused(data):
+    """Cut or foreign bytes raise a WorkError, never anything else."""
+    whole = tp.stream(["sma_2"]).state()
+    for wrong in [data] if data is not None else [whole[:i] for i in range(len(whole))]:
+        with pytest.raises(WorkError):
+            tp.stream.restore(wrong)
+
+
+def test_the_table_can_be_computed_row_by_row():
+    """Every name of the table computes, with the outputs and the lookback that its row tells."""
+    table = tp.indicator_table()
+    assert list(table.columns) == ["name", "title", "parameters", "inputs", "outputs", "lookback", "source"]
+    for row in table.itertuples():
+        found = tp.compute(bars(), [row.name])
+        assert list(found) == row.outputs.split(", ")
+        assert (found.isna().sum() == row.lookback).all()

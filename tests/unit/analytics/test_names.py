@@ -1,0 +1,65 @@
+"""Names of indicators: what they stand for, and one clear line for what they cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from trading_platform.analytics.names import parse
+from trading_platform.domain.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "lookback"),
+    [
+        ("sma_20", ("sma_20",), 19),
+        ("macd_12_26_9", ("macd_12_26_9", "macd_12_26_9_signal", "macd_12_26_9_hist"), 33),
+        ("macd_12_26_9_hist", ("macd_12_26_9_hist",), 33),
+        ("bbands_20_2", ("bbands_20_2_upper", "bbands_20_2_middle", "bbands_20_2_lower"), 19),
+        ("bbands_20_2p5_lower", ("bbands_20_2p5_lower",), 19),
+        ("vwap", ("vwap",), 0),
+        ("vwap_20", ("vwap_20",), 19),
+        ("ema_9__rsi_14", ("ema_9__rsi_14",), 22),
+        ("sma_3__ema_9__macd_12_26_9_signal", ("sma_3__ema_9__macd_12_26_9_signal",), 43),
+        ("sma_20__volume", ("sma_20__volume",), 19),
+        ("bbands_5_2__rsi_2", ("bbands_5_2_upper__rsi_2", "bbands_5_2_middle__rsi_2", "bbands_5_2_lower__rsi_2"), 6),
+    ],
+)
+def test_a_name_stands_for_its_columns(name, columns, lookback):
+    """A name is an indicator with all its outputs, or one output, of the bars or of another."""
+    assert parse(name).columns == columns
+    assert parse(name).lookback == lookback
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("smaa_20", "is no indicator; nearest: sma_20"),
+        ("rsi", "nearest: rsi_14"),
+        ("", "is no indicator"),
+        ("RSI_14", "is no indicator"),
+        ("rsi_14_upper", "is no indicator"),
+        ("rsi_1", "period must be a whole number from 2 to 10000"),
+        ("rsi_14p5", "period must be a whole number from 2 to 10000"),
+        ("sma_0", "period must be a whole number from 1 to 10000"),
+        ("sma_-3", "is no indicator"),
+        ("sma_²", "is no indicator"),
+        ("sma_020", "is no indicator"),
+        ("sma_99999999", "from 1 to 10000"),
+        ("bbands_20_0", "deviations must be a number from 0.001 to 100.0"),
+        ("bbands_20_2p50", "2p50 is written 2p5"),
+        ("ema_9__atr_14__rsi_14", "atr_14 needs high, low, close, so it cannot be taken of rsi_14"),
+        ("atr_14__close", "cannot be taken of close"),
+        ("ema_9__bbands_20_2", "has several outputs; take one of bbands_20_2_upper"),
+        ("ema_9__", "is no indicator"),
+        ("__rsi_14", "is no indicator"),
+        ("ema_9__trade_count", "is no indicator"),
+        ("ema_9__" * 60 + "rsi_14", "is no indicator; names look like"),
+        (3, "is no indicator"),
+    ],
+)
+def test_what_is_no_name_says_why(name, words):
+    """A wrong name raises one line that says what to change."""
+    with pytest.raises(UsageError) as raised:
+        parse(name)
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
