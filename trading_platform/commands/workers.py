@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trading_platform.domain.errors import PlatformError
-from trading_platform.ingest.children import when_parent_dies
+from trading_platform.ingest.children import obey_parent
 from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
 from trading_platform.telemetry import logs
 
 if TYPE_CHECKING:
+    import asyncio
+
     from trading_platform.ingest.decode import Decoded
 
 LOCK_WAIT_S = 5.0
@@ -46,7 +48,7 @@ def record(config: IngestConfig) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        when_parent_dies(lambda: _stop_soon(loop, stop))
+        obey_parent(stop=lambda: loop.call_soon_threadsafe(stop.set), orphaned=lambda: _stop_soon(loop, stop))
         lane = DataDir(Path(config.data_dir)).lane(config.lane)
         with LaneWriter.open(lane, clock=time.time_ns, entropy=os.urandom, wait_s=LOCK_WAIT_S) as writer:
             clocks = Clocks(time.time_ns, time.monotonic_ns)
@@ -60,9 +62,9 @@ def record(config: IngestConfig) -> int:
     return 0
 
 
-def _stop_soon(loop: object, stop: object) -> None:
+def _stop_soon(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     """End the recorder of a dead parent: in order if that takes less than 0.7 s."""
-    loop.call_soon_threadsafe(stop.set)  # type: ignore[attr-defined]
+    loop.call_soon_threadsafe(stop.set)
     threading.Event().wait(0.7)
     os._exit(PARENT_DEAD_EXIT)
 
@@ -78,7 +80,7 @@ def process(config: IngestConfig) -> int:
     from trading_platform.venues import VENUES
 
     stop = _stopping()
-    when_parent_dies(lambda: os._exit(PARENT_DEAD_EXIT))
+    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT))
     if config.metrics_port:
         from trading_platform.telemetry import metrics
 
@@ -125,7 +127,7 @@ def publish(config: IngestConfig) -> int:
     from trading_platform.store.ledger import Ledger
 
     stop = _stopping()
-    when_parent_dies(lambda: os._exit(PARENT_DEAD_EXIT))
+    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT))
     data = DataDir(Path(config.data_dir))
     ledger = Ledger.open(data, config.database_url)
     publish_until(data, ledger, GATES["ticks"], monotonic=time.monotonic, wait=stop.wait)

@@ -11,7 +11,7 @@ from trading_platform.domain.days import day_start
 from trading_platform.domain.trade import Trade
 
 _BIGGEST = 1e18
-AHEAD_NS = 7 * 86_400 * 1_000_000_000
+AHEAD_NS = 366 * 86_400 * 1_000_000_000
 """A trade may lie this far ahead of our clock. Wide on purpose: our clock is the weaker witness (a laptop that slept,
 a replayed market that runs faster than ours), and errors of unit, which this is against, are off by a thousand."""
 

@@ -1,4 +1,7 @@
-"""Child processes that end when their parent does, however it ends: the child reads a pipe that nobody writes.
+"""Child processes that end when their parent does, however it ends: each reads a pipe that only its parent can write.
+
+A byte means stop in order; the end of the pipe means that the parent is dead. Not SIGTERM: a child that is still
+importing has no handler yet and would die of it with work left undone.
 
 Who starts which child is supervisor.py.
 """
@@ -6,11 +9,11 @@ Who starts which child is supervisor.py.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 PARENT_PIPE = "TP_PARENT_PIPE"
 """Environment variable with the descriptor (not under the settings' prefix, where unknown names are errors)."""
@@ -35,8 +38,9 @@ class Child:
 
     def stop(self, within_s: float) -> int:
         """Ask it to stop in order; kill it if that takes too long. Return the exit code."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        if self._process.poll() is None and self._pipe >= 0:
+            with suppress(BrokenPipeError):  # it has just ended by itself
+                os.write(self._pipe, b"s")
         try:
             code = self._process.wait(within_s)
         except subprocess.TimeoutExpired:
@@ -75,15 +79,18 @@ def start(name: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Ch
     return Child(name, process, write)
 
 
-def when_parent_dies(act: Callable[[], None]) -> None:
-    """Call `act` on a thread of its own once the parent is gone. Does nothing without a parent that watches."""
+def obey_parent(*, stop: Callable[[], object], orphaned: Callable[[], object]) -> None:
+    """Call `stop` when the parent asks for it and `orphaned` once the parent is gone, on a thread of its own.
+
+    Does nothing without a parent that watches.
+    """
     descriptor = os.environ.pop(PARENT_PIPE, None)
     if descriptor is None:
         return
 
     def watch(number: int) -> None:
         while os.read(number, 1):
-            continue
-        act()
+            stop()
+        orphaned()
 
     threading.Thread(target=watch, args=(int(descriptor),), name="parent-watch", daemon=True).start()
