@@ -37,7 +37,7 @@ def fit_regimes(
     seed: int = 0,
     *,
     rounds: int = 500,
-    tolerance: float = 1e-6,
+    tolerance: float = 1e-8,
 ) -> GaussianHmm:
     """Fit a regime model to a 1-D series, returns for example.
 
@@ -48,7 +48,7 @@ def fit_regimes(
     states : 1 to 5; state 0 is the calmest.
     seed : of the random beginnings.
     rounds : at most so many rounds of expectation maximisation.
-    tolerance : ends when a round gains less log-likelihood than this.
+    tolerance : ends when a round gains less log-likelihood than this an observation.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def fit_regimes(
     if not width > 0.0:
         raise UsageError("x is constant; there are no regimes to tell apart")
     fitted = _Fit(np.ascontiguousarray((values - centre) / width), states)
-    best = fitted.search(np.random.default_rng(seed), rounds, tolerance)
+    best = fitted.search(np.random.default_rng(seed), rounds, tolerance * len(values))
     return GaussianHmm.of(best.start, best.transition, best.means * width + centre, best.variances * width**2)
 
 

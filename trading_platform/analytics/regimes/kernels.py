@@ -17,13 +17,21 @@ HALF_LOG_TWO_PI = 0.9189385332046727
 
 
 @kernel()
-def relative_density(x: float, means: Any, variances: Any, out: Any, at: int) -> float:
+def prepare(variances: Any, precision: Any, offset: Any) -> None:
+    """Compute once what every density needs: -1 / 2 variance, and half the log of it."""
+    for s in range(len(variances)):
+        precision[s] = -0.5 / variances[s]
+        offset[s] = -0.5 * log(variances[s])
+
+
+@kernel()
+def relative_density(x: float, means: Any, precision: Any, offset: Any, out: Any, at: int) -> float:
     """Write each state's density over the largest one; return the log of that largest."""
     states = len(means)
     top = -np.inf
     for s in range(states):
         away = x - means[s]
-        value = -0.5 * (away * away / variances[s] + log(variances[s]))
+        value = away * away * precision[s] + offset[s]
         out[at + s] = value
         top = max(top, value)
     for s in range(states):
@@ -76,6 +84,9 @@ def filter_run(
     """Filter a series; return its log-likelihood. A value that is not finite does not step and gives NaN."""
     states = len(start)
     density = np.empty(states)
+    precision = np.empty(states)
+    offset = np.empty(states)
+    prepare(variances, precision, offset)
     likelihood = 0.0
     for i in range(len(x)):
         if x[i] - x[i] != 0.0:
@@ -83,7 +94,7 @@ def filter_run(
             for s in range(states):
                 out[i * states + s] = nan
             continue
-        top = relative_density(x[i], means, variances, density, 0)
+        top = relative_density(x[i], means, precision, offset, density, 0)
         total, change[i] = filter_step(carried, start, transition, density)
         likelihood += top + (log(total) if total > 0.0 else -np.inf)
         for s in range(states):
@@ -97,17 +108,21 @@ def viterbi_run(start: Any, transition: Any, means: Any, variances: Any, x: Any,
     states = len(start)
     best = np.empty(states)
     new = np.empty(states)
+    precision = np.empty(states)
+    offset = np.empty(states)
+    prepare(variances, precision, offset)
+    moves = np.log(transition)
     for i in range(len(x)):
         for s in range(states):
             away = x[i] - means[s]
-            value = -0.5 * (away * away / variances[s] + log(variances[s]))
+            value = away * away * precision[s] + offset[s]
             if i == 0:
                 new[s] = value + log(start[s])
                 continue
             top = -np.inf
             chosen = 0
             for r in range(states):
-                candidate = best[r] + log(transition[r * states + s])
+                candidate = best[r] + moves[r * states + s]
                 if candidate > top:
                     top = candidate
                     chosen = r
@@ -135,10 +150,14 @@ def expectation(
     states = len(start)
     rows = len(x)
     scale = np.empty(rows)
+    precision = np.empty(states)
+    offset = np.empty(states)
+    prepare(variances, precision, offset)
     likelihood = 0.0
+    product = 1.0
     for i in range(rows):
         at = i * states
-        likelihood += relative_density(x[i], means, variances, density, at)
+        likelihood += relative_density(x[i], means, precision, offset, density, at)
         total = 0.0
         for s in range(states):
             expected = 0.0
@@ -149,10 +168,16 @@ def expectation(
                     expected += alpha[at - states + r] * transition[r * states + s]
             alpha[at + s] = expected * density[at + s]
             total += alpha[at + s]
+        inverse = 1.0 / total
         for s in range(states):
-            alpha[at + s] /= total
-        scale[i] = total
-        likelihood += log(total)
+            alpha[at + s] *= inverse
+        scale[i] = inverse
+        # One logarithm for many observations: the product stays far from underflow.
+        product *= total
+        if product < 1e-200:
+            likelihood += log(product)
+            product = 1.0
+    likelihood += log(product)
     sums[:] = 0.0
     beta = np.ones(states)
     carried = np.empty(states)
@@ -167,7 +192,7 @@ def expectation(
             sums[weight + 2 * states + s] += gamma * x[i] * x[i]
             if i == 0:
                 sums[s] = gamma
-            carried[s] = density[at + s] * beta[s] / scale[i]
+            carried[s] = density[at + s] * beta[s] * scale[i]
         if i > 0:
             for r in range(states):
                 total = 0.0
