@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trading_platform.commands.common import add_symbols, add_venue, emit, parse_symbols, parse_venue
@@ -50,7 +54,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         ledger.mark_kind("simulated" if args.simulated else "live")
         config = _config(settings, data, ledger, endpoint, ws_url, symbols, stop)
         ledger.remember(f"rest_url:{venue}", endpoint.rest_url)
-        problem = _record(args, settings, data, ledger, endpoint, config, stop)
+        with _served_metrics(settings, config):
+            problem = _record(args, settings, data, ledger, endpoint, config, stop)
         summary = _summary(ledger, venue)
         ledger.close()
     emit(args, summary, _text(summary))
@@ -111,8 +116,31 @@ def _config(
         ws_url=ws_url,
         history_start=settings.history_start,
         database_url=settings.database_url.get_secret_value(),
-        metrics_port=settings.metrics.port,
+        metrics_dir=None if settings.metrics.port is None else str(_metrics_folder(data)),
     )
+
+
+@contextmanager
+def _served_metrics(settings: Settings, config: IngestConfig) -> Iterator[None]:
+    """Serve what the workers count, if the settings name a port."""
+    if settings.metrics.port is None or config.metrics_dir is None:
+        yield
+        return
+    from trading_platform.telemetry import metrics
+
+    _, stop = metrics.serve(settings.metrics.port, shared=Path(config.metrics_dir))
+    try:
+        yield
+    finally:
+        stop()
+
+
+def _metrics_folder(data: DataDir) -> Path:
+    """Return the folder that the workers count in, empty: what an earlier run counted is over."""
+    folder = data.run / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder.resolve()
 
 
 def _record(

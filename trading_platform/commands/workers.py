@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from trading_platform.ingest.decode import Decoded
+    from trading_platform.store.ledger import Ledger, SequenceKey
 
 LOCK_WAIT_S = 5.0
 IDLE_S = 0.02
@@ -81,10 +82,6 @@ def process(config: IngestConfig) -> int:
 
     stop = _stopping()
     obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT))
-    if config.metrics_port:
-        from trading_platform.telemetry import metrics
-
-        metrics.serve(config.metrics_port)
     data = DataDir(Path(config.data_dir))
     ledger = Ledger.open(data, config.database_url)
     processor = Processor(
@@ -97,24 +94,38 @@ def process(config: IngestConfig) -> int:
         if time.monotonic() - staged_at > STAGE_EVERY_S:
             processor.stage()
             staged_at = time.monotonic()
+            if config.metrics_dir is not None:
+                _gauge(ledger, config.venue)
     processor.drain()
     processor.close()
     ledger.close()
     return 0
 
 
-def _observe(decoded: Decoded, added: int) -> None:
+def _observe(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
     """Count what one batch brought."""
     from trading_platform.telemetry import metrics
 
     now_s = time.time()
     for key, columns in decoded.trades.items():
-        source = columns.source[-1]
-        metrics.TICKS.labels(key.venue, key.symbol, source).inc(len(columns.trade_id))
+        metrics.TICKS.labels(key.venue, key.symbol, columns.source[-1]).inc(added[key])
         metrics.LAST_TICK.labels(key.venue, key.symbol).set(columns.ts_event[-1] / 1e9)
         metrics.TICK_LATENCY.observe(max(0.0, now_s - columns.ts_event[-1] / 1e9))
+        metrics.SINK_LAG.labels("staging").set(max(0.0, now_s - columns.ts_recv[0] / 1e9))
     for item in decoded.batch.quarantine:
         metrics.VALIDATION_FAILURES.labels(item.venue, item.symbol or "", item.kind).inc()
+
+
+def _gauge(ledger: Ledger, venue: str) -> None:
+    """Say what is open."""
+    from trading_platform.telemetry import metrics
+
+    gaps = ledger.gaps(venue=venue)
+    for row in ledger.sequences(venue):
+        mine = [gap for gap in gaps if gap.symbol == row.symbol]
+        seconds = sum((gap.next_ts - gap.prev_ts) / 1e9 for gap in mine if gap.next_ts and gap.prev_ts)
+        metrics.GAPS_OPEN.labels(venue, row.symbol).set(len(mine) + (row.tail == "open"))
+        metrics.GAP_SECONDS.labels(venue, row.symbol).set(seconds)
 
 
 def publish(config: IngestConfig) -> int:

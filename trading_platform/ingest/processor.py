@@ -15,7 +15,7 @@ from trading_platform.ingest.decode import Decoded, Decoder
 from trading_platform.ingest.gap_detector import advance
 from trading_platform.ingest.sink import StagingSink
 from trading_platform.store.layout import DataDir
-from trading_platform.store.ledger import Ledger, Quarantined
+from trading_platform.store.ledger import Ledger, Quarantined, SequenceKey
 from trading_platform.store.locks import FileLock
 from trading_platform.store.segment_log import Damaged, LaneReader
 
@@ -33,7 +33,7 @@ class Processor:
 
     Parameters
     ----------
-    observe : told every decoded batch and how many of its trades were new (metrics).
+    observe : told every decoded batch and how many trades of each sequence were new (metrics).
 
     Raises
     ------
@@ -49,7 +49,7 @@ class Processor:
         bounds: Bounds,
         *,
         wait_s: float = 0.0,
-        observe: Callable[[Decoded, int], None] | None = None,
+        observe: Callable[[Decoded, dict[SequenceKey, int]], None] | None = None,
     ) -> None:
         self._lock = FileLock.acquire(processor_lock(data, lane), f"processing of {lane}", wait_s=wait_s)
         self._lane = lane

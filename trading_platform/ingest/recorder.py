@@ -107,6 +107,7 @@ class Recorder:
             if stop.is_set():
                 return
             metrics.RECONNECTS.labels(venue, reason.split()[0]).inc()
+            metrics.BREAKER_STATE.labels(f"stream-{venue}").set(2)
             log.warning("stream lost", venue=venue, reason=reason)
 
     async def _stream(self, url: str, symbols: dict[str, str], session: Session, stop: asyncio.Event) -> str:
@@ -116,6 +117,7 @@ class Recorder:
             self._connections += 1
             connection = self._connections
             self._control(control.Connected(self._adapter.name, connection, symbols))
+            metrics.BREAKER_STATE.labels(f"stream-{self._adapter.name}").set(0)
             log.info("stream open", venue=self._adapter.name, connection=connection, symbols=len(symbols))
             committer, reason = self._committer, "stopped"
             try:

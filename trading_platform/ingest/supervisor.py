@@ -14,6 +14,7 @@ import msgspec
 
 from trading_platform.domain.errors import WorkError
 from trading_platform.ingest import children
+from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -38,7 +39,7 @@ class IngestConfig(msgspec.Struct, frozen=True):
     ws_url: str
     history_start: str
     database_url: str
-    metrics_port: int | None = None
+    metrics_dir: str | None = None
 
     @property
     def lane(self) -> str:
@@ -65,6 +66,8 @@ class Supervisor:
 
     def __init__(self, config: IngestConfig, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._environ = {CONFIG_VARIABLE: msgspec.json.encode(config).decode()}
+        if config.metrics_dir is not None:
+            self._environ[metrics.SHARED] = config.metrics_dir
         self._monotonic = monotonic
         self._workers: dict[str, _Worker] = {}
 

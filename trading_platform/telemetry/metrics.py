@@ -1,13 +1,21 @@
 """Prometheus metrics, with the names and labels of the contract. Nothing is served unless a root calls `serve`.
 
-Each process counts for itself; adding up over processes is Prometheus' work.
+The workers of one ingest share a folder of counts (`SHARED`, the library's multiprocess mode, chosen by an environment
+variable before this module is imported), and their parent serves the sum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from trading_platform.domain.errors import UsageError
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""The library's environment variable with the folder that several processes count in."""
 
 LATENCY_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Where the values lie; the library's default buckets hide everything under 100 ms."""
@@ -16,21 +24,39 @@ TICK_LATENCY = Histogram(
     "market_data_tick_latency_seconds", "Exchange trade time to processed.", buckets=LATENCY_BUCKETS_S
 )
 TICKS = Counter("market_data_ticks_total", "Trades taken in, each once.", ["venue", "symbol", "source"])
-LAST_TICK = Gauge("market_data_last_tick_timestamp", "Exchange time of the newest trade, Unix s.", ["venue", "symbol"])
-GAP_SECONDS = Gauge("market_data_gap_seconds", "Exchange time covered by open gaps, s.", ["venue", "symbol"])
-GAPS_OPEN = Gauge("market_data_gaps_open", "Open gaps, tails included.", ["venue", "symbol"])
+LAST_TICK = Gauge("market_data_last_tick_timestamp", "Exchange time of the newest trade, Unix s.", ["venue", "symbol"], multiprocess_mode="mostrecent")
+GAP_SECONDS = Gauge("market_data_gap_seconds", "Exchange time covered by open gaps, s.", ["venue", "symbol"], multiprocess_mode="mostrecent")
+GAPS_OPEN = Gauge("market_data_gaps_open", "Open gaps, tails included.", ["venue", "symbol"], multiprocess_mode="mostrecent")
 VALIDATION_FAILURES = Counter(
     "data_validation_failures_total", "Records that failed a check.", ["venue", "symbol", "failure_type"]
 )
-DURABLE_LAG = Gauge("ingest_durable_lag_seconds", "Receipt of the oldest frame of the last commit to its fdatasync, s.")
+DURABLE_LAG = Gauge("ingest_durable_lag_seconds", "Receipt of the oldest frame of the last commit to its fdatasync, s.", multiprocess_mode="mostrecent")
 RECONNECTS = Counter("ingest_reconnects_total", "Connections opened again, by reason.", ["venue", "reason"])
-SINK_LAG = Gauge("sink_lag_seconds", "How far a sink is behind the log, s.", ["sink"])
-BREAKER_STATE = Gauge("circuit_breaker_state", "0 closed, 1 half open, 2 open.", ["name"])
+SINK_LAG = Gauge("sink_lag_seconds", "How far a sink is behind the log, s.", ["sink"], multiprocess_mode="mostrecent")
+BREAKER_STATE = Gauge("circuit_breaker_state", "0 closed, 1 half open, 2 open.", ["name"], multiprocess_mode="mostrecent")
 
 
-def serve(port: int, host: str = "127.0.0.1") -> tuple[int, Callable[[], None]]:
-    """Serve this process's metrics; return the port (chosen by the OS if 0) and what stops it."""
-    server, thread = start_http_server(port, addr=host)
+def serve(
+    port: int, host: str = "127.0.0.1", *, shared: Path | None = None
+) -> tuple[int, Callable[[], None]]:
+    """Serve metrics; return the port (chosen by the OS if 0) and what stops it.
+
+    Parameters
+    ----------
+    shared : the folder that several processes count in; without it, this process's own metrics.
+
+    Raises
+    ------
+    UsageError : if the port is in use.
+    """
+    registry = REGISTRY
+    if shared is not None:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(shared))
+    try:
+        server, thread = start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        raise UsageError(f"metrics port {port}: {error.strerror}; set METRICS__PORT to a free one") from error
 
     def stop() -> None:
         server.shutdown()

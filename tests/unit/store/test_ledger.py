@@ -49,7 +49,7 @@ def tell(ledger: Ledger, ids: list[int], ts: list[int] | None = None, *, at: int
     """Apply one batch of one sequence; return how many trades were new."""
     times = np.array(ids if ts is None else ts, np.int64)
     seen = Seen(ids=np.array(ids, np.int64), ts=times, **facts)  # type: ignore[arg-type]
-    return ledger.apply(Batch("live-binance", START, Position(0, at), {KEY: seen}), advance)
+    return ledger.apply(Batch("live-binance", START, Position(0, at), {KEY: seen}), advance)[KEY]
 
 
 def open_ranges(ledger: Ledger) -> list[tuple[int, int]]:

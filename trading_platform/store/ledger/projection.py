@@ -43,15 +43,15 @@ class Projection:
 
     database: Database
 
-    def apply(self, batch: Batch, advance: Advance) -> int:
-        """Write one decoded batch; return how many trades it added.
+    def apply(self, batch: Batch, advance: Advance) -> dict[SequenceKey, int]:
+        """Write one decoded batch; return how many trades it added to each sequence.
 
         Writing a batch again, whole or cut differently, changes nothing.
         """
-        added = 0
+        added = {}
         with self.database.writing() as db:
             for key, seen in batch.seen.items():
-                added += _apply_sequence(db, key, seen, advance)
+                added[key] = _apply_sequence(db, key, seen, advance)
             _insert_missing(db, t.quarantine, [_quarantine_row(batch.lane, item) for item in batch.quarantine])
             for key in {
                 SequenceKey(q.venue, q.symbol) for q in batch.quarantine if q.symbol and q.trade_id is not None
