@@ -15,7 +15,6 @@ import dagster as dg
 
 from trading_platform.domain.errors import UsageError
 from trading_platform.orchestration import keys, processes
-from trading_platform.orchestration.partitions import DAILY
 from trading_platform.orchestration.report import report_from_op
 from trading_platform.orchestration.resources import PipelineResource
 
@@ -28,7 +27,6 @@ _ALL = dg.AssetSelection.assets(*keys.ASSETS.values())
 refresh_today = dg.define_asset_job(
     keys.REFRESH_TODAY,
     selection=_ALL,
-    partitions_def=DAILY,
     description="Bring the running day up to date: publish what was recorded so far, then compute from it.",
     tags={keys.WORK: "refresh"},
 )
@@ -36,7 +34,6 @@ refresh_today = dg.define_asset_job(
 seal_days = dg.define_asset_job(
     keys.SEAL_DAYS,
     selection=_ALL,
-    partitions_def=DAILY,
     description="Give days that are over their last word: publish, seal, compute.",
     tags={keys.WORK: "refresh"},
 )
