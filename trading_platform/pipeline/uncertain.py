@@ -11,7 +11,7 @@ Where time rises with the ids this says what the contract says: with a = the gre
 b = the least held id from `ts_close` on, the bar is complete exactly if nothing is missing between a and b
 (``P < ts_close and S >= ts_open`` is ``a < m < b``). Where ids and times disagree around m, P lies after S and the
 order says nothing between the two, so [S, P] is touched: "between" is read in both directions.
-An absent neighbour is infinitely far away, which makes what lies outside coverage uncertain by the same rule.
+What lies outside coverage, before the oldest held trade and from the newest on, is uncertain besides.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ class Spans(NamedTuple):
         """Return the one span [start, end)."""
         return cls(np.array([start_ns], np.int64), np.array([end_ns - 1], np.int64))
 
+    def and_(self, first: int, last: int) -> Spans:
+        """Return these and [first, last]."""
+        return Spans(np.append(self.first, first), np.append(self.last, last))
+
 
 def uncertain_spans(ts_event: Int64, missing: Bool, *, start_ns: int, end_ns: int) -> Spans:
     """Return where in [start, end) a trade may be missing.
@@ -45,7 +49,6 @@ def uncertain_spans(ts_event: Int64, missing: Bool, *, start_ns: int, end_ns: in
     ts_event : times of the held trades in the order of their ids; trades of earlier days as `start_ns` - 1,
         of later days as `end_ns`.
     missing : one more than trades: whether an id is missing before the first, between each two, after the last.
-        True at either end also says that nothing is held there.
 
     Examples
     --------
