@@ -84,7 +84,10 @@ def test_a_second_ingest_names_the_first(simulator: Callable[..., Simulator], tm
         (["status"], ["nothing is recorded"]),
         (["recover", "--once"], ["nothing is recorded"]),
         (["backfill", "--assets", "bars", "--from", "yesterday", "--to", "2024-08-09"], ["yesterday"]),
-        (["backfill", "--assets", "bars", "--from", "2015-01-01", "--to", "2024-08-09"], ["2015-01-01", "HISTORY_START"]),
+        (
+            ["backfill", "--assets", "bars", "--from", "2015-01-01", "--to", "2024-08-09"],
+            ["2015-01-01", "HISTORY_START"],
+        ),
         (["backfill", "--assets", "barz", "--from", "2024-08-08", "--to", "2024-08-09"], ["barz"]),
         (["replay", "--from", "2024-08-08"], ["--to"]),
         (["demo", "--seconds", "-1"], ["--seconds"]),

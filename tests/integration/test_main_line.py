@@ -74,7 +74,9 @@ def test_faults_really_happened(demos: dict[str, Path]) -> None:
     assert "rest" in set(held(demos["rough"])["BTC-USDT"]["source"].to_pylist())
 
 
-def test_five_minute_bars_equal_the_exchanges_candles(demos: dict[str, Path], shared_data: Callable[[str], Path]) -> None:
+def test_five_minute_bars_equal_the_exchanges_candles(
+    demos: dict[str, Path], shared_data: Callable[[str], Path]
+) -> None:
     """Around midnight, where the recording covers them whole, every shared field equals the exchange's own."""
     with shared_data(CANDLES).open() as lines:
         candles = {int(row[0]) * 10**6: row for row in csv.reader(lines)}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trading_platform.pipeline.verify import Verified
     from trading_platform.settings import Settings
     from trading_platform.simulate.faults import FaultPlan
+    from trading_platform.simulate.tape import Market
     from trading_platform.simulate.thread import VenueThread
     from trading_platform.store.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 class _Play(NamedTuple):
-    market: object
+    market: Market
     seconds: float | None
 
 
@@ -101,7 +102,7 @@ def _plan(args: argparse.Namespace) -> FaultPlan:
     return FaultPlan(drop=0.01, duplicate=0.01, reorder=0.02, cut=0.0002, rest_5xx=0.05)
 
 
-def _market(args: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _market(args: argparse.Namespace) -> _Play:
     """Return what is played: recordings to their end, or a stretch of the synthetic market."""
     from trading_platform.simulate.market import DEMO_START_NS, SyntheticMarket
     from trading_platform.simulate.recordings import RecordedMarket
@@ -116,9 +117,9 @@ def _market(args: argparse.Namespace):  # type: ignore[no-untyped-def]
 
 def _in_folder(args: argparse.Namespace, settings: Settings) -> Settings:
     """Return settings with the demonstration's folder, emptied."""
-    from trading_platform.settings import load
+    from trading_platform.settings import DEFAULT, load
 
-    if args.data_dir is not None:
+    if settings.source_of("data_dir") != DEFAULT:
         if settings.data_dir.exists() and any(settings.data_dir.iterdir()):
             raise UsageError(f"{settings.data_dir} is not empty; give demo a new folder, or none")
         return settings
@@ -208,9 +209,7 @@ def _verify(data: DataDir, ledger: Ledger) -> Verified:
     return verify(data, ledger, GATES)
 
 
-def _summary(
-    data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, checked: Verified
-) -> dict[str, object]:
+def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, checked: Verified) -> dict[str, object]:
     from trading_platform.ingest.recovery import open_tails
 
     issued: dict[str, int] = {}
@@ -249,13 +248,15 @@ def _text(summary: dict[str, object], data: DataDir) -> str:
     symbols, rows, violations = summary["symbols"], summary["rows"], summary["violations"]
     assert isinstance(symbols, dict) and isinstance(rows, dict) and isinstance(violations, list)
     lines = [
-        f"The venue issued {summary['issued']:,} trades; {summary['never_delivered']:,} of them never came over the stream",
-        f"(dropped, or sent while the connection was cut) and were fetched again in {summary['pages']} pages.",
+        f"The venue issued {summary['issued']:,} trades; {summary['never_delivered']:,} of them never came",
+        f"over the stream (dropped, or sent while the connection was cut) and were fetched again",
+        f"in {summary['pages']} pages.",
         "",
     ]
     for name, symbol in symbols.items():
         days = f"{symbol['days'][0]} to {symbol['days'][-1]}" if symbol["days"] else "no day"
-        lines.append(f"  {name:<10} {symbol['held']:>9,} of {symbol['issued']:,} trades held, {symbol['open']:,} open ({days})")
+        held = f"{symbol['held']:>9,} of {symbol['issued']:,} trades held"
+        lines.append(f"  {name:<10} {held}, {symbol['open']:,} open ({days})")
     lines += [
         "",
         "Computed: " + ", ".join(f"{count:,} rows of {name}" for name, count in rows.items()) + ".",
@@ -264,6 +265,6 @@ def _text(summary: dict[str, object], data: DataDir) -> str:
         "",
         "Look at it:",
         f"  trading-platform status --days --data-dir {data.root}",
-        f"  trading-platform query \"SELECT * FROM bars WHERE timeframe = '5m'\" --data-dir {data.root}",
+        f"  trading-platform query \"SELECT * FROM bars WHERE timeframe = '5m'\" --data-dir {data.root}",  # noqa: S608  for a person to type
     ]
     return "\n".join(lines)

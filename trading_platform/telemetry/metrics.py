@@ -24,21 +24,26 @@ TICK_LATENCY = Histogram(
     "market_data_tick_latency_seconds", "Exchange trade time to processed.", buckets=LATENCY_BUCKETS_S
 )
 TICKS = Counter("market_data_ticks_total", "Trades taken in, each once.", ["venue", "symbol", "source"])
-LAST_TICK = Gauge("market_data_last_tick_timestamp", "Exchange time of the newest trade, Unix s.", ["venue", "symbol"], multiprocess_mode="mostrecent")
-GAP_SECONDS = Gauge("market_data_gap_seconds", "Exchange time covered by open gaps, s.", ["venue", "symbol"], multiprocess_mode="mostrecent")
-GAPS_OPEN = Gauge("market_data_gaps_open", "Open gaps, tails included.", ["venue", "symbol"], multiprocess_mode="mostrecent")
 VALIDATION_FAILURES = Counter(
     "data_validation_failures_total", "Records that failed a check.", ["venue", "symbol", "failure_type"]
 )
-DURABLE_LAG = Gauge("ingest_durable_lag_seconds", "Receipt of the oldest frame of the last commit to its fdatasync, s.", multiprocess_mode="mostrecent")
 RECONNECTS = Counter("ingest_reconnects_total", "Connections opened again, by reason.", ["venue", "reason"])
-SINK_LAG = Gauge("sink_lag_seconds", "How far a sink is behind the log, s.", ["sink"], multiprocess_mode="mostrecent")
-BREAKER_STATE = Gauge("circuit_breaker_state", "0 closed, 1 half open, 2 open.", ["name"], multiprocess_mode="mostrecent")
 
 
-def serve(
-    port: int, host: str = "127.0.0.1", *, shared: Path | None = None
-) -> tuple[int, Callable[[], None]]:
+def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
+    # Of several processes that set one gauge, the last knows best.
+    return Gauge(name, meaning, labels, multiprocess_mode="mostrecent")
+
+
+LAST_TICK = _gauge("market_data_last_tick_timestamp", "Exchange time of the newest trade, Unix s.", "venue", "symbol")
+GAP_SECONDS = _gauge("market_data_gap_seconds", "Exchange time covered by open gaps, s.", "venue", "symbol")
+GAPS_OPEN = _gauge("market_data_gaps_open", "Open gaps, tails included.", "venue", "symbol")
+DURABLE_LAG = _gauge("ingest_durable_lag_seconds", "Receipt of the last commit's oldest frame to its fdatasync, s.")
+SINK_LAG = _gauge("sink_lag_seconds", "How far a sink is behind the log, s.", "sink")
+BREAKER_STATE = _gauge("circuit_breaker_state", "0 closed, 1 half open, 2 open.", "name")
+
+
+def serve(port: int, host: str = "127.0.0.1", *, shared: Path | None = None) -> tuple[int, Callable[[], None]]:
     """Serve metrics; return the port (chosen by the OS if 0) and what stops it.
 
     Parameters
@@ -52,7 +57,7 @@ def serve(
     registry = REGISTRY
     if shared is not None:
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(shared))
+        MultiProcessCollector(registry, path=str(shared))  # type: ignore[no-untyped-call]
     try:
         server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
