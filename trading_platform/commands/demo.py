@@ -137,7 +137,7 @@ def _venue(args: argparse.Namespace, plan: FaultPlan, play: _Play, data: DataDir
 
     return VenueThread(
         lambda: VenueServer(
-            play.market,  # type: ignore[arg-type]
+            play.market,
             plan=plan,
             seed=args.seed,
             speed=parse_speed(args.speed),
@@ -248,9 +248,8 @@ def _text(summary: dict[str, object], data: DataDir) -> str:
     symbols, rows, violations = summary["symbols"], summary["rows"], summary["violations"]
     assert isinstance(symbols, dict) and isinstance(rows, dict) and isinstance(violations, list)
     lines = [
-        f"The venue issued {summary['issued']:,} trades; {summary['never_delivered']:,} of them never came",
-        f"over the stream (dropped, or sent while the connection was cut) and were fetched again",
-        f"in {summary['pages']} pages.",
+        f"The venue issued {summary['issued']:,} trades. {summary['never_delivered']:,} never came over the stream:",
+        f"dropped, or sent while the connection was cut. They were fetched again, in {summary['pages']} pages.",
         "",
     ]
     for name, symbol in symbols.items():
