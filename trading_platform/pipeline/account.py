@@ -39,7 +39,8 @@ class Voids:
 
     def count(self, first: Int64, last: Int64) -> Int64:
         """Count the used-up ids in each [first, last]; 0 where that is empty."""
-        return np.maximum(self._below(last + 1) - self._below(first), 0)
+        count: Int64 = np.maximum(self._below(last + 1) - self._below(first), 0)
+        return count
 
     def _below(self, ids: Int64) -> Int64:
         if not len(self._first):

@@ -1,0 +1,327 @@
+"""The pipeline over small lakes: whatever the order of work, the same files; and a bad day harms no other."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quality.schemas import GATES
+from tests.markets import SYMBOL, VENUE, Market, Trades, made_up
+from trading_platform.domain.days import day_after, day_range
+from trading_platform.domain.verdict import Failure, Gate, Verdict
+from trading_platform.pipeline.engine import Pipeline
+from trading_platform.pipeline.report import DayReport
+from trading_platform.pipeline.work import RegimeConfig
+from trading_platform.store import lake
+from trading_platform.store.layout import Leaf
+
+FIRST, LAST = "2024-01-29", "2024-02-03"
+COMPUTED = ("bars", "indicators", "regimes")
+FRAMES = ("1m", "1h", "1d")
+REGIMES = RegimeConfig(timeframes=("1m",), min_days=2, lookback_days=30)
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Iterator[Market]:
+    """Give an empty data directory with its ledger."""
+    there = Market.open(tmp_path)
+    yield there
+    there.ledger.close()
+
+
+def pipeline_of(market: Market, gates: dict[str, Gate] | None = None) -> Pipeline:
+    return Pipeline(market.data, market.ledger, gates=gates or dict(GATES), timeframes=FRAMES, regimes=REGIMES)
+
+
+def trades() -> Trades:
+    return made_up(FIRST, 6, 300, quiet=["2024-01-31"])
+
+
+def compute(market: Market) -> list[DayReport]:
+    return pipeline_of(market).refresh_range(COMPUTED, FIRST, LAST)
+
+
+def statuses(reports: list[DayReport]) -> dict[tuple[str, str], set[str]]:
+    return {(report.dataset, report.day): set(report.counts) for report in reports}
+
+
+def test_a_second_run_finds_nothing_to_do(market: Market) -> None:
+    """What is up to date is not computed again; a day without a trade has no leaf."""
+    market.hold(trades())
+    first = statuses(compute(market))
+    before = market.files(*COMPUTED)
+    second = statuses(compute(market))
+    assert set.union(*first.values()) == {"computed", "absent"}
+    assert {key for key, found in first.items() if found == {"absent"}} == {(name, "2024-01-31") for name in COMPUTED}
+    assert set.union(*second.values()) == {"unchanged", "absent"}
+    assert market.files(*COMPUTED) == before
+
+
+def test_a_lost_or_damaged_file_is_computed_again(market: Market) -> None:
+    """A leaf whose file or end state is not what the ledger says is stale."""
+    market.hold(trades())
+    compute(market)
+    before = market.files(*COMPUTED)
+    leaf = Leaf("indicators", VENUE, SYMBOL, "2024-01-30", "1h")
+    (market.data.lake / leaf.path).write_bytes(b"damaged")
+    (market.data.lake / leaf._replace(dataset="bars").path).unlink()
+    for state in (market.data.state / leaf._replace(day="2024-02-01").directory).iterdir():
+        state.unlink()
+    counts = [report.counts["computed"] for report in compute(market)]
+    assert sum(counts) >= 2
+    assert market.files(*COMPUTED) == before
+
+
+@settings(max_examples=6)
+@given(st.data())
+def test_any_order_of_work_gives_the_same_files(data: st.DataObject) -> None:
+    """A range at once, day by day as the trades come in, and with days repaired later: byte-identical files."""
+    with tempfile.TemporaryDirectory() as root:
+        everything = trades()
+        at_once = Market.open(Path(root) / "at-once")
+        at_once.hold(everything)
+        compute(at_once)
+        late = Market.open(Path(root) / "late")
+        lost = data.draw(st.sets(st.sampled_from(everything.ids[1:-1].tolist()), min_size=1, max_size=4))
+        edges = [int(i) for i in np.flatnonzero(np.diff(everything.ts // (86_400 * 10**9)))]
+        lost |= data.draw(
+            st.sets(st.sampled_from([int(everything.ids[i + k]) for i in edges for k in (0, 1)]), max_size=2)
+        )
+        # Models are an input: a repair does not refit them, so both get the same ones.
+        shutil.copytree(at_once.data.state / "models", late.data.state / "models")
+        pipeline = pipeline_of(late)
+        for day in day_range(FIRST, LAST):
+            late.hold(_on(everything.without(*lost), day), lane="live")
+            for dataset in COMPUTED:
+                pipeline.refresh(dataset, day)
+        days = late.hold(everything.where(np.isin(everything.ids, list(lost))), lane="fetch-0")
+        if data.draw(st.booleans()):
+            pipeline.follow((VENUE, SYMBOL), days)
+            # What `follow` need not touch: days that were still running when they were computed.
+            pipeline.refresh_range(COMPUTED, FIRST, LAST)
+        else:
+            for dataset in COMPUTED:
+                for day in day_range(FIRST, LAST):
+                    pipeline.refresh(dataset, day)
+        assert late.files(*COMPUTED) == at_once.files(*COMPUTED)
+        at_once.ledger.close()
+        late.ledger.close()
+
+
+def _on(trades: Trades, day: str) -> Trades:
+    days = trades.ts.astype("datetime64[ns]").astype("datetime64[D]")
+    return trades.where(days == np.datetime64(day))
+
+
+def test_following_a_repair_is_enough(market: Market, tmp_path: Path) -> None:
+    """After a repair it is enough to follow the touched days: everything is as if nothing had been lost."""
+    everything = trades()
+    whole = Market.open(tmp_path / "whole")
+    whole.hold(everything)
+    compute(whole)
+    shutil.copytree(whole.data.state / "models", market.data.state / "models")
+    border = int(np.searchsorted(everything.ts, np.datetime64("2024-02-01", "ns").astype(np.int64)))
+    lost = everything.ids[border - 3 : border + 2]
+    market.hold(everything.without(*lost.tolist()))
+    compute(market)
+    assert market.files("bars") != whole.files("bars")
+    assert any("date=2024-01-31" in name for name in market.files(*COMPUTED)), "the gap lies across the quiet day"
+    days = market.hold(everything.where(np.isin(everything.ids, lost)), lane="fetch-0")
+    reports = pipeline_of(market).follow((VENUE, SYMBOL), days)
+    assert market.files(*COMPUTED) == whole.files(*COMPUTED)
+    assert all(report.ok for report in reports)
+    whole.ledger.close()
+
+
+def test_a_ripple_ends_when_a_state_is_as_before(market: Market) -> None:
+    """A repair is carried on to later days as long as they end in another state, and not a day further."""
+    everything = made_up(FIRST, 6, 2000)
+    middle = int(everything.ids[2500])
+    market.hold(everything.without(middle))
+    pipeline = Pipeline(
+        market.data, market.ledger, gates=GATES, timeframes=["1m"], indicator_names=["sma_20"], regimes=REGIMES
+    )
+    pipeline.refresh_range(["bars", "indicators"], FIRST, LAST)
+    days = market.hold(everything.where(everything.ids == middle), lane="fetch-0")
+    assert days == ["2024-01-30"]
+    pipeline.refresh_range(["bars"], FIRST, LAST)
+    rippled = pipeline.ripple("indicators", "2024-01-30")
+    assert [(report.day, dict(report.counts)) for report in rippled] == [("2024-01-30", {"computed": 1})]
+    assert set(pipeline.refresh("indicators", "2024-01-31").counts) == {"unchanged"}
+
+
+def test_a_day_waits_for_the_one_before(market: Market) -> None:
+    """No day is warmed up differently: one whose predecessor is not computed is refused, naming it."""
+    market.hold(trades())
+    pipeline = pipeline_of(market)
+    (early,) = {result.reason for result in pipeline.refresh("indicators", "2024-02-01").results}
+    assert early == "bars of 2024-02-01 are not computed yet"
+    pipeline.refresh_range(["bars"], FIRST, LAST)
+    (reason,) = {result.reason for result in pipeline.refresh("indicators", "2024-02-01").results}
+    assert reason == "2024-01-30 is not computed yet"
+    assert market.files("indicators") == {}
+    other = Pipeline(market.data, market.ledger, gates=GATES, timeframes=FRAMES, indicator_names=["sma_5"])
+    pipeline.refresh_range(["indicators"], FIRST, "2024-01-30")
+    (reason,) = {result.reason for result in other.refresh("indicators", "2024-02-01").results}
+    assert reason == "2024-01-30 was computed with other settings; compute from the first day on"
+
+
+def refusing(gate: Gate, when: Callable[[pa.Table], bool]) -> Gate:
+    """Make a gate that also refuses some frames."""
+
+    def refuse(table: pa.Table) -> Verdict:
+        return Verdict((Failure("made up", 1, "row 0"),)) if when(table) else gate(table)
+
+    return refuse
+
+
+def _of_day(table: pa.Table, day: str) -> bool:
+    return bool(table.num_rows) and table["ts_open"][0].as_py().date().isoformat() == day
+
+
+def test_a_refused_symbol_day_harms_no_other(market: Market) -> None:
+    """What fails its gate is not published, downstream skips exactly that symbol-day, and it heals by itself."""
+    market.hold(trades())
+    market.hold(trades(), "ETH-USDT")
+    bad, day = "2024-01-30", "2024-02-01"
+    gates = {**GATES, "bars": refusing(GATES["bars"], lambda table: _of_day(table, bad))}
+    # Only one of two symbols is refused: its prices are the ones the gate sees first.
+    seen: list[int] = []
+    one = lambda table: _of_day(table, bad) and (seen.append(1) or len(seen) <= len(FRAMES))  # noqa: E731
+    gates["bars"] = refusing(GATES["bars"], one)
+    reports = pipeline_of(market, gates).refresh_range(COMPUTED, FIRST, LAST)
+    failed = {
+        (result.leaf.dataset, result.leaf.symbol, result.leaf.day) for report in reports for result in report.failed
+    }
+    assert failed == {(name, SYMBOL, bad) for name in COMPUTED}
+    assert all(result.status == "refused" for report in reports for result in report.failed)
+    assert market.ledger.verdict(Leaf("bars", VENUE, SYMBOL, bad, "1h")) == Verdict((Failure("made up", 1, "row 0"),))
+    assert lake.read_leaf(market.data, Leaf("bars", VENUE, SYMBOL, bad, "1h")) is None
+    assert lake.read_leaf(market.data, Leaf("indicators", VENUE, SYMBOL, day, "1h")) is not None
+    assert all(report.ok for report in compute(market))
+    eth = {name: data for name, data in market.files(*COMPUTED).items() if "ETH-USDT" in name}
+    btc = {
+        name.replace("BTC-USDT", "ETH-USDT"): data for name, data in market.files(*COMPUTED).items() if "BTC" in name
+    }
+    bars_and_indicators = [name for name in eth if not name.startswith("regimes")]
+    assert {name: btc[name] for name in bars_and_indicators} == {name: eth[name] for name in bars_and_indicators}
+
+
+def test_the_last_good_file_stays(market: Market) -> None:
+    """A later computation that fails its gate leaves the file, its record and its state as they were."""
+    everything = trades()
+    market.hold(everything.without(int(everything.ids[400])))
+    compute(market)
+    before = market.files("indicators")
+    market.hold(everything, lane="fetch-0")
+    gates = {**GATES, "bars": refusing(GATES["bars"], lambda table: True)}
+    reports = pipeline_of(market, gates).refresh_range(["bars", "indicators"], "2024-01-30", "2024-01-30")
+    assert statuses(reports) == {("bars", "2024-01-30"): {"refused"}, ("indicators", "2024-01-30"): {"refused"}}
+    assert market.files("indicators") == before
+    assert set(pipeline_of(market).refresh("indicators", "2024-02-02").counts) == {"unchanged"}
+
+
+def test_trades_that_are_not_published_are_missing(market: Market) -> None:
+    """A stored trade that is not in the lake yet leaves its bars incomplete, and publishing it completes them."""
+    everything = trades()
+    lone = everything.ids == everything.ids[500]
+    market.hold(everything.where(~lone))
+    market.hold(everything.where(lone), lane="fetch-0", publish=False)
+    compute(market)
+    day = np.datetime_as_string(everything.ts[500].astype("datetime64[ns]"), unit="D")
+    daily = Leaf("bars", VENUE, SYMBOL, str(day), "1d")
+    assert lake.read_leaf(market.data, daily)["complete"].to_pylist() == [False]  # type: ignore[index]
+    reports = pipeline_of(market).refresh_range(("ticks", *COMPUTED), FIRST, LAST)
+    assert {r.day for r in reports if r.dataset == "ticks" and r.counts["computed"]} == {day}
+    assert lake.read_leaf(market.data, daily)["complete"].to_pylist() == [True]  # type: ignore[index]
+
+
+def test_void_ids_are_not_missing(market: Market) -> None:
+    """Ids that the venue used up without a trade leave every bar complete."""
+    everything = trades()
+    gone = everything.ids[200:203]
+    market.hold(everything.without(*gone.tolist()))
+    pipeline = pipeline_of(market)
+    incomplete = Leaf("bars", VENUE, SYMBOL, FIRST, "1m")
+    pipeline.refresh("bars", FIRST)
+    before = lake.read_leaf(market.data, incomplete)
+    market.declare_void((int(gone[0]), int(gone[-1])))
+    pipeline.refresh("bars", FIRST)
+    after = lake.read_leaf(market.data, incomplete)
+    assert before is not None
+    assert after is not None
+    first_minutes = int((everything.ts[0] % (86_400 * 10**9)) // (60 * 10**9)) + 1
+    assert np.count_nonzero(~before["complete"].to_numpy()) > first_minutes
+    assert np.count_nonzero(~after["complete"].to_numpy()) == first_minutes
+
+
+def test_the_day_after_the_running_one_completes_it(market: Market) -> None:
+    """The running day ends with the interval of its newest trade; the first trade of a later day proves its rest."""
+    everything = trades()
+    pipeline = pipeline_of(market)
+    leaf = Leaf("bars", VENUE, SYMBOL, FIRST, "1h")
+    market.hold(_on(everything, FIRST).between(0, int(everything.ids[100])))
+    pipeline.refresh("bars", FIRST)
+    running = lake.read_leaf(market.data, leaf)
+    market.hold(everything)
+    pipeline.refresh("bars", FIRST)
+    over = lake.read_leaf(market.data, leaf)
+    assert running is not None
+    assert over is not None
+    newest = (int(everything.ts[100]) % (86_400 * 10**9)) // (3600 * 10**9)
+    assert running.num_rows == newest + 1
+    assert running["complete"].to_pylist()[-1] is False
+    assert over.num_rows == 24
+    assert over["complete"].to_pylist()[-1] is True
+
+
+def test_files_are_functions_of_the_trades(market: Market, tmp_path: Path) -> None:
+    """Two data directories filled in different orders, with other receive lanes, hold the same bytes."""
+    everything = trades()
+    odd = everything.ids % 2 == 1
+    other = Market.open(tmp_path / "other")
+    other.hold(everything.where(odd), lane="fetch-0")
+    other.hold(everything.where(~odd))
+    market.hold(everything)
+    compute(market)
+    compute(other)
+    assert market.files(*COMPUTED) == other.files(*COMPUTED)
+    other.ledger.close()
+
+
+def test_models_are_kept_and_only_look_back(market: Market) -> None:
+    """The shipped model labels the first month; the next month's is fitted on it, and a repair does not refit it."""
+    everything = trades()
+    market.hold(everything.without(int(everything.ids[100])))
+    compute(market)
+    leaf = Leaf("regimes", VENUE, SYMBOL, FIRST, "1m", "gaussian_hmm")
+    version = {
+        day: set(lake.read_leaf(market.data, leaf._replace(day=day))["model_version"].to_pylist())  # type: ignore[index]
+        for day in (FIRST, "2024-02-01", LAST)
+    }
+    assert version[FIRST] == {"default-1"}
+    assert version["2024-02-01"] == version[LAST] != {"default-1"}
+    market.hold(everything, lane="fetch-0")
+    compute(market)
+    again = lake.read_leaf(market.data, leaf._replace(day=LAST))
+    assert again is not None
+    assert set(again["model_version"].to_pylist()) == version[LAST]
+
+
+def test_reports_come_as_the_work_is_done(market: Market) -> None:
+    """Every dataset and day is reported once, inputs first, days ascending."""
+    market.hold(trades())
+    told: list[DayReport] = []
+    reports = pipeline_of(market).refresh_range(["indicators", "bars"], FIRST, day_after(FIRST), on_report=told.append)
+    assert told == reports
+    assert [(r.dataset, r.day) for r in told] == [
+        (d, x) for d in ("bars", "indicators") for x in (FIRST, day_after(FIRST))
+    ]
