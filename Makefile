@@ -33,6 +33,7 @@ bench: install-test ## the benchmarks; numbers go to docs/benchmarks.md
 
 docs: install ## write the generated pages again
 	$(BIN)/python -m trading_platform.reference docs
+	$(BIN)/python -m trading_platform.analytics.reference > docs/indicators.md
 
 install:
 	@$(PYTHON) deploy/install.py
