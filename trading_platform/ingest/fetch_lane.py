@@ -18,7 +18,8 @@ from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.processor import Processor
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import Kind, LaneWriter, all_lanes, recover_lane
+from trading_platform.store.locks import held_by
+from trading_platform.store.segment_log import LOCK_NAME, Kind, LaneWriter, all_lanes, recover_lane
 
 _MOST_LANES = 64
 # Fetched pages are few; a lane of its own need not reserve what a live one does.
@@ -86,6 +87,11 @@ def _first_free(data: DataDir) -> tuple[LaneWriter, str]:
             continue
         return writer, name
     raise StorageError(f"all {_MOST_LANES} fetch lanes are in use")
+
+
+def is_written(data: DataDir, lane: str) -> bool:
+    """Tell whether a live process writes this lane."""
+    return held_by(data.lane(lane) / LOCK_NAME) is not None
 
 
 def settle_dead_lanes(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.fetch_lane import FetchLane, settle_dead_lanes
+from trading_platform.ingest.fetch_lane import FetchLane, is_written, settle_dead_lanes
 from trading_platform.ingest.publisher import publish_staged
 from trading_platform.ingest.rest import RestClient, Stopped, Waiter
 from trading_platform.store.layout import DataDir
@@ -212,11 +211,13 @@ class _Recovery:
     def work_through(self, *, patient: bool) -> None:
         """Lease and fetch until nothing is due; if patient, wait for what is due soon."""
         means = self._means
+        self._free_dead_leases()
         stuck: set[str] = set()
         while True:
             before = self.pages
             for venue in self._endpoints.keys() - stuck:
-                holder = uuid.UUID(int=means.rng.getrandbits(128)).hex
+                # A lease bears the name of the fetch lane: while that is locked, its holder lives.
+                holder = f"{self._lane.name}/{means.rng.getrandbits(64):016x}"
                 lease = self._ledger.lease(LEASE_GAPS, means.wall_ns(), holder, venue=venue)
                 if lease is None:
                     continue
@@ -232,6 +233,13 @@ class _Recovery:
                 return
             if means.wait(wait_s):
                 raise Stopped("stopped while waiting for gaps that are due later")
+
+    def _free_dead_leases(self) -> None:
+        """Take over what a killed recovery had leased. Ours is the only live holder of this lane's name."""
+        for lease in self._ledger.leases():
+            lane, _, _ = lease.partition("/")
+            if lane == self._lane.name or (lane.startswith("fetch-") and not is_written(self._data, lane)):
+                self._ledger.abandon_lease(lease)
 
     def _next_due_s(self, stuck: set[str]) -> float | None:
         """Return in how many seconds the next gap is due, None if there is none to work on."""

@@ -76,6 +76,19 @@ class GapBook:
         with self.database.reading() as db:
             return [Gap(*row) for row in db.execute(query.order_by(c.venue, c.symbol, c.epoch, c.first_missing))]
 
+    def leases(self) -> list[str]:
+        """Return the leases under way."""
+        with self.database.reading() as db:
+            query = sa.select(t.gaps.c.lease).where(t.gaps.c.state == "leased", t.gaps.c.lease.is_not(None))
+            return sorted(set(db.execute(query).scalars()))
+
+    def abandon_lease(self, lease_id: str) -> None:
+        """End the lease of a holder that died: its gaps are open and due as before."""
+        c = t.gaps.c
+        values = {"state": "open", "lease": None, "lease_until_ns": None}
+        with self.database.writing() as db:
+            db.execute(t.gaps.update().where(c.lease == lease_id, c.state == "leased").values(**values))
+
     def release(self, lease_id: str, now_ns: int) -> int:
         """End a lease: what it did not fill is open again and due after a wait that doubles; return how many."""
         c = t.gaps.c

@@ -1,0 +1,153 @@
+"""Recovery against a real venue over loopback: dead helpers' leftovers, tails, days fetched whole, refusals."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from trading_platform.domain.verdict import pass_all
+from trading_platform.ingest import control
+from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.fetch_lane import FetchLane
+from trading_platform.ingest.recovery import Endpoint, Means, fetch_days, recover
+from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.store import lake
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger import Ledger
+from trading_platform.venues import VENUES
+
+BOUNDS = Bounds.of("2016-01-01")
+PAIR = ("binance", "BTC-USDT")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataDir:
+    """Give an empty data directory."""
+    return DataDir(tmp_path / "data").create()
+
+
+@pytest.fixture
+def ledger(data: DataDir) -> Iterator[Ledger]:
+    """Give its ledger."""
+    book = Ledger.open(data)
+    yield book
+    book.close()
+
+
+@pytest.fixture
+def played(simulator: Callable[..., Simulator]) -> Callable[..., Simulator]:  # noqa: F811
+    """Start a venue whose market is over: REST serves all of it."""
+    import websockets.sync.client
+
+    def start(seconds: float, plan: FaultPlan | None = None) -> Simulator:
+        venue = simulator(synthetic(seconds, symbols=["BTC-USDT"]), plan=plan)
+        url = f"{venue.ws_url}/ws/btcusdt@trade"
+        with websockets.sync.client.connect(url, close_timeout=0.1) as stream:
+            while not venue.wait_ended(0):
+                with suppress(TimeoutError):
+                    stream.recv(0.1)
+        return venue
+
+    return start
+
+
+def means(wait: Callable[[float], bool] | None = None) -> Means:
+    """Return real time and a fixed chance."""
+    return Means(BOUNDS, pass_all, 0.5, wait or threading.Event().wait, random.Random(1))
+
+
+def endpoints(venue: Simulator) -> dict[str, Endpoint]:
+    """Return where the venue is asked."""
+    return {"binance": Endpoint(VENUES["binance"], venue.rest_url)}
+
+
+def undertake(data: DataDir, ledger: Ledger, venue: Simulator) -> None:
+    """Promise to hold everything from the venue's first trade on, as if it had been streamed and lost."""
+    first = min(line["trade_id"] for line in venue.truth())
+    with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
+        lane.fact(control.Undertaken("binance", "BTC-USDT", first))
+
+
+def stored_ids(data: DataDir) -> list[int]:
+    """Return the published ids."""
+    tables = [lake.read_leaf(data, leaf, ["trade_id"]) for leaf in lake.leaves(data, "ticks")]
+    return [number for table in tables if table is not None for number in table["trade_id"].to_pylist()]
+
+
+def test_everything_missing_is_fetched_and_published(
+    data: DataDir, ledger: Ledger, played: Callable[..., Simulator]
+) -> None:
+    """From a promise and a head probe to every trade of the venue in the lake, across midnight."""
+    venue = played(1200)
+    undertake(data, ledger, venue)
+    outcome = recover(data, ledger, endpoints(venue), means())
+    assert outcome.nothing_open
+    assert stored_ids(data) == sorted(line["trade_id"] for line in venue.truth())
+    assert {day for _, _, day in outcome.touched} == {"2024-03-14", "2024-03-15"}
+
+
+def test_a_dead_recoverys_lease_is_taken_over(data: DataDir, ledger: Ledger, played: Callable[..., Simulator]) -> None:
+    """What a killed recovery had leased is fetched at once by the next one."""
+    venue = played(60)
+    undertake(data, ledger, venue)
+    recover(data, ledger, {}, means())
+    with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
+        newest = VENUES["binance"].decode_page(_head(venue), "BTC-USDT")
+        assert newest
+        lane.page(control.Page("binance", "head", "BTC-USDT"), _head(venue))
+    lease = ledger.lease(100, now_ns=2**62, holder="fetch-7/dead", ttl_ns=2**60)
+    assert lease is not None
+    assert recover(data, ledger, endpoints(venue), means()).nothing_open
+
+
+def _head(venue: Simulator) -> bytes:
+    import httpx
+
+    request = VENUES["binance"].head_request("BTCUSDT")
+    return httpx.get(venue.rest_url + request.path, params=list(request.params), trust_env=False).content
+
+
+def test_days_are_fetched_with_witnesses_on_either_side(
+    data: DataDir, ledger: Ledger, played: Callable[..., Simulator]
+) -> None:
+    """A day never recorded comes whole, with the last trade before it; what is held is not asked for again."""
+    venue = played(1200)
+    truth = venue.truth()
+    outcome = fetch_days(data, ledger, endpoints(venue), means(), [PAIR], "2024-03-15", "2024-03-15")
+    assert outcome.open_gaps == ()
+    ids = stored_ids(data)
+    midnight = 1710460800 * 10**9
+    inside = [line["trade_id"] for line in truth if line["ts_event"] >= midnight]
+    assert ids == [min(inside) - 1, *inside]
+    pages = outcome.pages
+    again = fetch_days(data, ledger, endpoints(venue), means(), [PAIR], "2024-03-15", "2024-03-15")
+    assert again.pages < pages
+
+
+def test_an_answer_that_is_no_page_closes_nothing(
+    data: DataDir, ledger: Ledger, played: Callable[..., Simulator]
+) -> None:
+    """HTML with status 200 is no empty page: the gap stays open, the bytes are kept apart."""
+    venue = played(30, FaultPlan(events=[Event(at_s=0, kind="rest_garbage", seconds=3600)]))
+    undertake(data, ledger, venue)
+    outcome = recover(data, ledger, endpoints(venue), means(), patient=False)
+    assert not outcome.nothing_open or not stored_ids(data)
+    assert ledger.quarantined("binance")
+
+
+def test_a_ban_outlives_the_process(data: DataDir, ledger: Ledger, played: Callable[..., Simulator]) -> None:
+    """After a 418 the next recovery asks nothing: the ban came back from the log through the ledger."""
+    venue = played(30, FaultPlan(events=[Event(at_s=0, kind="rest_418", seconds=3600)]))
+    undertake(data, ledger, venue)
+    first = recover(data, ledger, endpoints(venue), means(), patient=False)
+    asked = len(venue.server.api.requests)
+    second = recover(data, ledger, endpoints(venue), means(), patient=False)
+    assert len(venue.server.api.requests) == asked
+    assert "banned" in " ".join(first.problems + second.problems)
+    assert ledger.ban_until("binance") > 0
