@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from trading_platform.commands.common import to_json
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     batches = answer(args.sql, as_of=args.as_of, settings=settings)
     first = next(batches)  # every error of the SQL itself comes before anything is printed
-    WRITERS[form](first.schema, batches)
+    WRITERS[form](first.schema, chain([first], batches))
     return 0
 
 

@@ -10,7 +10,7 @@ What the command prints is commands/query.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import duckdb
@@ -67,20 +67,38 @@ def answer(
     ------
     QueryError : if the SQL is wrong, is no single SELECT, writes, or reads outside the lake; one line.
     """
-    with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
-        check(db, sql)
-        for name, view in _VIEWS.items():
-            _create(db, data, name, view, ticks_as_of_ns if name == "ticks" else None)
-        rows = coverage() if "coverage" in sql.lower() else COVERAGE.empty_table()
-        db.register("_rows", rows)
-        db.execute(f"CREATE TABLE coverage AS {_select('_rows', COVERAGE, ())}")
-        db.unregister("_rows")
-        _lock(db, data)
-        reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
-        yield pa.RecordBatch.from_pylist([], schema=reader.schema)
-        yield from reader
+    for last_try in (False,) * _TRIES + (True,):
+        with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
+            _prepare(db, data, sql, coverage, ticks_as_of_ns)
+            try:
+                reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
+                first = next(iter(reader), pa.RecordBatch.from_pylist([], schema=reader.schema))
+            except duckdb.Error as error:
+                # DuckDB opens a file for its footer, then for its rows; a publisher may have replaced it in between.
+                if last_try or type(error) not in _UNREADABLE:
+                    raise
+                continue
+            yield first
+            yield from reader
+            return
 
 
+def _prepare(
+    db: duckdb.DuckDBPyConnection, data: DataDir, sql: str, coverage: Callable[[], pa.Table], as_of_ns: int | None
+) -> None:
+    """Check the statement, make the views, close the doors."""
+    check(db, sql)
+    for name, view in _VIEWS.items():
+        _create(db, data, name, view, as_of_ns if name == "ticks" else None)
+    rows = coverage() if "coverage" in sql.lower() else COVERAGE.empty_table()
+    db.register("_rows", rows)
+    _run(db, f"CREATE TABLE coverage AS {_select('_rows', COVERAGE, ())}")
+    db.unregister("_rows")
+    _lock(db, data)
+
+
+_TRIES = 3
+_UNREADABLE = (duckdb.Error, duckdb.IOException, duckdb.SerializationException, duckdb.InvalidInputException)
 _CONFIG: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -98,6 +116,8 @@ class _one_line:  # noqa: N801  reads as a phrase where it is used
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
         if isinstance(error, duckdb.OutOfMemoryException | duckdb.InternalException | duckdb.FatalException):
             raise WorkError(f"query: {_first_line(error)}") from error
+        if error is not None and type(error) in {duckdb.Error, duckdb.SerializationException}:
+            raise WorkError(f"a file of the lake cannot be read ({_first_line(error)}); see: verify") from error
         if isinstance(error, duckdb.PermissionException):
             raise QueryError(f"a query reads nothing outside the lake: {_first_line(error)}") from error
         if isinstance(error, duckdb.Error):
@@ -120,8 +140,8 @@ def check(db: duckdb.DuckDBPyConnection, sql: str) -> None:
     statements = db.extract_statements(sql)
     if len(statements) != 1:
         raise QueryError(f"give one SELECT, not {len(statements)} statements")
-    row = db.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
-    tree = json.loads(row[0]) if row else {"error": True}
+    row = _run(db, "SELECT json_serialize_sql(?)", [sql])
+    tree = json.loads(row[0][0])
     if tree["error"]:
         found = statements[0].type.name.replace("_", " ")
         raise QueryError(f"only SELECT is answered here, not {found}: the lake is read, never written")
@@ -153,7 +173,7 @@ def _create(db: duckdb.DuckDBPyConnection, data: DataDir, name: str, view: _View
     if next((data.lake / name).glob(f"{parts}/{name}.parquet"), None) is None:
         keys = [(key, pa.date32() if key == "date" else pa.string()) for key in view.keys]
         db.register("_none", pa.schema([*view.shape, *keys]).empty_table())
-        db.execute(f"CREATE TABLE {name} AS {_select('_none', view.shape, view.keys)}")
+        _run(db, f"CREATE TABLE {name} AS {_select('_none', view.shape, view.keys)}")
         db.unregister("_none")
         return
     pattern = _text(f"{_escape(str(data.lake.resolve()))}/{name}/{parts}/{name}.parquet")
@@ -161,7 +181,7 @@ def _create(db: duckdb.DuckDBPyConnection, data: DataDir, name: str, view: _View
     union = str(name == "indicators").lower()  # files of different settings have different outputs
     source = f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{{types}}}, union_by_name = {union})"
     where = "" if as_of_ns is None else f" WHERE epoch_ns(ts_recv) <= {as_of_ns}"
-    db.execute(f"CREATE VIEW {name} AS {_select(source, view.shape, view.keys)}{where}")
+    _run(db, f"CREATE VIEW {name} AS {_select(source, view.shape, view.keys)}{where}")
 
 
 def _select(source: str, shape: pa.Schema, keys: tuple[str, ...]) -> str:
@@ -177,14 +197,19 @@ def _select(source: str, shape: pa.Schema, keys: tuple[str, ...]) -> str:
 
 
 def _lock(db: duckdb.DuckDBPyConnection, data: DataDir) -> None:
-    db.execute("SET TimeZone = 'UTC'")
-    db.execute("SET temp_directory = ''")
+    _run(db, "SET TimeZone = 'UTC'")
+    _run(db, "SET temp_directory = ''")
     lake = str(data.lake.resolve())
     # A pattern is compared as it is written, what it finds as it is called.
     allowed = ", ".join(_text(f"{path}/") for path in sorted({lake, _escape(lake)}))
-    db.execute(f"SET allowed_directories = [{allowed}]")
-    db.execute("SET enable_external_access = false")
-    db.execute("SET lock_configuration = true")
+    _run(db, f"SET allowed_directories = [{allowed}]")
+    _run(db, "SET enable_external_access = false")
+    _run(db, "SET lock_configuration = true")
+
+
+def _run(db: duckdb.DuckDBPyConnection, text: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    # A result that is not read to its end keeps the connection busy.
+    return db.execute(text, list(values)).fetchall()
 
 
 def _text(text: str) -> str:

@@ -17,8 +17,10 @@ from trading_platform.domain.errors import WorkError
 from trading_platform.domain.position import Position
 from trading_platform.store import parquet
 from trading_platform.store import schema as shapes
-from trading_platform.store.disk import REAL_DISK, Disk, make_directory, write_atomically
+from trading_platform.store.disk import REAL_DISK, Disk, MissingFile, make_directory, write_atomically
 from trading_platform.store.layout import DataDir, Leaf, check_name
+
+_TRIES = 20
 
 
 def temporary(data: DataDir) -> Path:
@@ -64,9 +66,17 @@ def write_part(
     ticks = _ordered(shapes.conform(table, shapes.TICKS))
     _check_day(ticks, leaf)
     path = folder(data, leaf) / name
-    make_directory(path.parent, disk=disk)
     make_directory(temporary(data), disk=disk)
-    write_atomically(path, lambda fresh: parquet.write(fresh, ticks), disk=disk, staging=temporary(data))
+    for last_try in (False,) * _TRIES + (True,):
+        make_directory(path.parent, disk=disk)
+        try:
+            write_atomically(path, lambda fresh: parquet.write(fresh, ticks), disk=disk, staging=temporary(data))
+        except MissingFile:
+            # A publisher removed the folder, empty of parts, just before ours came.
+            if last_try:
+                raise
+        else:
+            break
     return path
 
 
