@@ -19,8 +19,9 @@ from trading_platform.store.segment_format import (
     RECORDS_AT,
     Damaged,
     Header,
+    PackedRecord,
     Record,
-    decode,
+    decode_packed,
     find_record,
     parse_header,
     runs,
@@ -102,8 +103,12 @@ class LaneReader:
         ------
         CorruptionError : at damage, if there is no `on_damage`; `position` stays before it.
         """
+        return [record.record() for record in self.read_packed(limit_bytes)]
+
+    def read_packed(self, limit_bytes: int = 8 << 20) -> list[PackedRecord]:
+        """Return what `read` does, the frames of each record in one piece: for who makes no object of each."""
         durable = self.durable()
-        records: list[Record] = []
+        records: list[PackedRecord] = []
         if self.position == START < durable:
             self.position = self._oldest(durable)
         while self.position < durable and not records:
@@ -140,7 +145,7 @@ class LaneReader:
         whole = [] if self._header is None else [record.end for record in runs(data, self._header.seed)]
         return max([len(data.rstrip(b"\0")), *whole[-1:]])
 
-    def _read_segment(self, limit: int, limit_bytes: int, records: list[Record]) -> None:
+    def _read_segment(self, limit: int, limit_bytes: int, records: list[PackedRecord]) -> None:
         """Append records below `limit` to `records`, or step over damage."""
         number = self.position.segment
         file = self._open(number)
@@ -155,7 +160,7 @@ class LaneReader:
         while True:
             size = min(wanted, limit - offset)
             data = file.read(size, offset)
-            end, following = decode(data, offset, self._header, records, self.position)
+            end, following = decode_packed(data, offset, self._header, records, self.position)
             if records:
                 self.position = end
                 return

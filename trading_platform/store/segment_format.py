@@ -42,6 +42,8 @@ _HEAD = struct.Struct("<4sI")
 _FIXED = struct.Struct("<IIIqqIII")
 _SINGLE = struct.Struct("<IIIqqIIII")
 _FRAMES_AT = _HEAD.size + _FIXED.size
+TABLE_AT = _FIXED.size
+"""Where the lengths of its frames lie in the body of a PackedRecord."""
 _pack_fixed, _pack_single, _pack_head, _unpack_fixed = _FIXED.pack, _SINGLE.pack, _HEAD.pack, _FIXED.unpack_from
 _extend = google_crc32c.extend
 
@@ -79,6 +81,41 @@ class Record(NamedTuple):
     ts_recv: int
     mono_ns: int
     frames: tuple[bytes, ...]
+
+
+class PackedRecord(NamedTuple):
+    """A record whose frames are not taken apart: `body` has the frame lengths (u32) at TABLE_AT, then the frames."""
+
+    position: Position
+    end: Position
+    kind: Kind
+    connection: int
+    ts_recv: int
+    mono_ns: int
+    frame_count: int
+    body: bytes
+
+    @property
+    def frames_at(self) -> int:
+        """Where in `body` the first frame begins."""
+        return TABLE_AT + 4 * self.frame_count
+
+    def record(self) -> Record:
+        r"""Take the frames apart.
+
+        >>> body = bytes(TABLE_AT) + b"\2\0\0\0ab"
+        >>> PackedRecord(Position(0, 0), Position(0, 9), Kind.FRAMES, 1, 2, 3, 1, body).record().frames
+        (b'ab',)
+        """
+        return Record(
+            self.position,
+            self.end,
+            self.kind,
+            self.connection,
+            self.ts_recv,
+            self.mono_ns,
+            _split(self.body, self.frame_count),
+        )
 
 
 class Damaged(NamedTuple):
@@ -153,6 +190,11 @@ def record_size(lengths: Sequence[int]) -> int:
     return _FRAMES_AT + 4 * len(lengths) + sum(lengths)
 
 
+def packed_size(parts: Sequence[bytes]) -> int:
+    """Return the size of the record that `encode_packed` makes."""
+    return _FRAMES_AT + sum(map(len, parts))
+
+
 def encode(
     frames: Sequence[bytes],
     lengths: Sequence[int],
@@ -175,6 +217,35 @@ def encode(
         fixed = _pack_fixed(length, offset, durable_to, ts_recv, mono_ns, connection, kind, count)
         body = b"".join((fixed, struct.pack(f"<{count}I", *lengths), *frames))
     return _pack_head(_RECORD_MAGIC, _extend(seed, body)) + body
+
+
+def encode_packed(
+    parts: Sequence[bytes],
+    count: int,
+    kind: int,
+    *,
+    seed: int,
+    offset: int,
+    durable_to: int,
+    ts_recv: int,
+    mono_ns: int,
+    connection: int,
+) -> bytes:
+    """Return one record's bytes; `parts` are the lengths of its `count` frames (u32) and then these, cut anywhere."""
+    length = _FRAMES_AT + sum(map(len, parts))
+    fixed = _pack_fixed(length, offset, durable_to, ts_recv, mono_ns, connection, kind, count)
+    crc = _extend(seed, fixed)
+    for part in parts:
+        crc = _extend(crc, part)
+    return b"".join((_pack_head(_RECORD_MAGIC, crc), fixed, *parts))
+
+
+def _split(body: bytes, count: int) -> tuple[bytes, ...]:
+    if count == 1:  # the usual record of a quiet market
+        return (body[TABLE_AT + 4 :],)
+    lengths = struct.unpack_from(f"<{count}I", body, TABLE_AT)
+    ends = list(accumulate(lengths, initial=TABLE_AT + 4 * count))
+    return tuple(map(body.__getitem__, map(slice, ends, ends[1:])))
 
 
 class Checked(NamedTuple):
@@ -212,6 +283,16 @@ def check(data: bytes, at: int, base: int, seed: int) -> Checked | int | str:
 def decode(
     data: bytes, base: int, header: Header, into: list[Record], position: Position
 ) -> tuple[Position, int | str]:
+    """Append the whole records at the front of `data` to `into`, their frames taken apart; see `decode_packed`."""
+    packed: list[PackedRecord] = []
+    told = decode_packed(data, base, header, packed, position)
+    into.extend(Record(*record[:6], _split(record[7], record[6])) for record in packed)
+    return told
+
+
+def decode_packed(
+    data: bytes, base: int, header: Header, into: list[PackedRecord], position: Position
+) -> tuple[Position, int | str]:
     """Append the whole records at the front of `data` to `into`.
 
     Returns
@@ -219,26 +300,20 @@ def decode(
     The position after the last of them, and what comes next as `check` tells it (a number: more bytes needed).
     """
     number, seed = header.number, header.seed
-    new_position, new_record = Position._make, Record._make
+    new_position, new_record = Position._make, PackedRecord._make
     at, size = 0, len(data)
     while size - at >= _FRAMES_AT:
         magic, crc = _HEAD.unpack_from(data, at)
         length, offset, durable_to, ts_recv, mono_ns, connection, kind, count = _unpack_fixed(data, at + 8)
-        frames_at = _FRAMES_AT + 4 * count
         # Cheap checks first; whatever fails one of them is judged, and named, by `check`.
-        if magic != _RECORD_MAGIC or not frames_at <= length <= size - at or offset != base + at:
+        if magic != _RECORD_MAGIC or not _FRAMES_AT + 4 * count <= length <= size - at or offset != base + at:
             break
         body = data[at + 8 : at + length]
         if _extend(seed, body) != crc or kind not in _KINDS or durable_to > offset or length > RECORD_BYTES_MAX:
             break
-        if count == 1:
-            frames: tuple[bytes, ...] = (body[frames_at - 8 :],)
-        else:
-            ends = list(accumulate(struct.unpack_from(f"<{count}I", body, _FRAMES_AT - 8), initial=frames_at - 8))
-            frames = tuple(map(body.__getitem__, map(slice, ends, ends[1:])))
         at += length
         end = new_position((number, base + at))
-        into.append(new_record((position, end, _KINDS[kind], connection, ts_recv, mono_ns, frames)))
+        into.append(new_record((position, end, _KINDS[kind], connection, ts_recv, mono_ns, count, body)))
         position = end
     verdict = check(data, at, base, seed)
     return position, verdict if isinstance(verdict, int | str) else "a record fails its checksum"

@@ -35,8 +35,11 @@ from trading_platform.store.segment_format import (
     Damaged,
     Header,
     Kind,
+    PackedRecord,
     Record,
     encode,
+    encode_packed,
+    packed_size,
     record_size,
 )
 
@@ -46,6 +49,7 @@ __all__ = [
     "Kind",
     "LaneReader",
     "LaneWriter",
+    "PackedRecord",
     "Record",
     "Recovered",
     "all_lanes",
@@ -188,32 +192,64 @@ class LaneWriter:
         ValueError : if the frames make a record of more than RECORD_BYTES_MAX; split them.
         StorageError : if the writer has failed or is closed.
         """
-        if self._failure is not None:
-            raise StorageError(self._failure)
         lengths = list(map(len, frames))
         size = record_size(lengths)
-        if size > RECORD_BYTES_MAX:
-            raise ValueError(f"a record of {size} bytes; at most {RECORD_BYTES_MAX}")
-        if not self._offset or (self._offset + size > self._segment_bytes and self._offset > RECORDS_AT):
-            self._turn()
-        number, offset = self._number, self._offset
-        durable = self.durable
-        self._queue.append(
+        durable_to = self._make_room(size)
+        return self._enqueue(
             encode(
                 frames,
                 lengths,
                 kind,
                 seed=self._seed,
-                offset=offset,
-                durable_to=durable[1] if durable[0] == number else 0,
+                offset=self._offset,
+                durable_to=durable_to,
                 ts_recv=ts_recv,
                 mono_ns=mono_ns,
                 connection=connection,
             )
         )
-        self._offset = offset = offset + size
-        self._appended_bytes += size
-        return Position(number, offset)
+
+    def append_packed(
+        self, kind: Kind, count: int, parts: Sequence[bytes], *, ts_recv: int, mono_ns: int, connection: int = 0
+    ) -> Position:
+        """Add one record of `count` frames without an object for each; else as `append`.
+
+        Parameters
+        ----------
+        parts : the frames' lengths, u32 little-endian, and then the frames back to back; cut anywhere.
+        """
+        size = packed_size(parts)
+        durable_to = self._make_room(size)
+        return self._enqueue(
+            encode_packed(
+                parts,
+                count,
+                kind,
+                seed=self._seed,
+                offset=self._offset,
+                durable_to=durable_to,
+                ts_recv=ts_recv,
+                mono_ns=mono_ns,
+                connection=connection,
+            )
+        )
+
+    def _make_room(self, size: int) -> int:
+        """Begin a segment if the record needs one; return up to where the record's segment is durable."""
+        if self._failure is not None:
+            raise StorageError(self._failure)
+        if size > RECORD_BYTES_MAX:
+            raise ValueError(f"a record of {size} bytes; at most {RECORD_BYTES_MAX}")
+        if not self._offset or (self._offset + size > self._segment_bytes and self._offset > RECORDS_AT):
+            self._turn()
+        durable = self.durable
+        return durable[1] if durable[0] == self._number else 0
+
+    def _enqueue(self, record: bytes) -> Position:
+        self._queue.append(record)
+        self._offset += len(record)
+        self._appended_bytes += len(record)
+        return Position(self._number, self._offset)
 
     def _turn(self) -> None:
         previous_end = self._offset or self.recovered.end.offset

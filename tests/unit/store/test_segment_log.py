@@ -16,6 +16,7 @@ from trading_platform.store.segment_log import (
     RECORD_BYTES_MAX,
     Kind,
     LaneReader,
+    LaneWriter,
     durable_position,
     recover_lane,
 )
@@ -232,3 +233,22 @@ def test_a_first_commit_is_quick_on_a_real_disk(tmp_path: Path) -> None:
     assert sum(len(node.live) for node in disk.names.values()) < 600_000
     writer.close()
     assert durable_position(lane, disk=disk) == Position(0, writer.durable.offset)
+
+
+@pytest.mark.parametrize("frames", [[], [b""], [b"one"], [b"one", b"", b"three" * 100]])
+def test_packed_frames_are_the_same_record(tmp_path: Path, frames: list[bytes]) -> None:
+    """Frames appended in one piece, however it is cut, give the bytes that they give one by one, and read the same."""
+    table = b"".join(struct.pack("<I", len(frame)) for frame in frames)
+    pieces = [table, *frames], [table[:3], table[3:] + b"".join(frames)]
+    lanes = [tmp_path / name for name in ("live-a", "live-b", "live-c")]
+    for lane, parts in zip(lanes, (None, *pieces), strict=True):
+        with LaneWriter.open(lane, clock=lambda: 7, entropy=bytes) as writer:
+            if parts is None:
+                writer.append(Kind.FRAMES, frames, ts_recv=1, mono_ns=2, connection=3)
+            else:
+                writer.append_packed(Kind.FRAMES, len(frames), parts, ts_recv=1, mono_ns=2, connection=3)
+    assert len({(lane / "00000000.seg").read_bytes() for lane in lanes}) == 1
+    with LaneReader(lanes[1]) as reader:
+        (packed,) = reader.read_packed()
+    assert packed.record().frames == tuple(frames)
+    assert packed.body[packed.frames_at :] == b"".join(frames)
