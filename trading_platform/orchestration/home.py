@@ -21,14 +21,13 @@ _CONFIG = (
 telemetry: {enabled: false}
 nux: {enabled: false}
 
-# A run is a process. Recording (`ingest`) would hold a slot for ever, so every kind of work has a limit of its own.
+# A run is a process. Recording (`ingest`) holds a slot for ever, so what is limited is the kind of work (tag `work`).
 concurrency:
   runs:
-    max_concurrent_runs: 6
+    max_concurrent_runs: 10
     tag_concurrency_limits:
-      - {key: trading-platform/work, value: ingest, limit: 1}
-      - {key: trading-platform/work, value: recovery, limit: 1}
-      - {key: trading-platform/work, value: refresh, limit: 1}
+      - {key: work, value: recovery, limit: 1}
+      - {key: work, value: refresh, limit: 1}
       - {key: dagster/backfill, limit: 2}
 
 run_monitoring:

@@ -23,20 +23,20 @@ SEAL_DAYS = "seal_days"
 RECOVER_GAPS = "recover_gaps"
 INGEST = "ingest"
 
-WORK = "trading-platform/work"
+WORK = "work"
 """What kind of work a run is: `ingest`, `recovery` or `refresh`. dagster.yaml limits each by itself."""
 
-REASON = "trading-platform/reason"
+REASON = "reason"
 """Why a run was started, in words."""
 
-LEASE = "trading-platform/lease"
+LEASE = "lease"
 """The lease of gaps that a recovery run works on."""
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
-VENUE = "trading-platform/venue"
+VENUE = "venue"
 """The venue that an ingest run records."""
 
-STOPPED = "trading-platform/stopped-with"
+STOPPED = "stopped_with"
 """Set on runs that were cancelled because the whole platform stopped, not by a person."""

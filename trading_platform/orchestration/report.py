@@ -36,8 +36,10 @@ def report(context: dg.AssetExecutionContext, day: str, done: DayReport) -> None
     for evaluation in evaluations(pipeline, done):
         if evaluation.check_name in wanted:
             context.log_event(evaluation)
-    for failed in done.failed:
-        context.log.warning(f"{_name(failed)} {failed.status}: {failed.reason}")
+    if done.failed:
+        first = done.failed[0]
+        rest = f" (and {len(done.failed) - 1} more)" if len(done.failed) > 1 else ""
+        context.log.warning(f"{_name(first)} {first.status}: {first.reason}{rest}")
 
 
 def report_from_op(context: dg.OpExecutionContext, pipeline: PipelineResource, done: DayReport) -> None:
@@ -61,9 +63,10 @@ def metadata(pipeline: PipelineResource, done: DayReport, *, charted: bool) -> d
             "\n".join(f"- {_name(r)} **{r.status}**: {r.reason}" for r in done.failed)
         )
     if charted and done.dataset != "ticks":
-        pictures = charts.of_day(pipeline.data, done)
+        pictures = charts.of_day(pipeline.data, done, pipeline.settings.regimes.model)
+        found |= {picture.symbol: dg.MetadataValue.md(picture.small) for picture in pictures}
         if pictures:
-            found["chart"] = dg.MetadataValue.md("\n\n".join(pictures))
+            found["large charts"] = dg.MetadataValue.md("\n\n".join(picture.large for picture in pictures))
     return found
 
 
@@ -77,7 +80,8 @@ def evaluations(pipeline: PipelineResource, done: DayReport) -> Iterator[dg.Asse
         passed=not refused,
         severity=dg.AssetCheckSeverity.ERROR,
         description=f"{len(refused)} of {len(done.results)} files refused" if refused else "every file passed its gate",
-        metadata={"refused": dg.MetadataValue.md(_failures_table(refused))} if refused else {},
+        metadata={"files refused": len(refused)}
+        | ({"refused": dg.MetadataValue.md(_failures_table(refused))} if refused else {}),
     )
     if done.dataset == "ticks":
         yield _completeness(done.day, pipeline.statuses(done.day))
@@ -95,7 +99,8 @@ def _completeness(day: str, statuses: Sequence[DayStatus]) -> dg.AssetCheckEvalu
         description=f"{len(lacking)} of {len(statuses)} symbols lack proof, {missing} trades missing"
         if lacking
         else f"{len(statuses)} symbols: no known trade is missing",
-        metadata={"symbols": dg.MetadataValue.md(_status_table(statuses))} if statuses else {},
+        metadata={"trades missing": missing}
+        | ({"symbols": dg.MetadataValue.md(_status_table(statuses))} if statuses else {}),
     )
 
 
@@ -103,10 +108,11 @@ def _ticks_table(done: DayReport, statuses: Sequence[DayStatus]) -> str:
     by_symbol = {(s.venue, s.symbol): s for s in statuses}
     rows = []
     for result in done.results:
-        status = by_symbol.get(result.leaf[1:3])
-        counts = _counts(status) if status else ("?",) * 6
-        rows.append((result.leaf.venue, result.leaf.symbol, result.status, f"{result.rows:,}", *counts))
-    return _table(("venue", "symbol", "refresh", "rows", *_COUNTS), rows)
+        status = by_symbol.get((result.leaf.venue, result.leaf.symbol))
+        if status is not None or result.status != "absent":
+            counts = _counts(status) if status else ("",) * len(_COUNTS)
+            rows.append((result.leaf.venue, result.leaf.symbol, _cell(result), *counts))
+    return _table(("venue", "symbol", "rows", *_COUNTS), rows)
 
 
 _COUNTS = ("day", "expected", "stored", "void", "open", "lost")
@@ -134,6 +140,8 @@ def _computed_table(done: DayReport, statuses: Sequence[DayStatus]) -> str:
         by_symbol.setdefault((result.leaf.venue, result.leaf.symbol), {})[result.leaf.timeframe] = result
     rows = []
     for symbol, cells in by_symbol.items():
+        if timeframes and all(cell.status == "absent" for cell in cells.values()):
+            continue
         rows.append((*symbol, states.get(symbol, "?"), *(_cell(cells.get(t) or cells.get(None)) for t in timeframes)))
     return _table(("venue", "symbol", "day", *timeframes), rows)
 
@@ -163,6 +171,9 @@ def _name(result: LeafResult) -> str:
 def _table(header: Sequence[str | None], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return "nothing is recorded for this day"
+    if header[0] == "venue" and len({row[0] for row in rows}) == 1:
+        # Pages are narrow; a column that says the same in each row goes first.
+        header, rows = header[1:], [row[1:] for row in rows]
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(_escape(cell or "") for cell in line) + " |" for line in lines)
 
