@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Engine = Literal["pandas", "polars", "arrow"]
 ENGINES: tuple[Engine, ...] = ("pandas", "polars", "arrow")
+_COMPUTED = ("bars", "indicators", "regimes", "coverage")
 
 
 def read_ticks(
@@ -173,6 +174,8 @@ def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Ite
 
     data, database_url = DataDir(settings.data_dir), settings.database_url.get_secret_value()
     known = None if as_of is None else instant_ns(as_of)
+    if known is not None and (named := [view for view in _COMPUTED if view in sql.lower()]):
+        raise UsageError(f"--as-of is known for ticks only so far, not for {' '.join(named)}")
 
     def stretches() -> pa.Table:
         tables = [engine.COVERAGE.empty_table()]
