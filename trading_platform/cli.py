@@ -39,6 +39,7 @@ _SUMMARIES = {
     "ingest": "record a venue's trades without Dagster, until stopped",
     "simulate": "serve a venue's real protocol on this machine",
     "recover": "fetch what the gap ledger says is missing",
+    "backfill": "bring a range of days up to date in one run",
     "status": "show what is complete and what is not",
     "gaps": "list single gaps, retry one, or declare one lost",
     "verify": "check the identity, the order and every file; non-zero if anything is violated",

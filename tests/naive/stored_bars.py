@@ -61,7 +61,7 @@ def _day(held: Sequence[Held], missing: Sequence[int], width: int, day: int) -> 
         inside = [t for t in held if ts_open <= t.ts < ts_open + width]
         complete = _complete(held, missing, ts_open, ts_open + width)
         if inside or not complete:
-            yield _bar(inside, ts_open, complete=complete)
+            yield bar_of(inside, ts_open, complete=complete)
 
 
 def _complete(held: Sequence[Held], missing: Sequence[int], ts_open: int, ts_close: int) -> bool:
@@ -72,7 +72,8 @@ def _complete(held: Sequence[Held], missing: Sequence[int], ts_open: int, ts_clo
     return not any(max(before) < number < min(after) for number in missing)
 
 
-def _bar(trades: Sequence[Held], ts_open: int, *, complete: bool) -> Bar:
+def bar_of(trades: Sequence[Held], ts_open: int, *, complete: bool) -> Bar:
+    """Return the row of the trades of one interval."""
     prices = [Decimal(t.price) for t in trades]
     volume = sum((Decimal(t.quantity) for t in trades), Decimal(0))
     quote = sum((Decimal(t.price) * Decimal(t.quantity) for t in trades), Decimal(0))

@@ -105,17 +105,55 @@ class Pipeline:
     ) -> list[DayReport]:
         """Bring every day from `first` to `last` up to date, one dataset after the other, inputs first.
 
-        Days outside the range are left as they are, also where their previous day has changed: see `ripple`.
+        Days outside the range are left as they are: `begin` says where to begin, `carry_on` goes beyond the end.
         """
         pairs = self.ledger.symbols() if symbols is None else symbols
         reports: list[DayReport] = []
         for dataset in in_order(datasets):
             chains: dict[Pair, Chain] = {}
+            busy = {pair: self._busy_days(dataset, pair) for pair in pairs}
             for day in day_range(first, last):
-                reports.append(self._day(dataset, day, pairs, chains))
+                report = self._day(dataset, day, [pair for pair in pairs if day in busy[pair]], chains)
+                idle = [LeafResult(Leaf(dataset.name, *pair, day), "absent") for pair in pairs if day not in busy[pair]]
+                reports.append(report._replace(results=(*report.results, *idle)))
                 if on_report is not None:
                     on_report(reports[-1])
         return reports
+
+    def _busy_days(self, dataset: Dataset, pair: Pair) -> set[str]:
+        """Return the days on which a symbol can have anything but nothing."""
+        staged = {leaf.day for leaf in staging.parts(self.data, *pair)}
+        published = {leaf.day for leaf in self.ledger.leaves(dataset.name, *pair)}
+        return staged | published | set(Chain.load(self.data, self.ledger, *pair).days)
+
+    def begin(self, datasets: Sequence[str], first: str, symbols: Sequence[Pair] | None = None) -> str:
+        """Return the day to begin with so that no day from `first` on has to wait for an earlier one."""
+        begin = first
+        for pair in self.ledger.symbols() if symbols is None else symbols:
+            chain = Chain.load(self.data, self.ledger, *pair)
+            for dataset in in_order(datasets):
+                day = chain.previous(first) if dataset.stateful else None
+                while day is not None and not self._refresher.carries(dataset, pair, day):
+                    begin = min(begin, day)
+                    day = chain.previous(day)
+        return begin
+
+    def carry_on(
+        self,
+        datasets: Sequence[str],
+        last: str,
+        symbols: Sequence[Pair] | None = None,
+        *,
+        on_report: OnReport | None = None,
+    ) -> list[DayReport]:
+        """Carry what has changed up to `last` on into the computed days after it; report those that changed."""
+        reports = []
+        for dataset in in_order(datasets):
+            for pair in self.ledger.symbols() if symbols is None else symbols:
+                later = [day for day in self._computed_days(dataset, pair, last) if day > last]
+                if dataset.stateful and later:
+                    reports += self.ripple(dataset.name, later[0], [pair], on_report=on_report)
+        return [report for report in reports if set(report.counts) != {"unchanged"}]
 
     def ripple(
         self, dataset: str, from_day: str, symbols: Sequence[Pair] | None = None, *, on_report: OnReport | None = None

@@ -101,6 +101,18 @@ class Refresher:
         computed = dataset.computation.compute(work, leaf, self._load(dataset, start))
         return self._publish(dataset, leaf, computed, input_hash, before)
 
+    def carries(self, dataset: Dataset, pair: tuple[str, str], day: str) -> bool:
+        """Tell whether every leaf of a symbol-day is computed and has kept a state that can be carried on."""
+        for leaf in dataset.computation.leaves(self._config, *pair, day):
+            record = self._ledger.leaf(leaf)
+            kept = None if record is None else states.load(self._data, leaf, record)
+            if kept is None or not self._fits(dataset, kept):
+                return False
+        return True
+
+    def _fits(self, dataset: Dataset, kept: bytes) -> bool:
+        return kept.partition(b"\n")[0].decode() == self._settings(dataset)
+
     def _start(self, chain: Chain, leaf: Leaf) -> _Start:
         """Return the nearest earlier leaf to carry on from; a refused one that was never good is passed over."""
         day = chain.previous(leaf.day)
@@ -151,10 +163,9 @@ class Refresher:
         kept = states.load(self._data, start.leaf, start.record)
         if kept is None:
             raise Waiting(f"the state that {start.leaf.day} ended with is lost; compute that day again")
-        settings, _, payload = kept.partition(b"\n")
-        if settings.decode() != self._settings(dataset):
+        if not self._fits(dataset, kept):
             raise Waiting(f"{start.leaf.day} was computed with other settings; compute from the first day on")
-        return payload
+        return kept.partition(b"\n")[2]
 
     def _publish(
         self, dataset: Dataset, leaf: Leaf, computed: Computed, input_hash: str, before: LeafRecord | None

@@ -1,0 +1,193 @@
+"""``backfill``: bring a range of days up to date. How is trading_platform/pipeline; fetching, ingest/recovery.py."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from trading_platform.commands.common import (
+    add_days,
+    add_symbols,
+    add_venue,
+    emit,
+    parse_days,
+    parse_list,
+    parse_symbols,
+)
+from trading_platform.domain.errors import UsageError, WorkError
+
+if TYPE_CHECKING:
+    from trading_platform.ingest.recovery import Outcome
+    from trading_platform.pipeline.report import DayReport, LeafResult
+    from trading_platform.settings import Settings
+    from trading_platform.store.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+
+EXAMPLE = "trading-platform backfill --assets bars,indicators,regimes --from 2024-08-08 --to 2024-08-09"
+SHOWN = 20
+
+Pair = tuple[str, str]
+
+
+class _Asked(NamedTuple):
+    """What the command line asks for, checked."""
+
+    assets: list[str]
+    first: str
+    last: str
+    venue: str | None
+    symbols: list[str] | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what to compute, for which days, of which venue and symbols, and whether to fetch first."""
+    parser.add_argument("--assets", metavar="A,B", required=True, help="of ticks, bars, indicators, regimes")
+    add_days(parser, required=True)
+    add_venue(parser)
+    add_symbols(parser)
+    parser.add_argument("--fetch", action="store_true", help="first get what was never recorded from the venue")
+    parser.add_argument("--rest-url", metavar="U", help="with --fetch: other REST base address than the venue's own")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Fetch if asked to, compute, report; exit 1 if anything was refused or had to wait."""
+    from trading_platform.commands import runtime
+
+    asked = _asked(args, settings)
+    stop = runtime.stop_event()
+    data = runtime.data_dir(settings).create() if args.fetch else runtime.existing(settings)
+    ledger = runtime.open_ledger(data, settings)
+    try:
+        fetched = _fetch(args, settings, data, ledger, asked, stop) if args.fetch else None
+        reports = _compute(settings, data, ledger, asked, stop)
+    finally:
+        ledger.close()
+    emit(args, _payload(asked, reports, fetched), _text(reports, fetched))
+    return 0 if all(report.ok for report in reports) and not (fetched and fetched.problems) else 1
+
+
+def _asked(args: argparse.Namespace, settings: Settings) -> _Asked:
+    from trading_platform.commands.common import parse_venue
+    from trading_platform.pipeline.datasets import in_order
+    from trading_platform.venues import VENUES
+
+    days = parse_days(args.first, args.last, earliest=settings.history_start)
+    if days is None:
+        raise UsageError("--from and --to say which days")
+    if args.rest_url and not args.fetch:
+        raise UsageError("--rest-url is where --fetch asks; without it nothing is asked of the network")
+    assets = [dataset.name for dataset in in_order(parse_list(args.assets))]
+    return _Asked(assets, *days, parse_venue(args.venue, list(VENUES)), parse_symbols(args.symbols))
+
+
+def _pairs(ledger: Ledger, asked: _Asked) -> list[Pair]:
+    """Return what is meant: everything the ledger knows, narrowed by venue and symbols.
+
+    Raises
+    ------
+    UsageError : for a symbol, or a venue, that was never recorded.
+    """
+    known = [pair for pair in ledger.symbols() if asked.venue in (None, pair[0])]
+    if not known:
+        where = f" of {asked.venue}" if asked.venue else ""
+        raise UsageError(f"no trade{where} was ever recorded here; record with ingest, or add --fetch with --symbols")
+    for symbol in asked.symbols or ():
+        if symbol not in {name for _, name in known}:
+            names = " ".join(sorted({name for _, name in known}))
+            raise UsageError(f"{symbol} was never recorded here; known: {names}")
+    return [pair for pair in known if asked.symbols is None or pair[1] in asked.symbols]
+
+
+def _fetch(
+    args: argparse.Namespace, settings: Settings, data: DataDir, ledger: Ledger, asked: _Asked, stop: threading.Event
+) -> Outcome:
+    """Get the days from the venue, as far as they are not held."""
+    from trading_platform.commands import runtime
+    from trading_platform.ingest.recovery import fetch_days
+    from trading_platform.ingest.rest import Stopped
+
+    if asked.venue is not None and asked.symbols is not None:
+        pairs = [(asked.venue, symbol) for symbol in asked.symbols]
+    else:
+        pairs = _pairs(ledger, asked)
+    if ledger.kind() is None:
+        ledger.mark_kind("live")
+    endpoints = runtime.endpoints(settings, ledger, asked.venue, args.rest_url)
+    try:
+        return fetch_days(data, ledger, endpoints, runtime.means(settings, stop.wait), pairs, asked.first, asked.last)
+    except Stopped:
+        raise WorkError("stopped while fetching; what was fetched is kept") from None
+
+
+def _compute(
+    settings: Settings, data: DataDir, ledger: Ledger, asked: _Asked, stop: threading.Event
+) -> list[DayReport]:
+    from quality.schemas import GATES
+    from trading_platform.domain.days import day_range
+    from trading_platform.pipeline.engine import Pipeline
+    from trading_platform.telemetry.progress import Progress
+
+    pairs = _pairs(ledger, asked)
+    pipeline = Pipeline.from_settings(data, ledger, settings, gates=GATES)
+    begin = pipeline.begin(asked.assets, asked.first, pairs)
+    total = sum(1 for _ in day_range(begin, asked.last)) * len(asked.assets)
+    with Progress("backfill", total) as progress:
+
+        def on_report(report: DayReport) -> None:
+            progress.advance(note=f"{report.dataset} {report.day}")
+            if stop.is_set():
+                raise WorkError(f"stopped after {report.dataset} {report.day}; what was computed is kept")
+
+        reports = pipeline.refresh_range(asked.assets, begin, asked.last, pairs, on_report=on_report)
+        return reports + pipeline.carry_on(asked.assets, asked.last, pairs, on_report=on_report)
+
+
+def _payload(asked: _Asked, reports: Sequence[DayReport], fetched: Outcome | None) -> dict[str, object]:
+    failed = [result for report in reports for result in report.failed]
+    return {
+        "ok": not failed and not (fetched and fetched.problems),
+        "assets": asked.assets,
+        "from": asked.first,
+        "to": asked.last,
+        "datasets": {name: {"rows": rows, **counts} for name, (rows, counts) in _totals(reports).items()},
+        "failed": [_failure(result) for result in failed],
+        "fetched": None if fetched is None else {"pages": fetched.pages, "problems": list(fetched.problems)},
+    }
+
+
+def _totals(reports: Sequence[DayReport]) -> dict[str, tuple[int, Counter[str]]]:
+    totals: dict[str, tuple[int, Counter[str]]] = {}
+    for report in reports:
+        rows, counts = totals.get(report.dataset, (0, Counter()))
+        totals[report.dataset] = rows + report.rows, counts + report.counts
+    return totals
+
+
+def _failure(result: LeafResult) -> dict[str, object]:
+    leaf = result.leaf
+    named = {"dataset": leaf.dataset, "venue": leaf.venue, "symbol": leaf.symbol, "day": leaf.day}
+    return {**named, "timeframe": leaf.timeframe, "status": result.status, "reason": result.reason}
+
+
+def _text(reports: Sequence[DayReport], fetched: Outcome | None) -> str:
+    from trading_platform.commands.tables import table
+
+    columns = ("computed", "unchanged", "refused", "waiting")
+    rows = [
+        {"dataset": name, "rows": rows, **{column: counts[column] for column in columns}}
+        for name, (rows, counts) in _totals(reports).items()
+    ]
+    lines = [table(rows, ["dataset", "rows", *columns])]
+    if fetched is not None:
+        lines = [f"fetched {fetched.pages} pages", *fetched.problems, *lines]
+    failed = [result for report in reports for result in report.failed]
+    for result in failed[:SHOWN]:
+        leaf = result.leaf
+        where = " ".join(part for part in (leaf.dataset, leaf.timeframe, leaf.venue, leaf.symbol, leaf.day) if part)
+        lines.append(f"{where}: {result.status}: {result.reason}")
+    if len(failed) > SHOWN:
+        lines.append(f"… and {len(failed) - SHOWN} more")
+    return "\n".join(lines)
