@@ -55,7 +55,7 @@ def count(data: DataDir, engine: str) -> None:
     seen: list[tuple[int, int]] = []
     while not over.is_set() or not seen:
         seen.append(look())
-    print(json.dumps(seen), flush=True)
+    print(json.dumps({"seen": seen, "asked_again": getattr(look, "asked_again", 0)}), flush=True)
 
 
 def by_duckdb(pattern: str, data: DataDir):
@@ -90,8 +90,10 @@ def again(look, error: type[Exception], words: str):
             except error as seen:
                 if words not in str(seen):
                     raise
+                persistent.asked_again += 1
         return look()
 
+    persistent.asked_again = 0
     return persistent
 
 
