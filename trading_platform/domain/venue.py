@@ -37,6 +37,29 @@ class Request(NamedTuple):
     api_key: bool = False
 
 
+class KeepAlive(NamedTuple):
+    """How a connection to a venue is kept alive, and what counts as life.
+
+    Attributes
+    ----------
+    kind : what solicits an answer: a protocol ping, a message of text or JSON; ``none`` where nothing does.
+    message : the bytes of such a message.
+    interval_s : how often it is sent; answer_s: how long anything at all may take to come back.
+    stale_s : silence after which the connection is dead: 15 s, or twice the venue's heartbeat if nothing solicits one.
+
+    Examples
+    --------
+    >>> KeepAlive("ping").stale_s
+    15.0
+    """
+
+    kind: Literal["ping", "text", "json", "none"]
+    message: bytes = b""
+    interval_s: float = 10.0
+    answer_s: float = 5.0
+    stale_s: float = 15.0
+
+
 @runtime_checkable
 class VenueAdapter(Protocol):
     """One exchange's wire format and limits.
@@ -53,6 +76,8 @@ class VenueAdapter(Protocol):
     streams_per_connection : most streams one connection carries.
     server_ping_s : how often the venue pings; pong_deadline_s: how long it waits for the pong.
     connection_lifetime_s : when the venue cuts a healthy connection.
+    keepalive : how it is kept alive.
+    farewell : bytes in a short frame that announces the venue's cut; empty if it announces none.
     """
 
     name: str
@@ -67,6 +92,8 @@ class VenueAdapter(Protocol):
     server_ping_s: float
     pong_deadline_s: float
     connection_lifetime_s: float
+    keepalive: KeepAlive
+    farewell: bytes
 
     def stream_url(self, base: str, venue_symbols: Sequence[str]) -> str:
         """Return the address that streams the trades of these symbols, subscribed by connecting."""
@@ -80,6 +107,13 @@ class VenueAdapter(Protocol):
         Raises
         ------
         FrameError : for bytes that do not decode, and nothing else, whatever the bytes.
+        """
+        ...
+
+    def peek(self, frame: bytes) -> tuple[str, int] | None:
+        """Return the venue's spelling and the id of a frame's trade without decoding it, None if it holds none.
+
+        Cheap, and never raises: what looks like a trade and is none is the decoder's to refuse.
         """
         ...
 

@@ -14,15 +14,16 @@ import httpx
 
 from trading_platform.domain.errors import Banned, RateLimited, VenueError, VenueUnavailable
 from trading_platform.domain.venue import Request, VenueAdapter
+from trading_platform.ingest.breaker import Breaker
 from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
 AFTER_429_S = 60.0
-BREAKER_FAILURES = 5
-BREAKER_S = 30.0
-ATTEMPTS = 12
+LONGEST_REFUSAL_S = 7 * 86_400.0
+"""No Retry-After is believed beyond this: a broken header must not end asking for ever."""
+ATTEMPTS = 10
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 TIMEOUT_S = 10.0
@@ -75,6 +76,7 @@ class RestClient:
         self._not_before = 0.0
         self._spent: deque[tuple[float, int]] = deque()
         self._failures = 0
+        self._breaker = Breaker()
         headers = {"X-MBX-APIKEY": api_key} if api_key else {}
         # trust_env: a proxy or a .netrc of the user's must not see what we ask, nor answer for the venue.
         self._http = httpx.Client(
@@ -106,7 +108,8 @@ class RestClient:
             self._note_weight(answer)
             if answer.status_code == 200:
                 self._failures = 0
-                metrics.BREAKER_STATE.labels(f"rest-{venue}").set(0)
+                self._breaker.worked()
+                self._show_breaker()
                 return answer.content
             self._refused(answer)
         raise VenueUnavailable(f"{venue}: no answer to {request.path} in {ATTEMPTS} attempts")
@@ -125,6 +128,10 @@ class RestClient:
             self._pause(limited_s)
         while self._in_window() and self._in_window() + request.weight > self._budget:
             self._pause(max(0.01, self._spent[0][0] + 60.0 - self._monotonic()))
+        while not self._breaker.admits(now_ns := self._now_ns()):
+            self._pause((self._breaker.ready_ns(now_ns) - now_ns) / 1e9)
+        self._breaker.trying(self._now_ns())
+        self._show_breaker()
         self._spent.append((self._monotonic(), request.weight))
 
     def _in_window(self) -> int:
@@ -142,6 +149,8 @@ class RestClient:
     def _refused(self, answer: httpx.Response) -> None:
         venue, status = self._adapter.name, answer.status_code
         retry_after = _seconds(answer.headers.get("Retry-After"))
+        if status in {429, 418}:
+            self._breaker.worked()  # it answers; the wait says all there is to say
         if status == 429:
             wait = max(AFTER_429_S, retry_after or 0.0)
             self._not_before = self._monotonic() + wait + self._rng.uniform(0, 0.1 * wait)
@@ -156,15 +165,19 @@ class RestClient:
             raise VenueError(f"{venue}: HTTP {status} for {answer.request.url.path}: {answer.text[:200]}")
 
     def _failed(self, reason: str) -> None:
-        """Wait with full jitter; after several failures in a row give the venue a longer rest."""
+        """Wait with full jitter; the breaker rests the venue after several failures in a row."""
         self._failures += 1
-        if self._failures >= BREAKER_FAILURES:
-            metrics.BREAKER_STATE.labels(f"rest-{self._adapter.name}").set(2)
-            wait = BREAKER_S if self._failures % BREAKER_FAILURES == 0 else FIRST_WAIT_S
-        else:
-            wait = self._rng.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**self._failures))
+        self._breaker.failed(self._now_ns())
+        self._show_breaker()
+        wait = self._rng.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**self._failures))
         log.warning("request failed", reason=reason, failures=self._failures, wait_s=round(wait, 2))
         self._pause(wait)
+
+    def _now_ns(self) -> int:
+        return int(self._monotonic() * 1e9)
+
+    def _show_breaker(self) -> None:
+        metrics.BREAKER_STATE.labels(f"rest-{self._adapter.name}").set(self._breaker.state(self._now_ns()))
 
     def _pause(self, seconds: float) -> None:
         if self._wait(seconds):
@@ -172,4 +185,6 @@ class RestClient:
 
 
 def _seconds(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isascii() and text.isdecimal() else None
+    if text is None or not text.isascii() or not text.isdecimal():
+        return None
+    return min(float(text), LONGEST_REFUSAL_S)

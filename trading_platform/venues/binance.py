@@ -14,6 +14,7 @@ What the fields mean:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -23,10 +24,13 @@ from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of, normalise_asset
 from trading_platform.domain.trade import Trade
-from trading_platform.domain.venue import Ids, Request
+from trading_platform.domain.venue import Ids, KeepAlive, Request
 
 # msgspec's own errors are ValueErrors, and so is the UnicodeDecodeError it lets through; deep nesting recurses.
 _REFUSED = (ValueError, RecursionError)
+
+# The order of the fields is that of the venue's documents and of every captured frame.
+_PEEK = re.compile(rb'"e":"trade".{0,60}?"s":"([A-Z0-9]{1,40})","t":(\d{1,18})[,}]', re.DOTALL)
 
 _Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
@@ -137,6 +141,8 @@ class Binance:
     server_ping_s = 20.0
     pong_deadline_s = 60.0
     connection_lifetime_s = 86_400.0
+    keepalive = KeepAlive("ping")
+    farewell = b'"serverShutdown"'
 
     def stream_url(self, base: str, venue_symbols: Sequence[str]) -> str:
         """Return the address of the combined trade streams.
@@ -167,6 +173,15 @@ class Binance:
         if event is None or event.e != "trade" or (symbol := symbols.get(event.s)) is None:
             return []
         return [_trade(symbol, event.t, event.T, event.p, event.q, event.m, event.X)]
+
+    def peek(self, frame: bytes) -> tuple[str, int] | None:
+        """Return symbol and id of a trade.
+
+        >>> Binance().peek(b'{"stream":"bnbbtc@trade","data":{"e":"trade","E":1,"s":"BNBBTC","t":12345,"p":"0.001"}}')
+        ('BNBBTC', 12345)
+        """
+        found = _PEEK.search(frame)
+        return None if found is None else (found[1].decode("ascii"), int(found[2]))
 
     def page_request(self, venue_symbol: str, from_id: int, limit: int) -> Request:
         """Ask for up to `limit` trades from `from_id` on. Needs neither key nor signature."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 
@@ -129,12 +130,33 @@ def test_what_others_use_counts() -> None:
 
 
 def test_a_venue_that_never_answers_is_given_up() -> None:
-    """After so many attempts the error says so, and the pauses include longer rests."""
+    """After five failures in a row the venue is asked once every 30 s, and given up after so many attempts."""
     world = World(script(httpx.ConnectError("refused")))
     with pytest.raises(VenueUnavailable):
         world.client().get(ASK)
     assert len(world.asked_at) == ATTEMPTS
-    assert max(world.waits) >= 30
+    apart = [later - earlier for earlier, later in itertools.pairwise(world.asked_at)]
+    assert all(seconds < 30 for seconds in apart[:4])
+    assert all(seconds > 29.99 for seconds in apart[4:])
+
+
+def test_one_answer_closes_the_breaker() -> None:
+    """After the rest one probe is sent; its answer ends the pauses."""
+    world = World(script(*[httpx.Response(502)] * 5, OK))
+    client = world.client()
+    client.get(ASK)
+    at = world.now
+    client.get(ASK)
+    assert world.now == at
+    assert world.asked_at[5] - world.asked_at[4] > 29.99
+
+
+def test_an_absurd_retry_after_is_not_believed() -> None:
+    """A header of thirty years is a broken header: a week at most."""
+    world = World(script(httpx.Response(418, headers={"Retry-After": "999999999"})))
+    with pytest.raises(Banned):
+        world.client().get(ASK)
+    assert world.bans[0] <= (world.now + 7 * 86_400) * 1e9
 
 
 def test_a_refused_request_is_not_repeated() -> None:
