@@ -142,7 +142,7 @@ def test_a_venue_that_never_answers_is_given_up() -> None:
 
 def test_one_answer_closes_the_breaker() -> None:
     """After the rest one probe is sent; its answer ends the pauses."""
-    world = World(script(*[httpx.Response(502)] * 5, OK))
+    world = World(script(*[httpx.Response(502)] * 5, httpx.Response(200, content=b"[]")))
     client = world.client()
     client.get(ASK)
     at = world.now
