@@ -148,7 +148,9 @@ class VenueSettings(_Section):
     ws_url: Annotated[WsUrl | None, Optional] = Field(None, description="other WebSocket base address")
     rest_url: Annotated[HttpUrl | None, Optional] = Field(None, description="other REST base address")
     archive_url: Annotated[HttpUrl | None, Optional] = Field(None, description="other address of the archive files")
-    transport: Literal["websockets"] = Field("websockets", description="WebSocket client")
+    transport: Literal["websockets", "fast"] = Field(
+        "websockets", description="WebSocket client; `fast` takes many frames at a time, for above 100,000 trades/s"
+    )
     api_key: Annotated[SecretStr | None, Optional] = Field(None, description="key sent with requests that need one")
     record_from: Annotated[int | Day | None, Optional] = Field(
         None, description="first trade id, or first day, to hold; empty: the first trade seen"

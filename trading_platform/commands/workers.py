@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from trading_platform.ingest.decode import Decoded
+    from trading_platform.ingest.websocket_client import Transport
     from trading_platform.store.ledger import Ledger, SequenceKey
 
 LOCK_WAIT_S = 5.0
@@ -55,12 +56,29 @@ def record(config: IngestConfig) -> int:
             clocks = Clocks(time.time_ns, time.monotonic_ns)
             # SystemRandom: several recorders must not draw the same waits.
             recorder = Recorder(
-                VENUES[config.venue], config.symbols, config.ws_url, writer, clocks, random.SystemRandom()
+                VENUES[config.venue],
+                config.symbols,
+                config.ws_url,
+                writer,
+                clocks,
+                random.SystemRandom(),
+                transport=_transport(config.transport),
             )
             await recorder.run(stop)
 
     asyncio.run(run())
     return 0
+
+
+def _transport(name: Literal["websockets", "fast"]) -> Transport:
+    """Return what opens connections; the fast one costs half a second and 60 MB of numba, so only who wants it pays."""
+    if name == "fast":
+        from trading_platform.ingest import fast_transport
+
+        return fast_transport.open_stream
+    from trading_platform.ingest import websocket_client
+
+    return websocket_client.open_stream
 
 
 def _stop_soon(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

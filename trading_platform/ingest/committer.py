@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from trading_platform.ingest.packed import Packed
 from trading_platform.store.segment_log import Kind, LaneWriter
 
 RUN_NS = 1_000_000
@@ -19,11 +20,14 @@ HIGH_WATER_BYTES = 32 << 20
 
 
 class _Run:
-    __slots__ = ("connection", "frames", "kind", "mono_ns", "size", "ts_recv")
+    __slots__ = ("connection", "count", "frames", "kind", "mono_ns", "packed", "size", "ts_recv")
 
     def __init__(self, kind: Kind, connection: int, ts_recv: int, mono_ns: int) -> None:
         self.kind, self.connection, self.ts_recv, self.mono_ns = kind, connection, ts_recv, mono_ns
+        # Either single frames or packed ones; a connection's transport gives one kind.
         self.frames: list[bytes] = []
+        self.packed: list[Packed] = []
+        self.count = 0
         self.size = 0
 
 
@@ -58,6 +62,20 @@ class Committer:
 
     def add(self, kind: Kind, frame: bytes, connection: int = 0) -> None:
         """Take one frame; it is received now."""
+        self._place(kind, connection).frames.append(frame)
+        self._taken(1, len(frame))
+
+    def add_batch(self, batch: list[bytes] | Packed, connection: int) -> None:
+        """Take the frames of one receive; they are received now."""
+        run = self._place(Kind.FRAMES, connection, packed=isinstance(batch, Packed))
+        if isinstance(batch, Packed):
+            run.packed.append(batch)
+            self._taken(batch.frame_count, len(batch.payload))
+        else:
+            run.frames.extend(batch)
+            self._taken(len(batch), sum(map(len, batch)))
+
+    def _place(self, kind: Kind, connection: int, *, packed: bool = False) -> _Run:
         now = self._monotonic_ns()
         run = self._open
         if (
@@ -67,12 +85,17 @@ class Committer:
             or kind != Kind.FRAMES
             or now - run.mono_ns > RUN_NS
             or run.size > RUN_BYTES
+            or bool(run.frames if packed else run.packed)
         ):
             run = self._open = _Run(kind, connection, self._wall_ns(), now)
             self._runs.append(run)
-        run.frames.append(frame)
-        run.size += len(frame)
-        self._size += len(frame)
+        return run
+
+    def _taken(self, count: int, size: int) -> None:
+        assert self._open is not None
+        self._open.count += count
+        self._open.size += size
+        self._size += size
         if self._size > HIGH_WATER_BYTES:
             self._room.clear()
         self._work.set()
@@ -112,9 +135,12 @@ class Committer:
     def _commit(self, runs: list[_Run]) -> None:
         frames = 0
         for run in runs:
-            self._writer.append(
-                run.kind, run.frames, ts_recv=run.ts_recv, mono_ns=run.mono_ns, connection=run.connection
-            )
-            frames += len(run.frames)
+            when_and_whence = {"ts_recv": run.ts_recv, "mono_ns": run.mono_ns, "connection": run.connection}
+            if run.packed:
+                parts = [one.lengths for one in run.packed] + [one.payload for one in run.packed]
+                self._writer.append_packed(run.kind, run.count, parts, **when_and_whence)
+            else:
+                self._writer.append(run.kind, run.frames, **when_and_whence)
+            frames += run.count
         self._writer.commit()
         self._on_durable(frames, self._monotonic_ns() - runs[0].mono_ns)

@@ -14,7 +14,13 @@ from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest import control
 from trading_platform.ingest.committer import Committer
 from trading_platform.ingest.session import Session, SessionLimits
-from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused, Stream, open_stream
+from trading_platform.ingest.websocket_client import (
+    ConnectionLost,
+    HandshakeRefused,
+    OpenStream,
+    Transport,
+    open_stream,
+)
 from trading_platform.store.segment_log import Kind, LaneWriter
 from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
@@ -37,6 +43,7 @@ class Recorder:
     ----------
     symbols : venue's spelling -> canonical name.
     ws_url : the venue's base address.
+    transport : opens connections.
     """
 
     def __init__(
@@ -47,8 +54,11 @@ class Recorder:
         writer: LaneWriter,
         clocks: Clocks,
         rng: random.Random,
+        *,
+        transport: Transport = open_stream,
     ) -> None:
         self._adapter = adapter
+        self._transport = transport
         self._symbols = dict(symbols)
         self._ws_url = ws_url
         self._clocks = clocks
@@ -111,7 +121,7 @@ class Recorder:
             log.warning("stream lost", venue=venue, reason=reason)
 
     async def _stream(self, url: str, symbols: dict[str, str], session: Session, stop: asyncio.Event) -> str:
-        async with open_stream(url) as stream:
+        async with self._transport(url) as stream:
             # Closing makes the loop below take what is buffered and then end.
             closing = asyncio.create_task(_close_when(stop, stream))
             self._connections += 1
@@ -122,8 +132,7 @@ class Recorder:
             committer, reason = self._committer, "stopped"
             try:
                 while True:
-                    frame = await stream.receive()
-                    committer.add(Kind.FRAMES, frame, connection)
+                    committer.add_batch(await stream.receive_batch(), connection)
                     session.delivered()
                     await committer.room()
             except ConnectionLost as error:
@@ -157,6 +166,6 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     return event.is_set()
 
 
-async def _close_when(stop: asyncio.Event, stream: Stream) -> None:
+async def _close_when(stop: asyncio.Event, stream: OpenStream) -> None:
     await stop.wait()
     await stream.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -40,6 +41,7 @@ class IngestConfig(msgspec.Struct, frozen=True):
     history_start: str
     database_url: str
     metrics_dir: str | None = None
+    transport: Literal["websockets", "fast"] = "websockets"
 
     @property
     def lane(self) -> str:

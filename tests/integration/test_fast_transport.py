@@ -1,0 +1,197 @@
+"""The fast transport against the server of `websockets` over loopback: plain, encrypted, compressed, pinged, cut."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.server import Request, Response, Server, ServerConnection, serve
+
+from trading_platform.ingest import fast_transport, websocket_client
+from trading_platform.ingest.fast_transport import open_stream
+from trading_platform.ingest.packed import Packed
+from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused, OpenStream, Transport
+
+CERTIFICATE = Path(__file__).parents[1] / "data" / "localhost.pem"
+MESSAGES = [f"message {number} ".encode() * (number % 40) for number in range(3000)] + [b"x" * 200_000, b"last"]
+
+
+async def received(stream: OpenStream) -> tuple[list[bytes], str]:
+    """Receive to the end; return the messages and the reason of the end."""
+    messages: list[bytes] = []
+    try:
+        while True:
+            batch = await stream.receive_batch()
+            if isinstance(batch, Packed):
+                at = 0
+                for size in struct.unpack(f"<{batch.frame_count}I", batch.lengths):
+                    messages.append(batch.payload[at : at + size])
+                    at += size
+            else:
+                messages += batch
+    except ConnectionLost as error:
+        return messages, str(error)
+
+
+async def send_all(connection: ServerConnection) -> None:
+    """Send every message, with a ping that must be answered in the middle and fragments near the end."""
+    for message in MESSAGES[:1500]:
+        await connection.send(message, text=True)
+    await (await connection.ping())
+    for message in MESSAGES[1500:-1]:
+        await connection.send(message, text=True)
+    await connection.send([b"la", b"s", b"t"], text=True)
+
+
+def address(server: Server) -> str:
+    """Return where the server listens."""
+    return f"ws://localhost:{server.sockets[0].getsockname()[1]}/"
+
+
+def contexts(encrypted: bool) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
+    """Return what the server and the client need."""
+    if not encrypted:
+        return None, None
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(CERTIFICATE)
+    return server, ssl.create_default_context(cafile=str(CERTIFICATE))
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("compressed", [False, True], ids=["as it is", "deflate"])
+def test_every_message_arrives_in_order(encrypted: bool, compressed: bool) -> None:
+    """Nothing is lost or changed, the server's ping is answered, and its close ends the stream with its reason."""
+
+    async def run() -> tuple[list[bytes], str]:
+        for_server, for_client = contexts(encrypted)
+        compression = "deflate" if compressed else None
+        async with serve(send_all, "localhost", 0, ssl=for_server, compression=compression) as server:
+            port = server.sockets[0].getsockname()[1]
+            url = f"{'wss' if encrypted else 'ws'}://localhost:{port}/"
+            async with open_stream(url, compression=compressed, tls=for_client) as stream:
+                return await received(stream)
+
+    messages, reason = asyncio.run(run())
+    assert messages == MESSAGES
+    assert reason == "closed 1000"
+
+
+def talk(handler: Callable[[ServerConnection], Awaitable[None]], transport: Transport, **server: object) -> object:
+    """Open a stream to that server and receive to the end."""
+
+    async def run() -> tuple[list[bytes], str]:
+        async with (
+            serve(handler, "localhost", 0, **server) as listener,  # type: ignore[arg-type]
+            transport(address(listener)) as stream,
+        ):
+            return await received(stream)
+
+    return asyncio.run(run())
+
+
+TRANSPORTS = pytest.mark.parametrize(
+    "transport", [open_stream, websocket_client.open_stream], ids=["fast", "websockets"]
+)
+
+
+@TRANSPORTS
+def test_what_came_before_a_cut_is_received(transport: Transport) -> None:
+    """A connection that ends without a close frame gives all that it carried, then the loss."""
+
+    async def cut(connection: ServerConnection) -> None:
+        for message in MESSAGES[:500]:
+            await connection.send(message, text=True)
+        connection.transport.close()
+
+    messages, reason = talk(cut, transport)
+    assert messages == MESSAGES[:500]
+    assert reason.startswith("closed without")
+
+
+@TRANSPORTS
+def test_a_refusal_carries_its_status_and_wait(transport: Transport) -> None:
+    """An HTTP answer is told with Retry-After, not taken for a broken connection."""
+
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        response = connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "later\n")
+        response.headers["Retry-After"] = "17"
+        return response
+
+    with pytest.raises(HandshakeRefused) as told:
+        talk(send_all, transport, process_request=refuse)
+    assert (told.value.status, told.value.retry_after_s) == (429, 17.0)
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("url", ["ws://localhost:1/", "http://localhost/", "ws://"])
+def test_what_cannot_be_reached_is_a_lost_connection(transport: Transport, url: str) -> None:
+    """No server, no WebSocket address: one kind of error."""
+
+    async def run() -> None:
+        async with transport(url):
+            pass
+
+    with pytest.raises(ConnectionLost, match="connect"):
+        asyncio.run(run())
+
+
+@TRANSPORTS
+def test_closing_keeps_what_has_arrived(transport: Transport) -> None:
+    """After our own close everything sent before it is still handed out, and then the end."""
+
+    async def run() -> tuple[list[bytes], str]:
+        async with serve(send_all, "localhost", 0) as server, transport(address(server)) as stream:
+            assert await stream.receive_batch()
+            await stream.close()
+            return await received(stream)
+
+    _, reason = asyncio.run(run())
+    assert reason.startswith("closed")
+
+
+def test_who_does_not_answer_a_ping_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that is connected but dead ends the stream within the ping's deadline."""
+    monkeypatch.setattr(fast_transport, "PING_INTERVAL_S", 0.2)
+    monkeypatch.setattr(fast_transport, "PONG_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(fast_transport, "CLOSE_TIMEOUT_S", 0.1)
+
+    async def run() -> tuple[list[bytes], str]:
+        over = asyncio.Event()
+
+        async def deaf(connection: ServerConnection) -> None:
+            connection.transport.pause_reading()
+            await over.wait()
+            connection.transport.abort()
+
+        async with serve(deaf, "localhost", 0, close_timeout=0.1) as server, open_stream(address(server)) as stream:
+            told = await received(stream)
+            over.set()
+            return told
+
+    messages, reason = asyncio.run(run())
+    assert (messages, reason) == ([], "closed 1011 keepalive ping timeout")
+
+
+def test_a_slow_taker_stops_the_reading() -> None:
+    """What waits to be taken stays below the limit and one buffer; nothing of it is lost."""
+
+    async def run() -> tuple[int, int]:
+        async def flood(connection: ServerConnection) -> None:
+            for _ in range(400):
+                await connection.send(bytes(60_000))
+
+        async with serve(flood, "localhost", 0, compression=None) as server, open_stream(address(server)) as stream:
+            socket = stream._connection
+            while not socket.paused:
+                await socket.wait()
+            most = socket.queued_bytes
+            return most, len((await received(stream))[0])
+
+    most, count = asyncio.run(run())
+    assert most <= fast_transport.QUEUE_BYTES + fast_transport.BUFFER_BYTES
+    assert count == 400
