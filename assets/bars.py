@@ -12,7 +12,7 @@ from trading_platform.orchestration.report import report
 from trading_platform.orchestration.resources import PipelineResource
 
 
-@daily_asset("bars", deps=[keys.TICKS], checks=[checks.schema("bars")], carries_state=True)
+@daily_asset("bars", deps=[keys.TICKS], checks=[checks.schema("bars")])
 def bars(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any]]:
     """Open, high, low, close and volumes of each interval from 1s to 1d, exact, with the proof that none is missing."""
     for day in context.partition_keys:

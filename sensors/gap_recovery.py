@@ -4,7 +4,6 @@ import uuid
 
 import dagster as dg
 
-from trading_platform.ingest.recovery import LEASE_GAPS
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.jobs import recover_gaps
 from trading_platform.orchestration.resources import PipelineResource
@@ -21,6 +20,8 @@ from trading_platform.orchestration.runs import under_way
 )
 def gap_recovery(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
     """Lease what is due; the lease's id is the run key, new at each attempt."""
+    from trading_platform.ingest.recovery import LEASE_GAPS
+
     if not pipeline.has_data:
         return dg.SkipReason("nothing is recorded yet")
     if (run := under_way(context.instance, keys.RECOVER_GAPS)) is not None:

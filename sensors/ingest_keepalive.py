@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from trading_platform.ingest.recovery import ingest_lock
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.jobs import ingest
 from trading_platform.orchestration.resources import PipelineResource
@@ -27,6 +26,8 @@ def ingest_keepalive(
     context: dg.SensorEvaluationContext, pipeline: PipelineResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Launch the job `ingest` for each venue of the settings that no live process records."""
+    from trading_platform.ingest.recovery import ingest_lock
+
     if (pid := held_by(pipeline.data.run / "up.lock")) is not None:
         return dg.SkipReason(f"`up` (process {pid}) looks after ingest itself")
     if not pipeline.settings.venues:

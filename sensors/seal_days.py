@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -13,7 +14,9 @@ from trading_platform.orchestration.jobs import seal_days as job
 from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.orchestration.runs import under_way
 from trading_platform.store.layout import Leaf
-from trading_platform.store.ledger import DayStatus
+
+if TYPE_CHECKING:
+    from trading_platform.store.ledger import DayStatus
 
 DECIDED = ("complete", "reconciled", "incomplete", "unproven")
 """States that more waiting does not change: what can be fetched has been."""
@@ -70,7 +73,7 @@ def unsealed(pipeline: PipelineResource) -> dict[str, str]:
     return waiting
 
 
-def _leaf(status: DayStatus) -> Leaf:
+def _leaf(status: "DayStatus") -> Leaf:
     return Leaf("ticks", status.venue, status.symbol, status.day)
 
 

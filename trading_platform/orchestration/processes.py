@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _PROC = Path("/proc")
+_TIED = Path(__file__).with_name("tied.py")
 
 _started: set[int] = set()
 """Children that their `Popen` will reap."""
@@ -34,30 +34,19 @@ def start(
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a child that is told to stop (SIGTERM) when this process dies, however it dies.
+    """Start a child, `command[0]` being a path, that is told to stop (SIGTERM) when this process dies, however it dies.
 
     The child leads a process group of its own, so that Ctrl-C reaches only its parent, and starts with the default
     handling of SIGINT and SIGTERM: a shell starts background jobs with SIGINT ignored, and Dagster copies that.
     Call it from the main thread: the kernel watches the thread that started the child.
     """
-    parent = os.getpid()
-
-    def prepare() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # died before the line above
-                os._exit(1)
-
     child = subprocess.Popen(
-        list(command),
+        [sys.executable, "-I", "-S", str(_TIED), str(os.getpid()), *command],
         env=None if env is None else dict(env),
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
-        preexec_fn=prepare,  # noqa: PLW1509  calls nothing that another thread could have locked
     )
     _started.add(child.pid)
     return child

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from trading_platform.orchestration import charts, keys
+from trading_platform.orchestration import keys
 from trading_platform.pipeline.report import DayReport, LeafResult
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ def metadata(pipeline: PipelineResource, done: DayReport, *, charted: bool) -> d
     else:
         found["symbols"] = dg.MetadataValue.md(_computed_table(done, statuses))
     if done.failed:
-        found["problems"] = dg.MetadataValue.md(
-            "\n".join(f"- {_name(r)} **{r.status}**: {r.reason}" for r in done.failed)
-        )
+        found["problems"] = dg.MetadataValue.md(_problems(done.failed))
     if charted and done.dataset != "ticks":
+        # Here, because every process of Dagster loads this module, and few draw.
+        from trading_platform.orchestration import charts
+
         pictures = charts.of_day(pipeline.data, done, pipeline.settings.regimes.model)
         found |= {picture.symbol: dg.MetadataValue.md(picture.small) for picture in pictures}
         if pictures:
@@ -140,7 +141,7 @@ def _computed_table(done: DayReport, statuses: Sequence[DayStatus]) -> str:
         by_symbol.setdefault((result.leaf.venue, result.leaf.symbol), {})[result.leaf.timeframe] = result
     rows = []
     for symbol, cells in by_symbol.items():
-        if timeframes and all(cell.status == "absent" for cell in cells.values()):
+        if all(cell.status == "absent" for cell in cells.values()):
             continue
         rows.append((*symbol, states.get(symbol, "?"), *(_cell(cells.get(t) or cells.get(None)) for t in timeframes)))
     return _table(("venue", "symbol", "day", *timeframes), rows)
@@ -161,6 +162,11 @@ def _failures_table(refused: Sequence[LeafResult]) -> str:
             rows.append((_name(result), "", "", result.reason))
     shown = _table(("file", "rule", "rows", "example"), rows[:_SHOWN_FAILURES])
     return shown if len(rows) <= _SHOWN_FAILURES else f"{shown}\n\n… and {len(rows) - _SHOWN_FAILURES} more"
+
+
+def _problems(failed: Sequence[LeafResult]) -> str:
+    lines = [f"- {_name(result)} **{result.status}**: {_escape(result.reason)}" for result in failed[:_SHOWN_FAILURES]]
+    return "\n".join([*lines, *([f"- and {len(failed) - len(lines)} more"] if len(lines) < len(failed) else [])])
 
 
 def _name(result: LeafResult) -> str:

@@ -141,6 +141,10 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002  Dagster's signature
         """Let go of the ledger."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the ledger; the next use opens it again."""
         if self._ledger is not None:
             self._ledger.close()
         self._ledger = self._pipeline = self._statuses = None

@@ -1,0 +1,109 @@
+"""What Dagster loads: complete, valid, quick, and without touching data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from trading_platform.definitions import defs
+from trading_platform.orchestration import keys
+from trading_platform.orchestration.home import LOCATION
+from trading_platform.orchestration.partitions import daily
+from trading_platform.pipeline.datasets import DATASETS
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_definitions_are_valid() -> None:
+    """Every asset, check, job, sensor and schedule resolves."""
+    dg.Definitions.validate_loadable(defs)
+
+
+def test_every_dataset_of_the_pipeline_is_an_asset() -> None:
+    """Assets, their order and their inputs are the pipeline's."""
+    graph = defs.resolve_asset_graph()
+    assert set(graph.get_all_asset_keys()) == set(keys.ASSETS.values())
+    assert tuple(keys.ASSETS) == tuple(DATASETS)
+    for name, dataset in DATASETS.items():
+        upstream = {key.to_user_string() for key in graph.get(keys.ASSETS[name]).parent_keys}
+        assert upstream - {name} == ({dataset.upstream} if dataset.upstream else set())
+        assert (name in upstream) == dataset.stateful
+        assert graph.get(keys.ASSETS[name]).description
+
+
+def test_a_range_of_days_is_one_run() -> None:
+    """Every asset takes a range in a single run."""
+    graph = defs.resolve_asset_graph()
+    policies = {graph.get(key).backfill_policy for key in keys.ASSETS.values()}
+    assert policies == {dg.BackfillPolicy.single_run()}
+
+
+def test_checks_report_and_do_not_block() -> None:
+    """Each asset has its gate's verdict, ticks also completeness; none stops a run."""
+    graph = defs.resolve_asset_graph()
+    checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
+    assert checks == {(name, "schema") for name in keys.ASSETS} | {("ticks", "completeness")}
+    assert not any(graph.get(key).blocking for key in graph.asset_check_keys)
+
+
+def test_everything_automatic_is_switched_on() -> None:
+    """A first start needs no click: sensors and schedules run."""
+    repository = defs.get_repository_def()
+    sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
+    assert set(sensors) == {"ingest_keepalive", "gap_recovery", "seal_days", "observe_ingest", "tidy_runs"}
+    assert set(sensors.values()) == {dg.DefaultSensorStatus.RUNNING}
+    assert [s.default_status for s in repository.schedule_defs] == [dg.DefaultScheduleStatus.RUNNING]
+    assert {"refresh_today", "seal_days", "recover_gaps", "ingest"} <= set(repository.job_names)
+
+
+def test_the_running_day_is_a_partition() -> None:
+    """The last partition is today, the first is the start of history."""
+    import datetime as dt
+
+    partitions = daily("2024-08-08")
+    now = dt.datetime(2024, 8, 10, 0, 0, 1, tzinfo=dt.UTC)
+    with dg.partition_loading_context(now):
+        assert partitions.get_partition_keys() == ["2024-08-08", "2024-08-09", "2024-08-10"]
+
+
+def test_the_workspace_names_the_same_location_as_up() -> None:
+    """Switches set in the UI of `up` are found again by `dagster dev`."""
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    assert workspace == {"load_from": [{"python_module": LOCATION}]}
+
+
+def run_python(code: str, cwd: Path) -> dict[str, object]:
+    """Run code in a fresh interpreter; return the JSON it prints."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True, timeout=60)
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_loading_is_quick_and_asks_nothing_of_the_data(tmp_path: Path) -> None:
+    """Definitions import nothing heavy beyond Dagster and leave no trace in the working directory."""
+    found = run_python(
+        "import json, sys, time, dagster; at = time.process_time(); import trading_platform.definitions\n"
+        "took = time.process_time() - at\n"
+        "heavy = {'pandas', 'polars', 'pandera', 'numba', 'duckdb', 'great_expectations'} & set(sys.modules)\n"
+        "print(json.dumps({'took': took, 'heavy': sorted(heavy)}))",
+        tmp_path,
+    )
+    assert found["heavy"] == []
+    assert float(str(found["took"])) < 2.0  # 0.7 s on an idle machine
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["home", "keeper", "launch", "platform", "processes", "tied"])
+def test_what_up_imports_is_free_of_dagster(module: str, tmp_path: Path) -> None:
+    """The command line starts Dagster, it does not load it."""
+    code = (
+        f"import json, sys, trading_platform.orchestration.{module}\n"
+        "print(json.dumps(sorted({'dagster', 'sqlalchemy', 'numpy', 'pyarrow'} & set(sys.modules))))"
+    )
+    assert run_python(code, tmp_path) == []

@@ -1,0 +1,243 @@
+"""What starts runs by itself: each sensor's decision, from a real ledger and real locks, with time handed in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from sensors.gap_recovery import gap_recovery
+from sensors.ingest_keepalive import STOP_FILE, ingest_keepalive
+from sensors.observe_ingest import observe_ingest
+from sensors.schedules import every_five_minutes
+from sensors.seal_days import ATTEMPTS, seal_days
+from sensors.tidy_runs import tidy_runs
+from tests.markets import Market, made_up
+from tests.orchestrated import (  # noqa: F401  fixtures
+    NOW_DAY,
+    NOW_NS,
+    FixedPipeline,
+    instance,
+    market,
+    pipeline,
+    unused,
+)
+from trading_platform.definitions import defs
+from trading_platform.ingest.recovery import ingest_lock
+from trading_platform.orchestration import keys
+from trading_platform.orchestration.resources import settings_in_force
+from trading_platform.settings import load
+from trading_platform.store.locks import FileLock
+
+# ruff: noqa: F811  fixtures are handed in under their own names
+
+
+def tick(sensor: dg.SensorDefinition, instance: dg.DagsterInstance, pipeline: FixedPipeline, cursor: str = "") -> Any:
+    """Evaluate a sensor once."""
+    with dg.build_sensor_context(instance, cursor=cursor or None, resources={"pipeline": pipeline}) as context:
+        return sensor.evaluate_tick(context)
+
+
+def start_run(
+    instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, tags: dict[str, str] | None = None
+) -> str:
+    """Record a run of a job as if it had come this far."""
+
+    @dg.job(name=job)
+    def nothing() -> None:
+        """Do nothing."""
+
+    return instance.create_run_for_job(nothing, status=status, tags=tags).run_id
+
+
+@pytest.mark.parametrize("sensor", [gap_recovery, seal_days, observe_ingest, ingest_keepalive])
+def test_nothing_recorded_means_nothing_to_do(
+    sensor: dg.SensorDefinition, unused: FixedPipeline, instance: dg.DagsterInstance
+) -> None:
+    """Before anything is recorded a sensor says so, and creates no file."""
+    found = tick(sensor, instance, unused)
+    assert not found.run_requests and found.skip_message
+
+
+# ---- gap_recovery
+
+
+def test_a_due_gap_is_leased_and_fetched_in_one_run(
+    market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance
+) -> None:
+    """The run key is the lease's id; the run is told which lease, and its tag says why."""
+    market.hold(made_up("2024-08-08", 1, 100).without(1010, 1011))
+    market.ledger.remember("rest_url:binance", "http://127.0.0.1:1")
+    (request,) = tick(gap_recovery, instance, pipeline).run_requests
+    lease = request.run_config["ops"]["fetch_missing_trades"]["config"]["lease"]
+    assert request.run_key == lease == request.tags[keys.LEASE]
+    assert request.tags[keys.REASON] == "2 missing trades in 1 gaps: BTC-USDT"
+    assert [gap.missing for gap in market.ledger.leased(lease)] == [2]
+    assert tick(gap_recovery, instance, pipeline).skip_message == "no missing trade is due"
+
+
+def test_one_recovery_at_a_time(market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
+    """While a run fetches, no further lease is taken."""
+    market.hold(made_up("2024-08-08", 1, 100).without(1010))
+    start_run(instance, keys.RECOVER_GAPS, dg.DagsterRunStatus.STARTED)
+    assert "is fetching" in tick(gap_recovery, instance, pipeline).skip_message
+    assert [gap.state for gap in market.ledger.gaps()] == ["open"]
+
+
+def test_simulated_data_never_turns_to_the_real_exchange(
+    market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance
+) -> None:
+    """Without a simulator's address gaps of simulated data stay where they are."""
+    market.hold(made_up("2024-08-08", 1, 100).without(1010))
+    market.ledger.mark_kind("simulated")
+    assert "no simulator" in tick(gap_recovery, instance, pipeline).skip_message
+    assert pipeline.endpoints() == {}
+
+
+# ---- seal_days
+
+
+def test_days_that_are_over_and_decided_are_sealed_in_one_run(
+    market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance
+) -> None:
+    """Consecutive days make one range; the running day is not among them."""
+    market.hold(made_up("2024-08-10", 3, 100))
+    found = tick(seal_days, instance, pipeline)
+    (request,) = found.run_requests
+    assert (request.tags[keys.RANGE_START], request.tags[keys.RANGE_END]) == ("2024-08-10", "2024-08-11")
+
+
+def test_a_day_with_an_open_gap_waits(market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
+    """What may still be repaired is not sealed."""
+    market.hold(made_up("2024-08-10", 3, 100).without(1050))
+    (request,) = tick(seal_days, instance, pipeline).run_requests
+    assert (request.tags[keys.RANGE_START], request.tags[keys.RANGE_END]) == ("2024-08-11", "2024-08-11")
+
+
+def test_a_sealed_day_is_left_alone_until_a_late_trade_breaks_the_seal(
+    market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance
+) -> None:
+    """Sealing is asked for once; a trade that comes later asks again."""
+    trades = made_up("2024-08-10", 3, 100)
+    market.hold(trades.without(1003), voids=[(1003, 1003)])
+    for day in ("2024-08-10", "2024-08-11"):
+        pipeline.refresh("ticks", day, seal=True)
+    assert "is sealed" in tick(seal_days, instance, pipeline).skip_message
+    market.hold(trades.between(1003, 1003), lane="fetch-0")
+    (request,) = tick(seal_days, instance, pipeline).run_requests
+    assert request.tags[keys.RANGE_START] == request.tags[keys.RANGE_END] == "2024-08-10"
+
+
+def test_sealing_that_does_not_succeed_is_given_up(
+    market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance
+) -> None:
+    """The same content is tried a few times, with a new run key each time, and then named as given up."""
+    market.hold(made_up("2024-08-10", 3, 100))
+    cursor, run_keys = "", set()
+    for _ in range(ATTEMPTS):
+        found = tick(seal_days, instance, pipeline, cursor)
+        run_keys.add(found.run_requests[0].run_key)
+        cursor = found.cursor
+    assert len(run_keys) == ATTEMPTS
+    assert "given up" in tick(seal_days, instance, pipeline, cursor).skip_message
+
+
+# ---- the schedule, the observation
+
+
+def test_the_running_day_is_refreshed_unless_it_still_is(market: Market, pipeline: FixedPipeline) -> None:
+    """Every five minutes today's partition, but never two at once, and not before a trade of today."""
+    stored = dg.DagsterInstance.local_temp(str(market.data.root))  # a schedule sees no instance in memory
+
+    def evaluate() -> Any:
+        repository = defs.get_repository_def()
+        with dg.build_schedule_context(stored, resources={"pipeline": pipeline}, repository_def=repository) as context:
+            return every_five_minutes.evaluate_tick(context)
+
+    market.hold(made_up("2024-08-11", 1, 20))
+    assert "no trade" in evaluate().skip_message
+    market.hold(made_up(NOW_DAY, 1, 20, first_id=1020))
+    (request,) = evaluate().run_requests
+    assert request.partition_key == NOW_DAY and request.tags[keys.REASON]
+    start_run(stored, keys.REFRESH_TODAY, dg.DagsterRunStatus.STARTED)
+    assert "still at it" in evaluate().skip_message
+    stored.dispose()
+
+
+def test_ingest_is_observed_in_one_event(market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
+    """All symbols in one observation of `ticks`; nothing new, no event."""
+    market.hold(made_up("2024-08-11", 1, 100).without(1010))
+    market.hold(made_up("2024-08-11", 1, 50), "ETH-USDT")
+    found = tick(observe_ingest, instance, pipeline)
+    (observation,) = found.asset_events
+    assert observation.asset_key == keys.TICKS
+    assert observation.metadata["new_trades"].value == 149 and observation.metadata["missing_trades"].value == 1
+    assert "| binance ETH-USDT | 50 | 50 | 0 |" in observation.metadata["symbols"].value
+    again = tick(observe_ingest, instance, pipeline, found.cursor)
+    assert not again.asset_events and again.skip_message == "no trade came in"
+
+
+# ---- ingest_keepalive
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name a venue in the settings."""
+    found = load({"TRADING_PLATFORM_VENUES__BINANCE__SYMBOLS": "BTC-USDT"}, Path("/"))
+    monkeypatch.setattr(FixedPipeline, "settings", property(lambda _self: found))
+
+
+@pytest.mark.usefixtures("named")
+class TestIngestKeepalive:
+    """Recording what nobody records."""
+
+    def test_a_venue_that_nobody_records_is_recorded(
+        self, pipeline: FixedPipeline, instance: dg.DagsterInstance
+    ) -> None:
+        """One run for the venue, which is told its name."""
+        (request,) = tick(ingest_keepalive, instance, pipeline).run_requests
+        assert request.run_config["ops"]["record_trades"]["config"] == {"venue": "binance"}
+
+    def test_a_live_ingest_is_left_alone(self, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
+        """The lock decides, not what Dagster believes."""
+        with FileLock.acquire(ingest_lock(pipeline.data, "binance"), "test"):
+            assert "recorded by process" in tick(ingest_keepalive, instance, pipeline).skip_message
+
+    def test_up_looks_after_its_own(self, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
+        """Under `up` a dead ingest is started again by `up`, not twice."""
+        with FileLock.acquire(pipeline.data.run / "up.lock", "test"):
+            assert "`up`" in tick(ingest_keepalive, instance, pipeline).skip_message
+
+    def test_a_cancelled_run_stays_cancelled(self, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
+        """Who cancels recording in the UI is obeyed; what the platform's own stop cancelled goes on."""
+        tags = {keys.VENUE: "binance"}
+        start_run(instance, keys.INGEST, dg.DagsterRunStatus.CANCELED, tags)
+        assert "was cancelled" in tick(ingest_keepalive, instance, pipeline).skip_message
+        start_run(instance, keys.INGEST, dg.DagsterRunStatus.CANCELED, tags | {keys.STOPPED: "the platform"})
+        # Ended long ago by the fixed clock's reckoning? No: it lies ahead of it, so the grace period holds first.
+        assert "a moment ago" in tick(ingest_keepalive, instance, pipeline).skip_message
+
+    def test_a_starting_run_is_given_time(self, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
+        """Between launch and lock no second run is launched."""
+        start_run(instance, keys.INGEST, dg.DagsterRunStatus.STARTING, {keys.VENUE: "binance"})
+        assert "is starting" in tick(ingest_keepalive, instance, pipeline).skip_message
+
+    def test_a_stop_file_is_heeded(self, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
+        """Recording can be kept stopped without the UI."""
+        (pipeline.data.run / STOP_FILE).touch()
+        assert STOP_FILE in tick(ingest_keepalive, instance, pipeline).skip_message
+
+
+def test_without_a_named_venue_nothing_is_recorded(
+    market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance
+) -> None:
+    """The simulator is `up`'s business."""
+    assert settings_in_force().venues == {}
+    assert "no venue" in tick(ingest_keepalive, instance, pipeline).skip_message
+
+
+def test_tidying_never_launches_anything(market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
+    """It says what it did."""
+    assert NOW_NS and tick(tidy_runs, instance, pipeline).skip_message == "0 runs had died, 0 old ones forgotten"
