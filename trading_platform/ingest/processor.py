@@ -14,6 +14,7 @@ from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.decode import Decoded, Decoder
 from trading_platform.ingest.gap_detector import advance
 from trading_platform.ingest.sink import StagingSink
+from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger, Quarantined, SequenceKey
 from trading_platform.store.locks import FileLock
@@ -50,6 +51,7 @@ class Processor:
         *,
         wait_s: float = 0.0,
         observe: Callable[[Decoded, dict[SequenceKey, int]], None] | None = None,
+        disk: Disk = REAL_DISK,
     ) -> None:
         self._lock = FileLock.acquire(processor_lock(data, lane), f"processing of {lane}", wait_s=wait_s)
         self._lane = lane
@@ -57,9 +59,9 @@ class Processor:
         self._observe = observe
         _, staged, context = ledger.lane(lane)
         self._damage: list[Damaged] = []
-        self._reader = LaneReader(data.lane(lane), start=staged, on_damage=self._damage.append)
+        self._reader = LaneReader(data.lane(lane), start=staged, disk=disk, on_damage=self._damage.append)
         self._decoder = Decoder(lane, venues, bounds, context)
-        self._sink = StagingSink(data, lane, staged)
+        self._sink = StagingSink(data, lane, staged, disk=disk)
         self._staged = staged
         self.touched: set[tuple[str, str, str]] = set()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from trading_platform.domain.verdict import Gate
 from trading_platform.store import lake, staging
+from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.lake import Published
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
@@ -19,11 +20,11 @@ REST_FACTOR = 20.0
 """A publish that takes long is repeated after this many times its duration."""
 
 
-def publish_staged(data: DataDir, ledger: Ledger, gate: Gate) -> list[Published]:
+def publish_staged(data: DataDir, ledger: Ledger, gate: Gate, *, disk: Disk = REAL_DISK) -> list[Published]:
     """Publish every leaf that has staged parts; a leaf that its gate refuses keeps its parts and its last good file."""
     published = []
     for leaf in sorted(staging.parts(data)):
-        result = lake.publish(data, leaf, ledger=ledger, gate=gate)
+        result = lake.publish(data, leaf, ledger=ledger, gate=gate, disk=disk)
         if result is None:
             continue
         published.append(result)
@@ -39,11 +40,18 @@ def publish_until(
     *,
     monotonic: Callable[[], float],
     wait: Callable[[float], bool],
+    keep_log: Callable[[], object] = lambda: None,
 ) -> None:
-    """Publish again and again until `wait` says stop, and once more then."""
+    """Publish again and again until `wait` says stop, and once more then.
+
+    Parameters
+    ----------
+    keep_log : called after each publish but the last: what is published no longer needs its log as it was.
+    """
     pause = EVERY_S
     while not wait(pause):
         began = monotonic()
         publish_staged(data, ledger, gate)
         pause = max(EVERY_S, REST_FACTOR * (monotonic() - began))
+        keep_log()
     publish_staged(data, ledger, gate)

@@ -16,6 +16,7 @@ from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.position import Position
 from trading_platform.ingest.decode import Columns
 from trading_platform.store import schema, staging
+from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger.rows import SequenceKey
 
@@ -31,9 +32,16 @@ class StagingSink:
     """
 
     def __init__(
-        self, data: DataDir, lane: str, start: Position, *, days: Callable[[str], bool] = lambda day: True
+        self,
+        data: DataDir,
+        lane: str,
+        start: Position,
+        *,
+        days: Callable[[str], bool] = lambda day: True,
+        disk: Disk = REAL_DISK,
     ) -> None:
         self._days = days
+        self._disk = disk
         self._data = data
         self._lane = lane
         self._start = start
@@ -57,7 +65,8 @@ class StagingSink:
                 if not self._days(day):
                     continue
                 part = table.filter(pa.array(days == number))
-                staging.write_part(self._data, key.venue, key.symbol, day, self._lane, self._start, end, part)
+                where = (key.venue, key.symbol, day, self._lane, self._start, end)
+                staging.write_part(self._data, *where, part, disk=self._disk)
                 touched.add((key.venue, key.symbol, day))
         self._held.clear()
         self.rows = 0

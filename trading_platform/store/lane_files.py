@@ -1,8 +1,9 @@
 """The files of one lane: names, the durable mark, and the segment being written. No records, no threads.
 
-    <lane>/NNNNNNNN.seg   segments; one without a header is space written ahead
-    <lane>/durable        how far the lane is known durable (`Mark`)
-    <lane>/lock           the writer's lock
+    <lane>/NNNNNNNN.seg      segments; one without a header is space written ahead
+    <lane>/NNNNNNNN.seg.zst  sealed ones (sealed_segment.py); while both forms are there the first counts
+    <lane>/durable           how far the lane is known durable (`Mark`)
+    <lane>/lock              the writer's lock
 
 What the bytes of a segment are is segment_format.py; deciding what to write is segment_log.py.
 """
@@ -15,13 +16,13 @@ from pathlib import Path
 
 import google_crc32c
 
-from trading_platform.domain.errors import StorageError, UsageError
+from trading_platform.domain.errors import CorruptionError, StorageError, UsageError
 from trading_platform.domain.position import START, Position
 from trading_platform.store.disk import REAL_DISK, Disk, File, MissingFile, write_atomically
 from trading_platform.store.segment_format import RECORDS_AT, Header, parse_header
 
 _LANE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
-_SEGMENT = re.compile(r"(\d{8,10})\.seg", re.ASCII)
+_SEGMENT = re.compile(r"(\d{8,10})\.seg(\.zst)?", re.ASCII)
 
 
 def check_lane(name: str) -> str:
@@ -53,16 +54,63 @@ def segment_path(directory: Path, number: int) -> Path:
     return directory / f"{number:08}.seg"
 
 
+def sealed_path(directory: Path, number: int) -> Path:
+    """Return where the sealed form of that segment lies."""
+    return directory / f"{number:08}.seg.zst"
+
+
 def segment_numbers(directory: Path, disk: Disk) -> list[int]:
-    """Return the numbers of the segments that are there, ascending."""
-    return sorted(int(match[1]) for name in disk.listdir(directory) if (match := _SEGMENT.fullmatch(name)))
+    """Return the numbers of the segments that are there, in either form, ascending."""
+    return sorted({int(match[1]) for name in disk.listdir(directory) if (match := _SEGMENT.fullmatch(name))})
+
+
+def sealed_numbers(directory: Path, disk: Disk) -> list[int]:
+    """Return the numbers of the segments that have a sealed form, ascending."""
+    return sorted(int(match[1]) for name in disk.listdir(directory) if (match := _SEGMENT.fullmatch(name)) and match[2])
+
+
+class SealedFile:
+    """A sealed segment's own bytes, as a file that can only be read."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path = path
+        self._data = data
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Return up to `size` bytes from `offset`."""
+        return self._data[offset : offset + size]
+
+    def size(self) -> int:
+        """Return the segment's length."""
+        return len(self._data)
+
+    def close(self) -> None:
+        """Let go of the bytes."""
+        self._data = b""
+
+
+def open_segment(directory: Path, number: int, disk: Disk) -> File | SealedFile:
+    """Open a segment for reading, in whichever form it is there.
+
+    Raises
+    ------
+    MissingFile : if it is in neither.
+    CorruptionError : if it is sealed and damaged.
+    """
+    try:
+        return disk.open(segment_path(directory, number), "read")
+    except MissingFile:
+        # Here, so that a recorder, whose newest segment is never sealed, does without Arrow.
+        from trading_platform.store.sealed_segment import unseal
+
+        return unseal(directory, number, disk)
 
 
 def read_header(directory: Path, number: int, disk: Disk) -> Header | None:
-    """Return a segment's header, None if the file is missing or its header is not whole."""
+    """Return a segment's header, None if the file is missing or damaged or its header is not whole."""
     try:
-        file = disk.open(segment_path(directory, number), "read")
-    except MissingFile:
+        file = open_segment(directory, number, disk)
+    except (MissingFile, CorruptionError):
         return None
     try:
         return parse_header(file.read(RECORDS_AT, 0), number)

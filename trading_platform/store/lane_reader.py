@@ -13,7 +13,14 @@ from typing import Self
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.position import START, Position
 from trading_platform.store.disk import REAL_DISK, Disk, File, MissingFile
-from trading_platform.store.lane_files import MarkReader, read_header, read_mark, segment_numbers, segment_path
+from trading_platform.store.lane_files import (
+    MarkReader,
+    SealedFile,
+    open_segment,
+    read_header,
+    read_mark,
+    segment_numbers,
+)
 from trading_platform.store.lane_recovery import proven_position
 from trading_platform.store.segment_format import (
     RECORDS_AT,
@@ -76,9 +83,10 @@ class LaneReader:
         self.position = Position(*start)
         self._directory, self._disk, self._on_damage = directory, disk, on_damage
         self._mark = MarkReader(directory, disk)
-        self._file: File | None = None
+        self._file: File | SealedFile | None = None
         self._header: Header | None = None
         self._number = -1
+        self._missing = ""
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +122,7 @@ class LaneReader:
         while self.position < durable and not records:
             limit = self._segment_limit(durable)
             if limit is None:
-                self._damage(Position(self.position.segment + 1, 0), "the segment is missing")
+                self._damage(Position(self.position.segment + 1, 0), self._missing)
             elif max(self.position.offset, RECORDS_AT) < limit:
                 self._read_segment(limit, limit_bytes, records)
             elif self.position.segment < durable.segment:
@@ -131,10 +139,13 @@ class LaneReader:
         """Return where the durable records of the current segment end, None if nothing is left to tell.
 
         That is the mark, or what the next segment's header says; if that header is lost, what the file holds.
+        A sealed segment holds its records and nothing else.
         """
         number = self.position.segment
         if number == durable.segment:
             return durable.offset
+        if isinstance(sealed := self._open(number), SealedFile):
+            return sealed.size()
         following = read_header(self._directory, number + 1, self._disk)
         if following is not None:
             return following.previous_end
@@ -150,7 +161,7 @@ class LaneReader:
         number = self.position.segment
         file = self._open(number)
         if file is None or self._header is None:
-            reason = "the segment is missing" if file is None else "the segment's header is damaged"
+            reason = self._missing if file is None else "the segment's header is damaged"
             self._damage(Position(number, limit), reason)
             self._close_segment()
             return
@@ -173,7 +184,7 @@ class LaneReader:
             wanted = following
         self._damage(self._resume_at(file, self._header, offset, limit), following)
 
-    def _resume_at(self, file: File, header: Header, offset: int, limit: int) -> Position:
+    def _resume_at(self, file: File | SealedFile, header: Header, offset: int, limit: int) -> Position:
         data = file.read(limit - offset, offset)
         found = find_record(data, 1, offset, header.seed)
         return Position(header.number, limit if found is None else found.start)
@@ -188,13 +199,17 @@ class LaneReader:
         self._on_damage(damaged)
         self.position = end
 
-    def _open(self, number: int) -> File | None:
-        """Return the segment's file, None if it is missing; its header, None if damaged, in `_header`."""
+    def _open(self, number: int) -> File | SealedFile | None:
+        """Return the segment's file, None if there is none to serve, why in `_missing`; its header in `_header`."""
         if self._number != number or self._file is None:
             self._close_segment()
             try:
-                self._file = self._disk.open(segment_path(self._directory, number), "read")
+                self._file = open_segment(self._directory, number, self._disk)
             except MissingFile:
+                self._missing = "the segment is missing"
+                return None
+            except CorruptionError as error:
+                self._missing = str(error)
                 return None
             self._number = number
             self._header = parse_header(self._file.read(RECORDS_AT, 0), number)

@@ -9,9 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.position import START, Position
 from trading_platform.store.disk import Disk
-from trading_platform.store.lane_files import Mark, read_mark, segment_numbers, segment_path
+from trading_platform.store.lane_files import (
+    Mark,
+    SealedFile,
+    open_segment,
+    read_mark,
+    sealed_path,
+    segment_numbers,
+    segment_path,
+)
 from trading_platform.store.segment_format import RECORDS_AT, Damaged, parse_header, runs
 
 
@@ -87,6 +96,9 @@ def recover(directory: Path, mark: Mark, disk: Disk) -> Recovered:
         found = Recovered(marked, 0, cut, (Damaged(Position(last + 1, 0), marked, "the segment is missing"),))
     elif last < 0:
         found = Recovered(START, 0, cut)
+    elif not disk.exists(segment_path(directory, last)) and disk.exists(sealed_path(directory, last)):
+        # Only if newer segments were lost: a sealed one is never the newest.
+        found = Recovered(max(marked, Position(last, _size(directory, last, disk))), 0, cut)
     else:
         found = _recover_segment(directory, last, marked.offset if marked.segment == last else 0, cut, disk)
     if found.end != marked:
@@ -121,19 +133,39 @@ def _recover_segment(directory: Path, number: int, marked: int, cut: int, disk: 
 def proven_position(directory: Path, disk: Disk) -> Position:
     """Return how far a lane is proven durable by its own records, for one whose mark is unreadable."""
     for number in reversed(segment_numbers(directory, disk)):
-        file = disk.open(segment_path(directory, number), "read")
+        try:
+            file = open_segment(directory, number, disk)
+        except CorruptionError:
+            continue
         try:
             data = file.read(file.size(), 0)
         finally:
             file.close()
+        if isinstance(file, SealedFile):
+            return Position(number, len(data))
         header = parse_header(data[:RECORDS_AT], number)
         if header is not None:
             return Position(number, judge_tail(data, header.seed, 0).proven)
     return START
 
 
+def _size(directory: Path, number: int, disk: Disk) -> int:
+    """Return how long a sealed segment is; where it is damaged, at least what any segment holds."""
+    try:
+        file = open_segment(directory, number, disk)
+    except CorruptionError:
+        return RECORDS_AT
+    try:
+        return file.size()
+    finally:
+        file.close()
+
+
 def _has_header(directory: Path, number: int, disk: Disk) -> bool:
-    file = disk.open(segment_path(directory, number), "read")
+    try:
+        file = open_segment(directory, number, disk)
+    except CorruptionError:
+        return True  # sealed, so it had one
     try:
         return parse_header(file.read(RECORDS_AT, 0), number) is not None
     finally:
