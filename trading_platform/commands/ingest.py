@@ -117,6 +117,7 @@ def _config(
         history_start=settings.history_start,
         database_url=settings.database_url.get_secret_value(),
         metrics_dir=None if settings.metrics.port is None else str(_metrics_folder(data)),
+        log_retention_s=settings.log.retention_s,
         transport=settings.venues[adapter.name].transport if adapter.name in settings.venues else "websockets",
     )
 

@@ -147,19 +147,31 @@ def _gauge(ledger: Ledger, venue: str) -> None:
 
 
 def publish(config: IngestConfig) -> int:
-    """Publish what is staged again and again until told to stop, and once more then."""
+    """Publish what is staged again and again until told to stop, and once more then; seal and retire the log."""
     from pathlib import Path
 
     from quality.schemas import GATES
+    from trading_platform.ingest.bounds import Bounds
+    from trading_platform.ingest.log_keeping import LogKeeper
     from trading_platform.ingest.publisher import publish_until
     from trading_platform.store.layout import DataDir
     from trading_platform.store.ledger import Ledger
+    from trading_platform.venues import VENUES
 
     stop = _stopping()
     obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT))
     data = DataDir(Path(config.data_dir))
     ledger = Ledger.open(data, config.database_url)
-    publish_until(data, ledger, GATES["ticks"], monotonic=time.monotonic, wait=stop.wait)
+    keeper = LogKeeper(
+        data,
+        ledger,
+        VENUES,
+        Bounds.of(config.history_start),
+        retention_ns=None if config.log_retention_s is None else config.log_retention_s * 10**9,
+        now_ns=time.time_ns,
+        stopping=stop.is_set,
+    )
+    publish_until(data, ledger, GATES["ticks"], monotonic=time.monotonic, wait=stop.wait, keep_log=keeper.keep)
     ledger.close()
     return 0
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trading_platform.domain.days import DAY_NS, day_of
-from trading_platform.domain.errors import CorruptionError, LockHeld
+from trading_platform.domain.errors import CorruptionError, LockHeld, WorkError
 from trading_platform.domain.position import Position
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest.bounds import Bounds
@@ -79,6 +79,10 @@ class LogKeeper:
                         self._retire(lane, self._retention_ns, kept)
             except LockHeld:
                 continue
+            except WorkError as error:
+                # Sealing can wait: a lane that refuses now must not keep the publisher from the others.
+                kept.objections.append(f"{lane}: {error}")
+                log.error("sealing failed", lane=lane, reason=str(error))
         return kept
 
     def _seal(self, lane: str, kept: Kept) -> None:

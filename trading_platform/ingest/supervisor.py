@@ -41,6 +41,7 @@ class IngestConfig(msgspec.Struct, frozen=True):
     history_start: str
     database_url: str
     metrics_dir: str | None = None
+    log_retention_s: int | None = None
     transport: Literal["websockets", "fast"] = "websockets"
 
     @property

@@ -83,7 +83,7 @@ def encode(segment: bytes, index: Index) -> bytes:
     >>> sealed.segment() == b"abc" * 1000, sealed.contents.number, len(sealed.compressed) < 100
     (True, 7, True)
     """
-    compressed = pa.Codec("zstd", compression_level=LEVEL).compress(segment, asbytes=True)
+    compressed: bytes = pa.Codec("zstd", compression_level=LEVEL).compress(segment, asbytes=True)
     text = msgspec.json.encode(index)
     sizes = _SIZES.pack(len(compressed), len(segment), len(text))
     body = compressed + _HEAD.pack(_SKIPPED, len(text) + _END) + text + sizes
