@@ -35,6 +35,7 @@ ORIGIN = "origin"
 NEW, PUBLISHED, REMEMBERED = 0, 1, 2
 """Origins: a staged part, the file being replaced, the copies remembered from earlier merges."""
 
+_PAYLOAD = ("ts_event", "price", "quantity", "side")
 _PRECISIONS = (1_000_000_000, 1_000_000, 1_000)
 _FINEST = len(_PRECISIONS)
 
@@ -116,11 +117,18 @@ def _merge_by_id(copies: pa.Table) -> Merged:
     origin = copies.column(ORIGIN).to_numpy()
     found = _resolve(columns, epoch, trade_id, origin)
     plain = copies.drop_columns([ORIGIN])
-    disputes = [
-        Dispute(int(epoch[kept]), int(trade_id[kept]), _text(plain, kept, time), _text(plain, other, None))
-        for kept, time, other in found.disputed
-    ]
-    return Merged(_pick(plain, columns, found), plain.take(pa.array(found.remember)), disputes)
+    return Merged(_pick(plain, columns, found), plain.take(pa.array(found.remember)), _disputes(plain, found))
+
+
+def _disputes(plain: pa.Table, found: _Resolved) -> list[Dispute]:
+    if not found.disputed:
+        return []
+    kept, times, others = (np.array(column, np.int64) for column in zip(*found.disputed, strict=True))
+    keys = plain.take(pa.array(others))
+    kept_texts = _texts(plain.take(pa.array(kept)), times)
+    other_texts = _texts(keys, _ints(keys, "ts_event"))
+    epochs, ids = keys.column("epoch").to_pylist(), keys.column("trade_id").to_pylist()
+    return [Dispute(*row) for row in zip(epochs, ids, kept_texts, other_texts, strict=True)]
 
 
 def _merge_by_uid(copies: pa.Table) -> pa.Table:
@@ -163,15 +171,10 @@ def _pick(plain: pa.Table, columns: _Copies, found: _Resolved) -> pa.Table:
     return rows
 
 
-def _text(table: pa.Table, row: int, ts_event: int | None) -> str:
-    price, quantity, side, time = (table.column(name)[row] for name in ("price", "quantity", "side", "ts_event"))
-    payload = {
-        "ts_event": time.cast(pa.int64()).as_py() if ts_event is None else ts_event,
-        "price": price.as_py(),
-        "quantity": quantity.as_py(),
-        "side": side.as_py(),
-    }
-    return msgspec.json.encode(payload).decode()
+def _texts(rows: pa.Table, ts_event: Int) -> list[str]:
+    columns = [ts_event.tolist(), *(rows.column(name).to_pylist() for name in _PAYLOAD[1:])]
+    encode = msgspec.json.Encoder().encode
+    return [encode(dict(zip(_PAYLOAD, row, strict=True))).decode() for row in zip(*columns, strict=True)]
 
 
 def _resolve(columns: _Copies, high: Int, low: Int, origin: Codes) -> _Resolved:
