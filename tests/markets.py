@@ -57,7 +57,7 @@ def made_up(
     ts = start + np.sort(rng.integers(0, days * DAY_NS // 1_000_000, days * per_day)) * 1_000_000
     for day in quiet:
         ts = ts[(ts < day_start(day)) | (ts >= day_start(day) + DAY_NS)]
-    price = 60_000 + np.cumsum(rng.integers(-300, 301, len(ts)))
+    price = 6_000_000 + np.cumsum(rng.integers(-300, 301, len(ts)))
     return Trades(
         np.arange(first_id, first_id + len(ts), dtype=np.int64),
         ts,

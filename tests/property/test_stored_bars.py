@@ -109,7 +109,12 @@ class _Book:
         self._by_day, self._voids = by_day, voids
 
     def leaves(
-        self, dataset: str, venue: str | None = None, symbol: str | None = None, day: str | None = None
+        self,
+        dataset: str,
+        venue: str | None = None,
+        symbol: str | None = None,
+        day: str | None = None,
+        timeframe: str | None = None,
     ) -> dict[Leaf, LeafRecord]:
         return {
             Leaf(dataset, VENUE, SYMBOL, day): LeafRecord(

@@ -32,7 +32,12 @@ class Book(Protocol):
     """What of the ledger says which trades exist."""
 
     def leaves(
-        self, dataset: str, venue: str | None = None, symbol: str | None = None, day: str | None = None
+        self,
+        dataset: str,
+        venue: str | None = None,
+        symbol: str | None = None,
+        day: str | None = None,
+        timeframe: str | None = None,
     ) -> dict[Leaf, LeafRecord]:
         """Return the published leaves of a dataset."""
 

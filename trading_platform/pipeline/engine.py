@@ -16,7 +16,8 @@ from trading_platform.domain.verdict import Gate
 from trading_platform.pipeline.chain import Chain
 from trading_platform.pipeline.datasets import Dataset, in_order
 from trading_platform.pipeline.inputs import Moved
-from trading_platform.pipeline.refresher import PipelineLedger, Refresher, refused
+from trading_platform.pipeline.known import describe
+from trading_platform.pipeline.refresher import PipelineLedger, Refresher
 from trading_platform.pipeline.report import DayReport, LeafResult
 from trading_platform.pipeline.work import Config, RegimeConfig
 from trading_platform.settings import Settings
@@ -218,7 +219,7 @@ class Pipeline:
             if staging.parts_of(self.data, leaf) or self.ledger.intent(leaf) is not None:
                 published = lake.publish(self.data, leaf, ledger=self.ledger, gate=self._gates[leaf.dataset])
                 if published is not None and not published.verdict.passed:
-                    return refused(leaf, published.rows, published.verdict)
+                    return LeafResult(leaf, "refused", published.rows, published.verdict, describe(published.verdict))
                 changed = published is not None and published.changed
                 record = self.ledger.leaf(leaf)
             else:

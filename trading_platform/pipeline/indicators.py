@@ -40,11 +40,12 @@ def inputs(work: Work, leaf: Leaf) -> Mapping[str, Any]:
 def compute(work: Work, leaf: Leaf, state: bytes | None) -> Computed:
     """Step over the day."""
     plan = _plan(work.config.indicators)
-    bars = work.inputs.bars(leaf)
+    needed = dict.fromkeys(("ts_open", "trade_count", "close", *plan.inputs))
+    bars = work.inputs.bars(leaf, list(dict.fromkeys(["ts_open", "ts_close", "complete", *needed])))
     values, unknown, after = driver.run_day(
         plan,
         plan.start() if state is None else plan.from_bytes(state),
-        numbers(bars, "ts_open", "trade_count", "close", *plan.inputs),
+        numbers(bars, *needed),
         day_start_ns=day_start(leaf.day),
         timeframe_ns=timeframe_ns(timeframe_of(leaf)),
         end_ns=grid_end(bars, leaf.day, work.inputs.upstream(leaf)),

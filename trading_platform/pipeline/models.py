@@ -39,12 +39,12 @@ ROUNDS, TOLERANCE = 200, 1e-3
 
 
 class DayOfBars(NamedTuple):
-    """A day of published bars; `read` gives the rows."""
+    """A day of published bars; `read` gives columns of its rows."""
 
     day: str
     content_hash: str
     ended: str | None
-    read: Callable[[], pa.Table]
+    read: Callable[[Sequence[str]], pa.Table]
 
 
 Days = Callable[[Leaf, str, str], Sequence[DayOfBars]]
@@ -98,7 +98,7 @@ def fit(config: RegimeConfig, timeframe: str, days: Sequence[DayOfBars]) -> Gaus
 
 def _observations(scale: npt.NDArray[np.float64], timeframe: str, day: DayOfBars) -> npt.NDArray[np.float64]:
     """Return a day's scaled returns without those of incomplete bars, changing `scale`."""
-    bars = day.read()
+    bars = day.read(["ts_open", "ts_close", "trade_count", "close", "complete"])
     columns = numbers(bars, "ts_open", "trade_count", "close")
     end_ns = grid_end(bars, day.day, Upstream(day.content_hash, day.ended))
     values, grid = observe_day(
@@ -112,7 +112,7 @@ def _has_complete(day: DayOfBars) -> bool:
     if day.content_hash not in _complete:
         if len(_complete) > 100_000:
             _complete.clear()
-        _complete[day.content_hash] = bool(pc.any(day.read()["complete"]).as_py())
+        _complete[day.content_hash] = bool(pc.any(day.read(["complete"])["complete"]).as_py())
     return _complete[day.content_hash]
 
 

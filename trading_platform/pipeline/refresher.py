@@ -4,30 +4,34 @@ A leaf's input hash covers its inputs, the code's version and parameters, and th
 has bars. A day whose predecessor is not computed waits for it, naming it: no day is ever warmed up differently. A
 refused day is passed over by the next one until it is good, which then changes that one's input hash.
 
-Which symbol-days are looked at is engine.py; what is computed, the datasets' own modules; writing, store/lake.py.
+Which symbol-days are looked at is engine.py; what is computed, the datasets' own modules; writing, store/computed.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.domain.verdict import Gate, Verdict
+from trading_platform.domain.verdict import Gate
 from trading_platform.pipeline import states
 from trading_platform.pipeline.chain import Book, Chain
 from trading_platform.pipeline.datasets import DATASETS, Computed, Dataset
 from trading_platform.pipeline.inputs import LakeInputs
+from trading_platform.pipeline.known import Known, describe
 from trading_platform.pipeline.report import LeafResult, Status
+from trading_platform.pipeline.states import EndState
 from trading_platform.pipeline.work import Config, Work
-from trading_platform.store import lake, parquet
+from trading_platform.store import computed, lake, parquet
+from trading_platform.store.computed import Fresh
+from trading_platform.store.lake import Published
 from trading_platform.store.layout import DataDir, Leaf
-from trading_platform.store.ledger.rows import LeafRecord
+from trading_platform.store.ledger.rows import LeafEntry, LeafRecord
 
 
-class PipelineLedger(Book, lake.Leaves, Protocol):
+class PipelineLedger(Book, computed.Leaves, Protocol):
     """What the pipeline asks of the ledger."""
 
     def symbols(self) -> list[tuple[str, str]]:
@@ -68,157 +72,155 @@ class Refresher:
         ------
         Moved : if an input was replaced meanwhile; nothing was published.
         """
-        records = self._ledger.leaves(dataset.name, chain.venue, chain.symbol, day)
         leaves = dataset.computation.leaves(self._config, chain.venue, chain.symbol, day)
-        work = Work(self._config, LakeInputs(self._data, self._ledger, chain, day, self._config.regimes))
-        results = []
+        known = Known(self._ledger)
+        one = _SymbolDay(self._data, self._config, dataset, chain, known, self._ledger)
+        results: list[LeafResult] = []
+        fresh: list[Fresh] = []
         for leaf in leaves:
-            before = records.get(leaf)
-            rows = 0 if before is None else before.rows
-            if reason := self._refusal_above(leaf):
-                results.append(LeafResult(leaf, "refused", rows, None, reason))
+            if reason := known.refusal_above(leaf):
+                results.append(_held_back(leaf, "refused", known, reason))
             elif chain.has(day):
-                results.append(self._try(dataset, chain, work, leaf, before))
-        return results or self._remove(dataset, chain, day, records)
-
-    def _try(self, dataset: Dataset, chain: Chain, work: Work, leaf: Leaf, before: LeafRecord | None) -> LeafResult:
-        rows = 0 if before is None else before.rows
-        try:
-            return self._leaf(dataset, chain, work, leaf, before)
-        except Waiting as reason:
-            return LeafResult(leaf, "waiting", rows, None, str(reason))
-        except CorruptionError as error:
-            return LeafResult(leaf, "refused", rows, None, str(error))
-
-    def _leaf(self, dataset: Dataset, chain: Chain, work: Work, leaf: Leaf, before: LeafRecord | None) -> LeafResult:
-        above = dataset.above(leaf)
-        if DATASETS[above.dataset].upstream is not None and self._ledger.leaf(above) is None:
-            raise Waiting(f"{above.dataset} of {leaf.day} are not computed yet")
-        start = self._start(chain, leaf) if dataset.stateful else _Start()
-        input_hash = self._input_hash(dataset, work, leaf, start)
-        if before is not None and before.input_hash == input_hash and self._intact(dataset, leaf, before):
-            return LeafResult(leaf, "unchanged", before.rows, self._ledger.verdict(leaf))
-        computed = dataset.computation.compute(work, leaf, self._load(dataset, start))
-        return self._publish(dataset, leaf, computed, input_hash, before)
+                done = one.plan(leaf)
+                (fresh if isinstance(done, Fresh) else results).append(done)  # type: ignore[arg-type]
+        if not leaves or not (results or fresh):
+            return self._remove(dataset, chain, day, known.of_day(Leaf(dataset.name, chain.venue, chain.symbol, day)))
+        states.save(self._data, one.ended)
+        published = computed.write_leaves(self._data, fresh, ledger=self._ledger, gate=self._gates[dataset.name])
+        results += [self._settle(dataset, *pair, known) for pair in zip(fresh, published, strict=True)]
+        return sorted(results, key=lambda result: leaves.index(result.leaf))
 
     def carries(self, dataset: Dataset, pair: tuple[str, str], day: str) -> bool:
         """Tell whether every leaf of a symbol-day is computed and has kept a state that can be carried on."""
         for leaf in dataset.computation.leaves(self._config, *pair, day):
             record = self._ledger.leaf(leaf)
             kept = None if record is None else states.load(self._data, leaf, record)
-            if kept is None or not self._fits(dataset, kept):
+            if kept is None or not _fits(kept, dataset, self._config):
                 return False
         return True
 
-    def _fits(self, dataset: Dataset, kept: bytes) -> bool:
-        return kept.partition(b"\n")[0].decode() == self._settings(dataset)
+    def _settle(self, dataset: Dataset, fresh: Fresh, published: Published, known: Known) -> LeafResult:
+        """Drop the states that are no longer named, and say what became of the leaf."""
+        leaf, before = fresh.leaf, known.leaf(fresh.leaf)
+        good = published.verdict.passed
+        if dataset.stateful:
+            states.prune(self._data, leaf, fresh.input_hash if good else before and before.input_hash)
+        if not good:
+            return LeafResult(leaf, "refused", published.rows, published.verdict, describe(published.verdict))
+        status: Status = "computed" if published.changed else "unchanged"
+        ended_otherwise = dataset.stateful and (before is None or before.end_state != fresh.end_state)
+        return LeafResult(leaf, status, published.rows, published.verdict, end_state_changed=ended_otherwise)
 
-    def _start(self, chain: Chain, leaf: Leaf) -> _Start:
-        """Return the nearest earlier leaf to carry on from; a refused one that was never good is passed over."""
-        day = chain.previous(leaf.day)
-        while day is not None:
-            before = leaf._replace(day=day)
-            record = self._ledger.leaf(before)
-            if record is not None and record.end_state is not None:
-                return _Start(before, record)
-            if not self._refused(before):
-                raise Waiting(f"{day} is not computed yet")
-            day = chain.previous(day)
-        return _Start()
+    def _remove(self, dataset: Dataset, chain: Chain, day: str, entries: Mapping[Leaf, LeafEntry]) -> list[LeafResult]:
+        """Take away what a day has that no longer has bars: the gap across it is closed."""
+        gone = [leaf for leaf, entry in entries.items() if entry.record is not None]
+        for leaf in gone:
+            lake.remove_leaf(self._data, leaf, ledger=self._ledger)
+            states.prune(self._data, leaf, None)
+        leaf = Leaf(dataset.name, chain.venue, chain.symbol, day)
+        return [LeafResult(leaf, "absent", end_state_changed=dataset.stateful and bool(gone))]
 
-    def _refused(self, leaf: Leaf) -> bool:
-        verdict = self._ledger.verdict(leaf)
-        return bool(self._refusal_above(leaf)) or (verdict is not None and not verdict.passed)
 
-    def _refusal_above(self, leaf: Leaf) -> str:
-        """Return why an input of the leaf was refused, empty if none was."""
-        while DATASETS[leaf.dataset].upstream is not None:
-            leaf = DATASETS[leaf.dataset].above(leaf)
-            verdict = self._ledger.verdict(leaf)
-            if verdict is not None and not verdict.passed:
-                return f"{leaf.dataset} of {leaf.day} were refused: {describe(verdict)}"
-        return ""
+class _SymbolDay:
+    """Plans and computes the leaves of one symbol-day; publishes nothing."""
 
-    def _input_hash(self, dataset: Dataset, work: Work, leaf: Leaf, start: _Start) -> str:
-        return _digest(
+    def __init__(
+        self, data: DataDir, config: Config, dataset: Dataset, chain: Chain, known: Known, ledger: PipelineLedger
+    ) -> None:
+        self._data = data
+        self._config = config
+        self._dataset = dataset
+        self._chain = chain
+        self._known = known
+        self._ledger = ledger
+        self._works: dict[str, Work] = {}
+        self.ended: list[EndState] = []
+
+    def plan(self, leaf: Leaf) -> LeafResult | Fresh:
+        """Return what stands in the way, or nothing to do, or the leaf computed anew."""
+        try:
+            return self._plan(leaf)
+        except Waiting as reason:
+            return _held_back(leaf, "waiting", self._known, str(reason))
+        except CorruptionError as error:
+            return _held_back(leaf, "refused", self._known, str(error))
+
+    def _plan(self, leaf: Leaf) -> LeafResult | Fresh:
+        dataset, before = self._dataset, self._known.leaf(leaf)
+        above = dataset.above(leaf)
+        if DATASETS[above.dataset].upstream is not None and self._known.leaf(above) is None:
+            raise Waiting(f"{above.dataset} of {leaf.day} are not computed yet")
+        start = self._start(leaf) if dataset.stateful else _Start()
+        work = self._work(leaf.day)
+        input_hash = _digest(
             leaf.path.as_posix(),
-            self._settings(dataset),
+            _settings(dataset, self._config),
             dict(dataset.computation.inputs(work, leaf)),
             start.end_state,
         )
+        if before is not None and before.input_hash == input_hash and self._intact(leaf, before):
+            return LeafResult(leaf, "unchanged", before.rows, self._known.verdict(leaf))
+        done = dataset.computation.compute(work, leaf, self._state(start))
+        return Fresh(leaf, done.table, input_hash, self._keep(leaf, input_hash, done))
 
-    def _settings(self, dataset: Dataset) -> str:
-        return _digest(dataset.name, dataset.version, dict(dataset.computation.settings(self._config)))
+    def _work(self, day: str) -> Work:
+        if day not in self._works:
+            inputs = LakeInputs(self._data, self._known, self._ledger, self._chain, day, self._config.regimes)
+            self._works[day] = Work(self._config, inputs)
+        return self._works[day]
 
-    def _intact(self, dataset: Dataset, leaf: Leaf, record: LeafRecord) -> bool:
+    def _start(self, leaf: Leaf) -> _Start:
+        """Return the nearest earlier leaf to carry on from; a refused one that was never good is passed over."""
+        day = self._chain.previous(leaf.day)
+        while day is not None:
+            before = leaf._replace(day=day)
+            record = self._known.leaf(before)
+            if record is not None and record.end_state is not None:
+                return _Start(before, record)
+            if not self._known.refused(before):
+                raise Waiting(f"{day} is not computed yet")
+            day = self._chain.previous(day)
+        return _Start()
+
+    def _intact(self, leaf: Leaf, record: LeafRecord) -> bool:
         """Tell whether what was published is still there, with the state it ended in."""
         path = self._data.lake / leaf.path
         if not path.exists() or parquet.file_sha256(path) != record.file_sha256:
             return False
-        return not dataset.stateful or states.load(self._data, leaf, record) is not None
+        return not self._dataset.stateful or states.load(self._data, leaf, record) is not None
 
-    def _load(self, dataset: Dataset, start: _Start) -> bytes | None:
+    def _state(self, start: _Start) -> bytes | None:
         if start.leaf is None or start.record is None:
             return None
         kept = states.load(self._data, start.leaf, start.record)
         if kept is None:
             raise Waiting(f"the state that {start.leaf.day} ended with is lost; compute that day again")
-        if not self._fits(dataset, kept):
+        if not _fits(kept, self._dataset, self._config):
             raise Waiting(f"{start.leaf.day} was computed with other settings; compute from the first day on")
         return kept.partition(b"\n")[2]
 
-    def _publish(
-        self, dataset: Dataset, leaf: Leaf, computed: Computed, input_hash: str, before: LeafRecord | None
-    ) -> LeafResult:
-        end_state = computed.ended
-        if computed.state is not None:
-            kept = self._settings(dataset).encode() + b"\n" + computed.state
-            end_state = states.save(self._data, leaf, input_hash, kept)
-        published = lake.write_leaf(
-            self._data,
-            leaf,
-            computed.table,
-            ledger=self._ledger,
-            gate=self._gates[dataset.name],
-            input_hash=input_hash,
-            end_state=end_state,
-        )
-        good = published.verdict.passed
-        if dataset.stateful:
-            states.prune(self._data, leaf, input_hash if good else before and before.input_hash)
-        if not good:
-            return refused(leaf, published.rows, published.verdict)
-        status: Status = "computed" if published.changed else "unchanged"
-        ended_otherwise = dataset.stateful and (before is None or before.end_state != end_state)
-        return LeafResult(leaf, status, published.rows, published.verdict, end_state_changed=ended_otherwise)
-
-    def _remove(self, dataset: Dataset, chain: Chain, day: str, records: Mapping[Leaf, LeafRecord]) -> list[LeafResult]:
-        """Take away what a day has that no longer has bars: the gap across it is closed."""
-        for leaf in records:
-            lake.remove_leaf(self._data, leaf, ledger=self._ledger)
-            states.prune(self._data, leaf, None)
-        leaf = Leaf(dataset.name, chain.venue, chain.symbol, day)
-        return [LeafResult(leaf, "absent", end_state_changed=dataset.stateful and bool(records))]
+    def _keep(self, leaf: Leaf, input_hash: str, done: Computed) -> str | None:
+        """Remember the end state, to be made durable; return how the ledger shall name it."""
+        if done.state is None:
+            return done.ended
+        kept = _settings(self._dataset, self._config).encode() + b"\n" + done.state
+        self.ended.append(EndState(leaf, input_hash, kept))
+        return states.digest(kept)
 
 
-def refused(leaf: Leaf, rows: int, verdict: Verdict) -> LeafResult:
-    """Return the result of a leaf that its own gate refused."""
-    return LeafResult(leaf, "refused", rows, verdict, describe(verdict))
+def _held_back(leaf: Leaf, status: Status, known: Known, reason: str) -> LeafResult:
+    record = known.leaf(leaf)
+    return LeafResult(leaf, status, 0 if record is None else record.rows, None, reason)
 
 
-def describe(verdict: Verdict) -> str:
-    """Return a verdict against a frame in one line.
-
-    >>> from trading_platform.domain.verdict import Failure
-    >>> describe(Verdict((Failure("ids rise", 2, "row 7: trade_id=3"), Failure("one day", 1, "row 0"))))
-    'ids rise (2 rows, row 7: trade_id=3) and 1 more'
-    """
-    if verdict.passed:
-        return "passed"
-    check, rows, example = verdict.failures[0]
-    more = f" and {len(verdict.failures) - 1} more" if len(verdict.failures) > 1 else ""
-    return f"{check} ({rows} row{'s' if rows != 1 else ''}, {example[:120]}){more}"
+def _settings(dataset: Dataset, config: Config) -> str:
+    return _digest(dataset.name, dataset.version, dict(dataset.computation.settings(config)))
 
 
-def _digest(*parts: Any) -> str:
+def _fits(kept: bytes, dataset: Dataset, config: Config) -> bool:
+    """Tell whether a kept state is of this version and these settings."""
+    return kept.partition(b"\n")[0].decode() == _settings(dataset, config)
+
+
+def _digest(*parts: Sequence[Any] | Mapping[str, Any] | str | int | None) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

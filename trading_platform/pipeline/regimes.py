@@ -40,7 +40,8 @@ def inputs(work: Work, leaf: Leaf) -> Mapping[str, Any]:
 
 def compute(work: Work, leaf: Leaf, state: bytes | None) -> Computed:
     """Filter the day."""
-    model, bars = work.inputs.model(leaf), work.inputs.bars(leaf)
+    model = work.inputs.model(leaf)
+    bars = work.inputs.bars(leaf, ["ts_open", "ts_close", "trade_count", "close"])
     rows, after = scaled.run_day(
         model,
         model.start() if state is None else model.from_bytes(state),

@@ -7,10 +7,13 @@ missing, damaged or of another computation is never taken for the right one. Wha
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from trading_platform.store.disk import REAL_DISK, make_directory, write_atomically
+from trading_platform.store import lake
+from trading_platform.store.disk import REAL_DISK, make_directories
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger.rows import LeafRecord
 
@@ -22,12 +25,31 @@ def folder(data: DataDir, leaf: Leaf) -> Path:
     return data.state / leaf.directory
 
 
-def save(data: DataDir, leaf: Leaf, input_hash: str, payload: bytes) -> str:
-    """Write a state durably and return its hash."""
-    place = folder(data, leaf)
-    make_directory(place)
-    write_atomically(place / f"{input_hash}{_SUFFIX}", payload)
-    return digest(payload)
+class EndState(NamedTuple):
+    """A state to keep: of which leaf, computed from what."""
+
+    leaf: Leaf
+    input_hash: str
+    payload: bytes
+
+
+def save(data: DataDir, ended: Sequence[EndState]) -> None:
+    """Write states durably."""
+    paths = {folder(data, each.leaf) / f"{each.input_hash}{_SUFFIX}": each.payload for each in ended}
+    make_directories([path.parent for path in paths])
+    # Written in place: one that is torn does not have the hash it is known by.
+    for path, payload in paths.items():
+        REAL_DISK.unlink(path)
+        file = REAL_DISK.open(path, "create")
+        try:
+            file.write(payload, 0)
+        finally:
+            file.close()
+    # All are written before the first is synced: one commit of the file system's journal then serves them all.
+    for path in paths:
+        lake.sync_file(path, REAL_DISK)
+    for path in paths:
+        REAL_DISK.sync_directory(path.parent)
 
 
 def load(data: DataDir, leaf: Leaf, record: LeafRecord) -> bytes | None:

@@ -5,6 +5,7 @@ Where the trades come from is behind `Inputs`: the lake (engine.py), or memory (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -68,8 +69,8 @@ class Inputs(Protocol):
     def upstream(self, leaf: Leaf) -> Upstream:
         """Return what is known of the leaf that `leaf` is computed from."""
 
-    def bars(self, leaf: Leaf) -> pa.Table:
-        """Return the bars that a leaf is computed from."""
+    def bars(self, leaf: Leaf, columns: Sequence[str]) -> pa.Table:
+        """Return columns of the bars that a leaf is computed from."""
 
     def model(self, leaf: Leaf) -> ScaledModel:
         """Return the regime model that labels a leaf."""

@@ -10,12 +10,12 @@ import errno
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
-from trading_platform.domain.errors import StorageError
+from trading_platform.domain.errors import DiskFull, StorageError
 
 Mode = Literal["read", "update", "create"]
 """``create`` refuses a file that exists; ``update`` reads and writes one that does."""
@@ -45,6 +45,9 @@ class File(Protocol):
 
     def truncate(self, size: int) -> None:
         """Cut or extend the file to `size` bytes."""
+
+    def allocate(self, size: int) -> None:
+        """Extend the file to `size` bytes of zeros for which there is space."""
 
     def sync(self) -> None:
         """Make what was written durable (fdatasync: data, and the length needed to read it)."""
@@ -89,7 +92,11 @@ def _named(path: Path, doing: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise MissingFile(f"{doing} {path}: {error.strerror}") from error
     except OSError as error:
-        raise StorageError(f"{doing} {path}: {error.strerror or error}{_ADVICE.get(error.errno or 0, '')}") from error
+        kind = DiskFull if error.errno in _FULL else StorageError
+        raise kind(f"{doing} {path}: {error.strerror or error}{_ADVICE.get(error.errno or 0, '')}") from error
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 _ADVICE = {
@@ -140,10 +147,18 @@ class RealFile:
         with _named(self.path, "truncate"):
             os.ftruncate(self._descriptor, size)
 
+    def allocate(self, size: int) -> None:
+        """Extend the file to `size` bytes of zeros for which there is space."""
+        with _named(self.path, "allocate"):
+            os.posix_fallocate(self._descriptor, 0, size)
+
     def sync(self) -> None:
         """Make what was written durable. After an error the file counts as lost: never call it again."""
-        with _named(self.path, "fdatasync"):
+        try:
             os.fdatasync(self._descriptor)
+        except OSError as error:
+            # Whatever the reason, never DiskFull: that one invites to try again.
+            raise StorageError(f"fdatasync {self.path}: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -208,6 +223,18 @@ def make_directory(path: Path, *, disk: Disk = REAL_DISK) -> None:
     for folder in reversed(missing):
         disk.mkdir(folder)
         disk.sync_directory(folder.parent)
+
+
+def make_directories(paths: Iterable[Path], *, disk: Disk = REAL_DISK) -> None:
+    """Make several directories and their missing parents, durably: all are made before the first is synced."""
+    changed: dict[Path, None] = {}
+    for path in paths:
+        missing = list(itertools.takewhile(lambda folder: not disk.exists(folder), (path, *path.parents)))
+        for folder in reversed(missing):
+            disk.mkdir(folder)
+            changed[folder.parent] = None
+    for folder in changed:
+        disk.sync_directory(folder)
 
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)-\d+\.tmp", re.ASCII)

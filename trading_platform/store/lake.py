@@ -126,13 +126,13 @@ def publish(
     if leaf.dataset != "ticks":
         raise UsageError(f"only ticks are merged from parts, not {leaf.dataset}")
     with locked(data, leaf, wait_s=wait_s):
-        _settle(data, leaf, ledger, disk)
+        settle(data, leaf, ledger, disk)
         before = ledger.leaf(leaf)
         parts = [(path, _identity(path)) for path in staging.parts_of(data, leaf)]
         present = _check(data, leaf, before)
         if not parts and (before is not None or not present):
-            return None if before is None else _unchanged(leaf, before, ledger.verdict(leaf) or Verdict())
-        fresh = _aside(data, leaf, disk)
+            return None if before is None else as_before(leaf, before, ledger.verdict(leaf) or Verdict())
+        fresh = aside(data, leaf, disk)
         copies = fresh.with_suffix(".copies")
         try:
             sources = _sources(data, leaf, [path for path, _ in parts], present=present)
@@ -140,11 +140,11 @@ def publish(
             step("merged")
             ledger.save_verdict(leaf, merged.verdict)
             if not merged.verdict.passed:
-                return _unchanged(leaf, before, merged.verdict)
+                return as_before(leaf, before, merged.verdict)
             if not merged.written.rows:
                 _remove_parts(data, leaf, parts, disk)
                 return None
-            record = _verified(fresh, merged.written, merged.ids, disk)
+            record = verified(fresh, merged.written, merged.ids, disk)
             step("verified")
             _remember(data, leaf, copies, disk)
             ledger.add_conflicts([Conflict(leaf.venue, leaf.symbol, *dispute) for dispute in merged.disputes])
@@ -155,7 +155,7 @@ def publish(
             disk.unlink(copies)
         _remove_parts(data, leaf, parts, disk)
         step("removed")
-        return _published(leaf, before, record, merged.verdict, changed=changed)
+        return as_published(leaf, before, record, merged.verdict, changed=changed)
 
 
 def write_leaf(
@@ -179,25 +179,25 @@ def write_leaf(
     """
     if leaf.dataset == "ticks":
         raise UsageError("ticks are published from parts, never written")
-    table = _conform(leaf, table)
+    table = conform(leaf, table)
     with locked(data, leaf, wait_s=wait_s):
-        _settle(data, leaf, ledger, disk)
+        settle(data, leaf, ledger, disk)
         before = ledger.leaf(leaf)
         verdict = gate(table)
         ledger.save_verdict(leaf, verdict)
         if not verdict.passed:
-            return _unchanged(leaf, before, verdict)
-        fresh = _aside(data, leaf, disk)
+            return as_before(leaf, before, verdict)
+        fresh = aside(data, leaf, disk)
         try:
-            with _refusal(fresh):
+            with refusal(fresh):
                 written = parquet.write(fresh, table)
-            record = _verified(fresh, written, (None, None), disk)
+            record = verified(fresh, written, (None, None), disk)
             record = record._replace(input_hash=input_hash, end_state=end_state)
             step("verified")
             changed = _swap(data, leaf, fresh, before, record, ledger=ledger, disk=disk, step=step)
         finally:
             disk.unlink(fresh)
-        return _published(leaf, before, record, verdict, changed=changed)
+        return as_published(leaf, before, record, verdict, changed=changed)
 
 
 def remove_leaf(data: DataDir, leaf: Leaf, *, ledger: Leaves, disk: Disk = REAL_DISK, wait_s: float = WAIT_S) -> None:
@@ -261,9 +261,14 @@ def content_hash(table: pa.Table) -> str:
 
 @contextmanager
 def locked(data: DataDir, leaf: Leaf, *, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Hold the leaf's lock: whoever replaces its file, or must see it stay, does so inside."""
+    """Hold the leaf's lock: whoever replaces its file, or must see it stay, does so inside.
+
+    Leaves of one computed dataset and symbol share one: thousands of them are written in a row by one process.
+    """
     what = f"{leaf.dataset} {leaf.venue} {leaf.symbol} {leaf.day}".replace("  ", " ")
-    with FileLock.acquire(data.run / "leaf-locks" / leaf.directory / "lock", what, wait_s=wait_s):
+    recorded = leaf.timeframe is None
+    place = leaf.directory if recorded else Path(leaf.dataset, f"venue={leaf.venue}", f"symbol={leaf.symbol}")
+    with FileLock.acquire(data.run / "leaf-locks" / place / "lock", what, wait_s=wait_s):
         yield
 
 
@@ -280,7 +285,7 @@ def _write_merged(fresh: Path, copies: Path, sources: Sequence[slices.Source], g
     """Write the merged rows to `fresh`, the copies to remember to `copies`, slice by slice."""
     verdict, disputes, ids = Verdict(), [], _Ids()
     with (
-        _refusal(fresh),
+        refusal(fresh),
         parquet.RowWriter(fresh, shapes.TICKS) as rows,
         parquet.RowWriter(copies, shapes.TICKS) as remembered,
     ):
@@ -328,7 +333,7 @@ def _join(verdict: Verdict, further: Verdict) -> Verdict:
 
 
 @contextmanager
-def _refusal(path: Path) -> Iterator[None]:
+def refusal(path: Path) -> Iterator[None]:
     """Say which file the disk refused."""
     try:
         yield
@@ -336,21 +341,22 @@ def _refusal(path: Path) -> Iterator[None]:
         raise StorageError(f"write {path}: {error.strerror or error}") from error
 
 
-def _aside(data: DataDir, leaf: Leaf, disk: Disk) -> Path:
+def aside(data: DataDir, leaf: Leaf, disk: Disk) -> Path:
     """Return where the leaf's next file is written: one place per leaf, so a crash leaves at most one behind."""
     make_directory(staging.temporary(data), disk=disk)
     return staging.temporary(data) / leaf.path.as_posix().replace("/", ",")
 
 
-def _verified(fresh: Path, written: parquet.Written, ids: tuple[int | None, int | None], disk: Disk) -> LeafRecord:
+def verified(fresh: Path, written: parquet.Written, ids: tuple[int | None, int | None], disk: Disk) -> LeafRecord:
     """Make the new file durable, read it back, and return what the ledger shall know of it."""
-    _sync(fresh, disk)
+    sync_file(fresh, disk)
     if parquet.verify(fresh) != written:
         raise CorruptionError(f"{fresh}: what was read back is not what was written")
     return LeafRecord(written.rows, written.content_hash, parquet.file_sha256(fresh), first_id=ids[0], last_id=ids[1])
 
 
-def _sync(path: Path, disk: Disk) -> None:
+def sync_file(path: Path, disk: Disk) -> None:
+    """Make the bytes of a file durable."""
     file = disk.open(path, "update")
     try:
         file.sync()
@@ -386,7 +392,7 @@ def _swap(
     return changed
 
 
-def _settle(data: DataDir, leaf: Leaf, ledger: Leaves, disk: Disk) -> None:
+def settle(data: DataDir, leaf: Leaf, ledger: Leaves, disk: Disk) -> None:
     """Finish what a crash left between intent and confirmation."""
     intent = ledger.intent(leaf)
     if intent is None:
@@ -434,7 +440,7 @@ def _remember(data: DataDir, leaf: Leaf, copies: Path, disk: Disk) -> None:
     if path.exists() and parquet.file_sha256(path) == parquet.file_sha256(copies):
         return
     make_directory(path.parent, disk=disk)
-    _sync(copies, disk)
+    sync_file(copies, disk)
     disk.rename(copies, path)
     disk.sync_directory(path.parent)
 
@@ -453,7 +459,8 @@ def _remove_parts(data: DataDir, leaf: Leaf, parts: Iterable[tuple[Path, tuple[i
         staging.folder(data, leaf).rmdir()
 
 
-def _conform(leaf: Leaf, table: pa.Table) -> pa.Table:
+def conform(leaf: Leaf, table: pa.Table) -> pa.Table:
+    """Return a table in the shape of the leaf's dataset, every NaN of one form."""
     fixed = {"bars": shapes.BARS, "regimes": shapes.REGIMES, "instruments": shapes.INSTRUMENTS}
     names = [name for name in table.column_names if name not in {"ts_open", "ts_close", "complete"}]
     table = shapes.conform(table, fixed.get(leaf.dataset) or shapes.indicators(names))
@@ -465,13 +472,15 @@ def _conform(leaf: Leaf, table: pa.Table) -> pa.Table:
     return table
 
 
-def _unchanged(leaf: Leaf, record: LeafRecord | None, verdict: Verdict) -> Published:
+def as_before(leaf: Leaf, record: LeafRecord | None, verdict: Verdict) -> Published:
+    """Describe a leaf that stays as it is."""
     record = record or LeafRecord(0, "", "")
     return Published(leaf, record.rows, 0, record.content_hash, record.file_sha256, verdict, changed=False)
 
 
-def _published(
+def as_published(
     leaf: Leaf, before: LeafRecord | None, record: LeafRecord, verdict: Verdict, *, changed: bool
 ) -> Published:
+    """Describe a leaf that has taken the place of `before`."""
     added = record.rows - (0 if before is None else before.rows)
     return Published(leaf, record.rows, added, record.content_hash, record.file_sha256, verdict, changed)

@@ -8,6 +8,7 @@ before it becomes part of a path.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -78,17 +79,7 @@ class Leaf(NamedTuple):
     @property
     def directory(self) -> PurePosixPath:
         """The leaf's folder relative to the lake, every part checked."""
-        self.check()
-        parts = [self.dataset]
-        if self.model is not None:
-            parts.append(f"model={self.model}")
-        if self.timeframe is not None:
-            parts.append(f"timeframe={self.timeframe}")
-        parts.append(f"venue={self.venue}")
-        if self.symbol:
-            parts.append(f"symbol={self.symbol}")
-        parts.append(f"date={self.day}")
-        return PurePosixPath(*parts)
+        return _directory(self)
 
     @property
     def file_name(self) -> str:
@@ -120,6 +111,21 @@ class Leaf(NamedTuple):
             return leaf if leaf.path == path else None
         except UsageError:
             return None
+
+
+@lru_cache(maxsize=4096)
+def _directory(leaf: Leaf) -> PurePosixPath:
+    leaf.check()
+    parts = [leaf.dataset]
+    if leaf.model is not None:
+        parts.append(f"model={leaf.model}")
+    if leaf.timeframe is not None:
+        parts.append(f"timeframe={leaf.timeframe}")
+    parts.append(f"venue={leaf.venue}")
+    if leaf.symbol:
+        parts.append(f"symbol={leaf.symbol}")
+    parts.append(f"date={leaf.day}")
+    return PurePosixPath(*parts)
 
 
 def check_name(text: str) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_platform.domain.verdict import Failure, Verdict
 from trading_platform.store.layout import Leaf
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database
-from trading_platform.store.ledger.rows import Conflict, LeafRecord
+from trading_platform.store.ledger.rows import Conflict, LeafEntry, LeafRecord
 
 _C = t.leaves.c
 
@@ -51,6 +52,36 @@ class LeafBook:
             rows = db.execute(query.order_by(_C.path)).all()
         return {leaf: _record(record) for path, record in rows if (leaf := Leaf.from_path(PurePosixPath(path)))}
 
+    def entries(self, dataset: str, venue: str, symbol: str, day: str) -> dict[Leaf, LeafEntry]:
+        """Return everything known of a symbol-day's leaves, those that were never published included."""
+        query = sa.select(_C.path, _C.record, _C.intent, _C.verdict, _C.published).where(
+            _C.dataset == dataset, _C.venue == venue, _C.symbol == symbol, _C.day == day
+        )
+        with self.database.reading() as db:
+            rows = db.execute(query.order_by(_C.path)).all()
+        return {
+            leaf: LeafEntry(
+                _record(record) if published else None,
+                None if intent is None else _record(intent),
+                None if verdict is None else _verdict(verdict),
+            )
+            for path, record, intent, verdict, published in rows
+            if (leaf := Leaf.from_path(PurePosixPath(path)))
+        }
+
+    def intend_all(self, records: Mapping[Leaf, LeafRecord], verdicts: Mapping[Leaf, Verdict]) -> None:
+        """Keep verdicts, and write down what is about to be renamed into place, in one transaction."""
+        with self.database.writing() as db:
+            _put_all(db, "verdict", {leaf: _failures(verdict) for leaf, verdict in verdicts.items()})
+            _put_all(db, "intent", {leaf: _text(record) for leaf, record in records.items()})
+
+    def confirm_all(self, leaves: Sequence[Leaf]) -> None:
+        """Make the intents the published records, in one transaction."""
+        paths = [str(leaf.path) for leaf in leaves]
+        with self.database.writing() as db:
+            values = {"record": _C.intent, "published": True, "intent": None}
+            db.execute(t.leaves.update().where(_C.path.in_(paths), _C.intent.is_not(None)).values(**values))
+
     def intend(self, leaf: Leaf, new: LeafRecord) -> None:
         """Write down what is about to be renamed into place."""
         self._set(leaf, intent=_text(new))
@@ -72,14 +103,14 @@ class LeafBook:
 
     def save_verdict(self, leaf: Leaf, verdict: Verdict) -> None:
         """Keep a gate's last answer."""
-        self._set(leaf, verdict=msgspec.json.encode(verdict.failures).decode())
+        self._set(leaf, verdict=_failures(verdict))
 
     def verdict(self, leaf: Leaf) -> Verdict | None:
         """Return a gate's last answer, None if it was never asked."""
         row = self._one(leaf, _C.verdict)
         if row is None or row[0] is None:
             return None
-        return Verdict(msgspec.json.decode(row[0], type=tuple[Failure, ...]))
+        return _verdict(row[0])
 
     def seal(self, leaf: Leaf) -> None:
         """Say that the day is over and this content its last word; a later change of content breaks the seal."""
@@ -129,10 +160,34 @@ class LeafBook:
             return db.execute(sa.select(*columns).where(_C.path == str(leaf.path))).one_or_none()
 
     def _set(self, leaf: Leaf, **values: object) -> None:
-        path = str(leaf.path)
         with self.database.writing() as db:
-            if not db.execute(t.leaves.update().where(_C.path == path).values(**values)).rowcount:
-                db.execute(t.leaves.insert().values(path=path, published=False, **leaf._asdict(), **values))
+            _put(db, leaf, values)
+
+
+def _put(db: sa.Connection, leaf: Leaf, values: Mapping[str, object]) -> None:
+    path = str(leaf.path)
+    if not db.execute(t.leaves.update().where(_C.path == path).values(**values)).rowcount:
+        db.execute(t.leaves.insert().values(path=path, published=False, **leaf._asdict(), **values))
+
+
+def _put_all(db: sa.Connection, column: str, values: Mapping[Leaf, str]) -> None:
+    """Write one column of many leaves with one statement."""
+    insert = sqlite.insert if db.dialect.name == "sqlite" else postgresql.insert
+    query = insert(t.leaves)
+    update = query.on_conflict_do_update(index_elements=[_C.path], set_={column: query.excluded[column]})
+    rows = [
+        {"path": str(leaf.path), "published": False, **leaf._asdict(), column: value} for leaf, value in values.items()
+    ]
+    if rows:
+        db.execute(update, rows)
+
+
+def _failures(verdict: Verdict) -> str:
+    return msgspec.json.encode(verdict.failures).decode()
+
+
+def _verdict(text: str) -> Verdict:
+    return Verdict(msgspec.json.decode(text, type=tuple[Failure, ...]))
 
 
 def _text(record: LeafRecord) -> str:

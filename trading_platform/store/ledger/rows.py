@@ -13,6 +13,7 @@ from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import Position
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.domain.trade import Source
+from trading_platform.domain.verdict import Verdict
 
 Tail = Literal["live", "open", "closed"]
 GapState = Literal["open", "leased", "filled", "unrecoverable", "void"]
@@ -108,6 +109,14 @@ class LeafRecord(NamedTuple):
     end_state: str | None = None
     first_id: int | None = None
     last_id: int | None = None
+
+
+class LeafEntry(NamedTuple):
+    """All that the ledger knows of a leaf: what is published, what was about to be, what its gate last said."""
+
+    record: LeafRecord | None = None
+    intent: LeafRecord | None = None
+    verdict: Verdict | None = None
 
 
 class Conflict(NamedTuple):
