@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
@@ -40,8 +41,10 @@ def record(config: IngestConfig) -> int:
     import random
     from pathlib import Path
 
+    from trading_platform.ingest.disk_space import record_with_space
     from trading_platform.ingest.recorder import Clocks, Recorder
     from trading_platform.store.layout import DataDir
+    from trading_platform.store.reserve import RESERVE_BYTES
     from trading_platform.store.segment_log import LaneWriter
     from trading_platform.venues import VENUES
 
@@ -52,19 +55,31 @@ def record(config: IngestConfig) -> int:
             loop.add_signal_handler(number, stop.set)
         obey_parent(stop=lambda: loop.call_soon_threadsafe(stop.set), orphaned=lambda: _stop_soon(loop, stop))
         lane = DataDir(Path(config.data_dir)).lane(config.lane)
-        with LaneWriter.open(lane, clock=time.time_ns, entropy=os.urandom, wait_s=LOCK_WAIT_S) as writer:
-            clocks = Clocks(time.time_ns, time.monotonic_ns)
+
+        def open_writer(on_full: Callable[[], None]) -> LaneWriter:
+            return LaneWriter.open(
+                lane,
+                clock=time.time_ns,
+                entropy=os.urandom,
+                wait_s=LOCK_WAIT_S,
+                reserve_bytes=RESERVE_BYTES,
+                on_full=on_full,
+            )
+
+        async def receive(writer: LaneWriter, pause: asyncio.Event) -> None:
             # SystemRandom: several recorders must not draw the same waits.
             recorder = Recorder(
                 VENUES[config.venue],
                 config.symbols,
                 config.ws_url,
                 writer,
-                clocks,
+                Clocks(time.time_ns, time.monotonic_ns),
                 random.SystemRandom(),
                 transport=_transport(config.transport),
             )
-            await recorder.run(stop)
+            await recorder.run(pause)
+
+        await record_with_space(config.lane, open_writer, receive, stop)
 
     asyncio.run(run())
     return 0
@@ -122,11 +137,12 @@ def process(config: IngestConfig) -> int:
 
 def _observe(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
     """Count what one batch brought."""
+    from trading_platform.domain.trade import SOURCES
     from trading_platform.telemetry import metrics
 
     now_s = time.time()
     for key, columns in decoded.trades.items():
-        metrics.TICKS.labels(key.venue, key.symbol, columns.source[-1]).inc(added[key])
+        metrics.TICKS.labels(key.venue, key.symbol, SOURCES[columns.source[-1]]).inc(added[key])
         metrics.LAST_TICK.labels(key.venue, key.symbol).set(columns.ts_event[-1] / 1e9)
         metrics.TICK_LATENCY.observe(max(0.0, now_s - columns.ts_event[-1] / 1e9))
         metrics.SINK_LAG.labels("staging").set(max(0.0, now_s - columns.ts_recv[0] / 1e9))

@@ -60,6 +60,25 @@ class KeepAlive(NamedTuple):
     stale_s: float = 15.0
 
 
+Field = Literal["stream_symbol", "symbol", "id", "price", "quantity", "time", "buyer_is_maker", "integer", "bool"]
+"""What stands at a place of a TradeFrame. `stream_symbol`: the symbol in lower case; `integer`, `bool`: anything."""
+
+
+class TradeFrame(NamedTuple):
+    """The form that a venue's trade frames usually have, for who reads many at a time.
+
+    Whatever is not exactly so is for `decode_frame`, and whatever is must mean the same to it.
+
+    Attributes
+    ----------
+    parts : literals and fields in turn, from the first byte to the last.
+    times : units of `time` by magnitude: first, end, ns in one.
+    """
+
+    parts: tuple[bytes | Field, ...]
+    times: tuple[tuple[int, int, int], ...]
+
+
 @runtime_checkable
 class VenueAdapter(Protocol):
     """One exchange's wire format and limits.
@@ -78,6 +97,7 @@ class VenueAdapter(Protocol):
     connection_lifetime_s : when the venue cuts a healthy connection.
     keepalive : how it is kept alive.
     farewell : bytes in a short frame that announces the venue's cut; empty if it announces none.
+    trade_frame : the usual form of a trade frame, None if there is none.
     """
 
     name: str
@@ -94,6 +114,7 @@ class VenueAdapter(Protocol):
     connection_lifetime_s: float
     keepalive: KeepAlive
     farewell: bytes
+    trade_frame: TradeFrame | None
 
     def stream_url(self, base: str, venue_symbols: Sequence[str]) -> str:
         """Return the address that streams the trades of these symbols, subscribed by connecting."""

@@ -2,46 +2,53 @@
 
 Wire formats are venues/, limits are bounds.py, what the facts amount to is gap_detector.py. The decoder's only
 memory is which symbols each connection carries; it goes through `context` from process to process.
+
+A venue's usual trade frames are read many at a time (analytics/trade_scanner.py), with the same result as one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
+from trading_platform.analytics.trade_scanner import Rows, Scanner, SymbolTable
 from trading_platform.domain.decimals import EXACT_DIGITS, significant_digits
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import Position
-from trading_platform.domain.trade import Source, Trade
+from trading_platform.domain.trade import SOURCES, Source, Trade
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.store.ledger.rows import Batch, Claim, Quarantined, Seen, SequenceKey, TailEvent
-from trading_platform.store.segment_log import Kind, Record
+from trading_platform.store.segment_format import TABLE_AT
+from trading_platform.store.segment_log import Kind, PackedRecord, Record
 
 _SIDES = {"buy": 1, "sell": -1, None: 0}
 
 
-@dataclass
-class Columns:
-    """Trades of one sequence in the order of the log, one list a column (side: 1 buy, -1 sell, 0 unknown)."""
+SCAN_AFTER = 20_000
+"""Frames that a decoder reads one by one before it loads the kernels that read many: a quiet market needs none."""
 
-    trade_id: list[int] = field(default_factory=list)
-    ts_event: list[int] = field(default_factory=list)
-    ts_recv: list[int] = field(default_factory=list)
-    price: list[float] = field(default_factory=list)
-    quantity: list[float] = field(default_factory=list)
-    side: list[int] = field(default_factory=list)
-    source: list[Source] = field(default_factory=list)
+Int64 = npt.NDArray[np.int64]
+_NEVER = np.iinfo(np.int64).min
 
-    def extend(self, other: Columns) -> None:
-        """Append the other's rows."""
-        for name in self.__dataclass_fields__:
-            getattr(self, name).extend(getattr(other, name))
+
+class Columns(NamedTuple):
+    """Trades of one sequence in the order of the log (side: 1 buy, -1 sell, 0 unknown; source: place in SOURCES)."""
+
+    trade_id: Int64
+    ts_event: Int64
+    ts_recv: Int64
+    price: npt.NDArray[np.float64]
+    quantity: npt.NDArray[np.float64]
+    side: npt.NDArray[np.int8]
+    source: npt.NDArray[np.int8]
 
 
 class _Connection(msgspec.Struct):
@@ -68,79 +75,195 @@ class Decoder:
     ----------
     venues : adapters by venue.
     context : what `context()` returned at the position where decoding goes on; empty at a lane's start.
+    scan_after : see SCAN_AFTER.
     """
 
-    def __init__(self, lane: str, venues: Mapping[str, VenueAdapter], bounds: Bounds, context: str = "") -> None:
+    def __init__(
+        self,
+        lane: str,
+        venues: Mapping[str, VenueAdapter],
+        bounds: Bounds,
+        context: str = "",
+        *,
+        scan_after: int = SCAN_AFTER,
+    ) -> None:
         self._lane = lane
         self._venues = venues
         self._bounds = bounds
         self._context = msgspec.json.decode(context, type=_Context) if context else _Context()
+        self._scanning = _Scanning(venues, bounds, scan_after)
 
     def context(self) -> str:
         """Return the decoder's memory as text."""
         return msgspec.json.encode(self._context).decode()
 
-    def decode(self, records: Iterable[Record], start: Position, end: Position) -> Decoded:
+    def decode(self, records: Iterable[Record | PackedRecord], start: Position, end: Position) -> Decoded:
         """Decode the records of [start, end). Nothing raises: what cannot be read is quarantined."""
-        work = _Work(self._lane, self._venues, self._bounds, self._context)
+        work = _Work(self._lane, self._venues, self._bounds, self._context, self._scanning)
         for record in records:
             work.take(record)
         return work.finish(start, end)
 
 
+class _Scanning:
+    """What reads many frames at a time, kept from batch to batch."""
+
+    def __init__(self, venues: Mapping[str, VenueAdapter], bounds: Bounds, scan_after: int) -> None:
+        self._venues, self._bounds, self.frames_left = venues, bounds, scan_after
+        self._scanners: dict[str, Scanner | None] = {}
+        self._tables: dict[tuple[str, ...], SymbolTable] = {}
+
+    def scanner(self, venue: str) -> Scanner | None:
+        """Return the venue's scanner, None if it has no usual form or too few frames were seen so far."""
+        if self.frames_left > 0:
+            return None
+        if venue not in self._scanners:
+            form = self._venues[venue].trade_frame
+            limits = self._bounds.earliest_ns, self._bounds.ahead_ns
+            self._scanners[venue] = None if form is None else Scanner(form, *limits)
+        return self._scanners[venue]
+
+    def table(self, symbols: Mapping[str, str]) -> SymbolTable:
+        """Return the table of a connection's symbols."""
+        names = tuple(symbols)
+        if names not in self._tables:
+            self._tables = {names: SymbolTable(names)}  # connections of one lane seldom differ
+        return self._tables[names]
+
+
 class _Work:
     """One call of `Decoder.decode`."""
 
-    def __init__(self, lane: str, venues: Mapping[str, VenueAdapter], bounds: Bounds, context: _Context) -> None:
-        self.lane, self.venues, self.bounds, self.context = lane, venues, bounds, context
-        self.columns: dict[SequenceKey, Columns] = {}
+    def __init__(
+        self,
+        lane: str,
+        venues: Mapping[str, VenueAdapter],
+        bounds: Bounds,
+        context: _Context,
+        scanning: _Scanning,
+    ) -> None:
+        self.lane, self.venues, self.bounds, self.context, self.scanning = lane, venues, bounds, context, scanning
+        self.keys: dict[SequenceKey, int] = {}
+        self.rows = Rows()
+        # For each key when it was last seen alive and that is not told yet.
+        self.alive = np.full(16, _NEVER)
+        # For each connection its table and the keys of its symbols, until a control record may change that.
+        self.tables: dict[int, tuple[SymbolTable, Int64]] = {}
         self.seen: dict[SequenceKey, Seen] = {}
         self.quarantine: list[Quarantined] = []
         self.instruments: list[Instrument] = []
         self.bans: dict[str, int] = {}
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Record | PackedRecord) -> None:
         if record.kind == Kind.FRAMES:
             self._frames(record)
-        elif record.kind == Kind.PAGE:
+            return
+        self._tell_alive()
+        self.tables.clear()
+        if isinstance(record, PackedRecord):
+            record = record.record()
+        if record.kind == Kind.PAGE:
             self._page(record)
         else:
             self._control(record)
 
     def finish(self, start: Position, end: Position) -> Decoded:
-        for key, columns in self.columns.items():
-            ids = np.asarray(columns.trade_id, np.int64)
-            unique, first = np.unique(ids, return_index=True)
+        self._tell_alive()
+        columns = self._columns()
+        for key, mine in columns.items():
             seen = self._of(key)
-            seen.ids, seen.ts = unique, np.asarray(columns.ts_event, np.int64)[first]
+            ids = mine.trade_id
+            if bool((ids[1:] > ids[:-1]).all()):
+                seen.ids, seen.ts = ids, mine.ts_event
+            else:
+                seen.ids, first = np.unique(ids, return_index=True)
+                seen.ts = mine.ts_event[first]
         batch = Batch(self.lane, start, end, self.seen, self.quarantine, self.instruments, self.bans)
-        return Decoded(batch, self.columns)
+        return Decoded(batch, columns)
+
+    def _columns(self) -> dict[SequenceKey, Columns]:
+        key_of_row, *columns = self.rows.columns()
+        # int16 is sorted by radix, in one pass; there are never that many symbols in a lane.
+        small = key_of_row.astype(np.int16) if len(self.keys) < 1 << 15 else key_of_row
+        order = np.argsort(small, kind="stable")
+        ends = np.cumsum(np.bincount(key_of_row, minlength=len(self.keys)))
+        sorted_columns = [column[order] for column in columns]
+        found = {}
+        for key, number in self.keys.items():
+            mine = slice(ends[number - 1] if number else 0, ends[number])
+            if mine.start < mine.stop:
+                found[key] = Columns._make(column[mine] for column in sorted_columns)
+        return found
+
+    def _key(self, key: SequenceKey) -> int:
+        number = self.keys.get(key)
+        if number is None:
+            number = self.keys[key] = len(self.keys)
+            if number >= len(self.alive):
+                self.alive = np.concatenate([self.alive, np.full_like(self.alive, _NEVER)])
+        return number
+
+    def _tell_alive(self) -> None:
+        """Turn what was seen alive into events, before anything else is said of tails."""
+        keys = list(self.keys)
+        for number in np.flatnonzero(self.alive != _NEVER):
+            key = keys[number]
+            self._tail(key.venue, key.symbol, TailEvent("live", int(self.alive[number])))
+        self.alive[:] = _NEVER
 
     def _of(self, key: SequenceKey) -> Seen:
         return self.seen.setdefault(key, Seen())
 
     # ---- frames of a stream
 
-    def _frames(self, record: Record) -> None:
+    def _frames(self, record: Record | PackedRecord) -> None:
         connection = self.context.connections.get(record.connection)
         if connection is None:
             self._refuse(record, 0, "?", None, None, "ws", FrameError("connection", "frames of an unknown connection"))
             return
-        adapter = self.venues[connection.venue]
-        live: set[str] = set()
+        if isinstance(record, PackedRecord):
+            scanner = self.scanning.scanner(connection.venue)
+            if scanner is not None:
+                self._scan(record, connection, scanner)
+                return
+            self.scanning.frames_left -= record.frame_count
+            record = record.record()
         for item, frame in enumerate(record.frames):
-            try:
-                trades = adapter.decode_frame(frame, connection.symbols)
-            except FrameError as error:
-                self._refuse(record, item, connection.venue, None, None, "ws", error, frame)
-                continue
-            for trade in trades:
-                self._trade(record, item, connection.venue, trade, "ws", frame)
-                live.add(trade.symbol)
-        for symbol in live:
-            self._tail(connection.venue, symbol, TailEvent("live", record.ts_recv))
+            self._frame(record, item, connection, frame)
 
-    def _trade(self, record: Record, item: int, venue: str, trade: Trade, source: Source, raw: bytes | None) -> None:
+    def _scan(self, record: PackedRecord, connection: _Connection, scanner: Scanner) -> None:
+        """Take the usual frames many at a time, each of the others by itself, all in their order."""
+        if record.connection not in self.tables:
+            table = self.scanning.table(connection.symbols)
+            keys = [self._key(SequenceKey(connection.venue, connection.symbols[name])) for name in table.names]
+            self.tables[record.connection] = table, np.asarray(keys, np.int64)
+        table, numbers = self.tables[record.connection]
+        body, count = record.body, record.frame_count
+        item, at = 0, record.frames_at
+        while True:
+            item, at = scanner.scan(
+                body, TABLE_AT, count, (item, at), record.ts_recv, table, numbers, self.alive, self.rows
+            )
+            if item == count:
+                return
+            end = at + int.from_bytes(body[TABLE_AT + 4 * item : TABLE_AT + 4 * item + 4], "little")
+            self._frame(record, item, connection, body[at:end])
+            item, at = item + 1, end
+
+    def _frame(self, record: Record | PackedRecord, item: int, connection: _Connection, frame: bytes) -> None:
+        try:
+            trades = self.venues[connection.venue].decode_frame(frame, connection.symbols)
+        except FrameError as error:
+            self._refuse(record, item, connection.venue, None, None, "ws", error, frame)
+            return
+        for trade in trades:
+            number = self._key(SequenceKey(connection.venue, trade.symbol))
+            self.alive[number] = max(self.alive[number], record.ts_recv)
+            self._trade(record, item, connection.venue, trade, "ws", frame)
+
+    def _trade(
+        self, record: Record | PackedRecord, item: int, venue: str, trade: Trade, source: Source, raw: bytes | None
+    ) -> None:
         """Take one trade in; `raw` None: it came in a page, which is too large to keep once for each bad trade."""
         number = trade.trade_id
         if number is None:
@@ -159,18 +282,20 @@ class _Work:
             return
         if len(trade.price) > EXACT_DIGITS or len(trade.quantity) > EXACT_DIGITS:
             self._flag_precision(record, item, venue, trade, source, raw or msgspec.json.encode(trade))
-        columns = self.columns.get(key)
-        if columns is None:
-            columns = self.columns[key] = Columns()
-        columns.trade_id.append(number)
-        columns.ts_event.append(trade.ts_event)
-        columns.ts_recv.append(record.ts_recv)
-        columns.price.append(price)
-        columns.quantity.append(quantity)
-        columns.side.append(_SIDES[trade.side])
-        columns.source.append(source)
+        self.rows.append(
+            self._key(key),
+            number,
+            trade.ts_event,
+            record.ts_recv,
+            price,
+            quantity,
+            _SIDES[trade.side],
+            SOURCES.index(source),
+        )
 
-    def _flag_precision(self, record: Record, item: int, venue: str, trade: Trade, source: Source, raw: bytes) -> None:
+    def _flag_precision(
+        self, record: Record | PackedRecord, item: int, venue: str, trade: Trade, source: Source, raw: bytes
+    ) -> None:
         if max(significant_digits(trade.price), significant_digits(trade.quantity)) > EXACT_DIGITS:
             # Stored all the same, as the nearest float64; the raw bytes keep every digit.
             error = FrameError("precision", f"{trade.price} x {trade.quantity} has more than {EXACT_DIGITS} digits")
@@ -258,7 +383,7 @@ class _Work:
 
     def _refuse(
         self,
-        record: Record,
+        record: Record | PackedRecord,
         item: int,
         venue: str,
         symbol: str | None,
@@ -268,7 +393,8 @@ class _Work:
         raw: bytes | None = None,
     ) -> None:
         if raw is None:
-            raw = record.frames[item] if item < len(record.frames) else b""
+            frames = (record.record() if isinstance(record, PackedRecord) else record).frames
+            raw = frames[item] if item < len(frames) else b""
         detail = str(error)[:500]
         at = record.position
         self.quarantine.append(

@@ -78,7 +78,7 @@ class Processor:
     def step(self) -> bool:
         """Decode what has become durable, up to one batch; return whether there was anything."""
         start = self._reader.position
-        records = self._reader.read(BATCH_BYTES)
+        records = self._reader.read_packed(BATCH_BYTES)
         end = self._reader.position
         if end == start:
             return False

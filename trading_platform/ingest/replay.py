@@ -106,7 +106,7 @@ def _decode(
     with LaneReader(data.lane(lane), on_damage=_refuse) as reader:
         while True:
             start = reader.position
-            records = reader.read(BATCH_BYTES)
+            records = reader.read_packed(BATCH_BYTES)
             if reader.position == start:
                 break
             decoded = decoder.decode(records, start, reader.position)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.position import Position
+from trading_platform.domain.trade import SOURCES
 from trading_platform.ingest.decode import Columns
 from trading_platform.store import schema, staging
 from trading_platform.store.disk import REAL_DISK, Disk
@@ -21,6 +22,7 @@ from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger.rows import SequenceKey
 
 _SIDE_NAMES = pa.array(["sell", None, "buy"], pa.string())
+_SOURCE_NAMES = pa.array(SOURCES, pa.string())
 
 
 class StagingSink:
@@ -45,26 +47,28 @@ class StagingSink:
         self._data = data
         self._lane = lane
         self._start = start
-        self._held: dict[SequenceKey, Columns] = {}
+        self._held: dict[SequenceKey, list[Columns]] = {}
         self.rows = 0
 
     def add(self, trades: dict[SequenceKey, Columns]) -> None:
         """Take the trades of one batch."""
         for key, columns in trades.items():
-            self._held.setdefault(key, Columns()).extend(columns)
+            self._held.setdefault(key, []).append(columns)
             self.rows += len(columns.trade_id)
 
     def stage(self, end: Position) -> set[tuple[str, str, str]]:
         """Write everything held, durably; return the (venue, symbol, day) it belongs to."""
         touched = set()
-        for key, columns in self._held.items():
+        for key, batches in self._held.items():
+            columns = joined(batches)
             table = to_table(key, columns)
-            days = np.asarray(columns.ts_event, np.int64) // DAY_NS
-            for number in np.unique(days):
+            days = columns.ts_event // DAY_NS
+            one_day = len(days) and bool((days == days[0]).all())
+            for number in days[:1] if one_day else np.unique(days):
                 day = day_of(int(number) * DAY_NS)
                 if not self._days(day):
                     continue
-                part = table.filter(pa.array(days == number))
+                part = table if one_day else table.filter(pa.array(days == number))
                 where = (key.venue, key.symbol, day, self._lane, self._start, end)
                 staging.write_part(self._data, *where, part, disk=self._disk)
                 touched.add((key.venue, key.symbol, day))
@@ -74,22 +78,26 @@ class StagingSink:
         return touched
 
 
+def joined(batches: list[Columns]) -> Columns:
+    """Return the rows of all batches, in their order."""
+    return batches[0] if len(batches) == 1 else Columns(*map(np.concatenate, zip(*batches, strict=True)))
+
+
 def to_table(key: SequenceKey, columns: Columns) -> pa.Table:
     """Return the trades of one sequence as a ticks table, in the order given."""
     rows = len(columns.trade_id)
-    sides = pc.take(_SIDE_NAMES, pa.array(np.asarray(columns.side, np.int64) + 1))
     instant = schema.TICKS.field("ts_event").type
     return pa.table(
         {
-            "trade_id": pa.array(columns.trade_id, pa.int64()),
+            "trade_id": pa.array(columns.trade_id),
             "trade_uid": pa.nulls(rows, pa.string()),
-            "epoch": pa.array(np.full(rows, key.epoch), pa.int16()),
-            "ts_event": pa.array(columns.ts_event, pa.int64()).cast(instant),
-            "ts_recv": pa.array(columns.ts_recv, pa.int64()).cast(instant),
-            "price": pa.array(columns.price, pa.float64()),
-            "quantity": pa.array(columns.quantity, pa.float64()),
-            "side": sides,
-            "source": pa.array(columns.source, pa.string()),
+            "epoch": pa.array(np.full(rows, key.epoch, np.int16)),
+            "ts_event": pa.array(columns.ts_event).cast(instant),
+            "ts_recv": pa.array(columns.ts_recv).cast(instant),
+            "price": pa.array(columns.price),
+            "quantity": pa.array(columns.quantity),
+            "side": pc.take(_SIDE_NAMES, pa.array(columns.side.astype(np.int64) + 1)),
+            "source": pc.take(_SOURCE_NAMES, pa.array(columns.source.astype(np.int64))),
         },
         schema=schema.TICKS,
     )

@@ -24,7 +24,7 @@ from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of, normalise_asset
 from trading_platform.domain.trade import Trade
-from trading_platform.domain.venue import Ids, KeepAlive, Request
+from trading_platform.domain.venue import Ids, KeepAlive, Request, TradeFrame
 
 # msgspec's own errors are ValueErrors, and so is the UnicodeDecodeError it lets through; deep nesting recurses.
 _REFUSED = (ValueError, RecursionError)
@@ -141,6 +141,14 @@ class Binance:
     server_ping_s = 20.0
     pong_deadline_s = 60.0
     connection_lifetime_s = 86_400.0
+    trade_frame: TradeFrame | None = TradeFrame(
+        (
+            *(b'{"stream":"', "stream_symbol", b'@trade","data":{"e":"trade","E":', "integer"),
+            *(b',"s":"', "symbol", b'","t":', "id", b',"p":"', "price", b'","q":"', "quantity", b'","T":', "time"),
+            *(b',"m":', "buyer_is_maker", b',"M":', "bool", b"}}"),
+        ),
+        ((_MS_FIRST, _MS_END, 1_000_000), (_US_FIRST, _US_END, 1000)),
+    )
     keepalive = KeepAlive("ping")
     farewell = b'"serverShutdown"'
 

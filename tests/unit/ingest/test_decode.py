@@ -8,6 +8,7 @@ import pytest
 
 from trading_platform.domain.days import day_start
 from trading_platform.domain.position import START, Position
+from trading_platform.domain.trade import SOURCES
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.decode import Decoded, Decoder
@@ -58,10 +59,10 @@ def test_trades_become_columns() -> None:
     """Ids, times in ns, numbers and the taker's side come out; the tail is alive."""
     decoded = decode(CONNECTED, record(Kind.FRAMES, trade(7), trade(8), at=5, connection=1))
     columns = decoded.trades[KEY]
-    assert columns.trade_id == [7, 8]
-    assert columns.price == [100.5, 100.5]
-    assert columns.side == [-1, -1]
-    assert columns.ts_recv == [NOW + 5] * 2
+    assert columns.trade_id.tolist() == [7, 8]
+    assert columns.price.tolist() == [100.5, 100.5]
+    assert columns.side.tolist() == [-1, -1]
+    assert columns.ts_recv.tolist() == [NOW + 5] * 2
     assert decoded.batch.seen[KEY].tails == [TailEvent("live", NOW + 5)]
     assert decoded.batch.quarantine == []
 
@@ -78,7 +79,7 @@ def test_trades_become_columns() -> None:
 def test_what_cannot_be_a_trade_is_kept_apart_with_its_bytes(frame: bytes, kind: str) -> None:
     """The reason is named, the raw bytes are there, and the good frames around it count."""
     decoded = decode(CONNECTED, record(Kind.FRAMES, trade(6), frame, trade(8), at=5, connection=1))
-    assert decoded.trades[KEY].trade_id == [6, 8]
+    assert decoded.trades[KEY].trade_id.tolist() == [6, 8]
     (bad,) = decoded.batch.quarantine
     assert bad.raw == frame
     assert (bad.position, bad.item) == (Position(0, 5), 1)
@@ -88,7 +89,7 @@ def test_what_cannot_be_a_trade_is_kept_apart_with_its_bytes(frame: bytes, kind:
 def test_more_digits_than_float64_holds_are_flagged_and_stored() -> None:
     """Sixteen digits are stored as the nearest number, and the raw bytes keep the rest."""
     decoded = decode(CONNECTED, record(Kind.FRAMES, trade(7, price="1234567890.1234567"), connection=1))
-    assert decoded.trades[KEY].trade_id == [7]
+    assert decoded.trades[KEY].trade_id.tolist() == [7]
     assert [item.kind for item in decoded.batch.quarantine] == ["precision"]
 
 
@@ -98,7 +99,7 @@ def test_context_survives_between_processes() -> None:
     decode(CONNECTED, decoder=first)
     second = Decoder("live-binance", VENUES, Bounds.of("2016-01-01"), first.context())
     decoded = decode(record(Kind.FRAMES, trade(7), connection=1), decoder=second)
-    assert decoded.trades[KEY].trade_id == [7]
+    assert decoded.trades[KEY].trade_id.tolist() == [7]
 
 
 def test_frames_of_an_unknown_connection_are_kept_apart() -> None:
@@ -129,7 +130,7 @@ def test_a_page_tells_which_ids_the_listing_skips() -> None:
     decoded = decode(record(Kind.PAGE, control.encode_page(page), listed(12, 13, 16), at=4))
     claims = [(claim.first_id, claim.last_id) for claim in decoded.batch.seen[KEY].skips]
     assert claims == [(10, 11), (14, 15)]
-    assert decoded.trades[KEY].source == ["rest"] * 3
+    assert decoded.trades[KEY].source.tolist() == [SOURCES.index("rest")] * 3
 
 
 def test_an_empty_page_proves_nothing() -> None:
