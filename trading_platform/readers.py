@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pyarrow as pa
 
 from trading_platform.domain.bar import timeframe_ns
+from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.instrument import check_symbol, check_venue
 from trading_platform.store import coverage as accounts
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 Engine = Literal["pandas", "polars", "arrow"]
 ENGINES: tuple[Engine, ...] = ("pandas", "polars", "arrow")
-_COMPUTED = ("bars", "indicators", "regimes", "coverage")
+_COMPUTED = ("bars", "indicators", "regimes")
 
 
 def read_ticks(
@@ -82,7 +84,7 @@ def read_bars(
     ['ts_open', 'ts_close', 'open']
     """
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
-    with _source(ask, as_of) as data:
+    with _source(ask, as_of, "bars", (venue, symbol), timeframe) as data:
         return _frame(readers.read_bars(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
 
 
@@ -105,7 +107,7 @@ def read_indicators(
     True
     """
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
-    with _source(ask, as_of) as data:
+    with _source(ask, as_of, "indicators", (venue, symbol), timeframe) as data:
         return _frame(readers.read_indicators(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
 
 
@@ -128,7 +130,7 @@ def read_regimes(
     ['state', 'label', 'p_0']
     """
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
-    with _source(ask, as_of) as data:
+    with _source(ask, as_of, "regimes", (venue, symbol), timeframe) as data:
         return _frame(readers.read_regimes(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
 
 
@@ -164,40 +166,76 @@ def instruments(venue: str = "binance", *, engine: Engine = "pandas", data_dir: 
     ['symbol', 'venue_symbol']
     """
     _check_engine(engine)
-    data, _ = _place(data_dir)
+    data = DataDir(_settings(data_dir).data_dir)
     return _frame(readers.read_instruments(data, check_venue(venue)), engine)
 
 
 def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Iterator[pa.RecordBatch]:
-    """Answer SQL over the lake; what the command ``query`` prints. See store/sql.py for what is allowed."""
+    """Answer SQL over the lake; what the command ``query`` prints. See store/sql.py for what is allowed.
+
+    With `as_of` every view shows what could have been answered then: it is computed for this, as far as it is named.
+    """
     from trading_platform.store import sql as engine
 
-    data, database_url = DataDir(settings.data_dir), settings.database_url.get_secret_value()
+    data = DataDir(settings.data_dir)
     known = None if as_of is None else instant_ns(as_of)
-    if known is not None and (named := [view for view in _COMPUTED if view in sql.lower()]):
-        raise UsageError(f"--as-of is known for ticks only so far, not for {' '.join(named)}")
+    named = [view for view in (*_COMPUTED, "coverage") if view in sql.lower()]
+    url = settings.database_url.get_secret_value()
+    if known is None or not named:
+        yield from engine.answer(data, sql, coverage=partial(_stretches, data, url), ticks_as_of_ns=known)
+        return
+    engine.check_text(sql)  # before anything is computed for it
+    with ledger_of(data, url) as ledger:
+        if ledger is None:
+            yield from engine.answer(data, sql, coverage=engine.COVERAGE.empty_table)
+            return
+        from trading_platform.as_of import lake_at
 
-    def stretches() -> pa.Table:
-        tables = [engine.COVERAGE.empty_table()]
-        with ledger_of(data, database_url) as ledger:
-            if ledger is None:
-                return tables[0]
-            for venue, symbol in ledger.symbols():
-                rows = accounts.coverage(data, ledger, venue, symbol)
-                names = [pa.array([name] * rows.num_rows, pa.string()) for name in (venue, symbol)]
-                tables.append(pa.Table.from_arrays([*names, *rows.columns], schema=engine.COVERAGE))
-        return pa.concat_tables(tables)
+        with lake_at(
+            data,
+            ledger,
+            known,
+            settings=settings,
+            pairs=ledger.symbols(),
+            datasets=[view for view in named if view in _COMPUTED],
+            timeframes=settings.timeframes,
+        ) as (past, past_ledger):
+            yield from engine.answer(past, sql, coverage=partial(_coverage_of_all, past, past_ledger))
 
-    yield from engine.answer(data, sql, coverage=stretches, ticks_as_of_ns=known)
+
+def _stretches(data: DataDir, url: str) -> pa.Table:
+    with ledger_of(data, url) as ledger:
+        return _coverage_of_all(data, ledger)
+
+
+def _coverage_of_all(data: DataDir, ledger: Ledger | None) -> pa.Table:
+    """Return the coverage of every symbol."""
+    from trading_platform.store.sql import COVERAGE
+
+    tables = [COVERAGE.empty_table()]
+    if ledger is None:
+        return tables[0]
+    for venue, symbol in ledger.symbols():
+        rows = accounts.coverage(data, ledger, venue, symbol)
+        names = [pa.array([name] * rows.num_rows, pa.string()) for name in (venue, symbol)]
+        tables.append(pa.Table.from_arrays([*names, *rows.columns], schema=COVERAGE))
+    return pa.concat_tables(tables)
 
 
 class _Ask(NamedTuple):
     """Checked arguments."""
 
-    data: DataDir
-    database_url: str
+    settings: Settings
     start_ns: int
     end_ns: int
+
+    @property
+    def data(self) -> DataDir:
+        return DataDir(self.settings.data_dir)
+
+    @property
+    def database_url(self) -> str:
+        return self.settings.database_url.get_secret_value()
 
 
 def _ask(
@@ -218,8 +256,7 @@ def _ask(
     begin, stop = instant_ns(start), instant_ns(end)
     if stop < begin:
         raise UsageError(f"end {end} lies before start {start}")
-    data, database_url = _place(data_dir)
-    return _Ask(data, database_url, begin, stop)
+    return _Ask(_settings(data_dir), begin, stop)
 
 
 def _check_engine(engine: str) -> None:
@@ -227,11 +264,10 @@ def _check_engine(engine: str) -> None:
         raise UsageError(f"{str(engine)[:40]!r} is not an engine; engines: {' '.join(ENGINES)}")
 
 
-def _place(data_dir: str | Path | None) -> tuple[DataDir, str]:
+def _settings(data_dir: str | Path | None) -> Settings:
     from trading_platform import settings
 
-    known = settings.load(overrides={} if data_dir is None else {"data_dir": data_dir})
-    return DataDir(known.data_dir), known.database_url.get_secret_value()
+    return settings.load(overrides={} if data_dir is None else {"data_dir": data_dir})
 
 
 @contextmanager
@@ -250,11 +286,29 @@ def ledger_of(data: DataDir, database_url: str = "") -> Iterator[Ledger | None]:
 
 
 @contextmanager
-def _source(ask: _Ask, as_of: Instant | None) -> Iterator[DataDir]:
-    """Give the lake to read computed datasets from."""
-    if as_of is not None:
-        raise UsageError("as_of is known for ticks only so far; compute bars from read_ticks(…, as_of=…)")
-    yield ask.data
+def _source(ask: _Ask, as_of: Instant | None, dataset: str, pair: tuple[str, str], timeframe: str) -> Iterator[DataDir]:
+    """Give the lake to read a computed dataset from: the published one, or one computed from what was known."""
+    if as_of is None:
+        yield ask.data
+        return
+    known = instant_ns(as_of)
+    with ledger_of(ask.data, ask.database_url) as ledger:
+        if ledger is None or ask.start_ns == ask.end_ns:
+            yield ask.data
+            return
+        from trading_platform.as_of import lake_at
+
+        with lake_at(
+            ask.data,
+            ledger,
+            known,
+            settings=ask.settings,
+            pairs=[pair],
+            datasets=[dataset],
+            timeframes=[timeframe],
+            until=day_of(ask.end_ns - 1),
+        ) as (past, _):
+            yield past
 
 
 def _frame(table: pa.Table, engine: str) -> Any:

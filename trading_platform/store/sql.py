@@ -128,6 +128,12 @@ def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def check_text(sql: str) -> None:
+    """Refuse what is not exactly one statement that only reads; see `check`."""
+    with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
+        check(db, sql)
+
+
 def check(db: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Refuse what is not exactly one statement that only reads.
 

@@ -1,0 +1,221 @@
+"""Build, aside, the lake as it could have been at an instant: only what had been received by then.
+
+Ticks are those with ``ts_recv`` up to the instant; the account of ids is told from them and from evidence seen by
+then; everything downstream is computed from them by the pipeline itself. Regimes take the models that were in force.
+The pipeline is pipeline/; what is read out of such a lake is readers.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from trading_platform.domain.bar import TIMEFRAMES
+from trading_platform.domain.days import day_of
+from trading_platform.domain.sequence import IdRanges, Range
+from trading_platform.domain.verdict import pass_all
+from trading_platform.pipeline.engine import Pipeline
+from trading_platform.pipeline.work import RegimeConfig
+from trading_platform.settings import Settings
+from trading_platform.store import lake, parquet
+from trading_platform.store import schema as shapes
+from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.ledger import DayRow, LeafRecord, Ledger, SequenceRow, SequenceState
+from trading_platform.store.ledger import tables as t
+
+Pair = tuple[str, str]
+"""(venue, symbol)."""
+
+
+@contextmanager
+def lake_at(
+    data: DataDir,
+    ledger: Ledger,
+    at_ns: int,
+    *,
+    settings: Settings,
+    pairs: Sequence[Pair],
+    datasets: Sequence[str] = (),
+    timeframes: Sequence[str] = tuple(TIMEFRAMES),
+    until: str | None = None,
+) -> Iterator[tuple[DataDir, Ledger]]:
+    """Give a data directory and a ledger as they stood at an instant; they vanish with the block.
+
+    Parameters
+    ----------
+    datasets : which computed datasets are wanted; what they need is computed too.
+    timeframes : of the computed datasets.
+    until : the last day that is computed; by default the last one with a trade.
+    """
+    with tempfile.TemporaryDirectory(prefix="as-of-") as folder:
+        there = DataDir(Path(folder)).create()
+        past = LedgerAt(there, ledger, at_ns)
+        try:
+            for venue, symbol in pairs:
+                for leaf in lake.leaves(data, "ticks", venue=venue, symbol=symbol):
+                    past.take(data, leaf)
+                _take_models(data, there, at_ns)
+            _compute(there, past, settings, pairs, datasets, timeframes, until)
+            yield there, past
+        finally:
+            past.close()
+
+
+def _compute(
+    there: DataDir,
+    past: LedgerAt,
+    settings: Settings,
+    pairs: Sequence[Pair],
+    datasets: Sequence[str],
+    timeframes: Sequence[str],
+    until: str | None,
+) -> None:
+    days = [leaf.day for leaf in past.leaves("ticks")]
+    if not datasets or not days:
+        return
+    r = settings.regimes
+    pipeline = Pipeline(
+        there,
+        past,
+        gates=dict.fromkeys(("ticks", "bars", "indicators", "regimes"), pass_all),
+        timeframes=timeframes,
+        indicator_names=settings.indicators,
+        regimes=RegimeConfig(r.model, r.states, r.timeframes, r.min_days, r.lookback_days),
+    )
+    last = max(days) if until is None else min(until, max(days))
+    pipeline.refresh_range(["bars", *(name for name in datasets if name != "bars")], min(days), last, pairs)
+
+
+def _take_models(data: DataDir, there: DataDir, at_ns: int) -> None:
+    """Take the models that were in force: those of months that had begun."""
+    month = day_of(at_ns)[:7]
+    root = data.state / "models"
+    for path in root.rglob("*.json"):
+        if path.stem <= month:
+            target = there.state / "models" / path.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+class LedgerAt(Ledger):
+    """A ledger of its own whose account of ids is that of another one at an instant.
+
+    Parameters
+    ----------
+    there : where it lies, with the lake it speaks of.
+    now : the ledger as it is now.
+    """
+
+    def __init__(self, there: DataDir, now: Ledger, at_ns: int) -> None:
+        super().__init__(Ledger.open(there).database)
+        self._there = there
+        self._now = now
+        self._at_ns = at_ns
+        self._held: dict[Pair, dict[int, IdRanges]] = {}
+        self._days: dict[Pair, list[DayRow]] = {}
+
+    def take(self, data: DataDir, leaf: Leaf) -> None:
+        """Take over what had been received of a symbol-day."""
+        table = lake.read_leaf(data, leaf)
+        if table is None:
+            return
+        table = table.filter(pc.less_equal(table.column("ts_recv"), pa.scalar(self._at_ns).cast(shapes.TIME)))
+        if not table.num_rows:
+            return
+        path = self._there.lake / leaf.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = parquet.write(path, table)
+        ids = table.column("trade_id")
+        record = LeafRecord(
+            written.rows,
+            written.content_hash,
+            parquet.file_sha256(path),
+            first_id=ids[0].as_py(),
+            last_id=ids[-1].as_py(),
+        )
+        self.intend(leaf, record)
+        self.confirm(leaf)
+        if not ids.null_count:
+            self._count(leaf, table)
+
+    def _count(self, leaf: Leaf, table: pa.Table) -> None:
+        pair = leaf.venue, leaf.symbol
+        for epoch in pc.unique(table.column("epoch")).to_pylist():
+            mine = table.filter(pc.equal(table.column("epoch"), epoch)).column("trade_id").to_pylist()
+            self._held.setdefault(pair, {}).setdefault(epoch, IdRanges()).add_sorted(mine)
+            self._days.setdefault(pair, []).append(DayRow(leaf.day, epoch, mine[0], mine[-1], len(mine)))
+
+    def symbols(self) -> list[Pair]:
+        """Return the pairs of which anything had been received."""
+        return sorted({(leaf.venue, leaf.symbol) for leaf in self.leaves("ticks")})
+
+    def sequences(self, venue: str | None = None, symbol: str | None = None) -> list[SequenceRow]:
+        """Return where each epoch began and ended at that time; an end is proved if it still is the same."""
+        rows = []
+        for row in self._now.sequences(venue, symbol):
+            held = self._held.get((row.venue, row.symbol), {}).get(row.epoch)
+            if held is not None and held.first is not None and held.last is not None:
+                tail = row.tail if held.last == row.head else "live"
+                rows.append(row._replace(from_id=min(row.from_id, held.first), head=held.last, tail=tail))
+        return rows
+
+    def state(self, venue: str, symbol: str, epoch: int = 0) -> SequenceState:
+        """Return the account of one sequence as of then."""
+        held = self._held.get((venue, symbol), {}).get(epoch, IdRanges()).copy()
+        seen = self._evidence(venue, symbol, epoch)
+        return SequenceState(
+            from_id=held.first,
+            head=held.last or 0,
+            stored=held,
+            void=_common(self._now.voids(venue, symbol, epoch), [*seen["void"], *_twice(seen["skip"])]),
+            unrecoverable=IdRanges(seen["unrecoverable"]),
+        )
+
+    def voids(self, venue: str, symbol: str, epoch: int = 0) -> list[Range]:
+        """Return the ids that were known to be used up."""
+        return list(self.state(venue, symbol, epoch).void)
+
+    def days(self, venue: str, symbol: str) -> list[DayRow]:
+        """Return the days of which trades had been received."""
+        return sorted(self._days.get((venue, symbol), []))
+
+    def _evidence(self, venue: str, symbol: str, epoch: int) -> Mapping[str, list[Range]]:
+        c = t.evidence.c
+        query = sa.select(c.kind, c.first_id, c.last_id).where(
+            c.venue == venue, c.symbol == symbol, c.epoch == epoch, c.seen_ns <= self._at_ns
+        )
+        found: dict[str, list[Range]] = {"void": [], "skip": [], "unrecoverable": []}
+        with self._now.database.reading() as db:
+            for kind, first, last in db.execute(query):
+                found.setdefault(kind, []).append((first, last))
+        return found
+
+
+def _common(ranges: Sequence[Range], others: Sequence[Range]) -> IdRanges:
+    """Return the ids that both hold.
+
+    >>> list(_common([(1, 9)], [(3, 4), (8, 12)]))
+    [(3, 4), (8, 9)]
+    """
+    mine = IdRanges(ranges)
+    return IdRanges(part for first, last in others for part in mine.within(first, last))
+
+
+def _twice(ranges: Sequence[Range]) -> list[Range]:
+    """Return the ids that more than one of the ranges holds: what a listing skipped once proves nothing.
+
+    >>> _twice([(1, 5), (4, 9), (20, 21)])
+    [(4, 5)]
+    """
+    seen, again = IdRanges(), IdRanges()
+    for first, last in ranges:
+        again.update(IdRanges(seen.within(first, last)))
+        seen.add(first, last)
+    return list(again)
