@@ -61,6 +61,12 @@ class MemoryFile:
         self._node.live.extend(bytes(size - len(self._node.live)))
         self._disk.after()
 
+    def allocate(self, size: int) -> None:
+        """Extend with zeros."""
+        self._disk.operate("allocate", self.path)
+        self._node.live.extend(bytes(max(0, size - len(self._node.live))))
+        self._disk.after()
+
     def sync(self) -> None:
         """Bring the bytes onto the platter, unless this disk lies."""
         self._disk.operate("sync", self.path)

@@ -66,6 +66,15 @@ class Ingest:
         self._log.close()
         return int(code)
 
+    def end(self) -> None:
+        """Kill whatever still runs, at once; nothing if it was stopped."""
+        if self.process.poll() is None:
+            workers = self.process.children()
+            self.process.kill()
+            self.process.wait(5)
+            psutil.wait_procs(workers, timeout=5)
+        self._log.close()
+
 
 def run(*arguments: str, data_dir: Path, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
     """Run one command of the platform to its end."""

@@ -11,6 +11,7 @@ PlatformError
     ├── FrameError        bytes from a venue that do not decode
     ├── CorruptionError   stored bytes that fail their checksum
     ├── StorageError      the disk refused: fsync, space, permission
+    │   └── DiskFull      no space, inodes or quota, or read-only: worth another try later
     └── VenueError        a venue refused or failed
         ├── RateLimited   429: wait at least `retry_after_s`
         ├── Banned        418: nothing is asked before the ban is over
@@ -78,6 +79,10 @@ class CorruptionError(WorkError):
 
 class StorageError(WorkError):
     """The disk refused; the file that was being written counts as lost."""
+
+
+class DiskFull(StorageError):
+    """The disk takes no more: space, inodes, quota, file size, or it is read-only. Nothing durable is lost."""
 
 
 class VenueError(WorkError):

@@ -4,6 +4,7 @@
     <lane>/NNNNNNNN.seg.zst  sealed ones (sealed_segment.py); while both forms are there the first counts
     <lane>/durable           how far the lane is known durable (`Mark`)
     <lane>/lock              the writer's lock
+    <lane>/reserve           space kept back (reserve.py)
 
 What the bytes of a segment are is segment_format.py; deciding what to write is segment_log.py.
 """
@@ -12,14 +13,19 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import google_crc32c
 
-from trading_platform.domain.errors import CorruptionError, StorageError, UsageError
+from trading_platform.domain.errors import CorruptionError, DiskFull, StorageError, UsageError
 from trading_platform.domain.position import START, Position
 from trading_platform.store.disk import REAL_DISK, Disk, File, MissingFile, write_atomically
+from trading_platform.store.reserve import Reserve
 from trading_platform.store.segment_format import RECORDS_AT, Header, parse_header
+
+Result = TypeVar("Result")
 
 _LANE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _SEGMENT = re.compile(r"(\d{8,10})\.seg(\.zst)?", re.ASCII)
@@ -220,14 +226,22 @@ class SegmentFiles:
     so that neither a fresh lane nor a small one pays for a whole segment.
     """
 
-    def __init__(self, directory: Path, disk: Disk, segment_bytes: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        disk: Disk,
+        segment_bytes: int,
+        reserve: Reserve | None = None,
+        on_full: Callable[[], None] = lambda: None,
+    ) -> None:
         self._directory, self._disk, self._segment_bytes = directory, disk, segment_bytes
+        self._reserve, self._on_full = reserve, on_full
         self._ahead = min(AHEAD_BYTES, segment_bytes)
         self._file: File | None = None
         self._spare: File | None = None
         self._spare_zeroed = 0
         self._zeroed = 0
-        self._no_space = False
+        self._no_space = self._spent = False
         self.number = 0
         self.offset = 0
 
@@ -235,7 +249,8 @@ class SegmentFiles:
         """Close the current segment, whose records are synced, and begin the next with its header."""
         self.finish()
         if self._spare is None:
-            self._keep_spare(self._disk.open(segment_path(self._directory, header.number), "create"))
+            path = segment_path(self._directory, header.number)
+            self._keep_spare(self._with_reserve(lambda: self._disk.open(path, "create")))
         assert self._spare is not None
         self._file, self._zeroed, self._spare = self._spare, self._spare_zeroed, None
         self.number, self.offset = header.number, 0
@@ -244,8 +259,9 @@ class SegmentFiles:
 
     def write(self, data: bytes) -> None:
         """Write at the end of the current segment; durable after `sync`."""
-        assert self._file is not None
-        self._file.write(data, self.offset)
+        file = self._file
+        assert file is not None
+        self._with_reserve(lambda: file.write(data, self.offset))
         self.offset += len(data)
         self._zeroed = max(self._zeroed, self.offset)
 
@@ -260,7 +276,7 @@ class SegmentFiles:
         After a commit of more than a step nothing is done: such a one bears the cost of its own blocks.
         A disk that is full is no failure here: the records are safe, and a later commit finds out for itself.
         """
-        if self._file is None or self._no_space or committed > STEP_BYTES:
+        if self._file is None or self._no_space or self._spent or committed > STEP_BYTES:
             return
         room = self._segment_bytes - self._zeroed
         if room > 0:
@@ -294,13 +310,26 @@ class SegmentFiles:
             if spare is not None:
                 self._disk.unlink(spare.path)
             self._disk.sync_directory(self._directory)
+            if self._reserve is not None:
+                self._reserve.give_up()
         elif self._file is not None:
             self._file.close()
             self._file = None
 
+    def _with_reserve(self, act: Callable[[], Result]) -> Result:
+        """Do something that takes space; where there is none, give up the reserve and do it again."""
+        try:
+            return act()
+        except DiskFull:
+            if self._reserve is None or not self._reserve.give_up():
+                raise
+        self._spent = True
+        self._on_full()
+        return act()
+
     def _keep_spare(self, file: File) -> None:
         self._spare = file
-        self._spare_zeroed = self._zero(file, 0, min(STEP_BYTES, self._segment_bytes))
+        self._spare_zeroed = 0 if self._spent else self._zero(file, 0, min(STEP_BYTES, self._segment_bytes))
         file.sync()
         self._disk.sync_directory(self._directory)
 

@@ -2,8 +2,8 @@
 
 `LaneWriter` appends and commits; `LaneReader` (lane_reader.py) follows it from any process. The bytes are
 segment_format.py, files and the durable mark lane_files.py, the unclean stop lane_recovery.py.
-Choosing when to commit is ingest/; compressing, indexing and retiring old segments is not done here: all
-reading of a segment goes through LaneReader, all writing through SegmentFiles.
+Choosing when to commit is ingest/; compressing, indexing and retiring old segments is sealing.py: all reading of a
+segment goes through LaneReader, all writing of an open one through SegmentFiles.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from trading_platform.store.lane_files import (
 from trading_platform.store.lane_reader import LaneReader, durable_position
 from trading_platform.store.lane_recovery import Recovered, recover
 from trading_platform.store.locks import FileLock
+from trading_platform.store.reserve import Reserve
 from trading_platform.store.segment_format import (
     RECORD_BYTES_MAX,
     RECORDS_AT,
@@ -134,6 +135,8 @@ class LaneWriter:
         disk: Disk = REAL_DISK,
         segment_bytes: int = SEGMENT_BYTES,
         wait_s: float = 0.0,
+        reserve_bytes: int = 0,
+        on_full: Callable[[], None] = lambda: None,
     ) -> LaneWriter:
         """Take the lane, making it if need be; recover it if its last writer died; go on in a new segment.
 
@@ -143,10 +146,13 @@ class LaneWriter:
         entropy : so many random bytes, as `os.urandom`.
         segment_bytes : a segment that a record would push beyond this is closed first.
         wait_s : how long to wait for another writer to end.
+        reserve_bytes : space to keep back; while it lasts, commits succeed on a full disk.
+        on_full : called by `commit` once the reserve had to be given up: close the writer soon.
 
         Raises
         ------
         LockHeld : if another process writes this lane.
+        DiskFull : if there is no space for the reserve; what the last writer left is durable all the same.
         StorageError : if the disk refuses.
         """
         check_lane(directory.name)
@@ -158,6 +164,9 @@ class LaneWriter:
             mark = Mark.open(directory, disk)
             try:
                 recovered = recover(directory, mark, disk)
+                reserve = Reserve(directory, reserve_bytes, disk) if reserve_bytes else None
+                if reserve is not None:
+                    reserve.take()
                 # Never written to again: what was recovered stays as it was found.
                 first = recovered.end.segment + 1 if segment_numbers(directory, disk) or recovered.end > START else 0
             except BaseException:
@@ -166,7 +175,7 @@ class LaneWriter:
         except BaseException:
             lock.release()
             raise
-        files = SegmentFiles(directory, disk, segment_bytes)
+        files = SegmentFiles(directory, disk, segment_bytes, reserve, on_full)
         return cls(
             directory, lock, mark, recovered, files, first, clock=clock, entropy=entropy, segment_bytes=segment_bytes
         )

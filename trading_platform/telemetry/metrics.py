@@ -39,6 +39,7 @@ LAST_TICK = _gauge("market_data_last_tick_timestamp", "Exchange time of the newe
 GAP_SECONDS = _gauge("market_data_gap_seconds", "Exchange time covered by open gaps, s.", "venue", "symbol")
 GAPS_OPEN = _gauge("market_data_gaps_open", "Open gaps, tails included.", "venue", "symbol")
 DURABLE_LAG = _gauge("ingest_durable_lag_seconds", "Receipt of the last commit's oldest frame to its fdatasync, s.")
+DISK_FULL = _gauge("ingest_disk_full", "1 while a recorder waits for space on its disk.", "lane")
 SINK_LAG = _gauge("sink_lag_seconds", "How far a sink is behind the log, s.", "sink")
 BREAKER_STATE = _gauge("circuit_breaker_state", "0 closed, 1 half open, 2 open.", "name")
 
