@@ -7,7 +7,7 @@ import json
 import random
 
 import pyarrow as pa
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes import NOON, Copy, copies, ticks
@@ -120,6 +120,7 @@ def test_remembering_survives_a_stop_before_the_rename(copies_):
     assert copies(publish((again.rows, again.remembered), late).rows) == naive.publish(copies_ + late)[0]
 
 
+@settings(max_examples=20)  # each writes files and syncs them
 @given(
     parts=st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=60), min_size=1, max_size=8),
     rows=st.integers(1, 200),
