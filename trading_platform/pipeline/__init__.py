@@ -1,8 +1,7 @@
 """Bring one dataset's symbol-day up to date: plan by content hash, compute, gate, publish, report. Knows no Dagster.
 
-engine      Pipeline: what is stale, in which order          report     what became of it
-datasets    the table of datasets                            states     end states of days
-ticks bars indicators regimes   what each one computes       models     regime models in force
-chain       a symbol's days and what is missing between      uncertain  what that means for an interval
-as_of       the same, in memory, as it stood at an instant
+engine, refresher: which symbol-days are looked at, what is stale, what a day starts from; report: what became of it.
+datasets: the table; bars, indicators, regimes: what each computes, from what (work, inputs, known, grid, folding).
+chain, account, uncertain: a symbol's days, the ids missing between them, the intervals they leave in doubt.
+states, models: what is kept between days. verify: what is stored against itself.
 """

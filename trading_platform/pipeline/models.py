@@ -38,13 +38,17 @@ ROUNDS, TOLERANCE = 200, 1e-3
 """When a fit ends; a thousandth in log-likelihood is far below what tells two models apart."""
 
 
+Read = Callable[[Sequence[str]], pa.Table]
+"""Column names to these columns of a day's bars."""
+
+
 class DayOfBars(NamedTuple):
     """A day of published bars; `read` gives columns of its rows."""
 
     day: str
     content_hash: str
     ended: str | None
-    read: Callable[[Sequence[str]], pa.Table]
+    read: Read
 
 
 Days = Callable[[Leaf, str, str], Sequence[DayOfBars]]

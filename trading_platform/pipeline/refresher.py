@@ -95,7 +95,7 @@ class Refresher:
         for leaf in dataset.computation.leaves(self._config, *pair, day):
             record = self._ledger.leaf(leaf)
             kept = None if record is None else states.load(self._data, leaf, record)
-            if kept is None or not _fits(kept, dataset, self._config):
+            if kept is None or _payload(kept, dataset, self._config) is None:
                 return False
         return True
 
@@ -152,12 +152,8 @@ class _SymbolDay:
             raise Waiting(f"{above.dataset} of {leaf.day} are not computed yet")
         start = self._start(leaf) if dataset.stateful else _Start()
         work = self._work(leaf.day)
-        input_hash = _digest(
-            leaf.path.as_posix(),
-            _settings(dataset, self._config),
-            dict(dataset.computation.inputs(work, leaf)),
-            start.end_state,
-        )
+        inputs = dict(dataset.computation.inputs(work, leaf))
+        input_hash = _digest(leaf.path.as_posix(), _settings(dataset, self._config), inputs, start.end_state)
         if before is not None and before.input_hash == input_hash and self._intact(leaf, before):
             return LeafResult(leaf, "unchanged", before.rows, self._known.verdict(leaf))
         done = dataset.computation.compute(work, leaf, self._state(start))
@@ -195,9 +191,10 @@ class _SymbolDay:
         kept = states.load(self._data, start.leaf, start.record)
         if kept is None:
             raise Waiting(f"the state that {start.leaf.day} ended with is lost; compute that day again")
-        if not _fits(kept, self._dataset, self._config):
+        payload = _payload(kept, self._dataset, self._config)
+        if payload is None:
             raise Waiting(f"{start.leaf.day} was computed with other settings; compute from the first day on")
-        return kept.partition(b"\n")[2]
+        return payload
 
     def _keep(self, leaf: Leaf, input_hash: str, done: Computed) -> str | None:
         """Remember the end state, to be made durable; return how the ledger shall name it."""
@@ -217,9 +214,10 @@ def _settings(dataset: Dataset, config: Config) -> str:
     return _digest(dataset.name, dataset.version, dict(dataset.computation.settings(config)))
 
 
-def _fits(kept: bytes, dataset: Dataset, config: Config) -> bool:
-    """Tell whether a kept state is of this version and these settings."""
-    return kept.partition(b"\n")[0].decode() == _settings(dataset, config)
+def _payload(kept: bytes, dataset: Dataset, config: Config) -> bytes | None:
+    """Return the state in a state file, None if it is of another version or other settings."""
+    settings, _, payload = kept.partition(b"\n")
+    return payload if settings.decode() == _settings(dataset, config) else None
 
 
 def _digest(*parts: Sequence[Any] | Mapping[str, Any] | str | int | None) -> str:

@@ -1,0 +1,48 @@
+"""An id is missing unless it is held or void, also where the venue's ids start again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trading_platform.pipeline.account import IdAccount, Voids
+from trading_platform.store.ledger.rows import SequenceRow
+
+
+def row(epoch: int, from_id: int, head: int, tail: str = "live") -> SequenceRow:
+    return SequenceRow("binance", "BTC-USDT", epoch, from_id, head, tail)  # type: ignore[arg-type]
+
+
+def test_voids_are_counted_as_a_naive_loop_says() -> None:
+    """The count of void ids in any range equals a count by hand."""
+    ranges = [(3, 4), (9, 9), (12, 20)]
+    ids = {number for first, last in ranges for number in range(first, last + 1)}
+    first, last = (grid.ravel() for grid in np.meshgrid(np.arange(0, 24), np.arange(0, 24)))
+    counted = Voids(ranges).count(first, last).tolist()
+    assert counted == [len(ids & set(range(a, b + 1))) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize(("low", "high", "missing"), [(10, 11, False), (10, 12, True), (10, 14, False), (10, 15, True)])
+def test_void_ids_are_not_missing(low: int, high: int, missing: bool) -> None:
+    """A hole that is void through and through hides no trade; one id more and it may."""
+    account = IdAccount.of([row(0, 1, 20)], {0: [(11, 11), (12, 13)] if high != 12 else []})
+    assert account.missing((0, low), (0, high)) is missing
+
+
+def test_an_epoch_ends_where_a_probe_said() -> None:
+    """Nothing is missing between two numberings if the old is held to its proved head, the new from its start."""
+    closed = IdAccount.of([row(0, 1, 100, "closed"), row(1, 1, 50)], {0: [(100, 100)], 1: []})
+    assert closed.missing((0, 99), (1, 1)) is False
+    assert closed.missing((0, 98), (1, 1)) is True
+    assert closed.missing((0, 99), (1, 2)) is True
+    opened = IdAccount.of([row(0, 1, 100, "open"), row(1, 1, 50)], {})
+    assert opened.missing((0, 100), (1, 1)) is True
+    assert IdAccount({}, []).missing((0, 5), (2, 1)) is True
+
+
+def test_what_lies_within_is_told_by_epoch() -> None:
+    """Voids and ends of epochs between two keys are those a day's bars depend on."""
+    account = IdAccount.of([row(0, 1, 100, "closed"), row(1, 1, 50)], {0: [(5, 9)], 1: [(3, 3), (40, 45)]})
+    assert list(account.voids_within((0, 7), (1, 41))) == [(0, 7, 9), (1, 3, 3), (1, 40, 41)]
+    assert [turn.epoch for turn in account.turns_within((0, 7), (1, 41))] == [0]
+    assert account.turns_within((1, 1), (1, 41)) == []

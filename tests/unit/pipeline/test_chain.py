@@ -1,0 +1,84 @@
+"""Which days have bars, and what decides them besides their own trades."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.markets import SYMBOL, VENUE, Market, Trades, at
+from trading_platform.domain.days import day_start
+from trading_platform.pipeline.chain import Chain
+from trading_platform.pipeline.engine import Pipeline
+from trading_platform.store import lake
+from trading_platform.store.layout import Leaf
+
+HOUR = 3600 * 10**9
+D1, D2, D3, D4 = (f"2024-08-0{number}" for number in range(1, 5))
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Iterator[Market]:
+    there = Market.open(tmp_path)
+    yield there
+    there.ledger.close()
+
+
+def chain(market: Market) -> Chain:
+    return Chain.load(market.data, market.ledger, VENUE, SYMBOL)
+
+
+def on(*pairs: tuple[int, str, int]) -> Trades:
+    """Make trades of (id, day, hour)."""
+    return at(*((number, day_start(day) + hour * HOUR) for number, day, hour in pairs))
+
+
+def test_nothing_held_has_no_day(market: Market) -> None:
+    """A symbol without a trade has no days, and asking around is no error."""
+    empty = chain(market)
+    assert (empty.days, empty.previous(D1), empty.next(D1), empty.has(D1)) == ([], None, None, False)
+
+
+def test_a_quiet_day_is_passed_over_unless_a_gap_lies_across(market: Market) -> None:
+    """Days without a trade exist exactly if an id is missing between the days around them."""
+    market.hold(on((1, D1, 5), (2, D4, 5)))
+    assert chain(market).days == [D1, D4]
+    market.hold(on((4, "2024-08-08", 5)))
+    assert chain(market).days == [D1, *(f"2024-08-0{day}" for day in range(4, 9))]
+    market.declare_void((3, 3))
+    assert chain(market).days == [D1, D4, "2024-08-08"]
+
+
+def test_facts_change_only_where_something_changes(market: Market) -> None:
+    """A trade more at the end changes nothing but its own day and the one that was running."""
+    market.hold(on((1, D1, 1), (2, D1, 2), (3, D2, 1), (4, D3, 1)))
+    before = {day: chain(market).facts(day) for day in (D1, D2, D3)}
+    market.hold(on((6, D4, 1)))
+    after = {day: chain(market).facts(day) for day in (D1, D2, D3)}
+    assert after[D1] == before[D1]
+    assert after[D2] == before[D2]
+    assert before[D3].running
+    assert not after[D3].running
+    assert after[D3].missing_after
+
+
+def test_numbering_that_starts_again_leaves_doubt(market: Market) -> None:
+    """Where ids start again within a day, doubt lies around the turn until the old end is proved."""
+    market.hold(on((100, D1, 1), (101, D1, 5)))
+    market.hold(on((1, D1, 9), (2, D2, 9)), epoch=1)
+    days = chain(market)
+    assert days.days == [D1, D2]
+    assert not days.facts(D1).missing_after
+    pipeline = Pipeline(market.data, market.ledger, gates={"bars": market.gate}, timeframes=["1h"])
+    pipeline.refresh("bars", D1)
+    assert doubtful(market, D1) == [0, 1, 5, 6, 7, 8, 9]
+    market.hold(on((101, D1, 5)), tail="closed", lane="fetch-0")
+    pipeline.refresh("bars", D1)
+    assert doubtful(market, D1) == [0, 1]
+
+
+def doubtful(market: Market, day: str) -> list[int]:
+    table = lake.read_leaf(market.data, Leaf("bars", VENUE, SYMBOL, day, "1h"))
+    assert table is not None
+    return [row["ts_open"].hour for row in table.to_pylist() if not row["complete"]]

@@ -1,0 +1,117 @@
+"""A month's model is fitted on earlier days only, kept once fitted, and the shipped one where there are too few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from trading_platform.analytics.regimes.default import DEFAULT
+from trading_platform.domain.days import day_after, day_start
+from trading_platform.pipeline import models
+from trading_platform.pipeline.models import DayOfBars
+from trading_platform.pipeline.work import RegimeConfig
+from trading_platform.store import schema
+from trading_platform.store.layout import DataDir, Leaf
+
+CONFIG = RegimeConfig(min_days=3, lookback_days=5)
+LEAF = Leaf("regimes", "binance", "BTC-USDT", "2024-02-20", "1h", "gaussian_hmm")
+HOUR = 3600 * 10**9
+
+
+class History:
+    """Made-up bars of the days asked for; remembers what was asked."""
+
+    def __init__(self, days: int, *, complete: bool = True) -> None:
+        self.days, self.complete = days, complete
+        self.asked: list[tuple[str, str]] = []
+        self.read: list[str] = []
+
+    def __call__(self, leaf: Leaf, first: str, last: str) -> Sequence[DayOfBars]:
+        self.asked.append((first, last))
+        found = [day_after(last, -back) for back in range(self.days)]
+        return [
+            DayOfBars(day, f"{day} {self.complete}", "over", lambda columns, day=day: self.rows(day, columns))
+            for day in reversed(found)
+        ]
+
+    def rows(self, day: str, columns: Sequence[str]) -> pa.Table:
+        self.read.append(day)
+        rng = np.random.default_rng(day_start(day) // 10**9)
+        opens = day_start(day) + np.arange(24) * HOUR
+        everything = {
+            "ts_open": pa.array(opens).cast(schema.TIME),
+            "ts_close": pa.array(opens + HOUR).cast(schema.TIME),
+            "trade_count": np.ones(24, np.int64),
+            "close": 100 * np.exp(np.cumsum(rng.normal(0, np.where(np.arange(24) < 12, 0.001, 0.02)))),
+            "complete": np.full(24, self.complete),
+        }
+        return pa.table({name: everything[name] for name in columns})
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataDir:
+    return DataDir(tmp_path).create()
+
+
+def test_a_model_is_fitted_on_the_days_before_its_month_and_kept(data: DataDir) -> None:
+    """Only days before the month's first one are looked at, and only once."""
+    history = History(5)
+    first = models.in_force(data, CONFIG, LEAF, history)
+    assert history.asked == [("2024-01-27", "2024-01-31")]
+    assert first.model_version.startswith("gaussian_hmm-")
+    assert first.hmm.states == 2
+    again = models.in_force(data, CONFIG, LEAF._replace(day="2024-02-01"), History(0))
+    assert again.model_version == first.model_version
+    assert again.hmm.to_json() == first.hmm.to_json()
+
+
+def test_each_month_symbol_timeframe_and_size_has_its_own(data: DataDir) -> None:
+    """What the model depends on is in the name of its file."""
+    others = [
+        LEAF._replace(day="2024-03-01"),
+        LEAF._replace(symbol="ETH-USDT"),
+        LEAF._replace(timeframe="1m"),
+        LEAF._replace(venue="kraken"),
+    ]
+    paths = {models.path_of(data, CONFIG, leaf) for leaf in [LEAF, *others]}
+    paths.add(models.path_of(data, CONFIG._replace(states=3), LEAF))
+    assert len(paths) == 6
+    assert models.path_of(data, CONFIG, LEAF) == models.path_of(data, CONFIG, LEAF._replace(day="2024-02-29"))
+
+
+@pytest.mark.parametrize("history", [History(0), History(2), History(5, complete=False)])
+def test_with_too_few_days_the_shipped_model_labels(data: DataDir, history: History) -> None:
+    """Fewer days than asked for, or days without a complete bar: the shipped model, and nothing is kept."""
+    assert models.in_force(data, CONFIG, LEAF, history) is DEFAULT
+    assert not (data.state / "models").exists()
+
+
+def test_a_model_that_is_only_asked_for_is_not_kept(data: DataDir) -> None:
+    """Looking back must not decide which model labels from now on."""
+    models.in_force(data, CONFIG, LEAF, History(5), keep=False)
+    assert not (data.state / "models").exists()
+
+
+def test_incomplete_bars_teach_nothing(data: DataDir) -> None:
+    """Observations of incomplete bars are left out of a fit."""
+
+    class Half(History):
+        def rows(self, day: str, columns: Sequence[str]) -> pa.Table:
+            table = super().rows(day, columns)
+            if "complete" not in columns:
+                return table
+            flags = pa.array(np.arange(24) % 2 == 0)
+            return table.set_column(table.schema.get_field_index("complete"), "complete", flags)
+
+    everything, half = History(5), Half(5)
+    days = (LEAF, "2024-01-27", "2024-01-31")
+    assert models.fit(CONFIG, "1h", everything(*days)) is not None
+    whole = models.fit(CONFIG, "1h", everything(*days))
+    part = models.fit(CONFIG, "1h", half(*days))
+    assert whole is not None
+    assert part is not None
+    assert whole.model_version != part.model_version
