@@ -7,11 +7,15 @@ import http
 import ssl
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import Request, Response, Server, ServerConnection, serve
+from websockets.frames import Frame, Opcode
 
+from trading_platform.domain.venue import KeepAlive
 from trading_platform.ingest import fast_transport, websocket_client
 from trading_platform.ingest.fast_transport import open_stream
 from trading_platform.ingest.packed import Packed
@@ -154,27 +158,45 @@ def test_closing_keeps_what_has_arrived(transport: Transport) -> None:
     assert reason.startswith("closed")
 
 
-def test_who_does_not_answer_a_ping_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A peer that is connected but dead ends the stream within the ping's deadline."""
-    monkeypatch.setattr(fast_transport, "PING_INTERVAL_S", 0.2)
-    monkeypatch.setattr(fast_transport, "PONG_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(fast_transport, "CLOSE_TIMEOUT_S", 0.1)
+@TRANSPORTS
+def test_a_pong_is_a_sign_of_life_and_a_ping_flood_is_answered_within_the_allowance(transport: Transport) -> None:
+    """What the session asks about is the time of the last bytes; thirty pings get four pongs, the last one its own."""
 
-    async def run() -> tuple[list[bytes], str]:
-        over = asyncio.Event()
+    async def run() -> tuple[float, list[bytes]]:
+        pongs: list[bytes] = []
+        enough = asyncio.Event()
 
-        async def deaf(connection: ServerConnection) -> None:
-            connection.transport.pause_reading()
-            await over.wait()
-            connection.transport.abort()
+        async def flood(connection: ServerConnection) -> None:
+            take = connection.process_event
 
-        async with serve(deaf, "localhost", 0, close_timeout=0.1) as server, open_stream(address(server)) as stream:
-            told = await received(stream)
-            over.set()
-            return told
+            def count(event: Any) -> None:
+                if isinstance(event, Frame) and event.opcode is Opcode.PONG:
+                    pongs.append(bytes(event.data))
+                    if pongs[-1] == b"29":
+                        enough.set()
+                take(event)
 
-    messages, reason = asyncio.run(run())
-    assert (messages, reason) == ([], "closed 1011 keepalive ping timeout")
+            connection.process_event = count  # type: ignore[method-assign]
+            await connection.recv()
+            for number in range(30):
+                await connection.ping(str(number))
+            await enough.wait()
+
+        async with serve(flood, "localhost", 0, ping_interval=None) as server, transport(address(server)) as stream:
+            before = stream.heard_s
+            stream.tend(KeepAlive("text", b"go"))
+            heard = before
+            while not enough.is_set():
+                heard = max(heard, stream.heard_s)
+                stream.tend(None)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(enough.wait(), 0.02)
+            return heard - before, pongs
+
+    heard, pongs = asyncio.run(run())
+    assert heard > 0
+    assert pongs[-1] == b"29"
+    assert len(pongs) <= 5
 
 
 def test_a_slow_taker_stops_the_reading() -> None:

@@ -100,6 +100,11 @@ class Committer:
             self._room.clear()
         self._work.set()
 
+    @property
+    def full(self) -> bool:
+        """Whether too much is waiting for the disk."""
+        return not self._room.is_set()
+
     async def room(self) -> None:
         """Wait while too much is waiting for the disk."""
         if not self._room.is_set():

@@ -39,10 +39,21 @@ class Disconnected(_Control, frozen=True, tag="disconnected"):
 
 
 class Lost(_Control, frozen=True, tag="lost"):
-    """Somebody else saw that nobody listens to these symbols any more (their recorder is dead)."""
+    """Nobody listened to these symbols (canonical) up to now: their recorder is dead, or stood still."""
 
     venue: str
     symbols: list[str]
+    reason: str = ""
+
+
+class Handover(_Control, frozen=True, tag="handover"):
+    """A change from one living connection to another: what for, and how far it is."""
+
+    venue: str
+    step: Literal["begins", "opened", "taken over"]
+    old: int
+    new: int
+    reason: str
 
 
 class Declared(_Control, frozen=True, tag="declared"):
@@ -64,13 +75,14 @@ class Undertaken(_Control, frozen=True, tag="undertaken"):
 
 
 class BanSeen(_Control, frozen=True, tag="ban"):
-    """The venue said 418: nothing is asked before `until_ns`."""
+    """The venue said 418: nothing is asked before `until_ns`; on the stream's own address, nothing is connected."""
 
     venue: str
     until_ns: int
+    channel: Literal["rest", "stream"] = "rest"
 
 
-Control = Started | Connected | Disconnected | Lost | Declared | Undertaken | BanSeen
+Control = Started | Connected | Disconnected | Lost | Handover | Declared | Undertaken | BanSeen
 
 _ENCODER = msgspec.json.Encoder()
 _CONTROL: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
@@ -102,6 +114,7 @@ class Page(msgspec.Struct, frozen=True):
     symbol: str = ""
     from_id: int | None = None
     source: Literal["rest", "archive"] = "rest"
+    listening: bool = False  # a head asked for while a stream of the symbol was open: its end stays live
 
 
 _PAGE: msgspec.json.Decoder[Page] = msgspec.json.Decoder(Page)

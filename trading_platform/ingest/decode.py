@@ -326,7 +326,7 @@ class _Work:
     def _listing(self, record: Record, page: control.Page, adapter: VenueAdapter, ids: list[int]) -> None:
         key = SequenceKey(page.venue, page.symbol)
         if page.kind == "head":
-            self._tail(page.venue, page.symbol, TailEvent("closed", record.ts_recv))
+            self._tail(page.venue, page.symbol, TailEvent("live" if page.listening else "closed", record.ts_recv))
         elif page.from_id is not None and adapter.ids == "contiguous":
             expected = page.from_id
             for number in sorted(ids):
@@ -363,7 +363,11 @@ class _Work:
                 seen = self._of(SequenceKey(fact.venue, fact.symbol))
                 seen.undertaken = fact.from_id if seen.undertaken is None else min(seen.undertaken, fact.from_id)
             case control.BanSeen():
-                self.bans[fact.venue] = max(self.bans.get(fact.venue, 0), fact.until_ns)
+                # Streams have an address of their own: a ban from REST must not end recording.
+                banned = fact.venue if fact.channel == "rest" else f"{fact.venue}/{fact.channel}"
+                self.bans[banned] = max(self.bans.get(banned, 0), fact.until_ns)
+            case control.Handover():
+                pass  # for people: the connections' own records say what follows from it
 
     def _disconnected(self, fact: control.Disconnected, now: int) -> None:
         gone = self.context.connections.pop(fact.connection, None)

@@ -23,13 +23,13 @@ from websockets.protocol import State
 from websockets.uri import WebSocketURI, parse_uri
 
 from trading_platform.analytics import frame_splitter
+from trading_platform.domain.venue import KeepAlive
 from trading_platform.ingest.packed import Packed
+from trading_platform.ingest.polite_protocol import INBOUND_PER_SECOND, PoliteProtocol
 from trading_platform.ingest.websocket_client import (
     CLOSE_TIMEOUT_S,
     MAX_FRAME_BYTES,
     OPEN_TIMEOUT_S,
-    PING_INTERVAL_S,
-    PONG_TIMEOUT_S,
     ConnectionLost,
     HandshakeRefused,
     retry_after,
@@ -63,7 +63,6 @@ class FrameReceiver:
 
     def __init__(self, protocol: ClientProtocol) -> None:
         self.protocol = protocol
-        self.pongs: list[bytes] = []
         self._memory = bytearray(BUFFER_BYTES)
         self._buffer = np.frombuffer(self._memory, np.uint8)
         self._view = memoryview(self._memory)
@@ -172,9 +171,7 @@ class FrameReceiver:
         for event in self.protocol.events_received():
             if not isinstance(event, Frame):
                 continue
-            if event.opcode is Opcode.PONG:
-                self.pongs.append(bytes(event.data))
-            elif event.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
+            if event.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
                 self._fragment(event)
 
     def _fragment(self, frame: Frame) -> None:
@@ -199,9 +196,9 @@ class FrameReceiver:
 class _Socket(asyncio.BufferedProtocol):
     """Moves bytes between a transport and a FrameReceiver, and wakes who waits."""
 
-    def __init__(self, receiver: FrameReceiver) -> None:
-        self.receiver = receiver
-        self.protocol = receiver.protocol
+    def __init__(self, protocol: PoliteProtocol) -> None:
+        self.receiver = FrameReceiver(protocol)
+        self.protocol = protocol
         self.transport: asyncio.Transport | None = None
         self.queue: deque[Packed] = deque()
         self.queued_bytes = 0
@@ -210,8 +207,7 @@ class _Socket(asyncio.BufferedProtocol):
         self.reason = "closed without a close frame"
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._pinged = 0
+        self.heard_s = self._loop.time()
 
     # ---- called by the event loop
 
@@ -225,6 +221,7 @@ class _Socket(asyncio.BufferedProtocol):
         return self.receiver.room()
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.heard_s = self._loop.time()
         self.receiver.filled(nbytes)
         if self.protocol.writes:
             self.flush()
@@ -251,8 +248,6 @@ class _Socket(asyncio.BufferedProtocol):
             self.reason = f"closed {int(close.code)} {close.reason}".strip()
         elif error is not None:
             self.reason = f"lost: {error}"
-        if self._timer is not None:
-            self._timer.cancel()
         self._wake()
 
     # ---- called by who receives
@@ -273,31 +268,6 @@ class _Socket(asyncio.BufferedProtocol):
             if not self.lost:
                 assert self.transport is not None
                 self.transport.resume_reading()
-
-    def keep_alive(self) -> None:
-        """Ping from now on, and give up on who does not answer."""
-        self._timer = self._loop.call_later(PING_INTERVAL_S, self._ping)
-
-    def _ping(self) -> None:
-        if self.protocol.state is not State.OPEN:
-            return
-        self._pinged += 1
-        self.receiver.pongs.clear()
-        self.protocol.send_ping(str(self._pinged).encode())
-        self.flush()
-        self._timer = self._loop.call_later(PONG_TIMEOUT_S, self._judge)
-
-    def _judge(self) -> None:
-        # While we ourselves do not read, no pong can arrive.
-        if (
-            self.protocol.state is State.OPEN
-            and not self.paused
-            and str(self._pinged).encode() not in self.receiver.pongs
-        ):
-            self.protocol.fail(1011, "keepalive ping timeout")
-            self.flush()
-            return
-        self._timer = self._loop.call_later(PING_INTERVAL_S - PONG_TIMEOUT_S, self._ping)
 
     def flush(self) -> None:
         """Send what the protocol object wants sent; once it is done, the connection ends within a second."""
@@ -340,6 +310,29 @@ class FastStream:
         connection.taken(packed)
         return packed
 
+    @property
+    def heard_s(self) -> float:
+        """When anything last arrived, in the event loop's time; now, while we ourselves do not read."""
+        connection = self._connection
+        return asyncio.get_running_loop().time() if connection.paused else connection.heard_s
+
+    def tend(self, ping: KeepAlive | None) -> None:
+        """Send what is owed, and the venue's kind of ping if given one."""
+        connection = self._connection
+        if connection.protocol.state is not State.OPEN or connection.lost:
+            return
+        if ping is not None and ping.kind == "ping":
+            connection.protocol.send_ping(b"")
+        elif ping is not None:
+            connection.protocol.send_text(ping.message)
+        connection.protocol.pay()
+        connection.flush()
+
+    def abort(self) -> None:
+        """End at once."""
+        assert self._connection.transport is not None
+        self._connection.transport.abort()
+
     async def close(self) -> None:
         """Close, waiting a second at most for the other side."""
         connection = self._connection
@@ -350,13 +343,18 @@ class FastStream:
 
 @asynccontextmanager
 async def open_stream(
-    url: str, *, compression: bool = False, tls: ssl.SSLContext | None = None
+    url: str,
+    *,
+    compression: bool = False,
+    per_second: float = INBOUND_PER_SECOND,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[FastStream]:
     """Connect to `url`; see `websocket_client.open_stream`.
 
     Parameters
     ----------
     compression : offer permessage-deflate: a seventh of the bytes, three times the work.
+    per_second : messages, pings and pongs that the venue lets us send.
     tls : for wss; the system's certificates count if it is None.
 
     Raises
@@ -367,7 +365,7 @@ async def open_stream(
         uri = parse_uri(url)
     except InvalidURI as error:
         raise ConnectionLost(f"connect: {error}") from error
-    connection = await _connect(uri, compression=compression, tls=tls)
+    connection = await _connect(uri, compression=compression, per_second=per_second, tls=tls)
     try:
         yield FastStream(connection)
     finally:
@@ -378,11 +376,11 @@ async def open_stream(
         connection.transport.close()
 
 
-async def _connect(uri: WebSocketURI, *, compression: bool, tls: ssl.SSLContext | None) -> _Socket:
+async def _connect(uri: WebSocketURI, *, compression: bool, per_second: float, tls: ssl.SSLContext | None) -> _Socket:
     loop = asyncio.get_running_loop()
     extensions = [ClientPerMessageDeflateFactory(compress_settings={"memLevel": 5})] if compression else None
-    protocol = ClientProtocol(uri, extensions=extensions, max_size=MAX_FRAME_BYTES)
-    connection = _Socket(FrameReceiver(protocol))
+    protocol = PoliteProtocol(uri, extensions=extensions, max_size=MAX_FRAME_BYTES, per_second=per_second)
+    connection = _Socket(protocol)
     context = (tls or ssl.create_default_context()) if uri.secure else None
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
@@ -403,7 +401,6 @@ async def _connect(uri: WebSocketURI, *, compression: bool, tls: ssl.SSLContext 
         if isinstance(refusal, InvalidStatus):
             raise HandshakeRefused(refusal.response.status_code, retry_after(refusal)) from refusal
         raise ConnectionLost(f"connect: {refusal or connection.reason}") from refusal
-    connection.keep_alive()
     return connection
 
 

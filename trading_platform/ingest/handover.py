@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 _S = 1_000_000_000
 PROBE_AFTER_S = 5.0
 """A symbol that has not traded on the new connection for so long is asked for by REST, and so on until it is known."""
+MOST_PROBES = 10
 SETTLE_S = 2.0
 """What the venue traded before the probe's answer may still be on its way to us for so long."""
 
@@ -50,7 +51,7 @@ class Takeover:
         self._replaces = replaces
         self._deaf = deaf
         self._ask_ns = opened_ns + int(PROBE_AFTER_S * _S)
-        self._asked = False
+        self._asked = 0
         self._old: dict[str, int] = {}
         self._first: dict[str, int] = {}
         self._heads: dict[str, tuple[int, int | None]] = {}
@@ -86,7 +87,7 @@ class Takeover:
         if now_ns < self._ask_ns:
             return []
         self._ask_ns = now_ns + 3 * int(PROBE_AFTER_S * _S)
-        self._asked = True
+        self._asked += 1
         return [symbol for symbol in self.waiting(now_ns) if symbol not in self._heads]
 
     def _taken(self, symbol: str, now_ns: int) -> bool:
@@ -96,7 +97,8 @@ class Takeover:
         if first is not None and last is not None and first <= last + 1:
             return True
         if symbol not in self._heads:
-            return False
+            # Nobody answers probes, and nobody delivers either: looking at every frame must end some time.
+            return not self._replaces and self._asked > MOST_PROBES
         probed_ns, head = self._heads[symbol]
         if not self._replaces or head is None or (last is not None and head <= last + 1):
             return True

@@ -1,19 +1,24 @@
 """The recorder: a venue's stream -> raw frames in the log, and nothing else. Nothing may slow or kill it.
 
-Imports no database, dataframe or Dagster library. Decoding is processor.py, in a process of its own.
+Imports no database, dataframe or Dagster library. Decoding is processor.py, in a process of its own; what to do about
+connections is session.py, and done here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
+from typing import Literal, NamedTuple, cast
 
 from trading_platform.domain.venue import VenueAdapter
-from trading_platform.ingest import control
+from trading_platform.ingest import control, session
 from trading_platform.ingest.committer import Committer
-from trading_platform.ingest.session import Session, SessionLimits
+from trading_platform.ingest.connects import Address, ConnectLimits
+from trading_platform.ingest.packed import Packed
+from trading_platform.ingest.session import Session, Terms
 from trading_platform.ingest.websocket_client import (
     ConnectionLost,
     HandshakeRefused,
@@ -27,13 +32,18 @@ from trading_platform.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 STOP_WITHIN_S = 5.0
+_SHORT_BYTES = 128
 
 
 class Clocks(NamedTuple):
-    """Where time comes from: the wall for what is stored, the monotonic one for every wait."""
+    """Where time comes from: the wall for what is stored, the monotonic one for every wait.
+
+    `boot_ns` runs on while the machine is suspended; without it such a pause is not seen.
+    """
 
     wall_ns: Callable[[], int]
     monotonic_ns: Callable[[], int]
+    boot_ns: Callable[[], int] | None = None
 
 
 class Recorder:
@@ -44,6 +54,9 @@ class Recorder:
     symbols : venue's spelling -> canonical name.
     ws_url : the venue's base address.
     transport : opens connections.
+    banned_until_ns : wall time before which the venue's stream may not be connected to.
+    probe : has the heads of these symbols (canonical) asked for; the answer comes through `probed`.
+    beat : called whenever the event loop got round to it.
     """
 
     def __init__(
@@ -56,17 +69,23 @@ class Recorder:
         rng: random.Random,
         *,
         transport: Transport = open_stream,
+        banned_until_ns: int = 0,
+        probe: Callable[[Iterable[str]], object] = lambda symbols: None,
+        beat: Callable[[], object] = lambda: None,
     ) -> None:
-        self._adapter = adapter
-        self._transport = transport
-        self._symbols = dict(symbols)
-        self._ws_url = ws_url
-        self._clocks = clocks
-        self._rng = rng
-        self._committer = Committer(
+        self.adapter, self.symbols, self.ws_url = adapter, dict(symbols), ws_url
+        self.clocks, self.transport, self.probe, self.beat = clocks, transport, probe, beat
+        self.committer = Committer(
             writer, wall_ns=clocks.wall_ns, monotonic_ns=clocks.monotonic_ns, on_durable=self._durable
         )
-        self._connections = 0
+        self.address = Address(ConnectLimits(connects=adapter.connects_per_5min // 2), rng)
+        ban_ns = banned_until_ns - clocks.wall_ns()
+        if ban_ns > 0:
+            log.error("banned by the venue", venue=adapter.name, seconds=round(ban_ns / 1e9))
+            self.address.banned(clocks.monotonic_ns() + ban_ns)
+        self._rng = rng
+        self._number = count(1).__next__
+        self._feeds: list[_Feed] = []
         self.frames = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -76,11 +95,12 @@ class Recorder:
         ------
         StorageError : when the disk refuses; what was received after the last commit is lost and will be refetched.
         """
-        self._control(control.Started(self._adapter.name, self._symbols))
-        committing = asyncio.create_task(self._committer.run())
-        names = sorted(self._symbols)
-        size = self._adapter.streams_per_connection
-        feeds = [asyncio.create_task(self._feed(names[at : at + size], stop)) for at in range(0, len(names), size)]
+        self.control(control.Started(self.adapter.name, self.symbols))
+        committing = asyncio.create_task(self.committer.run())
+        names = sorted(self.symbols)
+        size = self.adapter.streams_per_connection
+        self._feeds = [_Feed(self, names[at : at + size], self._session) for at in range(0, len(names), size)]
+        feeds = [asyncio.create_task(feed.run(stop)) for feed in self._feeds]
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({committing, stopping, *feeds}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
@@ -88,72 +108,234 @@ class Recorder:
         for task in slow:
             task.cancel()
         ends = await asyncio.gather(*feeds, return_exceptions=True)
-        self._committer.close()
+        self.committer.close()
         await committing
         for end in ends:
             # A feed ends by itself only with a bug: let it be loud, now that its frames are safe.
             if isinstance(end, Exception):
                 raise end
 
-    async def _feed(self, names: list[str], stop: asyncio.Event) -> None:
-        session = Session(SessionLimits(connects=self._adapter.connects_per_5min // 2), self._rng)
-        url = self._adapter.stream_url(self._ws_url, names)
-        symbols = {name: self._symbols[name] for name in names}
-        venue = self._adapter.name
-        while not stop.is_set():
-            now = self._clocks.monotonic_ns()
-            if await _set_within(stop, (session.next_connect_ns(now) - now) / 1e9):
-                return
-            session.connecting(self._clocks.monotonic_ns())
-            try:
-                reason = await self._stream(url, symbols, session, stop)
-            except HandshakeRefused as error:
-                session.refused(self._clocks.monotonic_ns(), error.status, error.retry_after_s)
-                self._note_ban(error)
-                reason = f"http {error.status}"
-            except ConnectionLost as error:
-                session.failed(self._clocks.monotonic_ns())
-                reason = str(error)
-            if stop.is_set():
-                return
-            metrics.RECONNECTS.labels(venue, reason.split()[0]).inc()
-            metrics.BREAKER_STATE.labels(f"stream-{venue}").set(2)
-            log.warning("stream lost", venue=venue, reason=reason)
+    def probed(self, heads: Mapping[str, int | None]) -> None:
+        """Take note of heads that REST told (by canonical name); they are in the log."""
+        for feed in self._feeds:
+            feed.probed(heads)
 
-    async def _stream(self, url: str, symbols: dict[str, str], session: Session, stop: asyncio.Event) -> str:
-        async with self._transport(url) as stream:
-            # Closing makes the loop below take what is buffered and then end.
-            closing = asyncio.create_task(_close_when(stop, stream))
-            self._connections += 1
-            connection = self._connections
-            self._control(control.Connected(self._adapter.name, connection, symbols))
-            metrics.BREAKER_STATE.labels(f"stream-{self._adapter.name}").set(0)
-            log.info("stream open", venue=self._adapter.name, connection=connection, symbols=len(symbols))
-            committer, reason = self._committer, "stopped"
-            try:
-                while True:
-                    committer.add_batch(await stream.receive_batch(), connection)
-                    session.delivered()
-                    await committer.room()
-            except ConnectionLost as error:
-                reason = str(error)
-                session.failed(self._clocks.monotonic_ns())
-                return reason
-            finally:
-                closing.cancel()
-                self._control(control.Disconnected(connection, reason))
+    def renew(self, symbols: Iterable[str]) -> None:
+        """Take note that these (canonical) are subscribed and not delivered."""
+        deaf = set(symbols)
+        for feed in self._feeds:
+            feed.renew(deaf)
 
-    def _note_ban(self, error: HandshakeRefused) -> None:
-        if error.status == 418:
-            until_ns = self._clocks.wall_ns() + int((error.retry_after_s or 120.0) * 1e9)
-            self._control(control.BanSeen(self._adapter.name, until_ns))
+    def control(self, fact: control.Control) -> None:
+        """Put a fact into the log."""
+        self.committer.add(Kind.CONTROL, control.encode(fact))
 
-    def _control(self, fact: control.Control) -> None:
-        self._committer.add(Kind.CONTROL, control.encode(fact))
+    def boot_ns(self) -> int:
+        """Return the time that runs on while the machine is suspended."""
+        clocks = self.clocks
+        return clocks.monotonic_ns() if clocks.boot_ns is None else clocks.boot_ns()
+
+    def _session(self, names: list[str]) -> Session:
+        return Session(
+            names,
+            Terms.of(self.adapter),
+            self.address,
+            self._rng,
+            number=self._number,
+            mono_ns=self.clocks.monotonic_ns(),
+            boot_ns=self.boot_ns(),
+        )
 
     def _durable(self, frames: int, lag_ns: int) -> None:
         self.frames += frames
         metrics.DURABLE_LAG.set(lag_ns / 1e9)
+
+
+class _Feed:
+    """The connections of some symbols: carries out what their session decides."""
+
+    def __init__(self, recorder: Recorder, names: list[str], make: Callable[[list[str]], Session]) -> None:
+        self._recorder = recorder
+        self._adapter = recorder.adapter
+        self._symbols = {name: recorder.symbols[name] for name in names}
+        self._spelling = {symbol: name for name, symbol in self._symbols.items()}
+        self._url = recorder.adapter.stream_url(recorder.ws_url, names)
+        self._session = make(names)
+        self._streams: dict[int, OpenStream] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._ends: dict[int, str] = {}
+        self._changed = asyncio.Event()
+        self._looking = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep the symbols recorded until `stop` is set, then take what has arrived."""
+        waiting = asyncio.create_task(stop.wait())
+        waiting.add_done_callback(lambda _: self._changed.set())
+        try:
+            while not stop.is_set():
+                self._changed.clear()
+                self._tick()
+                await _set_within(self._changed, self._session.due_s(self._now()))
+            for number in list(self._streams):
+                self._close(number, "stopped", abort=False)
+            for number, task in self._tasks.items():
+                if number not in self._streams:  # still connecting
+                    task.cancel()
+            ends = await asyncio.gather(*self._tasks.values(), *self._closing, return_exceptions=True)
+        finally:
+            waiting.cancel()
+            for task in (*self._tasks.values(), *self._closing):
+                task.cancel()
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+    def probed(self, heads: Mapping[str, int | None]) -> None:
+        mine = {self._spelling[symbol]: head for symbol, head in heads.items() if symbol in self._spelling}
+        self._session.probed(mine, self._now())
+        self._changed.set()
+
+    def renew(self, symbols: Iterable[str]) -> None:
+        self._session.renew(self._spelling[symbol] for symbol in symbols if symbol in self._spelling)
+        self._changed.set()
+
+    # ---- decisions
+
+    def _tick(self) -> None:
+        self._recorder.beat()
+        now_ns = self._now()
+        held = self._recorder.committer.full
+        for number, stream in self._streams.items():
+            # While the disk keeps us from reading, nobody's silence counts.
+            self._session.heard(number, now_ns if held else int(stream.heard_s * 1e9))
+            stream.tend(None)
+        for task in [task for task in self._tasks.values() if task.done() and not task.cancelled()]:
+            if (error := task.exception()) is not None:
+                raise error
+        self._tasks = {number: task for number, task in self._tasks.items() if not task.done()}
+        for action in self._session.tick(now_ns, self._recorder.boot_ns()):
+            self._act(action)
+        self._looking = self._session.looking
+        breaker = self._recorder.address.breaker.state(now_ns)
+        metrics.BREAKER_STATE.labels(f"stream-{self._adapter.name}").set(breaker)
+
+    def _act(self, action: session.Action) -> None:
+        venue, recorder = self._adapter.name, self._recorder
+        match action:
+            case session.Connect(number):
+                self._tasks[number] = asyncio.create_task(self._connection(number))
+            case session.Close(number, reason, abort):
+                self._close(number, reason, abort=abort)
+            case session.Ping(number):
+                self._streams[number].tend(self._adapter.keepalive)
+            case session.Probe(names):
+                recorder.probe([self._symbols[name] for name in names])
+            case session.Lost(names, reason):
+                log.warning("feed lost", venue=venue, reason=reason)
+                recorder.control(control.Lost(venue, [self._symbols[name] for name in names], reason))
+            case session.Handover(step, old, new, reason):
+                log.info("handover", venue=venue, step=step, old=old, new=new, reason=reason)
+                told = cast("Literal['begins', 'opened', 'taken over']", step)
+                recorder.control(control.Handover(venue, told, old, new, reason))
+
+    def _close(self, number: int, reason: str, *, abort: bool) -> None:
+        self._ends.setdefault(number, reason)
+        stream = self._streams.get(number)
+        if stream is None:
+            return
+        if abort:
+            stream.abort()
+            return
+        task = asyncio.create_task(stream.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    # ---- connections
+
+    async def _connection(self, number: int) -> None:
+        """Live one connection's life, from the attempt to its end."""
+        venue = self._adapter.name
+        try:
+            async with self._recorder.transport(self._url) as stream:
+                reason = await self._open(number, stream)
+        except HandshakeRefused as error:
+            reason = f"http {error.status}"
+            forbidden_s = self._session.refused(number, self._now(), error.status, error.retry_after_s)
+            if error.status == 418:
+                until_ns = self._recorder.clocks.wall_ns() + int(forbidden_s * 1e9)
+                self._recorder.control(control.BanSeen(venue, until_ns, "stream"))
+        except ConnectionLost as error:
+            reason = str(error)
+            self._session.ended(number, self._now())
+        if self._ends.pop(number, "") != "stopped":
+            metrics.RECONNECTS.labels(venue, reason.split()[0]).inc()
+            log.warning("stream ended", venue=venue, connection=number, reason=reason)
+        self._changed.set()
+
+    async def _open(self, number: int, stream: OpenStream) -> str:
+        """Receive until the connection ends; return why."""
+        venue = self._adapter.name
+        self._streams[number] = stream
+        # Before the first frame: frames of an unknown connection cannot be decoded.
+        self._recorder.control(control.Connected(venue, number, self._symbols))
+        log.info("stream open", venue=venue, connection=number, symbols=len(self._symbols))
+        self._session.opened(number, self._now())
+        self._looking = True
+        self._changed.set()
+        try:
+            return await self._receive(number, stream)
+        finally:
+            del self._streams[number]
+            reason = self._ends.get(number, "ended")
+            self._session.ended(number, self._now())
+            self._recorder.control(control.Disconnected(number, reason))
+
+    async def _receive(self, number: int, stream: OpenStream) -> str:
+        committer, farewell = self._recorder.committer, self._adapter.farewell
+        try:
+            batch = await stream.receive_batch()
+            self._session.delivered(number)
+            while True:
+                committer.add_batch(batch, number)
+                if self._looking:
+                    self._look(number, batch)
+                if farewell and _says(batch, farewell):
+                    self._session.farewell(number)
+                    self._changed.set()
+                await committer.room()
+                batch = await stream.receive_batch()
+        except ConnectionLost as error:
+            return self._ends.setdefault(number, str(error))
+
+    def _look(self, number: int, batch: list[bytes] | Packed) -> None:
+        """Tell the session which ids came; only while a connection is new."""
+        for frame in _frames(batch):
+            found = self._adapter.peek(frame)
+            if found is not None:
+                self._session.looked(number, *found)
+        self._changed.set()
+
+    def _now(self) -> int:
+        return self._recorder.clocks.monotonic_ns()
+
+
+def _says(batch: list[bytes] | Packed, words: bytes) -> bool:
+    """Whether a frame shorter than any trade holds these words."""
+    if isinstance(batch, Packed):
+        return words in batch.payload  # one call for all frames: cheaper than looking at their lengths
+    return min(map(len, batch)) < _SHORT_BYTES and any(words in frame for frame in batch)
+
+
+def _frames(batch: list[bytes] | Packed) -> Iterator[bytes]:
+    """Return the frames one by one."""
+    if not isinstance(batch, Packed):
+        yield from batch
+        return
+    at = 0
+    for size in struct.unpack(f"<{batch.frame_count}I", batch.lengths):
+        yield batch.payload[at : at + size]
+        at += size
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
@@ -164,8 +346,3 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
         except TimeoutError:
             return False
     return event.is_set()
-
-
-async def _close_when(stop: asyncio.Event, stream: OpenStream) -> None:
-    await stop.wait()
-    await stream.close()

@@ -6,23 +6,27 @@ Message and queue sizes are bounded in bytes, because a peer may send anything. 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
+from trading_platform.domain.venue import KeepAlive
 from trading_platform.ingest.packed import Packed
+from trading_platform.ingest.polite_protocol import INBOUND_PER_SECOND, PoliteProtocol
 
 MAX_FRAME_BYTES = 1 << 20
 OPEN_TIMEOUT_S = 10.0
-PING_INTERVAL_S = 10.0
-PONG_TIMEOUT_S = 5.0
 # The closing handshake is a courtesy; waiting the library's 10 s for it would keep us from reconnecting.
 CLOSE_TIMEOUT_S = 1.0
 PENDING_BYTES = 4 << 20
 """Received but not yet taken: beyond this much nothing more is taken from the library, whose queue then fills."""
+LIBRARY_QUEUE = 32
+"""The library counts frames, not bytes: so many of the largest."""
 
 
 class HandshakeRefused(Exception):
@@ -41,6 +45,19 @@ class ConnectionLost(Exception):
 class OpenStream(Protocol):
     """An open connection, whatever the transport."""
 
+    @property
+    def heard_s(self) -> float:
+        """When anything last arrived, in the event loop's time; now, while we ourselves do not read."""
+        ...
+
+    def tend(self, ping: KeepAlive | None) -> None:
+        """Send what is owed, and the venue's kind of ping if given one; ignored on a connection that has ended."""
+        ...
+
+    def abort(self) -> None:
+        """End at once: nothing more will arrive."""
+        ...
+
     async def receive_batch(self) -> list[bytes] | Packed:
         """Return the messages that have arrived, at least one; raises ConnectionLost when there will be none."""
         ...
@@ -58,11 +75,31 @@ class Transport(Protocol):
         ...
 
 
+class _Connection(ClientConnection):
+    """The library's connection, with a polite protocol object, telling when it heard anything."""
+
+    def __init__(self, protocol: ClientProtocol, *, per_second: float, **options: Any) -> None:
+        self.polite = PoliteProtocol(
+            protocol.uri,
+            extensions=protocol.available_extensions,
+            max_size=protocol.max_message_size,
+            logger=protocol.logger,
+            per_second=per_second,
+        )
+        super().__init__(self.polite, **options)
+        self.heard_s = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_s = self.loop.time()
+        super().data_received(data)
+
+
 class Stream:
     """An open connection of the library `websockets`."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: _Connection) -> None:
         self._connection = connection
+        self._sending: set[asyncio.Task[None]] = set()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._changed = asyncio.Event()
@@ -107,6 +144,32 @@ class Stream:
             raise ConnectionLost(_reason(self._ended)) from self._ended
         return messages
 
+    @property
+    def heard_s(self) -> float:
+        """When anything last arrived, in the event loop's time; now, while we ourselves do not read."""
+        return self._connection.loop.time() if self._connection.recv_messages.paused else self._connection.heard_s
+
+    def tend(self, ping: KeepAlive | None) -> None:
+        """Send what is owed, and the venue's kind of ping if given one."""
+        if ping is not None or self._connection.polite.owed is not None:
+            task = asyncio.create_task(self._send(ping))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, ping: KeepAlive | None) -> None:
+        connection = self._connection
+        with suppress(ConnectionClosed):
+            if ping is not None and ping.kind == "ping":
+                await connection.ping()
+            elif ping is not None:
+                await connection.send(ping.message, text=True)
+            async with connection.send_context():
+                connection.polite.pay()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._connection.transport.abort()
+
     async def close(self) -> None:
         """Close, waiting a second at most for the other side."""
         await self._connection.close()
@@ -120,8 +183,15 @@ class Stream:
 
 
 @asynccontextmanager
-async def open_stream(url: str) -> AsyncIterator[Stream]:
-    """Connect to `url`; the library pings every 10 s and gives up 5 s after an unanswered one.
+async def open_stream(
+    url: str, *, compression: bool = False, per_second: float = INBOUND_PER_SECOND
+) -> AsyncIterator[Stream]:
+    """Connect to `url`. Whether it lives is for session.py to judge: the library's own keep-alive is off.
+
+    Parameters
+    ----------
+    compression : offer permessage-deflate. The largest message is bounded after inflation.
+    per_second : messages, pings and pongs that the venue lets us send.
 
     Raises
     ------
@@ -131,19 +201,20 @@ async def open_stream(url: str) -> AsyncIterator[Stream]:
         connection = await connect(
             url,
             open_timeout=OPEN_TIMEOUT_S,
-            ping_interval=PING_INTERVAL_S,
-            ping_timeout=PONG_TIMEOUT_S,
+            ping_interval=None,
             close_timeout=CLOSE_TIMEOUT_S,
             max_size=MAX_FRAME_BYTES,
-            max_queue=256,
-            compression=None,
+            max_queue=LIBRARY_QUEUE,
+            compression="deflate" if compression else None,
             user_agent_header=None,
             proxy=None,
+            create_connection=cast("type[ClientConnection]", functools.partial(_Connection, per_second=per_second)),
         )
     except InvalidStatus as error:
         raise HandshakeRefused(error.response.status_code, retry_after(error)) from error
     except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, InvalidURI) as error:
         raise ConnectionLost(f"connect: {error or type(error).__name__}") from error
+    assert isinstance(connection, _Connection)
     stream = Stream(connection)
     try:
         yield stream
