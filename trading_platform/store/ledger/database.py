@@ -5,12 +5,13 @@ Transactions are short and of two kinds: `reading` sees one snapshot, `writing` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_platform.domain.errors import StorageError
 
@@ -79,6 +80,13 @@ class Database:
                 return None
             revision: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
             return revision
+
+
+def insert_missing(db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows whose key is not there yet; what is there stays as it is."""
+    if rows:
+        dialect = postgresql if db.dialect.name == "postgresql" else sqlite
+        db.execute(dialect.insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
 
 
 def _sqlite(path: Path) -> sa.Engine:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from trading_platform.domain.verdict import Failure, Verdict
 from trading_platform.store.layout import Leaf
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.database import Database
+from trading_platform.store.ledger.database import Database, insert_missing
 from trading_platform.store.ledger.rows import Conflict, LeafEntry, LeafRecord
 
 _C = t.leaves.c
@@ -135,14 +135,9 @@ class LeafBook:
 
     def add_conflicts(self, rows: Sequence[Conflict]) -> None:
         """Keep copies that differ; the same conflict told twice is one."""
-        c = t.conflicts.c
         names = [column.name for column in t.conflicts.primary_key]
         with self.database.writing() as db:
-            for row in rows:
-                values = {name: getattr(row, name) for name in names}
-                found = sa.select(sa.literal(1)).where(*(c[name] == value for name, value in values.items()))
-                if db.execute(found).first() is None:
-                    db.execute(t.conflicts.insert().values(**values))
+            insert_missing(db, t.conflicts, [{name: getattr(row, name) for name in names} for row in rows])
 
     def conflicts(self, venue: str | None = None, symbol: str | None = None) -> list[Conflict]:
         """Return the copies that differ, ordered by id."""

@@ -5,7 +5,7 @@ The rules of the account are handed in (ingest/gap_detector.py); here is only ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import START, Position
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.database import Database
+from trading_platform.store.ledger.database import Database, insert_missing
 from trading_platform.store.ledger.gaps import reconcile
 from trading_platform.store.ledger.rows import (
     Batch,
@@ -52,7 +52,7 @@ class Projection:
         with self.database.writing() as db:
             for key, seen in batch.seen.items():
                 added[key] = _apply_sequence(db, key, seen, advance)
-            _insert_missing(db, t.quarantine, [_quarantine_row(batch.lane, item) for item in batch.quarantine])
+            insert_missing(db, t.quarantine, [_quarantine_row(batch.lane, item) for item in batch.quarantine])
             for key in {
                 SequenceKey(q.venue, q.symbol) for q in batch.quarantine if q.symbol and q.trade_id is not None
             }:
@@ -242,7 +242,7 @@ def _save_evidence(db: sa.Connection, key: SequenceKey, seen: Seen, skips: list[
     claims = (
         [("void", c) for c in seen.voids] + [("unrecoverable", c) for c in seen.lost] + [("skip", c) for c in skips]
     )
-    _insert_missing(db, t.evidence, [{**key._asdict(), "kind": kind, **claim._asdict()} for kind, claim in claims])
+    insert_missing(db, t.evidence, [{**key._asdict(), "kind": kind, **claim._asdict()} for kind, claim in claims])
 
 
 def _save_days(db: sa.Connection, key: SequenceKey, seen: Seen, fresh: npt.NDArray[np.bool_]) -> None:
@@ -324,11 +324,3 @@ def _upsert(db: sa.Connection, table: sa.Table, key: dict[str, Any], values: dic
     where = sa.and_(*(table.c[name] == value for name, value in key.items()))
     if not db.execute(table.update().where(where).values(**values)).rowcount:
         db.execute(table.insert().values(**key, **values))
-
-
-def _insert_missing(db: sa.Connection, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
-    names = [column.name for column in table.primary_key]
-    for row in rows:
-        where = sa.and_(*(table.c[name] == row[name] for name in names))
-        if db.execute(sa.select(sa.literal(1)).where(where)).first() is None:
-            db.execute(table.insert().values(**row))
