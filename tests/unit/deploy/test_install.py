@@ -91,7 +91,7 @@ def test_a_failing_step_ends_the_installation(tmp_path):
 
 def test_uv_is_told_of_pips_mirror(install, monkeypatch):
     """An index that only pip was configured with is handed on."""
-    monkeypatch.setenv("PIP_INDEX_URL", "http://mirror.example/simple")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://mirror.example/index")
     monkeypatch.delenv("UV_DEFAULT_INDEX", raising=False)
     monkeypatch.setattr(install, "pip_setting", lambda key: "")
-    assert install.environment()["UV_DEFAULT_INDEX"] == "http://mirror.example/simple"
+    assert install.environment()["UV_DEFAULT_INDEX"] == "http://mirror.example/index"
