@@ -18,10 +18,12 @@ from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger, Quarantined, SequenceKey
 from trading_platform.store.locks import FileLock
-from trading_platform.store.segment_log import Damaged, LaneReader
+from trading_platform.store.segment_log import Damaged, LaneReader, PackedRecord
 
-BATCH_BYTES = 4 << 20
-STAGE_ROWS = 200_000
+BATCH_BYTES = 32 << 20
+"""The most of the log that is decoded at a time: a transaction costs a millisecond a symbol, whatever its size."""
+STAGE_ROWS = 1_000_000
+"""Decoded trades that are held at most, 50 bytes each: a part costs three fsyncs, whatever its size."""
 
 
 def processor_lock(data: DataDir, lane: str) -> Path:
@@ -78,7 +80,7 @@ class Processor:
     def step(self) -> bool:
         """Decode what has become durable, up to one batch; return whether there was anything."""
         start = self._reader.position
-        records = self._reader.read_packed(BATCH_BYTES)
+        records = read_batch(self._reader)
         end = self._reader.position
         if end == start:
             return False
@@ -111,6 +113,16 @@ class Processor:
         """Give the lane back."""
         self._reader.close()
         self._lock.release()
+
+
+def read_batch(reader: LaneReader) -> list[PackedRecord]:
+    """Return the next durable records, about BATCH_BYTES of them at most, over as many segments as that takes."""
+    records: list[PackedRecord] = []
+    size = 0
+    while size < BATCH_BYTES and (more := reader.read_packed(BATCH_BYTES - size)):
+        records += more
+        size += sum(len(record.body) for record in more)
+    return records
 
 
 def _damaged(stretch: Damaged) -> Quarantined:

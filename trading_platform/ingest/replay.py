@@ -18,7 +18,7 @@ from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.decode import Decoder
 from trading_platform.ingest.gap_detector import advance
 from trading_platform.ingest.log_keeping import context_before
-from trading_platform.ingest.processor import BATCH_BYTES, STAGE_ROWS, processor_lock
+from trading_platform.ingest.processor import STAGE_ROWS, processor_lock, read_batch
 from trading_platform.ingest.sink import StagingSink
 from trading_platform.store import lake, staging
 from trading_platform.store.disk import REAL_DISK
@@ -106,7 +106,7 @@ def _decode(
     with LaneReader(data.lane(lane), on_damage=_refuse) as reader:
         while True:
             start = reader.position
-            records = reader.read_packed(BATCH_BYTES)
+            records = read_batch(reader)
             if reader.position == start:
                 break
             decoded = decoder.decode(records, start, reader.position)

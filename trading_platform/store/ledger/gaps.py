@@ -123,16 +123,34 @@ class GapBook:
             )
 
 
-def reconcile(db: sa.Connection, key: SequenceKey, state: SequenceState, ts_of: Callable[[int], int | None]) -> None:
+def workable(db: sa.Connection, wanted: sa.ColumnElement[bool]) -> dict[SequenceKey, list[Gap]]:
+    """Return the gaps of the wanted sequences that are being worked on, or may be."""
+    found: dict[SequenceKey, list[Gap]] = {}
+    for row in db.execute(sa.select(*_COLUMNS).where(wanted, t.gaps.c.state.in_(_WORKABLE)).order_by(t.gaps.c.id)):
+        gap = Gap(*row)
+        found.setdefault(SequenceKey(gap.venue, gap.symbol, gap.epoch), []).append(gap)
+    return found
+
+
+def reconcile(
+    db: sa.Connection,
+    key: SequenceKey,
+    state: SequenceState,
+    ts_of: Callable[[int], int | None],
+    rows: Sequence[Gap] | None = None,
+) -> None:
     """Make the gap rows of a sequence equal what its account leaves open.
 
     A gap that is partly filled keeps its number for the first rest; further rests get numbers of their own.
+
+    Parameters
+    ----------
+    rows : the sequence's `workable` gaps, if the caller has them.
     """
-    c = t.gaps.c
-    query = sa.select(*_COLUMNS).where(
-        c.venue == key.venue, c.symbol == key.symbol, c.epoch == key.epoch, c.state.in_(_WORKABLE)
-    )
-    rows = [Gap(*row) for row in db.execute(query)]
+    if rows is None:
+        c = t.gaps.c
+        mine = sa.and_(c.venue == key.venue, c.symbol == key.symbol, c.epoch == key.epoch)
+        rows = workable(db, mine).get(key, [])
     missing = state.open()
     if [(row.first_missing, row.last_missing) for row in sorted(rows, key=lambda gap: gap.first_missing)] == missing:
         return
