@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DECIDED = ("complete", "reconciled", "incomplete", "unproven")
 """States that more waiting does not change: what can be fetched has been."""
 
-MOST_DAYS = 366
+MOST_DAYS = 92
 ATTEMPTS = 3
 
 
@@ -78,7 +78,7 @@ def _leaf(status: "DayStatus") -> Leaf:
 
 
 def first_stretch(days: Sequence[str]) -> list[str]:
-    """Return the first run of consecutive days, at most a year.
+    """Return the first run of consecutive days, at most a quarter.
 
     >>> first_stretch(["2024-08-08", "2024-08-09", "2024-08-11"])
     ['2024-08-08', '2024-08-09']

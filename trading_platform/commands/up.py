@@ -52,10 +52,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         try:
             platform.start(stopping.wait)
             _watch(args, settings, platform, stopping)
-        finally:
             _say("stopping: ingest, then Dagster …")
+        finally:
             platform.stop()
-            _say("stopped")
+        _say("stopped")
     return 0
 
 

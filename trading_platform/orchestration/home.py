@@ -33,7 +33,7 @@ concurrency:
 run_monitoring:
   enabled: true
   poll_interval_seconds: 10
-  start_timeout_seconds: 120
+  start_timeout_seconds: 600
   cancel_timeout_seconds: 60
 
 sensors: {use_threads: true, num_workers: 4}

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 
@@ -43,6 +44,8 @@ class LeaseConfig(dg.Config):
     """Which lease of gaps a recovery run works on."""
 
     lease: str
+    patience_s: float = 90.0
+    """A venue that does not answer for so long is asked again at the gaps' next turn."""
 
 
 @dg.op
@@ -50,6 +53,7 @@ def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pi
     """Fetch a lease of gaps from the exchange, publish what came, and recompute what depends on it."""
     from trading_platform.ingest.bounds import Bounds
     from trading_platform.ingest.recovery import Means, fetch_leased
+    from trading_platform.ingest.rest import Stopped
 
     ledger = pipeline.ledger
     gaps = ledger.leased(config.lease)
@@ -60,17 +64,30 @@ def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pi
         bounds=Bounds.of(pipeline.settings.history_start),
         gate=pipeline.gate("ticks"),
         share=pipeline.settings.rest.share,
-        wait=threading.Event().wait,  # a cancelled run raises out of it
+        wait=_waiter(config.patience_s),
         rng=random.Random(),
     )
     try:
         outcome = fetch_leased(pipeline.data, ledger, pipeline.endpoints(), means, gaps)
+    except Stopped:
+        context.log.warning(f"no answer within {config.patience_s:.0f} s; the gaps are open and due again later")
+        return
     finally:
         ledger.release(config.lease, pipeline.now_ns())
     for problem in outcome.problems:
         context.log.warning(problem)
     context.log.info(f"{outcome.pages} pages, {len(outcome.touched)} symbol-days touched")
     _refresh_downstream(context, pipeline, outcome.touched)
+
+
+def _waiter(patience_s: float) -> Callable[[float], bool]:
+    """Return what waits, and gives up rather than wait beyond the deadline; a cancelled run raises out of it."""
+    deadline = time.monotonic() + patience_s
+
+    def wait(seconds: float) -> bool:
+        return time.monotonic() + seconds > deadline or threading.Event().wait(seconds)
+
+    return wait
 
 
 def _refresh_downstream(

@@ -5,6 +5,8 @@ Which children, and in which order they stop, is launch.py (Dagster's own) and p
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ LONGEST_WAIT_S = 30.0
 STEADY_S = 60.0
 """Who has lived this long is trusted again: the next wait is short."""
 
-_OLD_LOG_BYTES = 4 << 20
+_OLD_LOG_BYTES = 16 << 20
 
 
 class Service(NamedTuple):
@@ -87,6 +89,15 @@ class Keeper:
                 self._start(kept)
         return dead
 
+    def trim_logs(self) -> None:
+        """Put big logs aside, so that what runs for years keeps a bounded past."""
+        for kept in self._kept.values():
+            log = kept.service.log
+            if log is not None and log.exists() and log.stat().st_size > _OLD_LOG_BYTES:
+                # Copied and emptied, not renamed: children go on appending to the file they have open.
+                shutil.copyfile(log, log.with_suffix(".log.old"))
+                os.truncate(log, 0)
+
     def pids(self) -> list[int]:
         """Return the processes that run."""
         return [k.child.pid for k in self._kept.values() if k.child is not None and k.child.poll() is None]
@@ -138,8 +149,6 @@ class Keeper:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open a log for appending; a big one is put aside first, so that two starts' worth is kept."""
+    """Open a log for appending."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > _OLD_LOG_BYTES:
-        path.replace(path.with_suffix(".log.old"))
     return path.open("ab")

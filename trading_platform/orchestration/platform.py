@@ -31,6 +31,7 @@ _STOP_INGEST_S = 30.0
 _STOP_DAGSTER_S = 28.0
 _STOP_ALL_S = 43.0
 _STOP_REST_S = 2.0
+_TRIM_EVERY_S = 600.0
 
 Wait = Callable[[float], bool]
 """Waits so many seconds; True when it is time to stop."""
@@ -80,6 +81,7 @@ class Platform:
         self.home = prepare(root)
         self.keeper = Keeper(monotonic=monotonic)
         self._monotonic = monotonic
+        self._trimmed = monotonic()
         self._environ = {**os.environ, "TRADING_PLATFORM_DATA_DIR": str(root)}
 
     def start(self, wait: Wait) -> None:
@@ -105,6 +107,9 @@ class Platform:
             # Whoever started the runs is gone; they were adopted by this process and end here.
             processes.end(self._strays, _STOP_REST_S)
         processes.reap()
+        if self._monotonic() - self._trimmed > _TRIM_EVERY_S:
+            self._trimmed = self._monotonic()
+            self.keeper.trim_logs()
 
     def ui_answers(self) -> bool:
         """Tell whether the UI can be opened."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 # ruff: noqa: S314  what is parsed is our own
-
 import re
 import xml.etree.ElementTree as ET
 

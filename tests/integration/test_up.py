@@ -1,0 +1,175 @@
+"""`up` as a user starts it: everything comes up, a second one is refused, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.waiting import wait_until
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger import Ledger
+
+MARK = "TEST_OF_UP"
+_SENSORS = "{ ... on Sensors { results { name sensorState { status } } } }"
+
+
+class Up:
+    """A running `up` and every process that stems from it, known by a mark in their environment."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        self.root = root
+        self.mark = uuid.uuid4().hex
+        self.began = time.monotonic()
+        self.errors = root.with_suffix(".err")
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                up_command(root, *options),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, MARK: self.mark},
+                start_new_session=True,
+            )
+
+    def announced(self) -> dict[str, Any]:
+        """Return what it prints once it runs."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.errors.read_text()
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def recording(self) -> bool:
+        """Tell whether a trade is in the ledger."""
+        data = DataDir(self.root)
+        if not data.ledger_path.exists():
+            return False
+        ledger = Ledger.open(data)
+        try:
+            return bool(ledger.symbols())
+        finally:
+            ledger.close()
+
+    def processes(self) -> list[psutil.Process]:
+        """Return everything that stems from it and still runs."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def close(self) -> None:
+        """Kill what a failing test would leave."""
+        for process in self.processes():
+            with suppress(psutil.Error):
+                process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def up_command(root: Path, *options: str) -> list[str]:
+    """Return the words that start it."""
+    return [sys.executable, "-m", "trading_platform", "up", "--data-dir", str(root), "--json", *options]
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[list[Up]]:
+    """Collect what was started, to be killed at the end whatever happened."""
+    found: list[Up] = []
+    yield found
+    for up in found:
+        up.close()
+
+
+def refused(root: Path, *options: str) -> str:
+    """Start `up` where it must be refused; return its one line."""
+    done = subprocess.run(up_command(root, *options), capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+def test_everything_starts_and_stops_in_order(tmp_path: Path, started: list[Up]) -> None:
+    """Recording, the UI and the sensors run; a second start is refused; SIGTERM leaves no process and whole data."""
+    root = tmp_path / "data"
+    up = Up(root, "--port", "0")
+    started.append(up)
+    said = up.announced()
+    assert up.recording()
+    assert said["dagster_home"] == str(root / "dagster") and said["simulated"] is True
+    location = 'repositoryName: "__repository__", repositoryLocationName: "trading_platform.definitions"'
+    query = f"{{ sensorsOrError(repositorySelector: {{{location}}}) {_SENSORS} }}"
+
+    def sensors() -> list[dict[str, Any]]:
+        answer = httpx.post(f"{said['ui']}/graphql", json={"query": query}, timeout=10)
+        found: list[dict[str, Any]] = answer.json()["data"]["sensorsOrError"].get("results", [])
+        return found
+
+    running = {
+        found["name"]: found["sensorState"]["status"] for found in wait_until(sensors, timeout_s=30, every_s=0.3)
+    }
+    assert running["gap_recovery"] == running["ingest_keepalive"] == "RUNNING"
+
+    assert f"in use by process {up.process.pid}" in refused(root, "--no-ui")
+    port = said["ui"].rpartition(":")[2]
+    assert f"port {port} is in use" in refused(tmp_path / "other", "--port", port)
+    assert not (tmp_path / "other").exists()
+
+    stopping = time.monotonic()
+    up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(45) == 0
+    assert time.monotonic() - stopping < 45
+    assert up.processes() == []
+    ledger = Ledger.open(DataDir(root))
+    held = {symbol: sum(day.stored for day in ledger.days("binance", symbol)) for _, symbol in ledger.symbols()}
+    published = {leaf.symbol: 0 for leaf in ledger.leaves("ticks")}
+    for leaf, record in ledger.leaves("ticks").items():
+        published[leaf.symbol] += record.rows
+    ledger.close()
+    assert published == held and sum(held.values()) > 0
+
+
+def test_whatever_kills_it_nothing_goes_on(tmp_path: Path, started: list[Up]) -> None:
+    """After kill -9 of `up` its children end by themselves, and the next start finds everything free."""
+    up = Up(tmp_path / "data", "--no-ui")
+    started.append(up)
+    up.announced()
+    wait_until(up.recording, timeout_s=20, what="a trade in the ledger")
+    wait_until(lambda: len(up.processes()) >= 6, timeout_s=30, what="ingest's workers, the simulator and Dagster")
+    up.process.kill()
+    up.process.wait()
+    wait_until(lambda: not up.processes(), timeout_s=40, every_s=0.2, what="the end of every process")
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    """One line and exit 2; not even the data directory is made."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "is in use" in refused(tmp_path / "data", "--port", str(taken.getsockname()[1]))
+    assert not (tmp_path / "data").exists()
+
+
+def test_live_data_is_not_continued_by_the_simulator(tmp_path: Path) -> None:
+    """A directory marked live refuses the simulator with ingest's own words, and nothing is left running."""
+    root = tmp_path / "data"
+    ledger = Ledger.open(DataDir(root).create())
+    ledger.mark_kind("live")
+    ledger.close()
+    assert "holds live data" in refused(root, "--no-ui").splitlines()[-1]
