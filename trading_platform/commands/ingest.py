@@ -6,7 +6,7 @@ import argparse
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,9 @@ from trading_platform.commands.common import add_symbols, add_venue, emit, parse
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
+    from trading_platform.ingest.prober import Prober
     from trading_platform.ingest.recovery import Endpoint
+    from trading_platform.ingest.rest import RestClient, Waiter
     from trading_platform.ingest.supervisor import IngestConfig
     from trading_platform.settings import Settings
     from trading_platform.store.layout import DataDir
@@ -157,12 +159,13 @@ def _record(
     """Run the workers until told to stop, then close everything in order; return whether something went wrong."""
     from trading_platform.commands import runtime
     from trading_platform.domain.errors import VenueError, WorkError
+    from trading_platform.ingest.bans import stream_ban_until
     from trading_platform.ingest.recovery import probe_ended
     from trading_platform.ingest.supervisor import Supervisor
     from trading_platform.telemetry.logs import get_logger
 
     log = get_logger(__name__)
-    supervisor = Supervisor(config)
+    supervisor = Supervisor(config, banned_until_ns=lambda: stream_ban_until(data, ledger, config.venue, config.lane))
     ends_at = None if args.seconds is None else time.monotonic() + args.seconds
     problem = False
     try:
@@ -175,7 +178,9 @@ def _record(
                 seconds = min(seconds, max(0.0, ends_at - time.monotonic()))
             return stop.wait(seconds) or (ends_at is not None and time.monotonic() >= ends_at)
 
-        supervisor.watch(wait)
+        with _prober(settings, data, endpoint, config, supervisor.tell_heads) as prober:
+            supervisor.ask = prober.ask
+            supervisor.watch(wait)
         try:
             supervisor.stop_workers()
         except WorkError as error:
@@ -191,6 +196,29 @@ def _record(
     finally:
         supervisor.kill()
     return problem
+
+
+def _prober(
+    settings: Settings,
+    data: DataDir,
+    endpoint: Endpoint,
+    config: IngestConfig,
+    answered: Callable[[dict[str, int | None]], object],
+) -> Prober:
+    """Return who asks the venue on behalf of the workers."""
+    from trading_platform.commands import runtime
+    from trading_platform.ingest.bounds import Bounds
+    from trading_platform.ingest.prober import Prober
+
+    def client(ledger: Ledger, on_ban: Callable[[int], None], wait: Waiter) -> RestClient:
+        banned_until_ns = ledger.ban_until(config.venue)
+        return runtime.rest_client(endpoint, settings, wait, banned_until_ns=banned_until_ns, on_ban=on_ban)
+
+    spelling = {symbol: name for name, symbol in config.symbols.items()}
+    bounds = Bounds.of(settings.history_start)
+    return Prober(
+        data, lambda: runtime.open_ledger(data, settings), endpoint.adapter, client, bounds, spelling, answered
+    )
 
 
 def _publish_listing(settings: Settings, data: DataDir, ledger: Ledger, venue: str) -> None:

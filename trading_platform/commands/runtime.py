@@ -9,7 +9,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -128,7 +128,14 @@ def check_url(url: str, schemes: Iterable[str] = ("http", "https")) -> str:
     return url.rstrip("/")
 
 
-def rest_client(endpoint: Endpoint, settings: Settings, wait: Waiter, *, banned_until_ns: int = 0) -> RestClient:
+def rest_client(
+    endpoint: Endpoint,
+    settings: Settings,
+    wait: Waiter,
+    *,
+    banned_until_ns: int = 0,
+    on_ban: Callable[[int], None] = lambda until_ns: None,
+) -> RestClient:
     """Return a client for one endpoint in a real process."""
     from trading_platform.ingest.rest import RestClient
 
@@ -141,5 +148,6 @@ def rest_client(endpoint: Endpoint, settings: Settings, wait: Waiter, *, banned_
         wait=wait,
         rng=random.SystemRandom(),
         banned_until_ns=banned_until_ns,
+        on_ban=on_ban,
         api_key=endpoint.api_key,
     )

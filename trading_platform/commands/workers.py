@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from trading_platform.domain.errors import PlatformError
-from trading_platform.ingest.children import obey_parent
+from trading_platform.ingest import messages
+from trading_platform.ingest.children import obey_parent, parent_teller
 from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
 from trading_platform.telemetry import logs
 
@@ -43,6 +44,7 @@ def record(config: IngestConfig) -> int:
 
     from trading_platform.ingest.disk_space import record_with_space
     from trading_platform.ingest.recorder import Clocks, Recorder
+    from trading_platform.ingest.watchdog import Watchdog
     from trading_platform.store.layout import DataDir
     from trading_platform.store.reserve import RESERVE_BYTES
     from trading_platform.store.segment_log import LaneWriter
@@ -53,7 +55,21 @@ def record(config: IngestConfig) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        obey_parent(stop=lambda: loop.call_soon_threadsafe(stop.set), orphaned=lambda: _stop_soon(loop, stop))
+        recorders: list[Recorder] = []
+
+        def heed(line: bytes) -> None:
+            match messages.read(line):
+                case messages.Heads(heads) if recorders:
+                    recorders[-1].probed(heads)
+                case messages.Renew(symbols) if recorders:
+                    recorders[-1].renew(symbols)
+
+        tell = parent_teller()
+        obey_parent(
+            stop=lambda: loop.call_soon_threadsafe(stop.set),
+            orphaned=lambda: _stop_soon(loop, stop),
+            told=lambda line: loop.call_soon_threadsafe(heed, line),
+        )
         lane = DataDir(Path(config.data_dir)).lane(config.lane)
 
         def open_writer(on_full: Callable[[], None]) -> LaneWriter:
@@ -73,11 +89,20 @@ def record(config: IngestConfig) -> int:
                 config.symbols,
                 config.ws_url,
                 writer,
-                Clocks(time.time_ns, time.monotonic_ns),
+                Clocks(time.time_ns, time.monotonic_ns, lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)),
                 random.SystemRandom(),
-                transport=_transport(config.transport),
+                transport=_transport(config),
+                banned_until_ns=config.banned_until_ns,
+                probe=lambda symbols: [tell(line) for line in messages.probe(symbols)],
             )
-            await recorder.run(pause)
+            recorders[:] = [recorder]
+            with Watchdog() as watchdog:
+                beating = asyncio.create_task(watchdog.keep_beating())
+                try:
+                    await recorder.run(pause)
+                finally:
+                    recorders.clear()
+                    beating.cancel()
 
         await record_with_space(config.lane, open_writer, receive, stop)
 
@@ -85,15 +110,20 @@ def record(config: IngestConfig) -> int:
     return 0
 
 
-def _transport(name: Literal["websockets", "fast"]) -> Transport:
+def _transport(config: IngestConfig) -> Transport:
     """Return what opens connections; the fast one costs half a second and 60 MB of numba, so only who wants it pays."""
-    if name == "fast":
+    from functools import partial
+
+    from trading_platform.venues import VENUES
+
+    compression, per_second = config.compression, VENUES[config.venue].inbound_per_second
+    if config.transport == "fast":
         from trading_platform.ingest import fast_transport
 
-        return fast_transport.open_stream
+        return partial(fast_transport.open_stream, compression=compression, per_second=per_second)
     from trading_platform.ingest import websocket_client
 
-    return websocket_client.open_stream
+    return partial(websocket_client.open_stream, compression=compression, per_second=per_second)
 
 
 def _stop_soon(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -109,20 +139,28 @@ def process(config: IngestConfig) -> int:
 
     from trading_platform.ingest.bounds import Bounds
     from trading_platform.ingest.processor import Processor
+    from trading_platform.ingest.silence_watch import SilenceWatch
     from trading_platform.store.layout import DataDir
     from trading_platform.store.ledger import Ledger
     from trading_platform.venues import VENUES
 
     stop = _stopping()
-    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT))
+    watch = SilenceWatch(config.symbols.values(), parent_teller(), time.monotonic_ns)
+    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=watch.heed)
+
+    def observe(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
+        watch.saw(decoded)
+        _count(decoded, added)
+
     data = DataDir(Path(config.data_dir))
     ledger = Ledger.open(data, config.database_url)
     processor = Processor(
-        data, config.lane, ledger, VENUES, Bounds.of(config.history_start), wait_s=LOCK_WAIT_S, observe=_observe
+        data, config.lane, ledger, VENUES, Bounds.of(config.history_start), wait_s=LOCK_WAIT_S, observe=observe
     )
     staged_at = time.monotonic()
     while not stop.is_set():
         if not processor.step():
+            watch.judge()
             stop.wait(IDLE_S)
         if time.monotonic() - staged_at > STAGE_EVERY_S:
             processor.stage()
@@ -135,7 +173,7 @@ def process(config: IngestConfig) -> int:
     return 0
 
 
-def _observe(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
+def _count(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
     """Count what one batch brought."""
     from trading_platform.domain.trade import SOURCES
     from trading_platform.telemetry import metrics

@@ -1,9 +1,11 @@
 """Child processes that end when their parent does, however it ends: each reads a pipe that only its parent can write.
 
-A byte means stop in order; the end of the pipe means that the parent is dead. Not SIGTERM: a child that is still
-importing has no handler yet and would die of it with work left undone.
+A line of one ``s`` means stop in order, any other line is a message; the end of the pipe means that the parent is dead.
+Not SIGTERM: a child that is still importing has no handler yet and would die of it with work left undone. A second
+pipe takes the child's messages to its parent. Neither side ever waits for the other: a message that finds a pipe full
+is dropped, and whoever sent it asks again.
 
-Who starts which child is supervisor.py.
+Who starts which child is supervisor.py, what they say to each other is messages.py.
 """
 
 from __future__ import annotations
@@ -17,15 +19,21 @@ from contextlib import suppress
 
 PARENT_PIPE = "TP_PARENT_PIPE"
 """Environment variable with the descriptor (not under the settings' prefix, where unknown names are errors)."""
+CHILD_PIPE = "TP_CHILD_PIPE"
+"""The same for what the child tells."""
+_STOP = b"s"
+_MOST_BYTES = 1 << 16
 
 
 class Child:
     """A running worker process."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], pipe: int) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], pipe: int, told: int) -> None:
         self.name = name
         self._process = process
         self._pipe = pipe
+        self._told = told
+        self._half = b""
 
     @property
     def pid(self) -> int:
@@ -36,11 +44,25 @@ class Child:
         """Return the exit code, None while it runs."""
         return self._process.poll()
 
+    def tell(self, message: bytes) -> bool:
+        """Send one line; return whether it could be sent."""
+        return self._pipe >= 0 and _write_line(self._pipe, message)
+
+    def messages(self) -> list[bytes]:
+        """Return the lines it has sent since the last call."""
+        if self._told < 0:
+            return []
+        data = self._half
+        with suppress(BlockingIOError):
+            while (piece := os.read(self._told, _MOST_BYTES)) and len(data) < _MOST_BYTES:
+                data += piece
+        *lines, self._half = data.split(b"\n")
+        return lines
+
     def stop(self, within_s: float) -> int:
         """Ask it to stop in order; kill it if that takes too long. Return the exit code."""
-        if self._process.poll() is None and self._pipe >= 0:
-            with suppress(BrokenPipeError):  # it has just ended by itself
-                os.write(self._pipe, b"s")
+        if self._process.poll() is None:
+            self.tell(_STOP)
         try:
             code = self._process.wait(within_s)
         except subprocess.TimeoutExpired:
@@ -50,47 +72,84 @@ class Child:
         return code
 
     def _close(self) -> None:
-        if self._pipe >= 0:
-            os.close(self._pipe)
-            self._pipe = -1
+        for pipe in (self._pipe, self._told):
+            if pipe >= 0:
+                os.close(pipe)
+        self._pipe = self._told = -1
 
 
 def start(name: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Child:
-    """Start ``python -m <arguments>`` with a pipe to this process; `environ` is added to our environment.
+    """Start ``python -m <arguments>`` with pipes to and from this process; `environ` is added to our environment.
 
     What may be secret goes there, never among the arguments, which every user of the machine can read.
     """
-    read, write = os.pipe()
+    down, write = os.pipe()
+    read, up = os.pipe()
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=2,  # stdout belongs to the parent's result
-            pass_fds=(read,),
-            env={**os.environ, **environ, PARENT_PIPE: str(read)},
+            pass_fds=(down, up),
+            env={**os.environ, **environ, PARENT_PIPE: str(down), CHILD_PIPE: str(up)},
             # A Ctrl-C at the terminal reaches the parent alone, which stops its children in order.
             start_new_session=True,
         )
     except BaseException:
         os.close(write)
+        os.close(read)
         raise
     finally:
-        os.close(read)
-    return Child(name, process, write)
+        os.close(down)
+        os.close(up)
+    os.set_blocking(write, False)
+    os.set_blocking(read, False)
+    return Child(name, process, write, read)
 
 
-def obey_parent(*, stop: Callable[[], object], orphaned: Callable[[], object]) -> None:
-    """Call `stop` when the parent asks for it and `orphaned` once the parent is gone, on a thread of its own.
+def obey_parent(
+    *,
+    stop: Callable[[], object],
+    orphaned: Callable[[], object],
+    told: Callable[[bytes], object] = lambda message: None,
+) -> None:
+    """Call `stop` when the parent asks for it, `told` with its messages, `orphaned` once it is gone.
 
-    Does nothing without a parent that watches.
+    All on one thread of its own. Does nothing without a parent that watches.
     """
     descriptor = os.environ.pop(PARENT_PIPE, None)
     if descriptor is None:
         return
 
     def watch(number: int) -> None:
-        while os.read(number, 1):
-            stop()
+        data = b""
+        while piece := os.read(number, _MOST_BYTES):
+            *lines, data = (data + piece).split(b"\n")
+            for line in lines:
+                if line == _STOP:
+                    stop()
+                else:
+                    told(line)
         orphaned()
 
     threading.Thread(target=watch, args=(int(descriptor),), name="parent-watch", daemon=True).start()
+
+
+def parent_teller() -> Callable[[bytes], bool]:
+    """Return what sends one line to the parent, and tells whether it could; without a parent it cannot."""
+    descriptor = os.environ.pop(CHILD_PIPE, None)
+    if descriptor is None:
+        return lambda message: False
+    pipe = int(descriptor)
+    os.set_blocking(pipe, False)
+    return lambda message: _write_line(pipe, message)
+
+
+def _write_line(pipe: int, message: bytes) -> bool:
+    """Write a whole line or nothing: up to 4,096 bytes a pipe takes no part of."""
+    assert b"\n" not in message and len(message) < 4096
+    try:
+        os.write(pipe, message + b"\n")
+    except (BlockingIOError, BrokenPipeError):
+        return False
+    return True

@@ -56,7 +56,6 @@ class Recorder:
     transport : opens connections.
     banned_until_ns : wall time before which the venue's stream may not be connected to.
     probe : has the heads of these symbols (canonical) asked for; the answer comes through `probed`.
-    beat : called whenever the event loop got round to it.
     """
 
     def __init__(
@@ -71,10 +70,9 @@ class Recorder:
         transport: Transport = open_stream,
         banned_until_ns: int = 0,
         probe: Callable[[Iterable[str]], object] = lambda symbols: None,
-        beat: Callable[[], object] = lambda: None,
     ) -> None:
         self.adapter, self.symbols, self.ws_url = adapter, dict(symbols), ws_url
-        self.clocks, self.transport, self.probe, self.beat = clocks, transport, probe, beat
+        self.clocks, self.transport, self.probe = clocks, transport, probe
         self.committer = Committer(
             writer, wall_ns=clocks.wall_ns, monotonic_ns=clocks.monotonic_ns, on_durable=self._durable
         )
@@ -203,7 +201,6 @@ class _Feed:
     # ---- decisions
 
     def _tick(self) -> None:
-        self._recorder.beat()
         now_ns = self._now()
         held = self._recorder.committer.full
         for number, stream in self._streams.items():

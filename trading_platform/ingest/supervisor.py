@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Literal
 
 import msgspec
 
 from trading_platform.domain.errors import WorkError
-from trading_platform.ingest import children
+from trading_platform.ingest import children, messages
 from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
 
@@ -43,6 +44,8 @@ class IngestConfig(msgspec.Struct, frozen=True):
     metrics_dir: str | None = None
     log_retention_s: int | None = None
     transport: Literal["websockets", "fast"] = "websockets"
+    compression: bool = False
+    banned_until_ns: int = 0
 
     @property
     def lane(self) -> str:
@@ -60,18 +63,29 @@ class _Worker:
 
 
 class Supervisor:
-    """Keeps the three workers of one venue running.
+    """Keeps the three workers of one venue running, and passes on what they say to each other.
 
     Parameters
     ----------
-    wait : waits so many seconds; True when it is time to stop.
+    banned_until_ns : asked at each start of a recorder: until when the venue's stream may not be connected to.
+
+    Attributes
+    ----------
+    ask : has the heads of these symbols asked for; the answer comes through `tell_heads`.
     """
 
-    def __init__(self, config: IngestConfig, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._environ = {CONFIG_VARIABLE: msgspec.json.encode(config).decode()}
-        if config.metrics_dir is not None:
-            self._environ[metrics.SHARED] = config.metrics_dir
+    def __init__(
+        self,
+        config: IngestConfig,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        banned_until_ns: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._config = config
         self._monotonic = monotonic
+        self._banned_until_ns = banned_until_ns
+        self._heads: SimpleQueue[dict[str, int | None]] = SimpleQueue()
+        self.ask: Callable[[list[str]], object] = lambda symbols: None
         self._workers: dict[str, _Worker] = {}
 
     def start(self) -> None:
@@ -89,6 +103,11 @@ class Supervisor:
         while not wait(POLL_S):
             for worker in self._workers.values():
                 self._tend(worker)
+            self._pass_on()
+
+    def tell_heads(self, heads: dict[str, int | None]) -> None:
+        """Have the recorder and the processor told of heads; from any thread."""
+        self._heads.put(heads)
 
     def stop_workers(self) -> None:
         """Stop receiving, then decode and stage all that was received.
@@ -116,7 +135,29 @@ class Supervisor:
                 worker.child.stop(0.5)
 
     def _spawn(self, role: str) -> children.Child:
-        return children.start(role, [WORKERS, role], self._environ)
+        config = self._config
+        if role == "recorder":
+            config = msgspec.structs.replace(config, banned_until_ns=self._banned_until_ns())
+        environ = {CONFIG_VARIABLE: msgspec.json.encode(config).decode()}
+        if config.metrics_dir is not None:
+            environ[metrics.SHARED] = config.metrics_dir
+        return children.start(role, [WORKERS, role], environ)
+
+    def _pass_on(self) -> None:
+        """Carry messages: questions to the venue, answers to both, renewals to the recorder."""
+        for worker in self._workers.values():
+            for line in worker.child.messages():
+                match messages.read(line):
+                    case messages.Probe(symbols):
+                        self.ask(symbols)
+                    case messages.Renew(symbols):
+                        log.warning("subscribed but not delivered", venue=self._config.venue, symbols=symbols)
+                        for renewal in messages.renew(symbols):
+                            self._workers["recorder"].child.tell(renewal)
+        while not self._heads.empty():
+            for line in messages.heads(self._heads.get()):
+                for role in ("recorder", "processor"):
+                    self._workers[role].child.tell(line)
 
     def _tend(self, worker: _Worker) -> None:
         now = self._monotonic()

@@ -28,6 +28,8 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "server_shutdown": ("serverShutdown is announced, connections close after `seconds`", frozenset({"seconds"})),
     "ping_flood": ("`count` pings of 125 bytes at once", frozenset({"count"})),
     "refuse_connect": ("new connections are refused for `seconds`", frozenset({"seconds"})),
+    "ban_connect": ("connections end, and new ones are answered 418 for `seconds`", frozenset({"seconds"})),
+    "deaf": ("open connections get no more trades of `symbol`, though they are subscribed", frozenset()),
     "rest_429": ("every request is answered 429 for `seconds`", frozenset({"seconds", "retry_after"})),
     "rest_418": ("every request is answered 418 for `seconds`", frozenset({"seconds", "retry_after"})),
     "rest_5xx": ("every request is answered `status` for `seconds`", frozenset({"seconds", "status"})),
@@ -39,6 +41,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
 
 FRAME_KINDS = frozenset({"drop", "duplicate", "reorder", "silence"})
 """Kinds that change which frames are sent; the rest is done to connections and answers."""
+_ENDING = frozenset({"cut", "hole", "ban_connect", "deaf"})
 _PROBABILITIES = ("drop", "duplicate", "reorder", "cut", "rest_429", "rest_5xx")
 _COMMON = ("kind", "at_s", "at_id", "symbol")
 _DEEPEST_BY_CHANCE = 20
@@ -312,10 +315,10 @@ class FrameFaults:
         elif event.kind == "replay":
             out += [row for row in self._sent[-event.count :] if row.venue_symbol in names]
         else:
-            if event.kind in {"cut", "hole"}:
+            if event.kind in _ENDING:
                 out += self.flush()
             out.append(Signal(event))
-            return event.kind not in {"cut", "hole"}
+            return event.kind not in _ENDING
         return True
 
     def _fate(self, row: Print) -> str:

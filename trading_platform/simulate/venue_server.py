@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import os
 import time
 from collections import Counter, deque
@@ -49,7 +50,7 @@ _REMEMBERED = 100_000
 
 
 class ConnectRecord(NamedTuple):
-    """What happened to a connection: ``open``, ``refused``, ``cut``, ``hole``, ``shutdown``, ``flooded``, ``slow``."""
+    """What happened to a connection: ``open refused banned cut hole shutdown flooded slow``, one of them."""
 
     mono_s: float
     what: str
@@ -111,7 +112,7 @@ class VenueServer:
         self._listeners: Counter[str] = Counter()
         self._clients: set[Client] = set()
         self._connects: deque[float] = deque()
-        self._refuse_until = 0.0
+        self._refuse_until = self._ban_until = 0.0
         self._zero_ns = 0
         self._now_ns = market.start_ns
         self._pending: list[Print] = []
@@ -325,6 +326,11 @@ class VenueServer:
         while self._connects and now - self._connects[0] > _CONNECTS_WINDOW_S:
             self._connects.popleft()
         self._connects.append(now)
+        if now < self._ban_until:
+            self._note("banned")
+            answer = connection.respond(HTTPStatus.IM_A_TEAPOT, "Way too many requests; IP banned\n")
+            answer.headers["Retry-After"] = str(math.ceil(self._ban_until - now))
+            return answer
         if now < self._refuse_until:
             self._note("refused")
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable\n")
@@ -398,6 +404,8 @@ class VenueServer:
             elif event.kind == "refuse_connect":
                 self._refuse_until = self._clock() + event.seconds
             else:
+                if event.kind == "ban_connect":
+                    self._ban_until = self._clock() + event.seconds
                 for client in self._met(event):
                     self._hit(client, event)
 
@@ -416,6 +424,14 @@ class VenueServer:
             client.deaf = True
             client.transport.pause_reading()
             self._later(event.seconds, client.transport.abort)
+        elif event.kind == "ban_connect":
+            self._end(client, "cut")
+            client.transport.close()
+        elif event.kind == "deaf":
+            for stream, name in self._streams.items():
+                if event.symbol in {None, self._symbols[name]}:
+                    client.session.streams.pop(stream, None)
+            self._count_listeners()
         elif event.kind == "ping_flood":
             self._write(client, b"".join(b"\x89\x7d" + os.urandom(125) for _ in range(event.count)))
         elif event.kind == "server_shutdown":

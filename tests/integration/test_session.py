@@ -1,0 +1,209 @@
+"""The session on sockets: handovers, deaf subscriptions, pauses and bans against a simulated venue, judged by its log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.recording import Ingest, held, rows, run
+from tests.recording import expected as issued
+from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.waiting import wait_until
+from trading_platform.domain.position import START
+from trading_platform.ingest import control
+from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.decode import Decoder
+from trading_platform.ingest.recorder import Clocks, Recorder
+from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.store.segment_log import Kind, LaneReader, LaneWriter
+from trading_platform.venues import VENUES
+from trading_platform.venues.binance import Binance
+
+Start = Callable[..., Simulator]
+SYMBOLS = {"BTCUSDT": "BTC-USDT", "ETHUSDT": "ETH-USDT"}
+
+
+class ShortLived(Binance):
+    """The venue's adapter, believing that connections are cut after four seconds."""
+
+    connection_lifetime_s = 4.0
+
+
+def record(venue: Simulator, lane: Path, until: Callable[[], bool], adapter: Binance | None = None) -> None:
+    """Record in this process until `until` says so."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        with LaneWriter.open(lane, clock=time.time_ns, entropy=os.urandom) as writer:
+            clocks = Clocks(time.time_ns, time.monotonic_ns)
+            recorder = Recorder(adapter or Binance(), SYMBOLS, venue.ws_url, writer, clocks, random.Random(1))
+            running = asyncio.create_task(recorder.run(stop))
+            await asyncio.to_thread(wait_until, until, timeout_s=60, what="recorded enough")
+            stop.set()
+            await running
+
+    asyncio.run(main())
+
+
+def controls(lane: Path) -> list[control.Control]:
+    """Return the control records of a lane, none while there is no lane."""
+    if not lane.is_dir():
+        return []
+    with LaneReader(lane) as reader:
+        return [control.decode(record.frames[0]) for record in everything(reader) if record.kind == Kind.CONTROL]
+
+
+def steps(lane: Path) -> list[str]:
+    """Return the steps of all handovers."""
+    return [fact.step for fact in controls(lane) if isinstance(fact, control.Handover)]
+
+
+def ends(lane: Path) -> list[str]:
+    """Return why connections ended, in order."""
+    return [fact.reason for fact in controls(lane) if isinstance(fact, control.Disconnected)]
+
+
+def everything(reader: LaneReader) -> list[Any]:
+    found: list[Any] = []
+    while more := reader.read():
+        found += more
+    return found
+
+
+def ids(lane: Path) -> dict[str, Counter[int]]:
+    """Return how often each id was received, by symbol."""
+    with LaneReader(lane) as reader:
+        records = everything(reader)
+        decoded = Decoder("live-binance", VENUES, Bounds.of("2016-01-01")).decode(records, START, reader.position)
+    assert not decoded.batch.quarantine
+    return {key.symbol: Counter(columns.trade_id.tolist()) for key, columns in decoded.trades.items()}
+
+
+def assert_no_gap(venue: Simulator, lane: Path) -> int:
+    """Every id between the first and the last received is there; return how many came twice."""
+    twice = 0
+    for counts in ids(lane).values():
+        assert set(counts) == set(range(min(counts), max(counts) + 1))
+        twice += sum(count > 1 for count in counts.values())
+    assert set(ids(lane)) == set(SYMBOLS.values())
+    return twice
+
+
+def test_connections_are_replaced_before_the_venues_cut(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
+    """Every connection is replaced while it lives: no id is missing, overlaps are duplicates."""
+    venue = simulator(synthetic(60.0, symbols=list(SYMBOLS.values())), speed=5.0, lifetime_s=4.0)
+    lane = tmp_path / "live-binance"
+    record(venue, lane, lambda: steps(lane).count("taken over") >= 2, ShortLived())
+    assert assert_no_gap(venue, lane) > 0
+    assert steps(lane)[:6] == ["begins", "opened", "taken over"] * 2
+    assert ends(lane)[:2] == ["handed over to connection 2", "handed over to connection 3"]
+    assert Counter(seen.what for seen in venue.server.connections) == {"open": 3}
+
+
+def test_a_shutdown_that_is_announced_costs_nothing(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
+    """serverShutdown: another connection has taken over before the venue closes this one."""
+    plan = FaultPlan(events=[Event(kind="server_shutdown", at_s=5, seconds=3)])
+    venue = simulator(synthetic(60.0, symbols=list(SYMBOLS.values())), speed=5.0, plan=plan)
+    lane = tmp_path / "live-binance"
+    record(venue, lane, lambda: bool(ends(lane)))
+    assert_no_gap(venue, lane)
+    assert ends(lane)[0] == "handed over to connection 2"
+
+
+def test_a_ping_flood_is_answered_within_the_allowance(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
+    """Forty pings at once: the venue, which counts what we send, has no reason to cut us."""
+    plan = FaultPlan(events=[Event(kind="ping_flood", at_s=2, count=40)])
+    venue = simulator(synthetic(30.0, symbols=list(SYMBOLS.values())), speed=5.0, plan=plan)
+    record(venue, tmp_path / "live-binance", venue.server.ended.is_set)
+    assert [seen.what for seen in venue.server.connections] == ["open"]
+    assert_no_gap(venue, tmp_path / "live-binance")
+
+
+# ---- the whole command
+
+
+def judge(venue: Simulator, data_dir: Path, ingest: Ingest, symbols: list[str]) -> None:
+    """Stop in order; after recovery the lake holds what was issued, and nothing is open."""
+    assert ingest.stop() == 0
+    done = run("recover", "--once", "--rest-url", venue.rest_url, data_dir=data_dir)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for symbol in symbols:
+        assert rows(held(data_dir)[symbol]) == issued(venue.truth(), symbol)
+
+
+def lane_of(data_dir: Path) -> Path:
+    """Return the live lane."""
+    return data_dir / "log" / "live-binance"
+
+
+def test_a_stopped_recorder_sees_that_it_stood_still(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
+    """SIGSTOP for seven seconds: the feed counts as lost, is opened anew, and everything is there in the end."""
+    venue = simulator(synthetic(3600.0, symbols=["BTC-USDT"]), speed=5.0)
+    ingest = Ingest(venue, tmp_path / "data", ["BTC-USDT"])
+    lane = lane_of(tmp_path / "data")
+    recorder = ingest.wait_for("recorder")
+    wait_until(lambda: any(isinstance(fact, control.Connected) for fact in controls(lane)), what="connected")
+    recorder.send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    wait_until(lambda: time.monotonic() - stopped > 7, what="seven seconds")
+    recorder.send_signal(signal.SIGCONT)
+    lost = wait_until(lambda: [fact for fact in controls(lane) if isinstance(fact, control.Lost)], what="it notices")
+    assert "stood still" in lost[0].reason
+    wait_until(lambda: sum(isinstance(fact, control.Connected) for fact in controls(lane)) == 2, what="connected anew")
+    assert ingest.worker("recorder") == recorder
+    assert ingest.stop() == 0
+    counts = ids(lane)["BTC-USDT"]
+    assert min(counts) == venue.truth()[0]["trade_id"]
+
+
+def test_a_ban_is_honoured_by_the_next_process_too(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
+    """418, and everything killed: the venue saw one attempt, and sees none of the next process while the ban lasts."""
+    plan = FaultPlan(events=[Event(kind="ban_connect", at_s=5, seconds=600)])
+    venue = simulator(synthetic(3600.0, symbols=["BTC-USDT"]), speed=5.0, plan=plan)
+    lane = lane_of(tmp_path / "data")
+    ingest = Ingest(venue, tmp_path / "data", ["BTC-USDT"])
+    seen = venue.server.connections
+    wait_until(lambda: any(isinstance(fact, control.BanSeen) for fact in controls(lane)), what="banned")
+    workers = ingest.process.children()
+    ingest.kill("ingest")
+    for worker in workers:
+        worker.wait(5)
+    ingest = Ingest(venue, tmp_path / "data", ["BTC-USDT"])
+    wait_until(lambda: sum(isinstance(fact, control.Started) for fact in controls(lane)) == 2, what="another recorder")
+    started = time.monotonic()
+    wait_until(lambda: time.monotonic() - started > 3, what="time in which an unaware one would connect")
+    assert ingest.stop() == 0
+    assert [record.what for record in seen] == ["open", "cut", "banned"]
+    (ban,) = [fact for fact in controls(lane) if isinstance(fact, control.BanSeen)]
+    assert ban.channel == "stream"
+    assert ban.until_ns > time.time_ns() + 500 * 10**9
+
+
+@pytest.mark.campaign
+def test_a_deaf_subscription_is_found_and_renewed(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
+    """Subscribed and not delivered: REST knows better, a new connection brings it, the other symbol loses nothing."""
+    plan = FaultPlan(events=[Event(kind="deaf", at_s=20, symbol="ETH-USDT")])
+    venue = simulator(synthetic(3600.0, symbols=["BTC-USDT", "ETH-USDT"]), speed=5.0, plan=plan)
+    lane = lane_of(tmp_path / "data")
+    ingest = Ingest(venue, tmp_path / "data", ["BTC-USDT", "ETH-USDT"])
+    wait_until(lambda: steps(lane).count("taken over") == 1, timeout_s=60, what="renewed")
+    taken = next(iter(ends(lane)), "")
+    before = max(ids(lane)["ETH-USDT"])
+    wait_until(lambda: max(ids(lane)["ETH-USDT"]) > before, what="it is delivered again")
+    judge(venue, tmp_path / "data", ingest, [])
+    assert taken in {"", "handed over to connection 2"}
+    counts = ids(lane)
+    assert set(counts["BTC-USDT"]) == set(range(min(counts["BTC-USDT"]), max(counts["BTC-USDT"]) + 1))
+    # The one that was deaf misses ids in the stream, and none in the lake.
+    assert len(counts["ETH-USDT"]) < max(counts["ETH-USDT"]) - min(counts["ETH-USDT"]) + 1
+    ours = rows(held(tmp_path / "data")["ETH-USDT"])
+    assert ours == issued(venue.truth(), "ETH-USDT")[: len(ours)]

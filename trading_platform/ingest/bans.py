@@ -1,0 +1,42 @@
+"""Until when a venue's stream may not be connected to, whoever learned it and however that process ended.
+
+The ledger knows of bans that are decoded; a ban in the log that nobody has decoded yet is looked up there.
+"""
+
+from __future__ import annotations
+
+from trading_platform.domain.errors import FrameError
+from trading_platform.domain.position import Position
+from trading_platform.ingest import control
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger import Ledger
+from trading_platform.store.segment_log import Kind, LaneReader, durable_position
+
+MOST_SEGMENTS = 8
+"""Of a lane that was left undecoded for long only the end is read: recording must begin within seconds."""
+
+
+def stream_ban_until(data: DataDir, ledger: Ledger, venue: str, lane: str) -> int:
+    """Return the wall time (ns) before which the venue's stream may not be connected to, 0 if it may."""
+    until_ns = ledger.ban_until(f"{venue}/stream")
+    directory = data.lane(lane)
+    if not directory.is_dir():
+        return until_ns
+    decoded, _, _ = ledger.lane(lane)
+    start = max(decoded, Position(max(0, durable_position(directory).segment - MOST_SEGMENTS), 0))
+    with LaneReader(directory, start=start, on_damage=lambda damaged: None) as reader:
+        while True:
+            before = reader.position
+            for record in reader.read():
+                if record.kind == Kind.CONTROL:
+                    until_ns = max(until_ns, _ban(record.frames[0], venue))
+            if reader.position == before:
+                return until_ns
+
+
+def _ban(frame: bytes, venue: str) -> int:
+    try:
+        fact = control.decode(frame)
+    except FrameError:
+        return 0  # the decoder puts it into quarantine
+    return fact.until_ns if isinstance(fact, control.BanSeen) and (fact.venue, fact.channel) == (venue, "stream") else 0

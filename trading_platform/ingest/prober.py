@@ -1,0 +1,126 @@
+"""Ask a venue's REST for the newest trades, on a thread of its own, for whoever cannot wait: recorder and processor.
+
+Each answer goes into a fetch lane and the ledger before anyone is told of it, so what it shows to be missing is an
+open gap from then on. Who asks, and why, is session.py and silence.py; the way there and back is supervisor.py.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from queue import SimpleQueue
+from typing import Self
+
+from trading_platform.domain.errors import FrameError, PlatformError, VenueError
+from trading_platform.domain.venue import VenueAdapter
+from trading_platform.ingest import control
+from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.fetch_lane import FetchLane
+from trading_platform.ingest.rest import RestClient, Stopped, Waiter
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger import Ledger
+from trading_platform.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+CLOSE_WITHIN_S = 2.0
+
+
+class Prober:
+    """Probes one venue; a context manager.
+
+    Parameters
+    ----------
+    ledger : opened for this thread alone.
+    client : makes the client, given the ledger, what to tell of a ban, and how to wait.
+    spelling : canonical -> the venue's.
+    answered : told the heads, on the prober's thread.
+    """
+
+    def __init__(
+        self,
+        data: DataDir,
+        ledger: Callable[[], Ledger],
+        adapter: VenueAdapter,
+        client: Callable[[Ledger, Callable[[int], None], Waiter], RestClient],
+        bounds: Bounds,
+        spelling: Mapping[str, str],
+        answered: Callable[[dict[str, int | None]], object],
+    ) -> None:
+        self._data, self._open_ledger, self._adapter, self._make_client = data, ledger, adapter, client
+        self._bounds, self._spelling, self._answered = bounds, dict(spelling), answered
+        self._closing = threading.Event()
+        self._asked: SimpleQueue[list[str] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="prober", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._asked.put(None)
+        # A request under way may take its ten seconds; what it would bring is asked again at the next start.
+        self._thread.join(CLOSE_WITHIN_S)
+
+    def ask(self, symbols: Iterable[str]) -> None:
+        """Have these symbols' heads asked for, soon."""
+        self._asked.put([symbol for symbol in symbols if symbol in self._spelling])
+
+    def _run(self) -> None:
+        ledger = self._open_ledger()
+        bans: list[int] = []
+        # One client for all probes: it remembers what it spent, and what it was refused.
+        client = self._make_client(ledger, bans.append, self._closing.wait)
+        try:
+            while (symbols := self._next()) is not None:
+                try:
+                    self._answered(self._probe(ledger, client, symbols, bans))
+                except Stopped:
+                    return
+                except PlatformError as error:
+                    # No answer is an answer that comes later: whoever needs it asks again.
+                    log.warning("no probe", venue=self._adapter.name, reason=str(error))
+        finally:
+            client.close()
+            ledger.close()
+
+    def _next(self) -> list[str] | None:
+        """Return everything asked for by now, each symbol once; None at the end."""
+        found: dict[str, None] = {}
+        while not found or not self._asked.empty():
+            symbols = self._asked.get()
+            if symbols is None:
+                return None
+            found.update(dict.fromkeys(symbols))
+        return list(found)
+
+    def _probe(self, ledger: Ledger, client: RestClient, symbols: list[str], bans: list[int]) -> dict[str, int | None]:
+        venue = self._adapter.name
+        known = {row.symbol for row in ledger.sequences(venue)}
+        # What was never seen has no gap: a probe would only move the first id that we undertake to hold.
+        heads: dict[str, int | None] = {symbol: None for symbol in symbols if symbol not in known}
+        wanted = [symbol for symbol in symbols if symbol in known]
+        if not wanted:
+            return heads
+        with FetchLane(self._data, ledger, {venue: self._adapter}, self._bounds) as lane:
+            try:
+                for symbol in wanted:
+                    body = client.get(self._adapter.head_request(self._spelling[symbol]))
+                    lane.page(control.Page(venue, "head", symbol, listening=True), body)
+                    heads[symbol] = self._newest(body, symbol)
+            except VenueError as error:
+                if isinstance(error, Stopped):
+                    raise
+                log.warning("venue does not answer a probe", venue=venue, reason=str(error))
+            finally:
+                for until_ns in bans:
+                    lane.fact(control.BanSeen(venue, until_ns))
+                bans.clear()
+        return heads
+
+    def _newest(self, body: bytes, symbol: str) -> int | None:
+        try:
+            trades = self._adapter.decode_page(body, symbol)
+        except FrameError as error:
+            raise VenueError(f"{self._adapter.name}: {error}") from error
+        return max((trade.trade_id for trade in trades if trade.trade_id is not None), default=None)
