@@ -9,7 +9,7 @@ import fcntl
 import os
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,13 +43,14 @@ class Mount:
         """Remount it read-only, or writable again."""
         _run("mount", "-o", f"remount,{'ro' if yes else 'rw'}", str(self.root))
 
-    def cut_power(self) -> None:
+    def cut_power(self, before_remount: Callable[[], object] = lambda: None) -> None:
         """Lose everything that was not synced, the journal's unwritten part included, and come up again."""
         descriptor = os.open(self.root, os.O_RDONLY)
         try:
             fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("<I", _NO_LOG_FLUSH))
         finally:
             os.close(descriptor)
+        before_remount()
         self.unmount()
         self.mount()
 
@@ -87,10 +88,10 @@ def image(root: Path, kind: str, size_mb: int, *options: str) -> Iterator[Mount]
         path.unlink()
 
 
-def _capable(make: object, what: str) -> None:
+def _capable(make: Callable[[], None], what: str) -> None:
     """Do it; where this machine does not allow it, skip, or fail in CI."""
     try:
-        make()  # type: ignore[operator]
+        make()
     except (OSError, subprocess.CalledProcessError) as error:
         detail = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
         message = f"no {what} here: {detail}"
