@@ -59,6 +59,7 @@ class Dataset:
         self.rules = tuple(rules)
         self._column_rules = column_rules
         self.schema = cache(self._schema)
+        self._answers = cache(self._ask)
 
     def gate(self, table: pa.Table) -> Verdict:
         """Say whether the frame may be published."""
@@ -71,10 +72,12 @@ class Dataset:
             return Verdict()
         return _verdict(self.schema(extra), frame)
 
-    def _spotless(self, frame: pl.DataFrame, extra: Sequence[str]) -> bool:
+    def _spotless(self, frame: pl.DataFrame, extra: tuple[str, ...]) -> bool:
+        return all(frame.select(self._answers(extra)).row(0))
+
+    def _ask(self, extra: tuple[str, ...]) -> list[pl.Expr]:
         rules = self._rules(extra)
-        answers = frame.select(rule.holds.fill_null(value=False).all().alias(str(i)) for i, rule in enumerate(rules))
-        return all(answers.row(0))
+        return [rule.holds.fill_null(value=False).all().alias(str(i)) for i, rule in enumerate(rules)]
 
     def _rules(self, extra: Sequence[str]) -> list[Rule]:
         return [*self.rules, *(self._column_rules(extra) if self._column_rules is not None else ())]

@@ -58,13 +58,12 @@ _complete: dict[str, bool] = {}
 """Whether a day of bars has a complete one, by content hash: asked again for every day of a month without a model."""
 
 
-def in_force(data: DataDir, config: RegimeConfig, leaf: Leaf, days: Days, *, keep: bool = True) -> ScaledModel:
+def in_force(data: DataDir, config: RegimeConfig, leaf: Leaf, days: Days) -> ScaledModel:
     """Return the model that labels a leaf.
 
     Parameters
     ----------
     days : where earlier bars are found, if a model must be fitted.
-    keep : whether a model fitted now is kept.
     """
     path = path_of(data, config, leaf)
     if path.exists():
@@ -74,9 +73,8 @@ def in_force(data: DataDir, config: RegimeConfig, leaf: Leaf, days: Days, *, kee
     fitted = fit(config, timeframe_of(leaf), earlier)
     if fitted is None:
         return DEFAULT
-    if keep:
-        make_directory(path.parent)
-        write_atomically(path, fitted.to_json())
+    make_directory(path.parent)
+    write_atomically(path, fitted.to_json())
     return _named(fitted)
 
 

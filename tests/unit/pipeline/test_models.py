@@ -90,12 +90,6 @@ def test_with_too_few_days_the_shipped_model_labels(data: DataDir, history: Hist
     assert not (data.state / "models").exists()
 
 
-def test_a_model_that_is_only_asked_for_is_not_kept(data: DataDir) -> None:
-    """Looking back must not decide which model labels from now on."""
-    models.in_force(data, CONFIG, LEAF, History(5), keep=False)
-    assert not (data.state / "models").exists()
-
-
 def test_incomplete_bars_teach_nothing(data: DataDir) -> None:
     """Observations of incomplete bars are left out of a fit."""
 

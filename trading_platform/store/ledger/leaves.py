@@ -17,6 +17,7 @@ from trading_platform.store.ledger.database import Database, insert_missing
 from trading_platform.store.ledger.rows import Conflict, LeafEntry, LeafRecord
 
 _C = t.leaves.c
+_LEAF = (_C.dataset, _C.venue, _C.symbol, _C.day, _C.timeframe, _C.model)
 
 
 class LeafBook:
@@ -43,30 +44,29 @@ class LeafBook:
         timeframe: str | None = None,
     ) -> dict[Leaf, LeafRecord]:
         """Return the published leaves of a dataset with their records, ordered by path."""
-        query = sa.select(_C.path, _C.record).where(_C.dataset == dataset, _C.published)
+        query = sa.select(*_LEAF, _C.record).where(_C.dataset == dataset, _C.published)
         wanted = {"venue": venue, "symbol": symbol, "day": day, "timeframe": timeframe}
         for name, value in wanted.items():
             if value is not None:
                 query = query.where(_C[name] == value)
         with self.database.reading() as db:
             rows = db.execute(query.order_by(_C.path)).all()
-        return {leaf: _record(record) for path, record in rows if (leaf := Leaf.from_path(PurePosixPath(path)))}
+        return {Leaf(*leaf): _record(record) for *leaf, record in rows}
 
     def entries(self, dataset: str, venue: str, symbol: str, day: str) -> dict[Leaf, LeafEntry]:
         """Return everything known of a symbol-day's leaves, those that were never published included."""
-        query = sa.select(_C.path, _C.record, _C.intent, _C.verdict, _C.published).where(
+        query = sa.select(*_LEAF, _C.record, _C.intent, _C.verdict, _C.published).where(
             _C.dataset == dataset, _C.venue == venue, _C.symbol == symbol, _C.day == day
         )
         with self.database.reading() as db:
             rows = db.execute(query.order_by(_C.path)).all()
         return {
-            leaf: LeafEntry(
+            Leaf(*leaf): LeafEntry(
                 _record(record) if published else None,
                 None if intent is None else _record(intent),
                 None if verdict is None else _verdict(verdict),
             )
-            for path, record, intent, verdict, published in rows
-            if (leaf := Leaf.from_path(PurePosixPath(path)))
+            for *leaf, record, intent, verdict, published in rows
         }
 
     def intend_all(self, records: Mapping[Leaf, LeafRecord], verdicts: Mapping[Leaf, Verdict]) -> None:
