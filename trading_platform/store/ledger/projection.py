@@ -91,7 +91,11 @@ class Projection:
 
     def voids(self, venue: str, symbol: str, epoch: int = 0) -> list[Range]:
         """Return the ids used up without a trade, as ascending maximal ranges."""
-        return list(self.state(venue, symbol, epoch).void)
+        r = t.ranges.c
+        of_symbol = (r.venue == venue, r.symbol == symbol, r.epoch == epoch, r.kind == "void")
+        with self.database.reading() as db:
+            found = db.execute(sa.select(r.first_id, r.last_id).where(*of_symbol))
+            return list(IdRanges((first, last) for first, last in found))
 
     def days(self, venue: str, symbol: str) -> list[DayRow]:
         """Return the days that hold stored trades, ascending."""
