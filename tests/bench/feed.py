@@ -15,6 +15,7 @@ import socket
 import ssl
 import struct
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from pathlib import Path
 
 COALESCED_BYTES = 64 << 10
 START_MS = 1_723_075_200_000
+PAUSE = threading.Event()
+"""Never set: waiting for it is pacing, not synchronising."""
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -116,6 +119,7 @@ def serve(arguments: argparse.Namespace) -> None:
             client = context.wrap_socket(client, server_side=True)
         try:
             handshake(client, deflate=arguments.deflate)
+            print(json.dumps({"begun_ns": time.monotonic_ns()}), flush=True)
             if arguments.rate:
                 paced(client, runs, arguments.rate)
             else:
@@ -138,7 +142,7 @@ def paced(client: socket.socket, frames: list[bytes], rate: float) -> None:
         if due > at:
             client.sendall(b"".join(frames[at:due]))
             at = due
-        time.sleep(0.000_2)
+        PAUSE.wait(0.000_2)
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LOCK_WAIT_S = 5.0
 IDLE_S = 0.02
+NICER = 5
+"""Whoever only works on what is safe already leaves the processor to the recorder."""
 STAGE_EVERY_S = 5.0
 PARENT_DEAD_EXIT = 3
 
@@ -144,6 +146,7 @@ def process(config: IngestConfig) -> int:
     from trading_platform.store.ledger import Ledger
     from trading_platform.venues import VENUES
 
+    os.nice(NICER)
     stop = _stopping()
     watch = SilenceWatch(config.symbols.values(), parent_teller(), time.monotonic_ns)
     obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=watch.heed)
@@ -212,6 +215,7 @@ def publish(config: IngestConfig) -> int:
     from trading_platform.store.ledger import Ledger
     from trading_platform.venues import VENUES
 
+    os.nice(NICER)
     stop = _stopping()
     obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT))
     data = DataDir(Path(config.data_dir))

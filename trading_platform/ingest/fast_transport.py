@@ -382,6 +382,7 @@ async def _connect(uri: WebSocketURI, *, compression: bool, per_second: float, t
     protocol = PoliteProtocol(uri, extensions=extensions, max_size=MAX_FRAME_BYTES, per_second=per_second)
     connection = _Socket(protocol)
     context = (tls or ssl.create_default_context()) if uri.secure else None
+    frame_splitter.split.dispatcher()  # loading it takes half a second: before there is anything to receive
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             await loop.create_connection(

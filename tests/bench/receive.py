@@ -1,0 +1,143 @@
+"""Receivers to compare with, and the recorder with a clock at each commit: ``python -m tests.bench.receive HOW …``.
+
+``bare URL COUNT``: a loop over `websockets` that keeps nothing. ``logger URL COUNT FILE``: a raw socket and the
+recorder's commit rule, nothing else. ``timed OUT recorder``: the real recorder; at its end OUT gets, for every record,
+how many trades it held and how many ns it waited to be durable. ``publish publisher``: publish again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+FRAME_BYTES = 177
+"""About the wire size of one trade."""
+
+
+async def bare(url: str, count: int) -> None:
+    """Receive so many messages; print when the last came and what they cost."""
+    from websockets.asyncio.client import connect
+
+    async with connect(url, max_size=1 << 20, max_queue=256, compression=None, proxy=None) as connection:
+        begun = time.process_time_ns()
+        for _ in range(count):
+            await connection.recv(decode=False)
+        print(json.dumps({"ended_ns": time.monotonic_ns(), "cpu_ns": time.process_time_ns() - begun}), flush=True)
+
+
+def logger(url: str, count: int, file: Path) -> None:
+    """Write what arrives as soon as the previous fdatasync has returned, into space zeroed before; print the waits."""
+    at = urlsplit(url)
+    client = socket.create_connection((at.hostname or "", at.port or 0))
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    target = os.open(file, os.O_RDWR | os.O_CREAT)
+    for _ in range((count * FRAME_BYTES >> 20) + 8):
+        os.write(target, bytes(1 << 20))
+    os.fsync(target)
+    key = base64.b64encode(os.urandom(16)).decode()
+    client.sendall(
+        f"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
+    )
+    pending: list[tuple[int, bytes]] = []
+    ready, over = threading.Condition(), threading.Event()
+    waits: list[tuple[int, int]] = []
+
+    ended = 0
+
+    def write() -> None:
+        nonlocal ended
+        place = 0
+        while True:
+            with ready:
+                while not pending:
+                    if over.is_set():
+                        return
+                    ready.wait()
+                runs = pending[:]
+                pending.clear()
+            data = b"".join(run for _, run in runs)
+            os.pwrite(target, data, place)
+            os.fdatasync(target)
+            place += len(data)
+            ended = time.monotonic_ns()
+            waits.extend((len(run), ended - begun) for begun, run in runs)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    client.settimeout(3.0)
+    try:
+        while data := client.recv(1 << 18):
+            with ready:
+                pending.append((time.monotonic_ns(), data))
+                ready.notify()
+    except TimeoutError:
+        pass
+    over.set()
+    with ready:
+        ready.notify()
+    writer.join()
+    print(json.dumps({"waits": waits, "ended_ns": ended}), flush=True)
+
+
+def timed(out: Path, role: str) -> int:
+    """Run the real worker; write the waits when it has stopped."""
+    from trading_platform.commands import workers
+    from trading_platform.ingest.committer import Committer
+
+    waits: list[tuple[int, int]] = []
+    commit = Committer._commit
+
+    def watched(self, runs):  # type: ignore[no-untyped-def]
+        began = [(run.count, run.mono_ns) for run in runs]
+        commit(self, runs)
+        now = time.monotonic_ns()
+        waits.extend((count, now - mono_ns) for count, mono_ns in began)
+
+    Committer._commit = watched  # type: ignore[method-assign]
+    code = workers.main([role])
+    out.write_text(json.dumps(waits))
+    return code
+
+
+def publish() -> int:
+    """Publish what is staged every second, until told to stop."""
+    import signal
+
+    import msgspec
+
+    from quality.schemas import GATES
+    from trading_platform.ingest.publisher import publish_staged
+    from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
+    from trading_platform.store.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+
+    config = msgspec.json.decode(os.environ[CONFIG_VARIABLE], type=IngestConfig)
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: over.set())
+    data = DataDir(Path(config.data_dir))
+    ledger = Ledger.open(data)
+    while not over.wait(1.0):
+        publish_staged(data, ledger, GATES["ticks"])
+    ledger.close()
+    return 0
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["bare", url, count]:
+            asyncio.run(bare(url, int(count)))
+        case ["logger", url, count, file]:
+            logger(url, int(count), Path(file))
+        case ["timed", out, role]:
+            sys.exit(timed(Path(out), role))
+        case ["publish", _]:
+            sys.exit(publish())
