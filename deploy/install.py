@@ -20,6 +20,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 PACKAGES = ("trading_platform", "assets", "sensors", "quality")
 BOOTSTRAP_LOCK, BASE_LOCK, TEST_LOCK = "requirements-bootstrap.lock", "requirements.lock", "requirements-test.lock"
 WARM = "trading_platform/analytics/warm.py"
+TOOLS = {"strace": "strace", "mkfs.xfs": "xfsprogs", "mkfs.ext4": "e2fsprogs"}  # program -> Debian package
 PIP_TO_UV = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
 
 
@@ -38,6 +39,8 @@ def main(arguments: list[str]) -> int:
         say(f"making .venv with Python {version}")
         shutil.rmtree(VENV, ignore_errors=True)
         run([sys.executable, "-m", "venv", VENV])
+    if "--test" in arguments:
+        install_tools()
     lock = TEST_LOCK if "--test" in arguments else BASE_LOCK
     if changed(f"installed-{lock}", [BOOTSTRAP_LOCK, lock, "pyproject.toml"]):
         install(lock)
@@ -63,6 +66,23 @@ def install(lock: str) -> None:
         run([*pip, "--compile", *locked])
     run([*pip, "--no-deps", "--no-build-isolation", "-e", "."])
     run([PYTHON, "-m", "compileall", "-q", *PACKAGES])
+
+
+def install_tools() -> None:
+    """Install the system's programs that tests of faults need; without them those tests are skipped, loudly."""
+    path = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
+    missing = [package for program, package in TOOLS.items() if shutil.which(program, path=path) is None]
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        say("some tests will be skipped; as root: apt-get install " + " ".join(missing))
+        return
+    say("installing " + " ".join(missing))
+    quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
+    commands = ([*apt, "update"], [*apt, "install", "-y", "--no-install-recommends", *missing])
+    if any(subprocess.call(command, env=quiet, stdout=subprocess.DEVNULL) != 0 for command in commands):
+        say("not installed, so some tests will be skipped: " + " ".join(missing))
 
 
 def environment() -> dict[str, str]:

@@ -101,4 +101,5 @@ def _capable(make: Callable[[], None], what: str) -> None:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, capture_output=True, text=True, check=True)
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PATH": path})

@@ -23,8 +23,8 @@ from tests.waiting import wait_until
 from trading_platform.store.disk import REAL_DISK, Disk, File, Mode
 from trading_platform.store.segment_log import recover_lane
 
-# On each file system; 50 take half a minute on two quiet cores.
-CUTS = int(os.environ.get("POWER_CUTS", "25"))
+# On each file system; a cut takes 0.06 s on a quiet machine.
+CUTS = int(os.environ.get("POWER_CUTS", "50"))
 SIZES = {"ext4": (64, "-O", "^resize_inode"), "xfs": (320,)}
 SEGMENT_BYTES = 1 << 16
 ACK = 8

@@ -95,3 +95,29 @@ def test_uv_is_told_of_pips_mirror(install, monkeypatch):
     monkeypatch.delenv("UV_DEFAULT_INDEX", raising=False)
     monkeypatch.setattr(install, "pip_setting", lambda key: "")
     assert install.environment()["UV_DEFAULT_INDEX"] == "http://mirror.example/index"
+
+
+def test_tools_of_the_system_are_installed_only_where_missing(install, monkeypatch, capsys):
+    """With all there nothing is run; as root the missing ones are installed; for others one line says which."""
+    calls = []
+    monkeypatch.setattr(install.subprocess, "call", lambda command, **more: calls.append(command) or 0)
+    monkeypatch.setattr(install.shutil, "which", lambda name, path=None: name)
+    install.install_tools()
+    assert calls == []
+    monkeypatch.setattr(install.shutil, "which", lambda name, path=None: None if name == "mkfs.xfs" else name)
+    monkeypatch.setattr(install.os, "geteuid", lambda: 0)
+    install.install_tools()
+    assert [command[-1] for command in calls] == ["update", "xfsprogs"]
+    monkeypatch.setattr(install.os, "geteuid", lambda: 1000)
+    install.install_tools()
+    assert len(calls) == 2
+    assert capsys.readouterr().err.endswith("as root: apt-get install xfsprogs\n")
+
+
+def test_tools_that_cannot_be_installed_stop_nothing(install, monkeypatch, capsys):
+    """A machine without packages goes on; what is missing is said."""
+    monkeypatch.setattr(install.shutil, "which", lambda name, path=None: name if name == "apt-get" else None)
+    monkeypatch.setattr(install.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(install.subprocess, "call", lambda command, **more: 100)
+    install.install_tools()
+    assert "will be skipped: strace xfsprogs e2fsprogs" in capsys.readouterr().err
