@@ -6,7 +6,6 @@ Fields bound with `bound` go with every event of that block, across calls. stdou
 
 from __future__ import annotations
 
-import io
 import logging
 import sys
 from collections.abc import Iterator, Mapping
@@ -39,8 +38,10 @@ def _escape_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     return event
 
 
-class _Stderr(io.TextIOBase):
+class _Stderr:
     """Whatever stderr is when something is written: it may be replaced while the process runs."""
+
+    # Not an io class: those flush once more when the interpreter ends, after `sys` is gone.
 
     def write(self, text: str, /) -> int:
         return sys.stderr.write(text)
