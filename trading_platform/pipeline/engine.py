@@ -18,7 +18,7 @@ from trading_platform.pipeline.datasets import Dataset, in_order
 from trading_platform.pipeline.inputs import Moved
 from trading_platform.pipeline.known import describe
 from trading_platform.pipeline.refresher import PipelineLedger, Refresher
-from trading_platform.pipeline.report import DayReport, LeafResult
+from trading_platform.pipeline.report import DayReport, LeafResult, Status
 from trading_platform.pipeline.work import Config, RegimeConfig
 from trading_platform.settings import Settings
 from trading_platform.store import lake, staging
@@ -245,7 +245,8 @@ class Pipeline:
                     del chains[pair]
                     if moved.leaf.dataset == "ticks":
                         self._ticks(moved.leaf, seal=False)
-        return [LeafResult(Leaf(dataset.name, *pair, day), "waiting", reason=str(moved))]
+        status: Status = "refused" if moved is not None and moved.leaf.dataset == "ticks" else "waiting"
+        return [LeafResult(Leaf(dataset.name, *pair, day), status, reason=str(moved))]
 
     @contextmanager
     def _locked(self, dataset: Dataset, pair: Pair) -> Iterator[None]:

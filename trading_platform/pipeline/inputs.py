@@ -28,11 +28,12 @@ _COLUMNS = ("epoch", "trade_id", "ts_event", "price", "quantity", "side")
 
 
 class Moved(Exception):
-    """A file is not the one the ledger spoke of a moment ago: someone is publishing it, or died doing so."""
+    """A file is not the one the ledger speaks of: someone is publishing it, died doing so, or damaged it."""
 
     def __init__(self, leaf: Leaf) -> None:
         self.leaf = leaf
-        super().__init__(f"{leaf.path} has just changed; try again")
+        mend = "rebuild it with: replay" if leaf.dataset == "ticks" else f"compute {leaf.dataset} of {leaf.day} again"
+        super().__init__(f"{leaf.path} is not the file that was published; {mend}")
 
 
 @dataclass

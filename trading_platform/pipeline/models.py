@@ -25,7 +25,7 @@ from trading_platform.analytics.regimes.hmm import GaussianHmm
 from trading_platform.analytics.regimes.scaled import ScaledModel, new_scale, observe_day
 from trading_platform.domain.bar import timeframe_ns
 from trading_platform.domain.days import day_after, day_start
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import CorruptionError, UsageError, WorkError
 from trading_platform.pipeline.grid import grid_end, numbers
 from trading_platform.pipeline.work import RegimeConfig, Upstream, timeframe_of
 from trading_platform.store.disk import make_directory, write_atomically
@@ -64,10 +64,14 @@ def in_force(data: DataDir, config: RegimeConfig, leaf: Leaf, days: Days) -> Sca
     Parameters
     ----------
     days : where earlier bars are found, if a model must be fitted.
+
+    Raises
+    ------
+    CorruptionError : if a kept model cannot be read.
     """
     path = path_of(data, config, leaf)
     if path.exists():
-        return _named(GaussianHmm.from_json(path.read_bytes()))
+        return _kept(path)
     month = f"{leaf.day[:7]}-01"
     earlier = days(leaf, day_after(month, -config.lookback_days), day_after(month, -1))
     fitted = fit(config, timeframe_of(leaf), earlier)
@@ -76,6 +80,13 @@ def in_force(data: DataDir, config: RegimeConfig, leaf: Leaf, days: Days) -> Sca
     make_directory(path.parent)
     write_atomically(path, fitted.to_json())
     return _named(fitted)
+
+
+def _kept(path: Path) -> ScaledModel:
+    try:
+        return _named(GaussianHmm.from_json(path.read_bytes()))
+    except WorkError as error:
+        raise CorruptionError(f"{path}: {error}; remove it, and the month's model is fitted again") from error
 
 
 def path_of(data: DataDir, config: RegimeConfig, leaf: Leaf) -> Path:

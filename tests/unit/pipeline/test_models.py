@@ -11,6 +11,7 @@ import pytest
 
 from trading_platform.analytics.regimes.default import DEFAULT
 from trading_platform.domain.days import day_after, day_start
+from trading_platform.domain.errors import CorruptionError
 from trading_platform.pipeline import models
 from trading_platform.pipeline.models import DayOfBars
 from trading_platform.pipeline.work import RegimeConfig
@@ -88,6 +89,15 @@ def test_with_too_few_days_the_shipped_model_labels(data: DataDir, history: Hist
     """Fewer days than asked for, or days without a complete bar: the shipped model, and nothing is kept."""
     assert models.in_force(data, CONFIG, LEAF, history) is DEFAULT
     assert not (data.state / "models").exists()
+
+
+def test_a_damaged_model_is_not_replaced_in_silence(data: DataDir) -> None:
+    """A kept model that cannot be read is an error that names the file."""
+    path = models.path_of(data, CONFIG, LEAF)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"{}")
+    with pytest.raises(CorruptionError, match=r"2024-02\.json"):
+        models.in_force(data, CONFIG, LEAF, History(5))
 
 
 def test_incomplete_bars_teach_nothing(data: DataDir) -> None:
