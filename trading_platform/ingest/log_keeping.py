@@ -24,7 +24,8 @@ from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.locks import FileLock
 from trading_platform.store.sealed_segment import Entry, Index
-from trading_platform.store.segment_log import Damaged, LaneReader, Record, all_lanes
+from trading_platform.store.segment_format import PackedRecord
+from trading_platform.store.segment_log import Damaged, LaneReader, all_lanes
 from trading_platform.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -126,7 +127,7 @@ class LogKeeper:
         with reader:
             while reader.position < Position(number, end):
                 start = reader.position
-                records = [record for record in reader.read(BATCH_BYTES) if record.position.segment == number]
+                records = [item for item in reader.read_packed(BATCH_BYTES) if item.position.segment == number]
                 if reader.position == start:
                     break
                 work.add(records, decoder.decode(records, start, min(reader.position, Position(number, end))))
@@ -143,7 +144,7 @@ class _Contents:
         self._unknown = 0
         self._ids: dict[tuple[str, str, int, str], list[np.ndarray]] = {}
 
-    def add(self, records: list[Record], decoded: Decoded) -> None:
+    def add(self, records: list[PackedRecord], decoded: Decoded) -> None:
         self._records += len(records)
         self._last_recv = max([self._last_recv, *(record.ts_recv for record in records)])
         self._unknown += sum(item.kind == "connection" for item in decoded.batch.quarantine)
