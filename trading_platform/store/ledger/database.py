@@ -5,6 +5,7 @@ Transactions are short and of two kinds: `reading` sees one snapshot, `writing` 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ class Database:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        # One that is dropped unclosed, as in a notebook, leaves no open file to the garbage collector.
+        weakref.finalize(self, engine.dispose)
 
     @classmethod
     def open(cls, sqlite_path: Path, url: str = "") -> Database:
