@@ -49,7 +49,10 @@ def test_killed_computations_leave_no_trace(tmp_path: Path) -> None:
 
 
 def wait_for_files(market: Market, process: subprocess.Popen[bytes], goal: int) -> None:
-    wait_until(lambda: process.poll() is not None or len(market.files(*DATASETS)) >= goal, every_s=0.002)
+    def count() -> int:
+        return sum(1 for dataset in DATASETS for _ in (market.data.lake / dataset).rglob("*.parquet"))
+
+    wait_until(lambda: process.poll() is not None or count() >= goal, every_s=0.005)
 
 
 def start(market: Market) -> subprocess.Popen[bytes]:
