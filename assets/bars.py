@@ -1,19 +1,16 @@
 """The asset `bars`."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import dagster as dg
 
 from quality import checks
 from trading_platform.orchestration import keys
-from trading_platform.orchestration.recipes import daily_asset, materialized
+from trading_platform.orchestration.recipes import Reported, daily_asset, materialized
 from trading_platform.orchestration.report import report
 from trading_platform.orchestration.resources import PipelineResource
 
 
 @daily_asset("bars", deps=[keys.TICKS], checks=[checks.schema("bars")])
-def bars(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any]]:
+def bars(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Reported:
     """Open, high, low, close and volumes of each interval from 1s to 1d, exact, with the proof that none is missing."""
     for day in context.partition_keys:
         report(context, day, pipeline.refresh("bars", day))

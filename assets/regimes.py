@@ -1,19 +1,16 @@
 """The asset `regimes`."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import dagster as dg
 
 from quality import checks
 from trading_platform.orchestration import keys
-from trading_platform.orchestration.recipes import daily_asset, materialized
+from trading_platform.orchestration.recipes import Reported, daily_asset, materialized
 from trading_platform.orchestration.report import report
 from trading_platform.orchestration.resources import PipelineResource
 
 
 @daily_asset("regimes", deps=[keys.BARS], checks=[checks.schema("regimes")], carries_state=True)
-def regimes(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any]]:
+def regimes(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Reported:
     """Calm or wild: the market regime of every bar with its probability, from a model that never saw the day."""
     for day in context.partition_keys:
         report(context, day, pipeline.refresh("regimes", day))

@@ -1,18 +1,15 @@
 """The asset `ticks`. Recording is ingest's; here a day's recorded trades are published, and sealed once it is over."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import dagster as dg
 
 from quality import checks
-from trading_platform.orchestration.recipes import daily_asset, materialized
+from trading_platform.orchestration.recipes import Reported, daily_asset, materialized
 from trading_platform.orchestration.report import report
 from trading_platform.orchestration.resources import PipelineResource
 
 
 @daily_asset("ticks", deps=[], checks=[checks.schema("ticks"), checks.completeness()])
-def ticks(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any]]:
+def ticks(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Reported:
     """Every trade of the day, once, as the exchange printed it. Published while it runs, sealed when it is over."""
     for day in context.partition_keys:
         report(context, day, pipeline.refresh("ticks", day, seal=pipeline.is_over(day)))

@@ -44,7 +44,7 @@ class Regimes(NamedTuple):
 def small(candles: Candles, regimes: Regimes | None, most: int) -> str | None:
     """Return a picture of at most about `most` candles in as few characters as possible, None if no price is known.
 
-    Wicks are one thin line, bodies one thick line for each colour, regimes one area for each state.
+    Wicks are one thin line, bodies one thick line for each colour, regimes one line each, as high as the picture.
 
     >>> one = np.array([1.0])
     >>> len(small(Candles(one, one + 1, one - 1, one, np.array([0])), None, 24)) < 300
@@ -64,12 +64,12 @@ def small(candles: Candles, regimes: Regimes | None, most: int) -> str | None:
     def x(at: np.intp) -> int:
         return round((at + 0.5) * step)
 
+    middle = _SMALL_HEIGHT // 2
     parts = [f"<svg xmlns='http://www.w3.org/2000/svg' width='{_SMALL_WIDTH}' height='{_SMALL_HEIGHT}'>"]
     for state, stretches in _stretches(regimes).items():
-        area = "".join(
-            f"M{round(a * step)},0h{round((b - a) * step)}v{_SMALL_HEIGHT}H{round(a * step)}" for a, b in stretches
-        )
-        parts.append(f"<path fill='{_SMALL_SHADES[state % len(_SMALL_SHADES)]}' d='{area}'/>")
+        area = "".join(f"M{round(a * step)},{middle}H{round(b * step)}" for a, b in stretches)
+        colour = _SMALL_SHADES[state % len(_SMALL_SHADES)]
+        parts.append(f"<path stroke='{colour}' stroke-width='{_SMALL_HEIGHT}' d='{area}'/>")
     wicks = "".join(f"M{x(i)},{y(candles.high[i])}V{y(candles.low[i])}" for i in np.flatnonzero(known))
     parts.append(f"<path stroke='#888' d='{wicks}'/>")
     for rising, colour in ((True, "#185"), (False, "#c32")):

@@ -60,7 +60,7 @@ def _picture(title: str, symbol: str, candles: Candles, regimes: Regimes | None)
     large = candlestick.large(title, candles, regimes)
     if large is None:
         return None
-    for most in (32, 24, 16, 8, 4):
+    for most in (32, 28, 24, 20, 16, 12, 8, 4):
         small = f"![{symbol}]({_short_uri(candlestick.small(candles, regimes, most) or '')})"
         if len(small) < SHOWN_AT_ONCE:
             break

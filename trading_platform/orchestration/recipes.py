@@ -14,6 +14,9 @@ import dagster as dg
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.partitions import DAILY, YESTERDAY
 
+Reported = Iterator[dg.MaterializeResult[Any] | dg.Output[None]]
+"""What an asset yields once every day is reported."""
+
 
 def daily_asset(
     dataset: str, *, deps: Sequence[dg.AssetKey], checks: Sequence[dg.AssetCheckSpec], carries_state: bool = False
@@ -54,7 +57,11 @@ def daily_asset(
     return decorate
 
 
-def materialized(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-    """Yield the asset itself, unless only its check was asked for; `report` has given each day its metadata."""
+def materialized(context: dg.AssetExecutionContext) -> Reported:
+    """Yield what was asked for, the asset, its checks or both; `report` has given each day its own metadata."""
     for key in context.selected_asset_keys:
         yield dg.MaterializeResult(asset_key=key)
+    for name, spec in context.assets_def.check_specs_by_output_name.items():
+        if spec.key in context.selected_asset_check_keys:
+            # Each day has its own result already; this only says that the check's output is not forgotten.
+            yield dg.Output(None, output_name=name)
