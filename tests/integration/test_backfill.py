@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.markets import SYMBOL, Market, made_up
+from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from trading_platform.cli import main
 
 FIRST, LAST = "2024-08-01", "2024-08-04"
@@ -107,3 +110,39 @@ def test_what_cannot_be_meant_is_refused(
     assert says in error
     assert error.count("\n") == 1
     assert not (root / "lake/bars").exists()
+
+
+def test_a_day_never_recorded_is_fetched_first(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    simulator: Callable[..., Simulator],  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With --fetch the venue is asked for the day, and everything is computed from it."""
+    monkeypatch.chdir(tmp_path)
+    venue = simulator(synthetic(1200, symbols=[SYMBOL]))
+    play_to_the_end(venue)
+    day = "2024-03-15"
+    words = ["--fetch", "--rest-url", venue.rest_url, "--venue", "binance", "--symbols", SYMBOL]
+    code, done = backfill(capsys, *words, "--from", day, "--to", day)
+    assert code == 0
+    assert done["fetched"]["pages"] > 0
+    issued = [line["trade_id"] for line in venue.truth() if line["ts_event"] >= 1_710_460_800 * 10**9]
+    market = Market.open(tmp_path / "data")
+    (row,) = [row for row in market.ledger.days("binance", SYMBOL) if row.day == day]
+    assert (row.stored, row.first_id, row.last_id) == (len(issued), min(issued), max(issued))
+    market.ledger.close()
+    assert len(list((tmp_path / "data/lake/regimes").rglob(f"date={day}/*.parquet"))) == 6
+    code, again = backfill(capsys, *words, "--from", day, "--to", day)
+    assert code == 0
+    assert "computed" not in again["datasets"]["bars"]
+
+
+def play_to_the_end(venue: Simulator) -> None:
+    """Listen until the market has ended: REST serves only what has been issued."""
+    import websockets.sync.client
+
+    with websockets.sync.client.connect(f"{venue.ws_url}/ws/btcusdt@trade", close_timeout=0.1) as stream:
+        while not venue.wait_ended(0):
+            with suppress(TimeoutError):
+                stream.recv(0.1)
