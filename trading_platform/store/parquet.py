@@ -134,7 +134,8 @@ def _counts_agree(footer: pq.FileMetaData) -> bool:
 
     Their columns are not asked: where a footer is damaged there, the library ends the process.
     """
-    return sum(footer.row_group(number).num_rows for number in range(footer.num_row_groups)) == footer.num_rows
+    rows: int = sum(footer.row_group(number).num_rows for number in range(footer.num_row_groups))
+    return rows == int(footer.num_rows)
 
 
 def corrupt(path: Path, error: Exception) -> CorruptionError:
