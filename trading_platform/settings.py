@@ -151,6 +151,9 @@ class VenueSettings(_Section):
     transport: Literal["websockets", "fast"] = Field(
         "websockets", description="WebSocket client; `fast` takes many frames at a time, for above 100,000 trades/s"
     )
+    compression: bool = Field(
+        False, description="offer permessage-deflate: a seventh of the bytes, several times the work"
+    )
     api_key: Annotated[SecretStr | None, Optional] = Field(None, description="key sent with requests that need one")
     record_from: Annotated[int | Day | None, Optional] = Field(
         None, description="first trade id, or first day, to hold; empty: the first trade seen"

@@ -1,4 +1,4 @@
-"""The session on sockets: handovers, deaf subscriptions, pauses and bans against a simulated venue, judged by its log."""
+"""The session on sockets: handovers, pauses and bans against a simulated venue, judged by its own log."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 import os
 import random
 import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.recording import Ingest, held, rows, run
@@ -19,10 +21,12 @@ from tests.recording import expected as issued
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.waiting import wait_until
 from trading_platform.domain.position import START
-from trading_platform.ingest import control
+from trading_platform.ingest import control, messages
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.decode import Decoder
 from trading_platform.ingest.recorder import Clocks, Recorder
+from trading_platform.ingest.silence import Patience
+from trading_platform.ingest.silence_watch import SilenceWatch
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.store.segment_log import Kind, LaneReader, LaneWriter
 from trading_platform.venues import VENUES
@@ -122,10 +126,94 @@ def test_a_shutdown_that_is_announced_costs_nothing(simulator: Start, tmp_path: 
 def test_a_ping_flood_is_answered_within_the_allowance(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
     """Forty pings at once: the venue, which counts what we send, has no reason to cut us."""
     plan = FaultPlan(events=[Event(kind="ping_flood", at_s=2, count=40)])
-    venue = simulator(synthetic(30.0, symbols=list(SYMBOLS.values())), speed=5.0, plan=plan)
+    venue = simulator(synthetic(15.0, symbols=list(SYMBOLS.values())), speed=5.0, plan=plan)
     record(venue, tmp_path / "live-binance", venue.server.ended.is_set)
     assert [seen.what for seen in venue.server.connections] == ["open"]
     assert_no_gap(venue, tmp_path / "live-binance")
+
+
+class Watcher:
+    """What processor and supervisor do between a lane and a recorder, impatiently, on a thread."""
+
+    def __init__(self, venue: Simulator, lane: Path) -> None:
+        self._venue, self._lane = venue, lane
+        patience = Patience(floor_s=1.0, cap_s=3.0, settle_s=0.5)
+        self._watch = SilenceWatch(SYMBOLS.values(), self._told, time.monotonic_ns, patience)
+        self.recorder: Recorder | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.said: list[messages.Message] = []
+
+    def run(self, stop: threading.Event) -> None:
+        decoder, bounds = None, Bounds.of("2016-01-01")
+        with LaneReader(self._lane) as reader:
+            decoder = Decoder("live-binance", VENUES, bounds)
+            while not stop.wait(0.02):
+                start = reader.position
+                records = reader.read()
+                if reader.position != start:
+                    self._watch.saw(decoder.decode(records, start, reader.position))
+                else:
+                    self._watch.judge()
+
+    def _told(self, line: bytes) -> None:
+        message = messages.read(line)
+        assert message is not None
+        assert self.recorder is not None
+        assert self.loop is not None
+        self.said.append(message)
+        if isinstance(message, messages.Renew):
+            self.loop.call_soon_threadsafe(self.recorder.renew, message.symbols)
+        elif isinstance(message, messages.Probe):
+            heads = {symbol: self._head(symbol) for symbol in message.symbols}
+            self.loop.call_soon_threadsafe(self.recorder.probed, heads)
+            for answer in messages.heads(heads):
+                self._watch.heed(answer)
+
+    def _head(self, symbol: str) -> int | None:
+        adapter = Binance()
+        request = adapter.head_request(adapter.venue_symbol(symbol))
+        body = httpx.get(self._venue.rest_url + request.path, params=list(request.params), trust_env=False).content
+        return max(trade.trade_id or 0 for trade in adapter.decode_page(body, symbol))
+
+
+def test_a_deaf_subscription_is_renewed_and_nobody_else_loses_a_trade(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
+    """Subscribed and not delivered: a probe shows it, another connection brings it, the other symbol misses nothing."""
+    plan = FaultPlan(events=[Event(kind="deaf", at_s=8, symbol="ETH-USDT")])
+    venue = simulator(synthetic(3600.0, symbols=list(SYMBOLS.values())), speed=5.0, plan=plan)
+    lane = tmp_path / "live-binance"
+    watcher, over = Watcher(venue, lane), threading.Event()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        with LaneWriter.open(lane, clock=time.time_ns, entropy=os.urandom) as writer:
+            clocks = Clocks(time.time_ns, time.monotonic_ns)
+
+            def probe(symbols: Iterable[str]) -> None:
+                for line in messages.probe(symbols):
+                    threading.Thread(target=watcher._told, args=(line,)).start()
+
+            recorder = Recorder(Binance(), SYMBOLS, venue.ws_url, writer, clocks, random.Random(1), probe=probe)
+            watcher.recorder, watcher.loop = recorder, asyncio.get_running_loop()
+            watching = asyncio.create_task(asyncio.to_thread(watcher.run, over))
+            running = asyncio.create_task(recorder.run(stop))
+            await asyncio.to_thread(wait_until, lambda: "taken over" in steps(lane), timeout_s=60, what="renewed")
+            before = venue.server.sent
+            await asyncio.to_thread(wait_until, lambda: venue.server.sent > before + 100, what="it trades on")
+            stop.set()
+            await running
+            over.set()
+            await watching
+
+    asyncio.run(main())
+    assert [message for message in watcher.said if isinstance(message, messages.Renew)] == [
+        messages.Renew(["ETH-USDT"])
+    ]
+    assert ends(lane)[0] == "handed over to connection 2"
+    counts = ids(lane)
+    assert set(counts["BTC-USDT"]) == set(range(min(counts["BTC-USDT"]), max(counts["BTC-USDT"]) + 1))
+    missed = sorted(set(range(min(counts["ETH-USDT"]), max(counts["ETH-USDT"]))) - set(counts["ETH-USDT"]))
+    # One hole, from the moment it fell deaf to the new connection.
+    assert missed == list(range(missed[0], missed[-1] + 1))
 
 
 # ---- the whole command

@@ -111,6 +111,7 @@ def _config(
             get_logger(__name__).warning("instruments unknown", venue=adapter.name, reason=str(error))
         finally:
             client.close()
+    configured = settings.venues.get(adapter.name)
     return IngestConfig(
         data_dir=str(data.root.resolve()),
         venue=adapter.name,
@@ -120,7 +121,8 @@ def _config(
         database_url=settings.database_url.get_secret_value(),
         metrics_dir=None if settings.metrics.port is None else str(_metrics_folder(data)),
         log_retention_s=settings.log.retention_s,
-        transport=settings.venues[adapter.name].transport if adapter.name in settings.venues else "websockets",
+        transport="websockets" if configured is None else configured.transport,
+        compression=configured is not None and configured.compression,
     )
 
 

@@ -15,8 +15,11 @@ from trading_platform.store.segment_log import Kind, LaneWriter
 RUN_NS = 1_000_000
 """Frames received within this long of each other share a record and its receive time."""
 RUN_BYTES = 256 << 10
-HIGH_WATER_BYTES = 32 << 20
-"""Received but not yet durable: beyond this much we stop reading and the socket fills."""
+HIGH_WATER_BYTES = 8 << 20
+"""Received but not yet durable: beyond this much we stop reading and the socket fills.
+
+A commit holds its bytes three times (frames, records, the write), so a slow disk and large messages cost 24 MB.
+"""
 
 
 class _Run:
@@ -124,9 +127,11 @@ class Committer:
                 runs, self._runs, self._open = self._runs, [], None
                 self._work.clear()
                 if runs:
-                    self._size = 0
+                    size = self._size
                     await loop.run_in_executor(thread, self._commit, runs)
-                    self._room.set()
+                    self._size -= size
+                    if self._size <= HIGH_WATER_BYTES:
+                        self._room.set()
                 elif self._closing:
                     return
                 if self._closing:

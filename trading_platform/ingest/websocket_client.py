@@ -25,7 +25,7 @@ OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 PENDING_BYTES = 4 << 20
 """Received but not yet taken: beyond this much nothing more is taken from the library, whose queue then fills."""
-LIBRARY_QUEUE = 32
+LIBRARY_QUEUE = 16
 """The library counts frames, not bytes: so many of the largest."""
 
 
@@ -88,10 +88,15 @@ class _Connection(ClientConnection):
         )
         super().__init__(self.polite, **options)
         self.heard_s = self.loop.time()
+        self._ending = False
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = self.loop.time()
         super().data_received(data)
+        if not self._ending and self.polite.close_expected():
+            # The library waits for the other side to close, until somebody calls close(): we wait a second.
+            self._ending = True
+            self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
 
 
 class Stream:
