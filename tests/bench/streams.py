@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -184,3 +185,23 @@ def fresh_data() -> Iterator[DataDir]:
         shutil.rmtree(root)
         with suppress(OSError):
             root.parent.rmdir()
+
+
+def record_once(source: Feed, transport: str, *, compression: bool = False, tls: str = "") -> Measured:
+    """Record everything into a fresh directory."""
+    with fresh_data() as data:
+        return recorded(source, data, transport, compression=compression, tls=tls)
+
+
+def medians(measured: Sequence[Measured]) -> Measured:
+    """Return the median of each number."""
+    return Measured(*(statistics.median(values) for values in zip(*measured, strict=True)))
+
+
+def logged(source: Feed) -> tuple[list[tuple[int, int]], int]:
+    """Let the reference logger keep everything; return its waits and when the last byte was durable."""
+    with fresh_data() as data:
+        command = [sys.executable, "-m", "tests.bench.receive", "logger", source.url, str(source.count)]
+        done = subprocess.run([*command, str(data.root / "flat")], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    told = json.loads(done.stdout)
+    return told["waits"], told["ended_ns"]
