@@ -16,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "evidence"
+HEADING = "## Evidence"
+"""The last section of docs/index.md."""
 
 
 def write(
@@ -45,7 +47,18 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.md"
     path.write_text("\n".join(lines) + "\n")
+    _list(folder.parent / "index.md", f"{folder.name}/{path.name}", title)
     return path
+
+
+def _list(index: Path, target: str, title: str) -> None:
+    """Name the page in the index of the documentation, if it is not there yet."""
+    text = index.read_text() if index.exists() else ""
+    if f"({target})" in text:
+        return
+    if HEADING not in text:
+        text = f"{text.rstrip()}\n\n{HEADING}\n\nWritten by `make campaign`.\n\n".lstrip()
+    index.write_text(f"{text.rstrip()}\n- [{title}]({target})\n".replace("campaign`.\n-", "campaign`.\n\n-"))
 
 
 def _origin() -> dict[str, object]:
