@@ -9,6 +9,9 @@ from trading_platform.orchestration.jobs import recover_gaps
 from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.orchestration.runs import under_way
 
+LEASE_TTL_NS = 180 * 10**9
+"""Longer than a run takes. A run that was killed, or never began, keeps its gaps from others for so long."""
+
 
 @dg.sensor(
     name="gap_recovery",
@@ -28,7 +31,8 @@ def gap_recovery(context: dg.SensorEvaluationContext, pipeline: PipelineResource
         return dg.SkipReason(f"run {run.run_id[:8]} is fetching")
     if not pipeline.endpoints():
         return dg.SkipReason("no venue to ask: the data is simulated, and no simulator's address is known")
-    lease = pipeline.ledger.lease(LEASE_GAPS, pipeline.now_ns(), f"gaps-{uuid.uuid4().hex[:12]}")
+    holder = f"gaps-{uuid.uuid4().hex[:12]}"
+    lease = pipeline.ledger.lease(LEASE_GAPS, pipeline.now_ns(), holder, ttl_ns=LEASE_TTL_NS)
     if lease is None:
         return dg.SkipReason("no missing trade is due")
     missing = sum(gap.missing for gap in lease.gaps)

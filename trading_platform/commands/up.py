@@ -6,6 +6,7 @@ Nothing heavy is imported before ingest runs: recording starts within three seco
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import threading
@@ -96,7 +97,7 @@ def _announce(args: argparse.Namespace, platform: Platform) -> None:
         "simulated": platform.simulated,
     }
     lines = [f"UI: {address}" if address else "no UI; sensors and schedules run"]
-    lines += [f"export DAGSTER_HOME={platform.home}", "Ctrl-C stops everything."]
+    lines += [f"export DAGSTER_HOME={shlex.quote(str(platform.home))}", "Ctrl-C stops everything."]
     _say("")
     emit(args, payload, "\n".join(lines))
 

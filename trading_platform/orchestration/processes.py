@@ -115,6 +115,11 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
 
 def reap() -> None:
     """Collect the orphans that ended after they were adopted; children of `subprocess` are left to it."""
+    try:
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return  # nobody ended: the usual case, and much cheaper than looking at every process
+    except ChildProcessError:
+        return
     for pid in descendants():
         fields = _stat(pid)
         if fields and fields[0] == "Z" and int(fields[1]) == os.getpid() and pid not in _started:
