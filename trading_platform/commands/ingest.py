@@ -172,7 +172,11 @@ def _record(
     problem = False
     try:
         supervisor.start()
-        _publish_listing(settings, data, ledger, config.venue)
+        try:
+            _publish_listing(settings, data, ledger, config.venue)
+        except WorkError as error:
+            # Recording goes on without: a full disk here must not end it.
+            log.error("instruments not published", venue=config.venue, reason=str(error))
         log.info("recording", venue=config.venue, symbols=len(config.symbols), data_dir=config.data_dir)
 
         def wait(seconds: float) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from trading_platform.domain.errors import StorageError
+from trading_platform.domain.errors import DiskFull, StorageError
 
 HEAD = "0001"
 """The revision of store/migrations that this code reads and writes (a test holds the two together)."""
@@ -48,8 +48,13 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Give a connection that is the only writer until the block ends; an error rolls back."""
-        with self.engine.connect() as connection:
+        """Give a connection that is the only writer until the block ends; an error rolls back.
+
+        Raises
+        ------
+        DiskFull : if there is no space for the transaction.
+        """
+        with _full_disk_named(), self.engine.connect() as connection:
             connection = connection.execution_options(writing=True)
             with connection.begin():
                 if connection.dialect.name == "postgresql":
@@ -90,6 +95,17 @@ def insert_missing(db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
     if rows:
         dialect = postgresql if db.dialect.name == "postgresql" else sqlite
         db.execute(dialect.insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+
+@contextmanager
+def _full_disk_named() -> Iterator[None]:
+    """Tell a full disk from a bug: one line says so, and whoever can waits."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        if "disk is full" not in str(error.orig):
+            raise
+        raise DiskFull("the ledger's disk is full; free space on it") from error
 
 
 def _sqlite(path: Path) -> sa.Engine:
