@@ -10,14 +10,16 @@ the disk is shared, the floor tells what it gave in the same rounds.
 from __future__ import annotations
 
 import statistics
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.bench.__main__ import Line
-from tests.bench.streams import ROOT, Feed, feed, logged, medians, record_once
+from tests.bench.streams import Feed, feed, logged, medians, record_once
+from tests.certificates import self_signed
 
 ROUNDS = 5
 TRADES, OTHER = 2_000_000, 300_000
-CERTIFICATE = ROOT / "tests" / "data" / "localhost.pem"
 
 
 def measure() -> Iterator[Line]:
@@ -41,8 +43,10 @@ def _full_speed() -> Iterator[Line]:
 def _others() -> Iterator[Line]:
     with feed(OTHER, "--single") as source:
         one = record_once(source, "fast")
-    with feed(OTHER, "--tls", str(CERTIFICATE)) as source:
-        tls = record_once(source, "fast", tls=str(CERTIFICATE))
+    with tempfile.TemporaryDirectory() as folder:
+        certificate = str(self_signed(Path(folder)))
+        with feed(OTHER, "--tls", certificate) as source:
+            tls = record_once(source, "fast", tls=certificate)
     with feed(OTHER, "--deflate") as source:
         deflate = record_once(source, "fast", compression=True)
     for name, measured in (("one send per message", one), ("TLS", tls), ("deflate", deflate)):

@@ -6,6 +6,7 @@ import asyncio
 import http
 import ssl
 import struct
+import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,13 +16,13 @@ import pytest
 from websockets.asyncio.server import Request, Response, Server, ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
+from tests.certificates import self_signed
 from trading_platform.domain.venue import KeepAlive
 from trading_platform.ingest import fast_transport, websocket_client
 from trading_platform.ingest.fast_transport import open_stream
 from trading_platform.ingest.packed import Packed
 from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused, OpenStream, Transport
 
-CERTIFICATE = Path(__file__).parents[1] / "data" / "localhost.pem"
 MESSAGES = [f"message {number} ".encode() * (number % 40) for number in range(3000)] + [b"x" * 200_000, b"last"]
 
 
@@ -62,8 +63,10 @@ def contexts(encrypted: bool) -> tuple[ssl.SSLContext | None, ssl.SSLContext | N
     if not encrypted:
         return None, None
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(CERTIFICATE)
-    return server, ssl.create_default_context(cafile=str(CERTIFICATE))
+    with tempfile.TemporaryDirectory() as folder:
+        certificate = self_signed(Path(folder))
+        server.load_cert_chain(certificate)
+        return server, ssl.create_default_context(cafile=str(certificate))
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
