@@ -155,13 +155,14 @@ def _record(
     seconds: float | None,
 ) -> None:
     """Run the real ``ingest`` against the venue until the market has ended, then stop it in order."""
+    from trading_platform.orchestration.processes import start
+
     command = [sys.executable, "-m", "trading_platform", "ingest", "--venue", "binance", "--simulated"]
     command += ["--symbols", ",".join(symbols), "--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
     command += ["--data-dir", str(data.root), "--json"]
     with (data.run / "ingest.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
-        )
+        # Tied to us: a demonstration that is killed leaves nothing running.
+        process = start(command, stdout=subprocess.DEVNULL, stderr=log)
         try:
             ends = None if seconds is None else time.monotonic() + seconds
             while process.poll() is None and not venue.wait_ended(0.1) and not stop.is_set():
