@@ -77,6 +77,6 @@ def test_killed_fifty_times(
         "Ingest killed with -9",
         {"kills": 50, "trades issued": len(venue.truth()), "never delivered by the stream": never_sent, "lost": 0},
         notes="Victims in turn: the command, its recorder, its processor, its publisher, at random moments of a "
-        "recording with drops, repeats, disorder and cuts. Afterwards `recover` exits 0, `verify` exits 0, and the lake "
-        "holds exactly what the venue issued.",
+        "recording with drops, repeats, disorder and cuts. Afterwards `recover` exits 0, `verify` exits 0, and the "
+        "lake holds exactly what the venue issued.",
     )
