@@ -27,6 +27,11 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 os.environ[RUN_MARK] = uuid.uuid4().hex
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes by their length: content may hold a clock (gzip's header does), and ids must be equal everywhere."""
+    return f"{argname}-{len(val)}B" if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
     """Give the path of a real recording; a missing one skips the test loudly, and fails it in CI."""
