@@ -1,4 +1,4 @@
-"""Heads asked on behalf of others: in the log and the ledger before they are told, and only of what is known."""
+"""Heads asked on behalf of others: in the log and the ledger before they are told."""
 
 from __future__ import annotations
 
@@ -84,13 +84,30 @@ def test_a_head_is_in_the_ledger_before_it_is_told(world: World) -> None:
     assert world.told == [{"BTC-USDT": FIRST + 9}]
 
 
-def test_what_was_never_seen_is_not_asked(world: World) -> None:
-    """A probe of an unknown symbol would move the first id that we undertake to hold."""
+def test_the_first_answer_about_what_was_never_seen_undertakes_nothing(world: World) -> None:
+    """What was traded before we listened is not ours to hold: it is told, and not logged."""
     with world.prober() as prober:
         prober.ask(["ETH-USDT", "DOGE-USDT"])
         wait_until(lambda: world.told, what="an answer")
-    assert world.told == [{"ETH-USDT": None}]
-    assert world.asked == []
+    assert world.told == [{"ETH-USDT": FIRST + 9}]
+    ledger = Ledger.open(world.data)
+    assert [row.symbol for row in ledger.sequences()] == ["BTC-USDT"]
+    ledger.close()
+
+
+def test_what_traded_since_and_was_never_seen_is_undertaken(world: World) -> None:
+    """Deaf from the start: everything after the first answer is ours, and missing."""
+    with world.prober() as prober:
+        prober.ask(["ETH-USDT"])
+        wait_until(lambda: world.told, what="an answer")
+        world.answer = lambda: httpx.Response(200, content=PAGE % (FIRST + 12))
+        prober.ask(["ETH-USDT"])
+        wait_until(lambda: len(world.told) == 2, what="another answer")
+    ledger = Ledger.open(world.data)
+    (row,) = ledger.sequences("binance", "ETH-USDT")
+    assert (row.from_id, row.head) == (FIRST + 10, FIRST + 12)
+    assert [(gap.first_missing, gap.last_missing) for gap in ledger.gaps()] == [(FIRST + 10, FIRST + 11)]
+    ledger.close()
 
 
 def test_a_ban_is_on_record_and_nothing_more_is_asked(world: World) -> None:

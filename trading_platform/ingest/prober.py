@@ -48,6 +48,7 @@ class Prober:
     ) -> None:
         self._data, self._open_ledger, self._adapter, self._make_client = data, ledger, adapter, client
         self._bounds, self._spelling, self._answered = bounds, dict(spelling), answered
+        self._unseen: dict[str, int | None] = {}
         self._closing = threading.Event()
         self._asked: SimpleQueue[list[str] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="prober", daemon=True)
@@ -97,17 +98,14 @@ class Prober:
     def _probe(self, ledger: Ledger, client: RestClient, symbols: list[str], bans: list[int]) -> dict[str, int | None]:
         venue = self._adapter.name
         known = {row.symbol for row in ledger.sequences(venue)}
-        # What was never seen has no gap: a probe would only move the first id that we undertake to hold.
-        heads: dict[str, int | None] = {symbol: None for symbol in symbols if symbol not in known}
-        wanted = [symbol for symbol in symbols if symbol in known]
-        if not wanted:
-            return heads
+        heads: dict[str, int | None] = {}
         with FetchLane(self._data, ledger, {venue: self._adapter}, self._bounds) as lane:
             try:
-                for symbol in wanted:
+                for symbol in symbols:
                     body = client.get(self._adapter.head_request(self._spelling[symbol]))
-                    lane.page(control.Page(venue, "head", symbol, listening=True), body)
-                    heads[symbol] = self._newest(body, symbol)
+                    heads[symbol] = head = self._newest(body, symbol)
+                    if symbol in known or self._traded_unseen(lane, symbol, head):
+                        lane.page(control.Page(venue, "head", symbol, listening=True), body)
             except VenueError as error:
                 if isinstance(error, Stopped):
                     raise
@@ -117,6 +115,22 @@ class Prober:
                     lane.fact(control.BanSeen(venue, until_ns))
                 bans.clear()
         return heads
+
+    def _traded_unseen(self, lane: FetchLane, symbol: str, head: int | None) -> bool:
+        """Tell whether a symbol of which nothing was ever seen has traded since we asked first; undertake that.
+
+        A first answer goes nowhere: what lies before we listened is not ours to hold. One that has moved since is a
+        trade that we should have been told of.
+        """
+        if symbol not in self._unseen:
+            self._unseen[symbol] = head
+            return False
+        first = self._unseen[symbol]
+        if head is None or head == first:
+            return False
+        if first is not None and first < head:
+            lane.fact(control.Undertaken(self._adapter.name, symbol, first + 1))
+        return True
 
     def _newest(self, body: bytes, symbol: str) -> int | None:
         try:

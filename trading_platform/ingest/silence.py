@@ -30,6 +30,8 @@ class Patience:
     alarms_per_day : false alarms a symbol may raise, if it trades at random and more than once in a minute or so.
     floor_s, cap_s : no silence is asked about before the one, none is believed beyond the other: a symbol that trades
         less often than about once in 70 s is asked about more often, at most every `cap_s` of silence.
+    first_s : the patience with a symbol of unknown rate, one that has not traded twice yet: it may be deaf from the
+        start. Each confirmed silence makes it half as long again, up to `cap_s`.
     memory_s : the half-life of what was learned; markets have quiet hours.
     settle_s : what the venue said to have traded may still be on its way for so long.
     """
@@ -37,6 +39,7 @@ class Patience:
     alarms_per_day: float = 1.0
     floor_s: float = 30.0
     cap_s: float = 600.0
+    first_s: float = 60.0
     memory_s: float = 3600.0
     settle_s: float = 5.0
 
@@ -148,7 +151,7 @@ class Silence:
         """Return for how long this symbol's silence is believed."""
         terms, mine = self._patience, self._symbols[symbol]
         if mine.arrivals < 1.0 or mine.exposure_s <= 0.0:
-            return terms.cap_s
+            return min(terms.cap_s, terms.first_s * mine.stretch)
         silences = 86_400.0 * mine.arrivals / mine.exposure_s
         allowed = terms.alarms_per_day / silences
         if allowed >= 1.0:

@@ -133,3 +133,26 @@ def test_a_venue_that_does_not_answer_is_asked_again_no_faster() -> None:
     now = probe_due(silence, trading(silence))
     again = probe_due(silence, now + 1)
     assert again - now >= Patience().floor_s * S
+
+
+def test_a_symbol_that_never_delivers_is_found_deaf() -> None:
+    """Nothing was ever seen of it, and the venue's head moves: renewed within two minutes."""
+    silence = Silence(["A"], Patience())
+    silence.probed({"A": 100}, 5 * S)  # the question that every new connection asks about its quiet symbols
+    now = probe_due(silence, 5 * S)
+    assert now <= 66 * S
+    silence.probed({"A": 103}, now)
+    assert silence.tick(now + 5 * S).renew == ("A",)
+
+
+def test_a_symbol_that_never_trades_is_asked_about_ever_less_often() -> None:
+    """Each confirmed silence stretches the patience, up to its cap."""
+    silence, now, waits = Silence(["A"], Patience()), 0, []
+    silence.probed({"A": 100}, now)
+    for _ in range(8):
+        asked = probe_due(silence, now)
+        waits.append((asked - now) / S)
+        now = asked
+        silence.probed({"A": 100}, now)
+    assert waits[:3] == [60.0, 90.0, 135.0]
+    assert waits[-1] == 480.0
