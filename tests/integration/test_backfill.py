@@ -12,6 +12,8 @@ import pytest
 from tests.markets import SYMBOL, Market, made_up
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from trading_platform.cli import main
+from trading_platform.domain.days import day_start
+from trading_platform.simulate.faults import Event, FaultPlan
 
 FIRST, LAST = "2024-08-01", "2024-08-04"
 
@@ -136,6 +138,31 @@ def test_a_day_never_recorded_is_fetched_first(
     code, again = backfill(capsys, *words, "--from", day, "--to", day)
     assert code == 0
     assert "computed" not in again["datasets"]["bars"]
+
+
+def test_a_day_that_does_not_come_whole_is_a_failure(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    simulator: Callable[..., Simulator],  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Ids that the venue does not serve stay open: exit 1, and they are named; what came is kept and computed."""
+    monkeypatch.chdir(tmp_path)
+    day = "2024-03-15"
+    market = synthetic(1000, symbols=[SYMBOL])
+    before = market.head_at("BTCUSDT", day_start(day))
+    assert before is not None
+    inside = before + 40
+    plan = FaultPlan(events=[Event(at_id=inside, kind="rest_forget", count=3)])
+    venue = simulator(market, plan=plan)
+    play_to_the_end(venue)
+    words = ["--fetch", "--rest-url", venue.rest_url, "--venue", "binance", "--symbols", SYMBOL]
+    code, done = backfill(capsys, *words, "--from", day, "--to", day, assets="ticks")
+    assert code == 1
+    assert done["ok"] is False
+    assert [(gap["first_missing"], gap["last_missing"]) for gap in done["fetched"]["open"]] == [(inside, inside + 2)]
+    assert main(["backfill", "--assets", "ticks", *words, "--from", day, "--to", day]) == 1
+    assert f"still missing: gap 1: binance {SYMBOL} {inside}..{inside + 2} (3 ids)" in capsys.readouterr().out
 
 
 def play_to_the_end(venue: Simulator) -> None:

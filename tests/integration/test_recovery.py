@@ -130,6 +130,19 @@ def test_days_are_fetched_with_witnesses_on_either_side(
     assert again.pages < pages
 
 
+def test_a_witness_that_the_venue_never_had_is_not_missed(
+    data: DataDir, ledger: Ledger, played: Callable[..., Simulator]
+) -> None:
+    """Where the venue's own trades begin within the days, nothing before its first trade is undertaken."""
+    venue = played(1200)
+    outcome = fetch_days(data, ledger, endpoints(venue), means(), [PAIR], "2024-03-14", "2024-03-15")
+    ids = [line["trade_id"] for line in venue.truth()]
+    assert (outcome.open_gaps, outcome.not_fetched) == ((), ())
+    assert stored_ids(data) == ids
+    (row,) = ledger.sequences()
+    assert (row.from_id, row.head, row.tail) == (ids[0], ids[-1], "closed")
+
+
 def test_an_answer_that_is_no_page_closes_nothing(
     data: DataDir, ledger: Ledger, played: Callable[..., Simulator]
 ) -> None:

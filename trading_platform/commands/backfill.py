@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Fetch if asked to, compute, report; exit 1 if anything was refused or had to wait."""
+    """Fetch if asked to, compute, report; exit 1 if anything was refused, had to wait or could not be fetched."""
     from trading_platform.commands import runtime
 
     asked = _asked(args, settings)
@@ -66,7 +66,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     finally:
         ledger.close()
     emit(args, _payload(asked, reports, fetched), _text(reports, fetched))
-    return 0 if all(report.ok for report in reports) and not (fetched and fetched.problems) else 1
+    return 0 if all(report.ok for report in reports) and _all_fetched(fetched) else 1
+
+
+def _all_fetched(fetched: Outcome | None) -> bool:
+    return fetched is None or not (fetched.problems or fetched.not_fetched)
 
 
 def _asked(args: argparse.Namespace, settings: Settings) -> _Asked:
@@ -148,14 +152,19 @@ def _compute(
 def _payload(asked: _Asked, reports: Sequence[DayReport], fetched: Outcome | None) -> dict[str, object]:
     failed = [result for report in reports for result in report.failed]
     return {
-        "ok": not failed and not (fetched and fetched.problems),
+        "ok": not failed and _all_fetched(fetched),
         "assets": asked.assets,
         "from": asked.first,
         "to": asked.last,
         "datasets": {name: {"rows": rows, **counts} for name, (rows, counts) in _totals(reports).items()},
         "failed": [_failure(result) for result in failed],
-        "fetched": None if fetched is None else {"pages": fetched.pages, "problems": list(fetched.problems)},
+        "fetched": None if fetched is None else _fetched(fetched),
     }
+
+
+def _fetched(fetched: Outcome) -> dict[str, object]:
+    missing = [gap._asdict() for gap in fetched.not_fetched]
+    return {"pages": fetched.pages, "problems": list(fetched.problems), "open": missing}
 
 
 def _totals(reports: Sequence[DayReport]) -> dict[str, tuple[int, Counter[str]]]:
@@ -182,7 +191,12 @@ def _text(reports: Sequence[DayReport], fetched: Outcome | None) -> str:
     ]
     lines = [table(rows, ["dataset", "rows", *columns])]
     if fetched is not None:
-        lines = [f"fetched {fetched.pages} pages", *fetched.problems, *lines]
+        missing = [
+            f"still missing: gap {gap.id}: {gap.venue} {gap.symbol} {gap.first_missing}..{gap.last_missing}"
+            f" ({gap.missing:,} ids); `recover --once` asks again"
+            for gap in fetched.not_fetched
+        ]
+        lines = [f"fetched {fetched.pages} pages", *fetched.problems, *missing, *lines]
     failed = [result for report in reports for result in report.failed]
     for result in failed[:SHOWN]:
         leaf = result.leaf

@@ -51,6 +51,7 @@ class Outcome(NamedTuple):
     touched : (venue, symbol, day) of every trade staged.
     open_gaps, open_tails : what is still open.
     problems : why, in words, where a venue gave the reason.
+    not_fetched : of whole days that were to be fetched, what is still missing.
     """
 
     pages: int
@@ -58,6 +59,7 @@ class Outcome(NamedTuple):
     open_gaps: tuple[Gap, ...]
     open_tails: tuple[SequenceRow, ...]
     problems: tuple[str, ...]
+    not_fetched: tuple[Gap, ...] = ()
 
     @property
     def nothing_open(self) -> bool:
@@ -140,12 +142,16 @@ def fetch_days(
 
     From then on everything from these days to the head counts as missing until it is held.
     """
+    asked: dict[tuple[str, str], Range] = {}
 
     def act(work: _Recovery) -> None:
         for venue, symbol in symbols:
-            work.fetch_days(venue, symbol, first, last)
+            ids = work.fetch_days(venue, symbol, first, last)
+            if ids is not None:
+                asked[venue, symbol] = ids
 
-    return _with_lane(data, ledger, endpoints, means, act)
+    outcome = _with_lane(data, ledger, endpoints, means, act)
+    return outcome._replace(not_fetched=tuple(_within(outcome.open_gaps, asked)))
 
 
 def _with_lane(
@@ -306,26 +312,55 @@ class _Recovery:
             self._spelling[venue] = {instrument.symbol: instrument.venue_symbol for instrument in listed}
         return self._spelling[venue].get(symbol) or self._endpoints[venue].adapter.venue_symbol(symbol)
 
-    def fetch_days(self, venue: str, symbol: str, first: str, last: str) -> None:
+    def fetch_days(self, venue: str, symbol: str, first: str, last: str) -> Range | None:
         """Fetch whole days that were never recorded, with a trade on either side as witness of their ends.
+
+        Returns the ids that this means, None if the venue has none.
 
         Raises
         ------
         VenueError, FrameError : if the venue does not say where the days begin.
         """
-        begin = self._first_id(venue, symbol, day_start(first))
+        begin = self.undertake_day(venue, symbol, first)
         if begin is None:
             self.problems.append(f"{venue} has no trade of {symbol} from {first} on")
-            return
+            return None
         end = self._first_id(venue, symbol, day_start(day_after(last)))
         if end is None:
             self._probe_head(venue, symbol)
             end = max((row.head for row in self._ledger.sequences(venue, symbol)), default=begin)
-        begin = max(0, begin - 1)
-        self._lane.fact(control.Undertaken(venue, symbol, begin))
         stored = self._ledger.state(venue, symbol).stored
         for low, high in merge_close(stored.missing(begin, end), self._endpoints[venue].adapter.page_limit):
             self.fetch_range(venue, symbol, low, high)
+        return begin, end
+
+    def undertake_day(self, venue: str, symbol: str, day: str) -> int | None:
+        """Promise to hold all from a day on; return the first id that this means, None if there is no such trade yet.
+
+        The last trade before the day belongs to it as the witness of its beginning, if the venue still has it.
+
+        Raises
+        ------
+        VenueError, FrameError : if the venue does not say where the day begins.
+        """
+        begin = self._first_id(venue, symbol, day_start(day))
+        if begin is None:
+            return None
+        if begin > 0 and self._is_there(venue, symbol, begin - 1):
+            begin -= 1
+        self._lane.fact(control.Undertaken(venue, symbol, begin))
+        return begin
+
+    def _is_there(self, venue: str, symbol: str, trade_id: int) -> bool:
+        """Tell whether a trade is held, or is now that the venue was asked for it."""
+        if not list(self._ledger.state(venue, symbol).stored.missing(trade_id, trade_id)):
+            return True
+        adapter = self._endpoints[venue].adapter
+        request = adapter.page_request(self._venue_symbol(venue, symbol), trade_id, adapter.page_limit)
+        body = self._client(venue).get(request)
+        # Not said to be a listing from that id on: what the venue never had must not look skipped by it.
+        self._page(control.Page(venue, "trades", symbol), body)
+        return any(trade.trade_id == trade_id for trade in adapter.decode_page(body, symbol))
 
     def _first_id(self, venue: str, symbol: str, ts_ns: int) -> int | None:
         adapter = self._endpoints[venue].adapter
@@ -350,6 +385,15 @@ def merge_close(missing: Iterable[Range], within: int) -> list[Range]:
         else:
             joined.append((first, last))
     return joined
+
+
+def _within(gaps: Iterable[Gap], wanted: Mapping[tuple[str, str], Range]) -> Iterable[Gap]:
+    """Cut gaps to the ids wanted of their symbols; what lies outside is left out."""
+    for gap in gaps:
+        first, last = wanted.get((gap.venue, gap.symbol), (0, -1))
+        cut = gap._replace(first_missing=max(first, gap.first_missing), last_missing=min(last, gap.last_missing))
+        if cut.missing > 0:
+            yield cut
 
 
 def _newest(trades: Sequence[Trade]) -> int | None:
