@@ -8,6 +8,7 @@ from __future__ import annotations
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.position import Position
 from trading_platform.ingest import control
+from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.segment_log import Kind, LaneReader, durable_position
@@ -16,15 +17,15 @@ MOST_SEGMENTS = 8
 """Of a lane that was left undecoded for long only the end is read: recording must begin within seconds."""
 
 
-def stream_ban_until(data: DataDir, ledger: Ledger, venue: str, lane: str) -> int:
+def stream_ban_until(data: DataDir, ledger: Ledger, venue: str, lane: str, *, disk: Disk = REAL_DISK) -> int:
     """Return the wall time (ns) before which the venue's stream may not be connected to, 0 if it may."""
     until_ns = ledger.ban_until(f"{venue}/stream")
     directory = data.lane(lane)
-    if not directory.is_dir():
+    if not disk.exists(directory):
         return until_ns
     decoded, _, _ = ledger.lane(lane)
-    start = max(decoded, Position(max(0, durable_position(directory).segment - MOST_SEGMENTS), 0))
-    with LaneReader(directory, start=start, on_damage=lambda damaged: None) as reader:
+    start = max(decoded, Position(max(0, durable_position(directory, disk=disk).segment - MOST_SEGMENTS), 0))
+    with LaneReader(directory, start=start, disk=disk, on_damage=lambda damaged: None) as reader:
         while True:
             before = reader.position
             for record in reader.read():

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from trading_platform.domain.errors import LockHeld, StorageError
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.processor import Processor
+from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.locks import held_by
@@ -26,13 +27,34 @@ _MOST_LANES = 64
 _SEGMENT_BYTES = 2 << 20
 
 
+class Ground(NamedTuple):
+    """What lanes are written on: clocks, entropy and the disk. The real ones unless told."""
+
+    wall_ns: Callable[[], int] = time.time_ns
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+    entropy: Callable[[int], bytes] = os.urandom
+    disk: Disk = REAL_DISK
+
+
+REAL_GROUND = Ground()
+
+
 class FetchLane:
     """The first free fetch lane, written and decoded by this process until `close`."""
 
-    def __init__(self, data: DataDir, ledger: Ledger, venues: Mapping[str, VenueAdapter], bounds: Bounds) -> None:
-        self._writer, name = _first_free(data)
+    def __init__(
+        self,
+        data: DataDir,
+        ledger: Ledger,
+        venues: Mapping[str, VenueAdapter],
+        bounds: Bounds,
+        *,
+        ground: Ground = REAL_GROUND,
+    ) -> None:
+        self._ground = ground
+        self._writer, name = _first_free(data, ground)
         try:
-            self._processor = Processor(data, name, ledger, venues, bounds, wait_s=5.0)
+            self._processor = Processor(data, name, ledger, venues, bounds, wait_s=5.0, disk=ground.disk)
         except BaseException:
             self._writer.close()
             raise
@@ -70,18 +92,22 @@ class FetchLane:
             self._writer.close()
 
     def _append(self, kind: Kind, frames: list[bytes]) -> None:
-        self._writer.append(kind, frames, ts_recv=time.time_ns(), mono_ns=time.monotonic_ns())
+        self._writer.append(kind, frames, ts_recv=self._ground.wall_ns(), mono_ns=self._ground.monotonic_ns())
         self._writer.commit()
         while self._processor.step():
             pass
 
 
-def _first_free(data: DataDir) -> tuple[LaneWriter, str]:
+def _first_free(data: DataDir, ground: Ground) -> tuple[LaneWriter, str]:
     for number in range(_MOST_LANES):
         name = f"fetch-{number}"
         try:
             writer = LaneWriter.open(
-                data.lane(name), clock=time.time_ns, entropy=os.urandom, segment_bytes=_SEGMENT_BYTES
+                data.lane(name),
+                clock=ground.wall_ns,
+                entropy=ground.entropy,
+                disk=ground.disk,
+                segment_bytes=_SEGMENT_BYTES,
             )
         except LockHeld:
             continue
@@ -95,17 +121,17 @@ def is_written(data: DataDir, lane: str) -> bool:
 
 
 def settle_dead_lanes(
-    data: DataDir, ledger: Ledger, venues: Mapping[str, VenueAdapter], bounds: Bounds
+    data: DataDir, ledger: Ledger, venues: Mapping[str, VenueAdapter], bounds: Bounds, *, disk: Disk = REAL_DISK
 ) -> set[tuple[str, str, str]]:
     """Decode what dead processes left undecoded; return the (venue, symbol, day) of what was staged.
 
     A lane that a live process writes or decodes is its own business and passed over.
     """
     touched: set[tuple[str, str, str]] = set()
-    for name in all_lanes(data.log):
+    for name in all_lanes(data.log, disk=disk):
         try:
-            recover_lane(data.lane(name))
-            processor = Processor(data, name, ledger, venues, bounds)
+            recover_lane(data.lane(name), disk=disk)
+            processor = Processor(data, name, ledger, venues, bounds, disk=disk)
         except LockHeld:
             continue
         try:

@@ -70,7 +70,7 @@ class LogKeeper:
     def keep(self) -> Kept:
         """Go through all lanes once. A lane that another process works on is passed over."""
         kept = Kept()
-        for lane in all_lanes(self._data.log):
+        for lane in all_lanes(self._data.log, disk=self._disk):
             if self._stopping():
                 break
             try:

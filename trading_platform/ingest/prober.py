@@ -15,7 +15,7 @@ from trading_platform.domain.errors import FrameError, PlatformError, VenueError
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.fetch_lane import FetchLane
+from trading_platform.ingest.fetch_lane import REAL_GROUND, FetchLane, Ground
 from trading_platform.ingest.rest import RestClient, Stopped, Waiter
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
@@ -45,7 +45,10 @@ class Prober:
         bounds: Bounds,
         spelling: Mapping[str, str],
         answered: Callable[[dict[str, int | None]], object],
+        *,
+        ground: Ground = REAL_GROUND,
     ) -> None:
+        self._ground = ground
         self._data, self._open_ledger, self._adapter, self._make_client = data, ledger, adapter, client
         self._bounds, self._spelling, self._answered = bounds, dict(spelling), answered
         self._unseen: dict[str, int | None] = {}
@@ -99,7 +102,7 @@ class Prober:
         venue = self._adapter.name
         known = {row.symbol for row in ledger.sequences(venue)}
         heads: dict[str, int | None] = {}
-        with FetchLane(self._data, ledger, {venue: self._adapter}, self._bounds) as lane:
+        with FetchLane(self._data, ledger, {venue: self._adapter}, self._bounds, ground=self._ground) as lane:
             try:
                 for symbol in symbols:
                     body = client.get(self._adapter.head_request(self._spelling[symbol]))

@@ -41,6 +41,7 @@ def publish_until(
     monotonic: Callable[[], float],
     wait: Callable[[float], bool],
     keep_log: Callable[[], object] = lambda: None,
+    disk: Disk = REAL_DISK,
 ) -> None:
     """Publish again and again until `wait` says stop, and once more then.
 
@@ -51,7 +52,7 @@ def publish_until(
     pause = EVERY_S
     while not wait(pause):
         began = monotonic()
-        publish_staged(data, ledger, gate)
+        publish_staged(data, ledger, gate, disk=disk)
         pause = max(EVERY_S, REST_FACTOR * (monotonic() - began))
         keep_log()
-    publish_staged(data, ledger, gate)
+    publish_staged(data, ledger, gate, disk=disk)

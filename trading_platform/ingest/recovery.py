@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
+
 from trading_platform.domain.days import day_after, day_start
 from trading_platform.domain.errors import Banned, FrameError, RateLimited, VenueError
 from trading_platform.domain.sequence import IdRanges, Range
@@ -19,7 +21,7 @@ from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.fetch_lane import FetchLane, is_written, settle_dead_lanes
+from trading_platform.ingest.fetch_lane import REAL_GROUND, FetchLane, Ground, is_written, settle_dead_lanes
 from trading_platform.ingest.publisher import publish_staged
 from trading_platform.ingest.rest import RestClient, Stopped, Waiter
 from trading_platform.store.layout import DataDir
@@ -68,7 +70,7 @@ class Outcome(NamedTuple):
 
 
 class Means(NamedTuple):
-    """What a recovery works with: limits, time, chance, and how to wait."""
+    """What a recovery works with: limits, time, chance, how to wait, what lanes lie on, the network (None: the real)."""
 
     bounds: Bounds
     gate: Gate
@@ -77,6 +79,8 @@ class Means(NamedTuple):
     rng: random.Random
     wall_ns: Callable[[], int] = time.time_ns
     monotonic: Callable[[], float] = time.monotonic
+    ground: Ground = REAL_GROUND
+    network: httpx.BaseTransport | None = None
 
 
 def ingest_lock(data: DataDir, venue: str) -> Path:
@@ -163,8 +167,8 @@ def _with_lane(
 ) -> Outcome:
     """Decode what the dead left, act with a fetch lane, publish, and tell what is open."""
     venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
-    touched = settle_dead_lanes(data, ledger, venues, means.bounds)
-    with FetchLane(data, ledger, venues, means.bounds) as lane:
+    touched = settle_dead_lanes(data, ledger, venues, means.bounds, disk=means.ground.disk)
+    with FetchLane(data, ledger, venues, means.bounds, ground=means.ground) as lane:
         work = _Recovery(data, ledger, endpoints, means, lane)
         try:
             act(work)
@@ -172,7 +176,7 @@ def _with_lane(
             work.close()
         lane.settle()
         touched |= lane.touched
-    publish_staged(data, ledger, means.gate)
+    publish_staged(data, ledger, means.gate, disk=means.ground.disk)
     gaps = [gap for gap in ledger.gaps() if gap.venue in endpoints]
     tails = [row for row in open_tails(data, ledger) if row.venue in endpoints]
     return Outcome(work.pages, frozenset(touched), tuple(gaps), tuple(tails), tuple(dict.fromkeys(work.problems)))
@@ -303,6 +307,7 @@ class _Recovery:
                 on_ban=lambda until_ns: self._lane.fact(control.BanSeen(venue, until_ns)),
                 api_key=endpoint.api_key,
                 longest_wait_s=LONGEST_WAIT_S,
+                transport=means.network,
             )
         return self._clients[venue]
 

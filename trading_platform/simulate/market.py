@@ -94,6 +94,7 @@ class SyntheticMarket:
     start_ns : the first instant at which anything trades; ids begin there.
     end_ns : nothing trades from here on; None for an endless market.
     symbols : a choice of the profiles' symbols.
+    profiles : how what there is trades.
 
     Examples
     --------
@@ -110,23 +111,25 @@ class SyntheticMarket:
         start_ns: int = DEMO_START_NS,
         end_ns: int | None = None,
         symbols: Sequence[str] | None = None,
+        profiles: Sequence[Profile] = PROFILES,
     ) -> None:
         if not 0 <= seed < 1 << 63:
             raise UsageError(f"seed {seed} is out of range; give a whole number from 0 on")
         if not _FIRST_DAY * DAY_NS <= start_ns < (_FIRST_DAY + _DAYS - 1) * DAY_NS:
             raise UsageError("the synthetic market starts between 2016 and 2099")
-        known = {profile.symbol: profile for profile in PROFILES}
+        known = {profile.symbol: profile for profile in profiles}
         unknown = [name for name in symbols or () if name not in known]
         if unknown:
             raise UsageError(f"{unknown[0][:40]!r} is not in the synthetic market; it has {' '.join(known)}")
         self.start_ns, self._end_ns, self._seed = start_ns, end_ns, seed
-        self._profiles = [p for p in PROFILES if symbols is None or p.symbol in symbols]
+        self._all = tuple(profiles)
+        self._profiles = [p for p in profiles if symbols is None or p.symbol in symbols]
         self._order = {p.venue_symbol: n for n, p in enumerate(self._profiles)}
         self.listings = tuple(
             Listing(p.venue_symbol, p.symbol, f"{10.0**-p.price_places:.8f}", f"{10.0**-p.quantity_places:.8f}")
             for p in self._profiles
         )
-        self._base = [_base_path(seed, PROFILES.index(p), p) for p in self._profiles]
+        self._base = [_base_path(seed, profiles.index(p), p) for p in self._profiles]
         self._day = lru_cache(maxsize=8 * len(PROFILES))(self._make_day)
         self._block = lru_cache(maxsize=8 * len(PROFILES))(self._make_block)
         # How many trades the day's plan has before `start_ns`, counted from the first day there is.
@@ -184,7 +187,7 @@ class SyntheticMarket:
     def _make_day(self, order: int, day: int) -> _Day:
         profile = self._profiles[order]
         regimes = _chain(self._generator(1, day).random(_BLOCKS))
-        draw = self._generator(2, PROFILES.index(profile), day)
+        draw = self._generator(2, self._all.index(profile), day)
         hours = np.arange(_BLOCKS) / _BLOCKS
         daily = 1.0 + 0.35 * np.sin(2 * np.pi * (hours - 0.35))
         weights = daily * _ACTIVITY[regimes] * draw.uniform(0.8, 1.25, _BLOCKS)
@@ -201,7 +204,7 @@ class SyntheticMarket:
         number, at = divmod(block, _BLOCKS)
         first = self._day(order, number).first
         profile = self._profiles[order]
-        draw = self._generator(3, PROFILES.index(profile), block)
+        draw = self._generator(3, self._all.index(profile), block)
         return _arrivals(draw, int(first[at + 1] - first[at]), pauses=profile.pauses)
 
     def _count_before(self, order: int, ts_ns: int) -> int:
@@ -225,7 +228,7 @@ class SyntheticMarket:
         day = self._day(order, number)
         times, buys = self._times(order, block)
         count = len(times)
-        draw = self._generator(4, PROFILES.index(profile), block)
+        draw = self._generator(4, self._all.index(profile), block)
         spread = _VOLATILITY[day.regimes[at]] * profile.volatility
         ticks = _price_ticks(draw, buys, day.log_price[at : at + 2], spread, profile.price_places)
         lots = _lots(draw, count, profile)
