@@ -70,7 +70,7 @@ class Outcome(NamedTuple):
 
 
 class Means(NamedTuple):
-    """What a recovery works with: limits, time, chance, how to wait, what lanes lie on, the network (None: the real)."""
+    """What a recovery works with: limits, time, chance, how to wait, what lanes lie on, and the network."""
 
     bounds: Bounds
     gate: Gate
