@@ -174,7 +174,10 @@ class LedgerAt(Ledger):
             from_id=held.first,
             head=held.last or 0,
             stored=held,
-            void=_common(self._now.voids(venue, symbol, epoch), [*seen["void"], *_twice(seen["skip"])]),
+            void=_common(
+                self._now.voids(venue, symbol, epoch),
+                [*seen["void"], *_twice([*seen["skip"], *seen["skip last"]])],
+            ),
             unrecoverable=IdRanges(seen["unrecoverable"]),
         )
 
@@ -191,7 +194,7 @@ class LedgerAt(Ledger):
         query = sa.select(c.kind, c.first_id, c.last_id).where(
             c.venue == venue, c.symbol == symbol, c.epoch == epoch, c.seen_ns <= self._at_ns
         )
-        found: dict[str, list[Range]] = {"void": [], "skip": [], "unrecoverable": []}
+        found: dict[str, list[Range]] = {"void": [], "skip": [], "skip last": [], "unrecoverable": []}
         with self._now.database.reading() as db:
             for kind, first, last in db.execute(query):
                 found.setdefault(kind, []).append((first, last))

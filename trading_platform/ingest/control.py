@@ -82,7 +82,17 @@ class BanSeen(_Control, frozen=True, tag="ban"):
     channel: Literal["rest", "stream"] = "rest"
 
 
-Control = Started | Connected | Disconnected | Lost | Handover | Declared | Undertaken | BanSeen
+class Unserved(_Control, frozen=True, tag="unserved"):
+    """The venue refused to serve these ids: the request itself, not its moment, was wrong in its eyes."""
+
+    venue: str
+    symbol: str
+    first_id: int
+    last_id: int
+    reason: str
+
+
+Control = Started | Connected | Disconnected | Lost | Handover | Declared | Undertaken | BanSeen | Unserved
 
 _ENCODER = msgspec.json.Encoder()
 _CONTROL: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
@@ -107,12 +117,16 @@ def decode(frame: bytes) -> Control:
 
 
 class Page(msgspec.Struct, frozen=True):
-    """The first frame of a PAGE record, saying what the second frame, the answer's body, answers."""
+    """The first frame of a PAGE record, saying what the second frame, the answer's body, answers.
+
+    `from_id` to `to_id` were asked for: with no id of them missing, that many fit into the page.
+    """
 
     venue: str
     kind: Literal["trades", "head", "instruments"]
     symbol: str = ""
     from_id: int | None = None
+    to_id: int | None = None
     source: Literal["rest", "archive"] = "rest"
     listening: bool = False  # a head asked for while a stream of the symbol was open: its end stays live
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -328,12 +329,14 @@ class _Work:
         if page.kind == "head":
             self._tail(page.venue, page.symbol, TailEvent("live" if page.listening else "closed", record.ts_recv))
         elif page.from_id is not None and adapter.ids == "contiguous":
-            expected = page.from_id
-            for number in sorted(ids):
-                if number > expected:
-                    claim = Claim(expected, number - 1, "the venue's listing skips it twice", record.ts_recv)
+            listed = sorted(ids)
+            for before, after in pairwise(listed):
+                if after - before > 1:
+                    claim = Claim(before + 1, after - 1, "the venue's listing skips it twice", record.ts_recv)
                     self._of(key).skips.append(claim)
-                expected = max(expected, number + 1)
+            if page.to_id is not None:
+                for first, last, reason in _unserved(listed, page.from_id, page.to_id):
+                    self._of(key).unserved.append(Claim(first, last, reason, record.ts_recv))
 
     # ---- control records
 
@@ -359,6 +362,9 @@ class _Work:
             case control.Declared():
                 claim = Claim(fact.first_id, fact.last_id, fact.reason, now)
                 self._of(SequenceKey(fact.venue, fact.symbol)).lost.append(claim)
+            case control.Unserved():
+                claim = Claim(fact.first_id, fact.last_id, fact.reason, now)
+                self._of(SequenceKey(fact.venue, fact.symbol)).unserved.append(claim)
             case control.Undertaken():
                 seen = self._of(SequenceKey(fact.venue, fact.symbol))
                 seen.undertaken = fact.from_id if seen.undertaken is None else min(seen.undertaken, fact.from_id)
@@ -404,3 +410,19 @@ class _Work:
         self.quarantine.append(
             Quarantined(at, item, venue, symbol, trade_id, source, error.kind, detail, record.ts_recv, raw[:65536])
         )
+
+
+def _unserved(listed: list[int], first: int, last: int) -> list[tuple[int, int, str]]:
+    """Return the ranges at either end of [first, last] that an answer lacks, and what that says of them.
+
+    >>> _unserved([12, 13], 10, 15)
+    [(10, 11, 'retention'), (14, 15, 'not served')]
+    >>> _unserved([], 10, 15)
+    [(10, 15, 'not served')]
+    >>> _unserved([16], 10, 15)
+    [(10, 15, 'retention')]
+    """
+    if not listed:
+        return [(first, last, "not served")]
+    ends = [(first, min(listed[0] - 1, last), "retention"), (max(listed[-1] + 1, first), last, "not served")]
+    return [end for end in ends if end[0] <= end[1]]

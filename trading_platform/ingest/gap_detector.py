@@ -9,14 +9,21 @@ Keeping accounts is store/ledger; downloading what is open is ingest/refetch.py.
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.domain.sequence import IdRanges
+from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.store.ledger.rows import Claim, Seen, SequenceState, TailEvent
 
-SKIP_APART_NS = 600 * 1_000_000_000
-"""A listing must skip an id twice, this far apart, before the id counts as used up without a trade."""
+APART_NS = 600 * 1_000_000_000
+"""What a venue's answers say against an id must be said twice, this far apart.
+
+A listing that skips it between ids that it holds: used up without a trade. No answer with it, although ids beyond
+it are known: not to be had. A trade that
+comes after all is stored nevertheless.
+"""
 
 _TAIL_RANK = {"live": 0, "open": 1, "closed": 2}
 
@@ -43,7 +50,9 @@ def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
     for claim in seen.lost:
         _account(state, state.unrecoverable, claim)
     for claim in seen.skips:
-        _skip(state, claim)
+        _note(state.skips, claim)
+    for claim in seen.unserved:
+        _note(state.unserved, claim)
     for event in seen.tails:
         _tail(state, event)
     # Stored beats void beats unrecoverable, whichever came first: the three stay disjoint.
@@ -55,6 +64,7 @@ def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
     if seen.undertaken is not None:
         state.from_id = seen.undertaken if state.from_id is None else min(state.from_id, seen.undertaken)
         state.head = max(state.head, seen.undertaken - 1)
+    _conclude(state)
     return fresh
 
 
@@ -88,13 +98,37 @@ def _account(state: SequenceState, ranges: IdRanges, claim: Claim) -> None:
     _extend(state, claim.first_id, claim.last_id, state.head_ts)
 
 
-def _skip(state: SequenceState, claim: Claim) -> None:
-    for earlier in state.skips:
-        first, last = max(earlier.first_id, claim.first_id), min(earlier.last_id, claim.last_id)
-        if first <= last and abs(claim.seen_ns - earlier.seen_ns) >= SKIP_APART_NS:
-            state.void.add(first, last)
-    if claim not in state.skips:
-        state.skips.append(claim)
+def _note(claims: list[Claim], claim: Claim) -> None:
+    """Keep of each range's claims the earliest and the latest: whether they lie far apart is all that counts."""
+    same = sorted({claim, *(c for c in claims if c[:2] == claim[:2])}, key=lambda c: (c.seen_ns, c.reason))
+    claims[:] = [c for c in claims if c[:2] != claim[:2]]
+    claims += same if len(same) == 1 else [same[0], same[-1]]
+
+
+def _conclude(state: SequenceState) -> None:
+    """Draw from claims what they prove of ids that are not stored, whatever order they came in."""
+    if state.from_id is None or len(state.skips) + len(state.unserved) < 2:
+        return
+    held = state.stored.copy()
+    for first, last in _proved(state, state.skips, held):
+        state.void.add(first, last)
+        state.unrecoverable.remove(first, last)
+    held.update(state.void)
+    for first, last in _proved(state, state.unserved, held):
+        state.unrecoverable.add(first, last)
+
+
+def _proved(state: SequenceState, claims: list[Claim], held: IdRanges) -> list[Range]:
+    """Return the ids of [from_id, head] beyond those held of which two claims far enough apart say the same."""
+    assert state.from_id is not None
+    missing = IdRanges(held.missing(state.from_id, state.head))
+    about = [claim for claim in claims if any(True for _ in missing.within(claim.first_id, claim.last_id))]
+    proved: list[Range] = []
+    for one, other in combinations(about, 2):
+        first, last = max(one.first_id, other.first_id), min(one.last_id, other.last_id)
+        if first <= last and abs(one.seen_ns - other.seen_ns) >= APART_NS:
+            proved += missing.within(first, last)
+    return proved
 
 
 def _tail(state: SequenceState, event: TailEvent) -> None:

@@ -12,7 +12,7 @@ from trading_platform.domain.trade import SOURCES
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.decode import Decoded, Decoder
-from trading_platform.store.ledger.rows import SequenceKey, TailEvent
+from trading_platform.store.ledger.rows import Claim, SequenceKey, TailEvent
 from trading_platform.store.segment_log import Kind, Record
 from trading_platform.venues import VENUES
 
@@ -125,12 +125,31 @@ def test_a_new_start_ends_what_the_dead_one_listened_to() -> None:
 
 
 def test_a_page_tells_which_ids_the_listing_skips() -> None:
-    """Holes between what was asked and what came are claims; beyond the last one nothing is said."""
+    """Holes between ids that came are claims; before the first and beyond the last one nothing is said."""
     page = control.Page("binance", "trades", "BTC-USDT", from_id=10)
     decoded = decode(record(Kind.PAGE, control.encode_page(page), listed(12, 13, 16), at=4))
     claims = [(claim.first_id, claim.last_id) for claim in decoded.batch.seen[KEY].skips]
-    assert claims == [(10, 11), (14, 15)]
+    assert claims == [(14, 15)]
+    assert decoded.batch.seen[KEY].unserved == []
     assert decoded.trades[KEY].source.tolist() == [SOURCES.index("rest")] * 3
+
+
+def test_a_page_tells_what_of_it_the_venue_does_not_serve() -> None:
+    """A listing that begins late has forgotten the rest; one that ends early has nothing more."""
+    page = control.Page("binance", "trades", "BTC-USDT", from_id=10, to_id=20)
+    decoded = decode(record(Kind.PAGE, control.encode_page(page), listed(12, 13, 14), at=4))
+    assert decoded.batch.seen[KEY].unserved == [
+        Claim(10, 11, "retention", NOW + 4),
+        Claim(15, 20, "not served", NOW + 4),
+    ]
+    assert decoded.batch.seen[KEY].skips == []
+
+
+def test_a_request_refused_by_the_venue_is_a_claim() -> None:
+    """What it says of the ids is on record, as one of the two answers that it takes to give them up."""
+    refused = control.Unserved("binance", "BTC-USDT", 10, 12, "not served: HTTP 400")
+    decoded = decode(fact(refused, at=7))
+    assert decoded.batch.seen[KEY].unserved == [Claim(10, 12, "not served: HTTP 400", NOW + 7)]
 
 
 def test_an_empty_page_proves_nothing() -> None:

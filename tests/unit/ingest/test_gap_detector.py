@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_platform.ingest.gap_detector import SKIP_APART_NS, advance
+from trading_platform.ingest.gap_detector import APART_NS, advance
 from trading_platform.store.ledger.rows import Claim, Seen, SequenceState, TailEvent
 
 IDS = st.lists(st.integers(0, 60), max_size=30).map(lambda ids: sorted(set(ids)))
 CLAIMS = st.builds(
-    lambda first, size, at: Claim(first, first + size, "said", at * SKIP_APART_NS // 2),
+    lambda first, size, at: Claim(first, first + size, "said", at * APART_NS // 2),
     st.integers(0, 60),
     st.integers(0, 5),
     st.integers(0, 4),
@@ -32,6 +32,7 @@ BATCHES = st.lists(
         voids=st.lists(CLAIMS, max_size=2),
         lost=st.lists(CLAIMS, max_size=2),
         skips=st.lists(CLAIMS, max_size=2),
+        unserved=st.lists(CLAIMS, max_size=3),
         tails=st.lists(TAILS, max_size=2),
         undertaken=st.none() | st.integers(0, 60),
     ),
@@ -90,11 +91,41 @@ def test_fresh_marks_exactly_the_new_ids() -> None:
 
 def test_an_id_skipped_twice_ten_minutes_apart_is_void() -> None:
     """One listing that skips an id proves nothing; a second one, late enough, does."""
-    early, soon, late = (Claim(3, 4, "skipped", at) for at in (0, SKIP_APART_NS - 1, SKIP_APART_NS))
+    early, soon, late = (Claim(3, 4, "skipped", at) for at in (0, APART_NS - 1, APART_NS))
     assert account([seen_of([2, 5]), Seen(skips=[early]), Seen(skips=[soon])]).open() == [(3, 4)]
     state = account([seen_of([2, 5]), Seen(skips=[early]), Seen(skips=[late])])
     assert state.open() == []
     assert list(state.void) == [(3, 4)]
+
+
+def test_an_id_not_served_twice_ten_minutes_apart_is_given_up() -> None:
+    """One answer without it proves nothing; only what two answers lack is lost, and a trade that comes is stored."""
+    early, late = Claim(3, 6, "retention", 0), Claim(2, 4, "retention", APART_NS)
+    assert account([seen_of([1, 9]), Seen(unserved=[early, early._replace(seen_ns=1)])]).open() == [(2, 8)]
+    state = account([seen_of([1, 9]), Seen(unserved=[early]), Seen(unserved=[late])])
+    assert state.open() == [(2, 2), (5, 8)]
+    assert list(state.unrecoverable) == [(3, 4)]
+    advance(state, seen_of([4]))
+    assert list(state.unrecoverable) == [(3, 3)]
+
+
+def test_what_lies_outside_the_account_is_not_given_up() -> None:
+    """Claims about ids before the first that we hold, or beyond the head, wait until these are ours."""
+    claims = [Claim(1, 9, "not served", at) for at in (0, APART_NS)]
+    state = account([seen_of([4, 6]), Seen(unserved=claims)])
+    assert (state.from_id, state.head) == (4, 6)
+    assert list(state.unrecoverable) == [(5, 5)]
+    advance(state, seen_of([12]))
+    assert list(state.unrecoverable) == [(5, 5), (7, 9)]
+
+
+def test_an_id_that_a_listing_skips_is_void_even_if_it_was_given_up() -> None:
+    """The stronger word holds, whichever came first."""
+    unserved = [Claim(3, 4, "not served", at) for at in (0, APART_NS)]
+    skips = [Claim(3, 3, "skipped", at) for at in (0, APART_NS)]
+    for batches in ([Seen(unserved=unserved), Seen(skips=skips)], [Seen(skips=skips), Seen(unserved=unserved)]):
+        state = account([seen_of([2, 5]), *batches])
+        assert (list(state.void), list(state.unrecoverable)) == ([(3, 3)], [(4, 4)])
 
 
 def test_a_first_start_opens_no_gap_and_a_later_one_does() -> None:

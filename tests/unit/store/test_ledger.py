@@ -208,3 +208,16 @@ def test_a_newer_ledger_is_refused(ledger: Ledger, tmp_path: Path) -> None:
         db.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(Exception, match="9999"):
         Ledger.open(DataDir(tmp_path))
+
+
+@pytest.mark.parametrize("minutes", [(0, 5, 11), (5, 0, 11), (11, 5, 0), (5, 11, 0)])
+def test_what_is_not_served_is_given_up_in_any_order_of_the_answers(ledger: Ledger, minutes: tuple[int, ...]) -> None:
+    """The earliest and the latest answer of each range are kept, so only how far these lie apart counts."""
+    tell(ledger, [1, 9])
+    for minute in minutes:
+        assert open_ranges(ledger) == [(2, 8)]
+        tell(ledger, [], unserved=[Claim(2, 8, "retention", minute * 60 * 10**9)])
+    assert open_ranges(ledger) == []
+    assert list(ledger.state("binance", "BTC-USDT").unrecoverable) == [(2, 8)]
+    (gap,) = ledger.gaps(("unrecoverable",))
+    assert (gap.first_missing, gap.last_missing, gap.reason) == (2, 8, "retention")

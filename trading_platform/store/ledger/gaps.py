@@ -10,7 +10,7 @@ from trading_platform.domain.errors import UsageError
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database
-from trading_platform.store.ledger.rows import Gap, GapState, Lease, SequenceKey, SequenceState
+from trading_platform.store.ledger.rows import Claim, Gap, GapState, Lease, SequenceKey, SequenceState
 
 _WORKABLE: tuple[GapState, ...] = ("open", "leased")
 _COLUMNS = [t.gaps.c[name] for name in Gap._fields]
@@ -138,6 +138,7 @@ def reconcile(
     state: SequenceState,
     ts_of: Callable[[int], int | None],
     rows: Sequence[Gap] | None = None,
+    claims: Sequence[Claim] = (),
 ) -> None:
     """Make the gap rows of a sequence equal what its account leaves open.
 
@@ -146,6 +147,7 @@ def reconcile(
     Parameters
     ----------
     rows : the sequence's `workable` gaps, if the caller has them.
+    claims : why ids were given up; a gap that ends so tells the reason.
     """
     if rows is None:
         c = t.gaps.c
@@ -158,19 +160,20 @@ def reconcile(
     for row in rows:
         rests = list(left.within(row.first_missing, row.last_missing))
         left.remove(row.first_missing, row.last_missing)
-        _update(db, row, rests, state)
+        _update(db, row, rests, state, claims)
         for rest in rests[1:]:
             _insert(db, key, rest, row.reason, row.attempts, row.due_ns, ts_of)
     for new in left:
         _insert(db, key, new, "ids skipped", 0, 0, ts_of)
 
 
-def _update(db: sa.Connection, row: Gap, rests: list[Range], state: SequenceState) -> None:
+def _update(db: sa.Connection, row: Gap, rests: list[Range], state: SequenceState, claims: Sequence[Claim]) -> None:
     values: dict[str, object]
     if rests:
         values = {"first_missing": rests[0][0], "last_missing": rests[0][1]}
     elif row.first_missing in state.unrecoverable:
-        values = {"state": "unrecoverable"}
+        about = (claim.reason for claim in claims if claim.first_id <= row.first_missing <= claim.last_id)
+        values = {"state": "unrecoverable", "reason": next(about, row.reason)}
     elif row.first_missing in state.void:
         values = {"state": "void"}
     else:

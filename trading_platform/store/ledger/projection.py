@@ -34,6 +34,8 @@ from trading_platform.store.ledger.rows import (
 Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
 
 _KINDS = ("stored", "void", "unrecoverable")
+_CLAIMS = ("skip", "skip last", "unserved", "unserved last")
+"""Of each range the earliest claim and, if there is another, the latest."""
 _REBUILT = (t.sequences, t.ranges, t.evidence, t.coverage, t.quarantine, t.instruments, t.bans, t.lanes)
 """Tables that a replay of the log rebuilds row by row."""
 
@@ -210,9 +212,11 @@ def _load(db: sa.Connection, keys: Sequence[SequenceKey]) -> dict[SequenceKey, S
     for venue, symbol, epoch, kind, first, last in db.execute(found.order_by(r.first_id)):
         getattr(states[SequenceKey(venue, symbol, epoch)], kind).add(first, last)
     e = t.evidence.c
-    skips = sa.select(e.venue, e.symbol, e.epoch, e.first_id, e.last_id, e.reason, e.seen_ns)
-    for venue, symbol, epoch, *claim in db.execute(skips.where(_of_keys(t.evidence, keys), e.kind == "skip")):
-        states[SequenceKey(venue, symbol, epoch)].skips.append(Claim(*claim))
+    claims = sa.select(e.venue, e.symbol, e.epoch, e.kind, e.first_id, e.last_id, e.reason, e.seen_ns)
+    claims = claims.where(_of_keys(t.evidence, keys), e.kind.in_(_CLAIMS))
+    for venue, symbol, epoch, kind, *claim in db.execute(claims.order_by(e.first_id, e.last_id, e.seen_ns)):
+        state = states[SequenceKey(venue, symbol, epoch)]
+        (state.skips if kind.startswith("skip") else state.unserved).append(Claim(*claim))
     return states
 
 
@@ -224,6 +228,7 @@ class _Changes:
         self.grown: list[dict[str, Any]] = []
         self.ranges: list[dict[str, Any]] = []
         self.evidence: list[dict[str, Any]] = []
+        self.outdated: list[dict[str, Any]] = []
         self.sequences: dict[bool, list[dict[str, Any]]] = {True: [], False: []}  # by: known before
 
     def add_ranges(self, key: SequenceKey, kind: str, before: IdRanges, after: IdRanges) -> None:
@@ -240,6 +245,20 @@ class _Changes:
             {**where, "at": first, "to": last} for first, last in new.items() if first in old and old[first] != last
         ]
 
+    def add_claims(self, key: SequenceKey, kind: str, before: Sequence[Claim], after: Sequence[Claim]) -> None:
+        """Note what is claimed of ranges now, where that has changed."""
+        now: dict[Range, list[Claim]] = {}
+        for claim in after:
+            now.setdefault((claim.first_id, claim.last_id), []).append(claim)
+        for (first, last), claims in now.items():
+            if all(claim in before for claim in claims):
+                continue
+            self.outdated += [
+                {**_bound(key), "of_kind": name, "at": first, "to": last} for name in (kind, f"{kind} last")
+            ]
+            for name, claim in zip((kind, f"{kind} last"), sorted(claims, key=lambda c: c.seen_ns), strict=False):
+                self.evidence.append({**key._asdict(), "kind": name, **claim._asdict()})
+
     def add_sequence(self, key: SequenceKey, state: SequenceState, *, known: bool) -> None:
         """Note where a sequence begins and ends now."""
         now = {name: getattr(state, name) for name in ("from_id", "head", "head_ts", "tail", "tail_ts")}
@@ -249,7 +268,11 @@ class _Changes:
         """Write everything."""
         of_range = sa.and_(_of_bound(t.ranges), t.ranges.c.kind == sa.bindparam("of_kind"))
         of_range = sa.and_(of_range, t.ranges.c.first_id == sa.bindparam("at"))
+        e = t.evidence.c
+        of_claim = sa.and_(_of_bound(t.evidence), e.kind == sa.bindparam("of_kind"))
+        of_claim = sa.and_(of_claim, e.first_id == sa.bindparam("at"), e.last_id == sa.bindparam("to"))
         statements = (
+            (t.evidence.delete().where(of_claim), self.outdated),
             (t.ranges.delete().where(of_range), self.gone),
             (t.ranges.insert(), self.ranges),
             (t.ranges.update().where(of_range).values(last_id=sa.bindparam("to")), self.grown),
@@ -287,25 +310,25 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
         if not known and not len(seen.ids) and not seen.voids and seen.undertaken is None:
             continue  # nothing is known of this symbol yet, so nothing can be said of its tail
         before = {kind: getattr(state, kind).copy() for kind in _KINDS}
-        skips, head, head_ts = list(state.skips), state.head, state.head_ts
+        claims, head, head_ts = (list(state.skips), list(state.unserved)), state.head, state.head_ts
         fresh_of[key] = fresh = advance(state, seen)
         added[key] = int(fresh.sum())
         for kind in _KINDS:
             changes.add_ranges(key, kind, before[kind], getattr(state, kind))
         changes.add_sequence(key, state, known=known)
-        changes.evidence += _evidence(key, seen, [skip for skip in state.skips if skip not in skips])
-        changed.append((key, state, _neighbours(seen, head, head_ts)))
+        changes.evidence += _evidence(key, seen)
+        changes.add_claims(key, "skip", claims[0], state.skips)
+        changes.add_claims(key, "unserved", claims[1], state.unserved)
+        changed.append((key, state, _neighbours(seen, head, head_ts), [*seen.lost, *state.unserved]))
     changes.write(db)
     _save_days(db, told, fresh_of)
-    for key, state, ts_of in changed:
-        reconcile(db, key, state, ts_of, gaps.get(key, []))
+    for key, state, ts_of, why in changed:
+        reconcile(db, key, state, ts_of, gaps.get(key, []), why)
     return added
 
 
-def _evidence(key: SequenceKey, seen: Seen, skips: list[Claim]) -> list[dict[str, Any]]:
-    claims = (
-        [("void", c) for c in seen.voids] + [("unrecoverable", c) for c in seen.lost] + [("skip", c) for c in skips]
-    )
+def _evidence(key: SequenceKey, seen: Seen) -> list[dict[str, Any]]:
+    claims = [("void", c) for c in seen.voids] + [("unrecoverable", c) for c in seen.lost]
     return [{**key._asdict(), "kind": kind, **claim._asdict()} for kind, claim in claims]
 
 

@@ -146,7 +146,7 @@ class Quarantined(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A range of ids about which something was shown at `seen_ns`: used up, lost, or skipped by a listing."""
+    """A range of ids about which something was shown at `seen_ns`: used up, lost, skipped by a listing, not served."""
 
     first_id: int
     last_id: int
@@ -180,13 +180,17 @@ class Seen:
     voids: list[Claim] = field(default_factory=list)
     lost: list[Claim] = field(default_factory=list)
     skips: list[Claim] = field(default_factory=list)
+    unserved: list[Claim] = field(default_factory=list)
     tails: list[TailEvent] = field(default_factory=list)
     undertaken: int | None = None
 
 
 @dataclass
 class SequenceState:
-    """A sequence as the detector sees it; `from_id` is None before its first id."""
+    """A sequence as the detector sees it; `from_id` is None before its first id.
+
+    Of `skips` and `unserved` only the earliest and the latest claim of each range are kept.
+    """
 
     from_id: int | None = None
     head: int = 0
@@ -197,6 +201,7 @@ class SequenceState:
     void: IdRanges = field(default_factory=IdRanges)
     unrecoverable: IdRanges = field(default_factory=IdRanges)
     skips: list[Claim] = field(default_factory=list)
+    unserved: list[Claim] = field(default_factory=list)
 
     def open(self) -> list[Range]:
         """Return the maximal ranges of [from_id, head] that are accounted for by nothing."""

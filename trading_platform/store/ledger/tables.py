@@ -57,7 +57,7 @@ evidence = Table(
     "evidence",
     metadata,
     *_symbol_key(),
-    Column("kind", String(16), primary_key=True),  # void, unrecoverable, skip
+    Column("kind", String(16), primary_key=True),  # void, unrecoverable, skip, skip last, unserved, unserved last
     Column("first_id", BigInteger, primary_key=True),
     Column("last_id", BigInteger, primary_key=True),
     Column("reason", Text, nullable=False),
