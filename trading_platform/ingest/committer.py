@@ -1,11 +1,13 @@
 """Group commit: whatever has arrived goes into the log as soon as the previous fdatasync has returned.
 
-Runs of frames are collected on the event loop; one thread alone touches the log. What is logged is recorder.py.
+Runs of frames are collected on the event loop; one thread alone touches the log, and goes on by itself: were each
+commit started from the event loop, it would wait its turn there twice. What is logged is recorder.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,7 +24,9 @@ A commit holds its bytes three times (frames, records, the write), so a slow dis
 """
 
 
-class _Run:
+class Run:
+    """Frames that become one record."""
+
     __slots__ = ("connection", "count", "frames", "kind", "mono_ns", "packed", "size", "ts_recv")
 
     def __init__(self, kind: Kind, connection: int, ts_recv: int, mono_ns: int) -> None:
@@ -34,51 +38,69 @@ class _Run:
         self.size = 0
 
 
-class Committer:
-    """Collects frames and makes them durable.
+class Backlog:
+    """What has been received and is not durable yet, in the order of arrival. Sans-I/O: no thread, no lock, no disk.
+
+    The rule of group commit: everything that is here goes into the log as soon as the commit before has ended.
 
     Parameters
     ----------
     wall_ns, monotonic_ns : clocks.
-    on_durable : called with (frames, lag in ns of the oldest of them) after each commit.
+
+    Examples
+    --------
+    >>> backlog = Backlog(lambda: 1_000, lambda: 7)
+    >>> backlog.add(Kind.FRAMES, b"one", 1)
+    >>> backlog.add(Kind.FRAMES, b"two", 1)
+    >>> [run.frames for run in backlog.take()], backlog.take(), backlog.size
+    ([[b'one', b'two']], [], 6)
+    >>> backlog.committed(6)
+    >>> backlog.size, backlog.full
+    (0, False)
     """
 
-    def __init__(
-        self,
-        writer: LaneWriter,
-        *,
-        wall_ns: Callable[[], int],
-        monotonic_ns: Callable[[], int],
-        on_durable: Callable[[int, int], None],
-    ) -> None:
-        self._writer = writer
+    def __init__(self, wall_ns: Callable[[], int], monotonic_ns: Callable[[], int]) -> None:
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
-        self._on_durable = on_durable
-        self._runs: list[_Run] = []
-        self._open: _Run | None = None
-        self._size = 0
-        self._work = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._closing = False
+        self._runs: list[Run] = []
+        self._open: Run | None = None
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._runs)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for the disk that nothing more should be received."""
+        return self.size > HIGH_WATER_BYTES
 
     def add(self, kind: Kind, frame: bytes, connection: int = 0) -> None:
         """Take one frame; it is received now."""
-        self._place(kind, connection).frames.append(frame)
-        self._taken(1, len(frame))
+        run = self._place(kind, connection)
+        run.frames.append(frame)
+        self._taken(run, 1, len(frame))
 
     def add_batch(self, batch: list[bytes] | Packed, connection: int) -> None:
         """Take the frames of one receive; they are received now."""
         run = self._place(Kind.FRAMES, connection, packed=isinstance(batch, Packed))
         if isinstance(batch, Packed):
             run.packed.append(batch)
-            self._taken(batch.frame_count, len(batch.payload))
+            self._taken(run, batch.frame_count, len(batch.payload))
         else:
             run.frames.extend(batch)
-            self._taken(len(batch), sum(map(len, batch)))
+            self._taken(run, len(batch), sum(map(len, batch)))
 
-    def _place(self, kind: Kind, connection: int, *, packed: bool = False) -> _Run:
+    def take(self) -> list[Run]:
+        """Return all that is to be committed now; none of it grows any more."""
+        runs, self._runs, self._open = self._runs, [], None
+        return runs
+
+    def committed(self, size: int) -> None:
+        """Take note that so many of the bytes taken are durable."""
+        self.size -= size
+
+    def _place(self, kind: Kind, connection: int, *, packed: bool = False) -> Run:
         now = self._monotonic_ns()
         run = self._open
         if (
@@ -90,18 +112,56 @@ class Committer:
             or run.size > RUN_BYTES
             or bool(run.frames if packed else run.packed)
         ):
-            run = self._open = _Run(kind, connection, self._wall_ns(), now)
+            run = self._open = Run(kind, connection, self._wall_ns(), now)
             self._runs.append(run)
         return run
 
-    def _taken(self, count: int, size: int) -> None:
-        assert self._open is not None
-        self._open.count += count
-        self._open.size += size
-        self._size += size
-        if self._size > HIGH_WATER_BYTES:
-            self._room.clear()
-        self._work.set()
+    def _taken(self, run: Run, count: int, size: int) -> None:
+        run.count += count
+        run.size += size
+        self.size += size
+
+
+class Committer:
+    """Makes durable what is added, in a thread of its own that nothing on the event loop can hold up.
+
+    Parameters
+    ----------
+    wall_ns, monotonic_ns : clocks.
+    on_durable : called in that thread with (frames, lag in ns of the oldest of them) after each commit.
+    """
+
+    def __init__(
+        self,
+        writer: LaneWriter,
+        *,
+        wall_ns: Callable[[], int],
+        monotonic_ns: Callable[[], int],
+        on_durable: Callable[[int, int], None],
+    ) -> None:
+        self._writer = writer
+        self._monotonic_ns = monotonic_ns
+        self._on_durable = on_durable
+        # Guarded by `_ready`, as is `_closing`.
+        self._backlog = Backlog(wall_ns, monotonic_ns)
+        self._ready = threading.Condition(threading.Lock())
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closing = False
+
+    def add(self, kind: Kind, frame: bytes, connection: int = 0) -> None:
+        """Take one frame; it is received now."""
+        with self._ready:
+            self._backlog.add(kind, frame, connection)
+            self._ready.notify()
+
+    def add_batch(self, batch: list[bytes] | Packed, connection: int) -> None:
+        """Take the frames of one receive; they are received now."""
+        with self._ready:
+            self._backlog.add_batch(batch, connection)
+            self._ready.notify()
+            if self._backlog.full:
+                self._room.clear()
 
     @property
     def full(self) -> bool:
@@ -122,27 +182,40 @@ class Committer:
         """
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "committer") as thread:
-            while True:
-                await self._work.wait()
-                runs, self._runs, self._open = self._runs, [], None
-                self._work.clear()
-                if runs:
-                    size = self._size
-                    await loop.run_in_executor(thread, self._commit, runs)
-                    self._size -= size
-                    if self._size <= HIGH_WATER_BYTES:
-                        self._room.set()
-                elif self._closing:
-                    return
-                if self._closing:
-                    self._work.set()
+            try:
+                await loop.run_in_executor(thread, self._commit_all, loop.call_soon_threadsafe)
+            finally:
+                self.close()
 
     def close(self) -> None:
         """Let `run` return once everything taken is durable."""
-        self._closing = True
-        self._work.set()
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
 
-    def _commit(self, runs: list[_Run]) -> None:
+    def _commit_all(self, on_loop: Callable[[Callable[[], None]], object]) -> None:
+        while runs := self._next():
+            self._commit(runs)
+            with self._ready:
+                was_full = self._backlog.full
+                self._backlog.committed(sum(run.size for run in runs))
+                has_room = was_full and not self._backlog.full
+            if has_room:
+                on_loop(self._has_room)
+
+    def _next(self) -> list[Run]:
+        """Wait for something to commit; nothing means that there will be no more."""
+        with self._ready:
+            while not (self._backlog or self._closing):
+                self._ready.wait()
+            return self._backlog.take()
+
+    def _has_room(self) -> None:
+        with self._ready:
+            if not self._backlog.full:
+                self._room.set()
+
+    def _commit(self, runs: list[Run]) -> None:
         frames = 0
         for run in runs:
             when_and_whence = {"ts_recv": run.ts_recv, "mono_ns": run.mono_ns, "connection": run.connection}

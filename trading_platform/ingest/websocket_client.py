@@ -14,6 +14,8 @@ from typing import Any, Protocol, cast
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+from websockets.frames import DATA_OPCODES, CloseCode, Frame
+from websockets.protocol import Event, State
 
 from trading_platform.domain.venue import KeepAlive
 from trading_platform.ingest.packed import Packed
@@ -24,9 +26,9 @@ OPEN_TIMEOUT_S = 10.0
 # The closing handshake is a courtesy; waiting the library's 10 s for it would keep us from reconnecting.
 CLOSE_TIMEOUT_S = 1.0
 PENDING_BYTES = 4 << 20
-"""Received but not yet taken: beyond this much nothing more is taken from the library, whose queue then fills."""
-LIBRARY_QUEUE = 16
-"""The library counts frames, not bytes: so many of the largest."""
+"""Received but not yet taken: beyond this much reading pauses and the socket fills."""
+FRAGMENTS = 4096
+"""A message of more than this many is refused: empty ones add nothing to its size."""
 
 
 class HandshakeRefused(Exception):
@@ -76,7 +78,11 @@ class Transport(Protocol):
 
 
 class _Connection(ClientConnection):
-    """The library's connection, with a polite protocol object, telling when it heard anything."""
+    """The library's connection, with a polite protocol object, keeping what arrives until it is taken.
+
+    Messages do not pass the library's queue: an awakening and a coroutine each cost a third of receiving one, and two
+    more rounds of the event loop before it is in the log.
+    """
 
     def __init__(self, protocol: ClientProtocol, *, per_second: float, **options: Any) -> None:
         self.polite = PoliteProtocol(
@@ -88,15 +94,72 @@ class _Connection(ClientConnection):
         )
         super().__init__(self.polite, **options)
         self.heard_s = self.loop.time()
+        self.held = False
+        self._arrived: list[bytes] = []
+        self._arrived_bytes = 0
+        self._fragments: list[bytes | bytearray | memoryview] = []
+        self._waiter: asyncio.Future[None] | None = None
         self._ending = False
+
+    # ---- called by the event loop
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = self.loop.time()
         super().data_received(data)
+        if self._arrived:
+            self._wake()
+            if self._arrived_bytes > PENDING_BYTES and not self.held:
+                self.held = True
+                self.transport.pause_reading()
         if not self._ending and self.polite.close_expected():
             # The library waits for the other side to close, until somebody calls close(): we wait a second.
             self._ending = True
             self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
+
+    def process_event(self, event: Event) -> None:
+        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+        elif event.fin and not self._fragments:
+            self._arrived.append(bytes(event.data))
+            self._arrived_bytes += len(event.data)
+        else:
+            self._fragment(event)
+
+    def _fragment(self, frame: Frame) -> None:
+        fragments = self._fragments
+        fragments.append(frame.data)
+        if frame.fin:
+            message = b"".join(fragments)
+            fragments.clear()
+            self._arrived.append(message)
+            self._arrived_bytes += len(message)
+        elif len(fragments) > FRAGMENTS and self.polite.state is State.OPEN:
+            self.polite.fail(CloseCode.MESSAGE_TOO_BIG, f"a message of more than {FRAGMENTS} fragments")
+            self.send_data()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._wake()
+
+    # ---- called by who receives
+
+    async def arrived(self) -> list[bytes]:
+        """Return the messages that have arrived, at least one; none once there will be none."""
+        while not self._arrived and not self.connection_lost_waiter.done():
+            self._waiter = self.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        messages, self._arrived, self._arrived_bytes = self._arrived, [], 0
+        if self.held:
+            self.held = False
+            self.transport.resume_reading()
+        return messages
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Stream:
@@ -105,33 +168,6 @@ class Stream:
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
         self._sending: set[asyncio.Task[None]] = set()
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._changed = asyncio.Event()
-        self._room = asyncio.Event()
-        self._ended: ConnectionClosed | None = None
-        self._pump = asyncio.create_task(self._receive())
-
-    async def _receive(self) -> None:
-        """Take messages from the library.
-
-        It hands out what it has without letting the event loop run, so one awakening of who waits in
-        `receive_batch` brings all of them: that costs a fortieth of receiving them, an awakening each a quarter.
-        """
-        receive, changed = self._connection.recv, self._changed
-        try:
-            while True:
-                # decode=False gives the payload of text and binary messages alike, without decoding it.
-                message = await receive(decode=False)
-                self._pending.append(message)
-                self._pending_bytes += len(message)
-                changed.set()
-                if self._pending_bytes > PENDING_BYTES:
-                    self._room.clear()
-                    await self._room.wait()
-        except ConnectionClosed as error:
-            self._ended = error
-            changed.set()
 
     async def receive_batch(self) -> list[bytes]:
         """Return the messages that have arrived, at least one, in order.
@@ -140,19 +176,16 @@ class Stream:
         ------
         ConnectionLost : when there will be none.
         """
-        await self._changed.wait()
-        messages, self._pending, self._pending_bytes = self._pending, [], 0
-        if self._ended is None:
-            self._changed.clear()
-            self._room.set()
-        elif not messages:
-            raise ConnectionLost(_reason(self._ended)) from self._ended
+        messages = await self._connection.arrived()
+        if not messages:
+            ended = self._connection.polite.close_exc
+            raise ConnectionLost(_reason(ended)) from ended
         return messages
 
     @property
     def heard_s(self) -> float:
         """When anything last arrived, in the event loop's time; now, while we ourselves do not read."""
-        return self._connection.loop.time() if self._connection.recv_messages.paused else self._connection.heard_s
+        return self._connection.loop.time() if self._connection.held else self._connection.heard_s
 
     def tend(self, ping: KeepAlive | None) -> None:
         """Send what is owed, and the venue's kind of ping if given one."""
@@ -179,17 +212,14 @@ class Stream:
         """Close, waiting a second at most for the other side."""
         await self._connection.close()
 
-    async def end(self) -> None:
-        """Close and let nothing run on."""
-        await self._connection.close()
-        self._pump.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._pump
-
 
 @asynccontextmanager
 async def open_stream(
-    url: str, *, compression: bool = False, per_second: float = INBOUND_PER_SECOND
+    url: str,
+    *,
+    compression: bool = False,
+    per_second: float = INBOUND_PER_SECOND,
+    open_timeout_s: float = OPEN_TIMEOUT_S,
 ) -> AsyncIterator[Stream]:
     """Connect to `url`. Whether it lives is for session.py to judge: the library's own keep-alive is off.
 
@@ -197,6 +227,7 @@ async def open_stream(
     ----------
     compression : offer permessage-deflate. The largest message is bounded after inflation.
     per_second : messages, pings and pongs that the venue lets us send.
+    open_timeout_s : how long connecting and the handshake may take together.
 
     Raises
     ------
@@ -205,11 +236,10 @@ async def open_stream(
     try:
         connection = await connect(
             url,
-            open_timeout=OPEN_TIMEOUT_S,
+            open_timeout=open_timeout_s,
             ping_interval=None,
             close_timeout=CLOSE_TIMEOUT_S,
             max_size=MAX_FRAME_BYTES,
-            max_queue=LIBRARY_QUEUE,
             compression="deflate" if compression else None,
             user_agent_header=None,
             proxy=None,
@@ -224,7 +254,7 @@ async def open_stream(
     try:
         yield stream
     finally:
-        await stream.end()
+        await stream.close()
 
 
 def _reason(error: ConnectionClosed) -> str:
