@@ -132,6 +132,7 @@ Timeframe = Annotated[str, AfterValidator(_check_timeframe)]
 IndicatorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
 WsUrl = Annotated[str, AfterValidator(_check_url("ws", "wss"))]
 HttpUrl = Annotated[str, AfterValidator(_check_url("http", "https"))]
+TradeId = Annotated[int, Field(ge=0, lt=1 << 63)]
 Names = BeforeValidator(_split)
 Distinct = AfterValidator(_distinct)
 Optional = BeforeValidator(_empty_is_none)
@@ -155,8 +156,8 @@ class VenueSettings(_Section):
         False, description="offer permessage-deflate: a seventh of the bytes, several times the work"
     )
     api_key: Annotated[SecretStr | None, Optional] = Field(None, description="key sent with requests that need one")
-    record_from: Annotated[int | Day | None, Optional] = Field(
-        None, description="first trade id, or first day, to hold; empty: the first trade seen"
+    record_from: Annotated[TradeId | Day | None, Optional] = Field(
+        None, description="first trade id, or first UTC day, to hold; empty: the first trade seen"
     )
 
 

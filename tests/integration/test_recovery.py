@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from trading_platform.domain.venue import Request
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.desk import Endpoint, Means
 from trading_platform.ingest.fetch_lane import FetchLane
-from trading_platform.ingest.recovery import Endpoint, Means, fetch_days, recover
+from trading_platform.ingest.recovery import fetch_days, probe_ended, recover, undertake
+from trading_platform.ingest.rest import Stopped
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.store import lake
 from trading_platform.store.layout import DataDir
@@ -24,6 +27,7 @@ from trading_platform.venues import VENUES
 
 BOUNDS = Bounds.of("2016-01-01")
 PAIR = ("binance", "BTC-USDT")
+MIDNIGHT = 1710460800 * 10**9
 
 
 @pytest.fixture
@@ -67,7 +71,7 @@ def endpoints(venue: Simulator) -> dict[str, Endpoint]:
     return {"binance": Endpoint(VENUES["binance"], venue.rest_url)}
 
 
-def undertake(data: DataDir, ledger: Ledger, venue: Simulator) -> None:
+def promise_all(data: DataDir, ledger: Ledger, venue: Simulator) -> None:
     """Promise to hold everything from the venue's first trade on, as if it had been streamed and lost."""
     first = min(line["trade_id"] for line in venue.truth())
     with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
@@ -85,7 +89,7 @@ def test_everything_missing_is_fetched_and_published(
 ) -> None:
     """From a promise and a head probe to every trade of the venue in the lake, across midnight."""
     venue = played(1200)
-    undertake(data, ledger, venue)
+    promise_all(data, ledger, venue)
     outcome = recover(data, ledger, endpoints(venue), means())
     assert outcome.nothing_open
     assert stored_ids(data) == sorted(line["trade_id"] for line in venue.truth())
@@ -95,7 +99,7 @@ def test_everything_missing_is_fetched_and_published(
 def test_a_dead_recoverys_lease_is_taken_over(data: DataDir, ledger: Ledger, played: Callable[..., Simulator]) -> None:
     """What a killed recovery had leased is fetched at once by the next one."""
     venue = played(60)
-    undertake(data, ledger, venue)
+    promise_all(data, ledger, venue)
     recover(data, ledger, {}, means())
     with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
         newest = VENUES["binance"].decode_page(_head(venue), "BTC-USDT")
@@ -107,9 +111,17 @@ def test_a_dead_recoverys_lease_is_taken_over(data: DataDir, ledger: Ledger, pla
 
 
 def _head(venue: Simulator) -> bytes:
+    return _ask(venue, VENUES["binance"].head_request("BTCUSDT"))
+
+
+def _page(venue: Simulator, trade_id: int) -> bytes:
+    """Return the page of one trade."""
+    return _ask(venue, VENUES["binance"].page_request("BTCUSDT", trade_id, 1))
+
+
+def _ask(venue: Simulator, request: Request) -> bytes:
     import httpx
 
-    request = VENUES["binance"].head_request("BTCUSDT")
     return httpx.get(venue.rest_url + request.path, params=list(request.params), trust_env=False).content
 
 
@@ -143,12 +155,57 @@ def test_a_witness_that_the_venue_never_had_is_not_missed(
     assert (row.from_id, row.head, row.tail) == (ids[0], ids[-1], "closed")
 
 
+def test_a_day_is_undertaken_once_and_never_given_up(
+    data: DataDir, ledger: Ledger, played: Callable[..., Simulator]
+) -> None:
+    """From the last trade before the day on all is missing; asked once, kept by a later day, filled by recovery."""
+    venue = played(1200)
+    ids = [line["trade_id"] for line in venue.truth() if line["ts_event"] >= MIDNIGHT]
+    assert undertake(data, ledger, endpoints(venue), means(), {PAIR: "2024-03-15"})
+    asked = len(venue.server.api.requests)
+    assert ledger.sequences()[0].from_id == min(ids) - 1
+    assert undertake(data, ledger, endpoints(venue), means(), {PAIR: "2024-03-15"})
+    assert len(venue.server.api.requests) == asked
+    assert not undertake(data, ledger, endpoints(venue), means(), {PAIR: "2024-03-16"})
+    assert undertake(data, ledger, endpoints(venue), means(), {PAIR: max(ids)})
+    assert ledger.sequences()[0].from_id == min(ids) - 1
+    assert recover(data, ledger, endpoints(venue), means(), since={PAIR: "2024-03-15"}).nothing_open
+    assert stored_ids(data) == [min(ids) - 1, *ids]
+
+
+def test_an_id_is_undertaken_without_asking(data: DataDir, ledger: Ledger) -> None:
+    """A venue that is down keeps nobody from promising everything from an id on; for a day it is left for later."""
+    nobody = {"binance": Endpoint(VENUES["binance"], "http://127.0.0.1:9")}
+    gives_up = means(lambda seconds: seconds > 0)
+    assert undertake(data, ledger, nobody, gives_up, {PAIR: 17})
+    assert [(row.from_id, row.head) for row in ledger.sequences()] == [(17, 16)]
+    with pytest.raises(Stopped):
+        undertake(data, ledger, nobody, gives_up, {PAIR: "2024-03-15"})
+    assert ledger.sequences()[0].from_id == 17
+
+
+@pytest.mark.parametrize(("heard", "left"), [(40, 0), (0, 100)])
+def test_a_quiet_stop_leaves_nothing_open(
+    data: DataDir, ledger: Ledger, played: Callable[..., Simulator], heard: int, left: int
+) -> None:
+    """What the probe at the end shows is fetched, one page of it; what lies beyond a page is for recovery."""
+    venue = played(1200)
+    ids = [line["trade_id"] for line in venue.truth()]
+    last_heard = ids[-1] - heard if heard else ids[-1] - 1001 - left  # the head itself comes with the probe
+    with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
+        lane.page(control.Page("binance", "trades", "BTC-USDT"), _page(venue, last_heard))
+    outcome = probe_ended(data, ledger, endpoints(venue), means(), frozenset({"binance"}))
+    assert sum(gap.missing for gap in outcome.open_gaps) == left
+    assert outcome.open_tails == ()
+    assert [(row.head, row.tail) for row in ledger.sequences()] == [(ids[-1], "closed")]
+
+
 def test_an_answer_that_is_no_page_closes_nothing(
     data: DataDir, ledger: Ledger, played: Callable[..., Simulator]
 ) -> None:
     """HTML with status 200 is no empty page: the gap stays open, the bytes are kept apart."""
     venue = played(30, FaultPlan(events=[Event(at_s=0, kind="rest_garbage", seconds=3600)]))
-    undertake(data, ledger, venue)
+    promise_all(data, ledger, venue)
     outcome = recover(data, ledger, endpoints(venue), means(), patient=False)
     assert not outcome.nothing_open or not stored_ids(data)
     assert ledger.quarantined("binance")
@@ -157,7 +214,7 @@ def test_an_answer_that_is_no_page_closes_nothing(
 def test_a_ban_outlives_the_process(data: DataDir, ledger: Ledger, played: Callable[..., Simulator]) -> None:
     """After a 418 the next recovery asks nothing: the ban came back from the log through the ledger."""
     venue = played(30, FaultPlan(events=[Event(at_s=0, kind="rest_418", seconds=3600)]))
-    undertake(data, ledger, venue)
+    promise_all(data, ledger, venue)
     first = recover(data, ledger, endpoints(venue), means(), patient=False)
     asked = len(venue.server.api.requests)
     second = recover(data, ledger, endpoints(venue), means(), patient=False)

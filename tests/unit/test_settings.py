@@ -177,6 +177,13 @@ def test_record_from_is_an_id_or_a_day(tmp_path, text, value):
     assert load(values, tmp_path).venues["binance"].record_from == value
 
 
+@pytest.mark.parametrize("text", ["-1", "9223372036854775808", "2024-8-8", "soon"])
+def test_record_from_is_nothing_else(tmp_path, text):
+    """No negative id, none that no venue can have, no other way to write a day."""
+    with pytest.raises(SettingsError):
+        load(env(VENUES__BINANCE__SYMBOLS="A-B", VENUES__BINANCE__RECORD_FROM=text), tmp_path)
+
+
 def test_settings_cannot_be_changed(tmp_path):
     """What was read once stays as it was read."""
     with pytest.raises(ValueError, match="frozen"):

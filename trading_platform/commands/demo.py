@@ -183,7 +183,8 @@ def _record(
 
 def _recover(settings: Settings, data: DataDir, ledger: Ledger, venue: VenueThread, stop: threading.Event) -> int:
     from trading_platform.commands import runtime
-    from trading_platform.ingest.recovery import Endpoint, recover
+    from trading_platform.ingest.desk import Endpoint
+    from trading_platform.ingest.recovery import recover
     from trading_platform.venues import VENUES
 
     endpoint = Endpoint(VENUES["binance"], venue.rest_url)

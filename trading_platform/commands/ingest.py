@@ -15,8 +15,8 @@ from trading_platform.commands.common import add_symbols, add_venue, emit, parse
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
+    from trading_platform.ingest.desk import Endpoint
     from trading_platform.ingest.prober import Prober
-    from trading_platform.ingest.recovery import Endpoint
     from trading_platform.ingest.rest import RestClient, Waiter
     from trading_platform.ingest.supervisor import IngestConfig
     from trading_platform.settings import Settings
@@ -27,6 +27,8 @@ EXAMPLE = "trading-platform ingest --venue binance --symbols BTC-USDT,ETH-USDT"
 LOCK_WAIT_S = 5.0
 LISTING_WITHIN_S = 2.0
 PROBE_WITHIN_S = 6.0
+UNDERTAKE_EVERY_S = 60.0
+UNDERTAKEN_WITHIN_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 def _what(args: argparse.Namespace, settings: Settings) -> tuple[Endpoint, str, list[str]]:
     from trading_platform.commands import runtime
-    from trading_platform.ingest.recovery import Endpoint
+    from trading_platform.ingest.desk import Endpoint
     from trading_platform.venues import VENUES
 
     venue = parse_venue(args.venue, list(VENUES))
@@ -184,7 +186,10 @@ def _record(
                 seconds = min(seconds, max(0.0, ends_at - time.monotonic()))
             return stop.wait(seconds) or (ends_at is not None and time.monotonic() >= ends_at)
 
-        with _prober(settings, data, endpoint, config, supervisor.tell_heads) as prober:
+        with (
+            _prober(settings, data, endpoint, config, supervisor.tell_heads) as prober,
+            _undertaking(settings, data, endpoint, config, simulated=args.simulated),
+        ):
             supervisor.ask = prober.ask
             supervisor.watch(wait)
         try:
@@ -225,6 +230,57 @@ def _prober(
     return Prober(
         data, lambda: runtime.open_ledger(data, settings), endpoint.adapter, client, bounds, spelling, answered
     )
+
+
+@contextmanager
+def _undertaking(
+    settings: Settings, data: DataDir, endpoint: Endpoint, config: IngestConfig, *, simulated: bool
+) -> Iterator[None]:
+    """Meanwhile promise what `record_from` asks for, again and again until the venue has said where that is."""
+    configured = settings.venues.get(config.venue)
+    since = None if configured is None or simulated else configured.record_from
+    if since is None:
+        yield
+        return
+    wanted = {(config.venue, symbol): since for symbol in config.symbols.values()}
+    over = threading.Event()
+    words = (settings, data, endpoint, wanted, over)
+    asking = threading.Thread(target=_undertake, args=words, name="undertaking", daemon=True)
+    asking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        asking.join(UNDERTAKEN_WITHIN_S)
+
+
+def _undertake(
+    settings: Settings,
+    data: DataDir,
+    endpoint: Endpoint,
+    since: dict[tuple[str, str], int | str],
+    over: threading.Event,
+) -> None:
+    from trading_platform.commands import runtime
+    from trading_platform.domain.errors import PlatformError
+    from trading_platform.ingest.recovery import undertake
+    from trading_platform.ingest.rest import Stopped
+    from trading_platform.telemetry.logs import get_logger
+
+    endpoints, means = {endpoint.adapter.name: endpoint}, runtime.means(settings, over.wait)
+    while not over.is_set():
+        try:
+            ledger = runtime.open_ledger(data, settings)
+            try:
+                if undertake(data, ledger, endpoints, means, since):
+                    return
+            finally:
+                ledger.close()
+        except Stopped:
+            return
+        except PlatformError as error:
+            get_logger(__name__).warning("record_from not promised yet", venue=endpoint.adapter.name, reason=str(error))
+        over.wait(UNDERTAKE_EVERY_S)
 
 
 def _publish_listing(settings: Settings, data: DataDir, ledger: Ledger, venue: str) -> None:

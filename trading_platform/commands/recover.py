@@ -33,9 +33,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     ledger = runtime.open_ledger(data, settings)
     endpoints = runtime.endpoints(settings, ledger, args.venue, args.rest_url)
     means = runtime.means(settings, stop.wait)
+    since = runtime.record_from(settings, ledger)
     while True:
         try:
-            outcome = recover(data, ledger, endpoints, means, patient=args.once)
+            outcome = recover(data, ledger, endpoints, means, patient=args.once, since=since)
         except Stopped:
             return 0
         if args.once:

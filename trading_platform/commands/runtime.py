@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from trading_platform.ingest.recovery import Endpoint, Means
+    from trading_platform.ingest.desk import Endpoint, Means
     from trading_platform.ingest.rest import RestClient, Waiter
     from trading_platform.settings import Settings
     from trading_platform.store.layout import DataDir
@@ -77,7 +77,7 @@ def means(settings: Settings, wait: Waiter) -> Means:
     """Return what a recovery works with in a real process."""
     from quality.schemas import GATES
     from trading_platform.ingest.bounds import Bounds
-    from trading_platform.ingest.recovery import Means
+    from trading_platform.ingest.desk import Means
 
     bounds = Bounds.of(settings.history_start)
     return Means(bounds, GATES["ticks"], settings.rest.share, wait, random.SystemRandom())
@@ -91,7 +91,7 @@ def endpoints(
     The address is the command line's, else the settings', else the one this data directory last used, else the
     venue's own; simulated data never turns to the venue's own.
     """
-    from trading_platform.ingest.recovery import Endpoint
+    from trading_platform.ingest.desk import Endpoint
     from trading_platform.venues import VENUES
 
     if venue is not None and venue not in VENUES:
@@ -107,6 +107,21 @@ def endpoints(
             raise UsageError(f"{settings.data_dir} holds simulated data; give the simulator's address with --rest-url")
         key = configured.api_key.get_secret_value() if configured and configured.api_key else None
         found[name] = Endpoint(VENUES[name], check_url(str(url)) if url else VENUES[name].rest_url, key)
+    return found
+
+
+def record_from(settings: Settings, ledger: Ledger) -> dict[tuple[str, str], int | str]:
+    """Return from when on the settings want which (venue, symbol) held, as far as the ledger knows them.
+
+    Nothing of simulated data: the settings mean the exchange.
+    """
+    if ledger.kind() == "simulated":
+        return {}
+    found = {}
+    for venue, symbol in ledger.symbols():
+        configured = settings.venues.get(venue)
+        if configured is not None and configured.record_from is not None and symbol in configured.symbols:
+            found[venue, symbol] = configured.record_from
     return found
 
 

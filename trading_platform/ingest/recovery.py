@@ -1,29 +1,22 @@
 """Close what is open: decode what the dead left, probe heads, fetch missing ids, publish.
 
-The one act behind `recover`, the end of `ingest`, `demo` and Dagster's gap sensor. Asking is rest.py.
+The one act behind `recover`, the end of `ingest`, `demo` and Dagster's gap sensor. Asking is desk.py.
 """
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
-
 from trading_platform.domain.days import day_after, day_start
 from trading_platform.domain.errors import Banned, FrameError, RateLimited, VenueError
 from trading_platform.domain.sequence import IdRanges, Range
-from trading_platform.domain.trade import Trade
-from trading_platform.domain.venue import VenueAdapter
-from trading_platform.domain.verdict import Gate
 from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.fetch_lane import REAL_GROUND, FetchLane, Ground, is_written, settle_dead_lanes
+from trading_platform.ingest.desk import LONGEST_WAIT_S, Desk, Endpoint, Means, Since
+from trading_platform.ingest.fetch_lane import FetchLane, is_written, settle_dead_lanes
 from trading_platform.ingest.publisher import publish_staged
-from trading_platform.ingest.rest import RestClient, Stopped, Waiter
+from trading_platform.ingest.rest import Stopped
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Gap, Ledger, SequenceRow
 from trading_platform.store.locks import held_by
@@ -32,16 +25,7 @@ from trading_platform.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 LEASE_GAPS = 500
-LONGEST_WAIT_S = 150.0
 _S = 1_000_000_000
-
-
-class Endpoint(NamedTuple):
-    """Where a venue is asked, and with which key."""
-
-    adapter: VenueAdapter
-    rest_url: str
-    api_key: str | None = None
 
 
 class Outcome(NamedTuple):
@@ -69,20 +53,6 @@ class Outcome(NamedTuple):
         return not self.open_gaps and not self.open_tails
 
 
-class Means(NamedTuple):
-    """What a recovery works with: limits, time, chance, how to wait, what lanes lie on, and the network."""
-
-    bounds: Bounds
-    gate: Gate
-    share: float
-    wait: Waiter
-    rng: random.Random
-    wall_ns: Callable[[], int] = time.time_ns
-    monotonic: Callable[[], float] = time.monotonic
-    ground: Ground = REAL_GROUND
-    network: httpx.BaseTransport | None = None
-
-
 def ingest_lock(data: DataDir, venue: str) -> Path:
     """Return the lock that a running ingest of the venue holds."""
     return data.run / f"ingest-{venue}.lock"
@@ -98,7 +68,13 @@ def open_tails(data: DataDir, ledger: Ledger, venue: str | None = None) -> list[
 
 
 def recover(
-    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, *, patient: bool = True
+    data: DataDir,
+    ledger: Ledger,
+    endpoints: Mapping[str, Endpoint],
+    means: Means,
+    *,
+    patient: bool = True,
+    since: Since | None = None,
 ) -> Outcome:
     """Work through everything open of these venues, heads that nobody listens to included.
 
@@ -106,6 +82,7 @@ def recover(
     ----------
     endpoints : by venue; gaps of other venues stay as they are.
     patient : wait, up to 150 s at a time, for gaps that are due later.
+    since : from when on to hold which symbols, see `undertake`.
 
     Raises
     ------
@@ -113,6 +90,7 @@ def recover(
     """
 
     def act(work: _Recovery) -> None:
+        work.undertake(since or {})
         work.probe(frozenset())
         work.work_through(patient=patient)
 
@@ -129,8 +107,38 @@ def fetch_leased(
 def probe_ended(
     data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, ended: frozenset[str]
 ) -> Outcome:
-    """Ask for the heads of venues that the caller has just stopped listening to, and fetch nothing."""
-    return _with_lane(data, ledger, endpoints, means, lambda work: work.probe(ended))
+    """Ask for the heads of venues that the caller has just stopped listening to.
+
+    What traded since the last delivery is fetched, one page a symbol: a quiet stop leaves nothing open, any other
+    takes no longer for it.
+    """
+
+    def act(work: _Recovery) -> None:
+        heard = {(row.venue, row.symbol): row.head for row in ledger.sequences() if row.venue in ended}
+        work.probe(ended)
+        for (venue, symbol), head in heard.items():
+            work.fetch_end(venue, symbol, head)
+
+    return _with_lane(data, ledger, endpoints, means, act)
+
+
+def undertake(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, since: Since) -> bool:
+    """Promise to hold all trades from these ids or UTC days on; return whether all of it is promised by now.
+
+    What is missing of it is a gap from then on. A promise is remembered, and never taken back by a later day. Without
+    an answer from the venue, or before the day has its first trade, it is left for another time.
+
+    Raises
+    ------
+    Stopped : if told to stop while waiting for the venue.
+    """
+    venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
+    with FetchLane(data, ledger, venues, means.bounds, ground=means.ground) as lane:
+        work = Desk(ledger, endpoints, means, lane)
+        try:
+            return work.undertake(since)
+        finally:
+            work.close()
 
 
 def fetch_days(
@@ -182,21 +190,14 @@ def _with_lane(
     return Outcome(work.pages, frozenset(touched), tuple(gaps), tuple(tails), tuple(dict.fromkeys(work.problems)))
 
 
-class _Recovery:
-    """One act of recovery, with a fetch lane and clients of its own."""
+class _Recovery(Desk):
+    """One act of recovery."""
 
     def __init__(
         self, data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, lane: FetchLane
     ) -> None:
-        self._data, self._ledger, self._endpoints, self._means, self._lane = data, ledger, endpoints, means, lane
-        self._clients: dict[str, RestClient] = {}
-        self._spelling: dict[str, dict[str, str]] = {}
-        self.pages = 0
-        self.problems: list[str] = []
-
-    def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
+        super().__init__(ledger, endpoints, means, lane)
+        self._data = data
 
     def probe(self, ended: frozenset[str]) -> None:
         """Ask for the head of every sequence that nobody listens to, and say first that nobody does."""
@@ -208,15 +209,11 @@ class _Recovery:
             if row.tail == "live":
                 self._lane.fact(control.Lost(row.venue, [row.symbol]))
             try:
-                self._probe_head(row.venue, row.symbol)
+                self.probe_head(row.venue, row.symbol)
             except Stopped:
                 raise
             except VenueError as error:
-                self._problem(error)
-
-    def _probe_head(self, venue: str, symbol: str) -> None:
-        request = self._endpoints[venue].adapter.head_request(self._venue_symbol(venue, symbol))
-        self._page(control.Page(venue, "head", symbol), self._client(venue).get(request))
+                self.problem(error)
 
     def work_through(self, *, patient: bool) -> None:
         """Lease and fetch until nothing is due; if patient, wait for what is due soon."""
@@ -271,51 +268,24 @@ class _Recovery:
                 raise
             except (VenueError, FrameError) as error:
                 # A page that does not decode is in the log and in quarantine: no answer, and no empty page either.
-                self._problem(error)
+                self.problem(error)
                 answered = answered and not isinstance(error, RateLimited | Banned)
         return answered
 
-    def fetch_range(self, venue: str, symbol: str, first: int, last: int) -> None:
-        """Fetch the ids of one range, page by page."""
-        adapter = self._endpoints[venue].adapter
-        client, venue_symbol = self._client(venue), self._venue_symbol(venue, symbol)
-        at = first
-        while at <= last:
-            body = client.get(adapter.page_request(venue_symbol, at, min(adapter.page_limit, last - at + 1)))
-            self._page(control.Page(venue, "trades", symbol, at), body)
-            newest = _newest(adapter.decode_page(body, symbol))
-            if newest is None or newest < at:
-                return  # an empty page proves nothing: the gap stays open and is due again later
-            at = newest + 1
-
-    def _page(self, page: control.Page, body: bytes) -> None:
-        self._lane.page(page, body)
-        self.pages += 1
-
-    def _client(self, venue: str) -> RestClient:
-        if venue not in self._clients:
-            endpoint, means = self._endpoints[venue], self._means
-            self._clients[venue] = RestClient(
-                endpoint.adapter,
-                endpoint.rest_url,
-                share=means.share,
-                wall_ns=means.wall_ns,
-                monotonic=means.monotonic,
-                wait=means.wait,
-                rng=means.rng,
-                banned_until_ns=self._ledger.ban_until(venue),
-                on_ban=lambda until_ns: self._lane.fact(control.BanSeen(venue, until_ns)),
-                api_key=endpoint.api_key,
-                longest_wait_s=LONGEST_WAIT_S,
-                transport=means.network,
-            )
-        return self._clients[venue]
-
-    def _venue_symbol(self, venue: str, symbol: str) -> str:
-        if venue not in self._spelling:
-            listed = self._ledger.instruments(venue)
-            self._spelling[venue] = {instrument.symbol: instrument.venue_symbol for instrument in listed}
-        return self._spelling[venue].get(symbol) or self._endpoints[venue].adapter.venue_symbol(symbol)
+    def fetch_end(self, venue: str, symbol: str, head: int) -> None:
+        """Fetch what is missing beyond an id, as far as one page brings it."""
+        limit = self._endpoints[venue].adapter.page_limit
+        state = self._ledger.state(venue, symbol)
+        missing = merge_close([(first, last) for first, last in state.open() if last > head], limit)
+        if not missing:
+            return
+        first, last = missing[0]
+        try:
+            self.fetch_range(venue, symbol, first, min(last, first + limit - 1))
+        except Stopped:
+            raise
+        except (VenueError, FrameError) as error:
+            self.problem(error)
 
     def fetch_days(self, venue: str, symbol: str, first: str, last: str) -> Range | None:
         """Fetch whole days that were never recorded, with a trade on either side as witness of their ends.
@@ -330,51 +300,14 @@ class _Recovery:
         if begin is None:
             self.problems.append(f"{venue} has no trade of {symbol} from {first} on")
             return None
-        end = self._first_id(venue, symbol, day_start(day_after(last)))
+        end = self.first_id(venue, symbol, day_start(day_after(last)))
         if end is None:
-            self._probe_head(venue, symbol)
+            self.probe_head(venue, symbol)
             end = max((row.head for row in self._ledger.sequences(venue, symbol)), default=begin)
         stored = self._ledger.state(venue, symbol).stored
         for low, high in merge_close(stored.missing(begin, end), self._endpoints[venue].adapter.page_limit):
             self.fetch_range(venue, symbol, low, high)
         return begin, end
-
-    def undertake_day(self, venue: str, symbol: str, day: str) -> int | None:
-        """Promise to hold all from a day on; return the first id that this means, None if there is no such trade yet.
-
-        The last trade before the day belongs to it as the witness of its beginning, if the venue still has it.
-
-        Raises
-        ------
-        VenueError, FrameError : if the venue does not say where the day begins.
-        """
-        begin = self._first_id(venue, symbol, day_start(day))
-        if begin is None:
-            return None
-        if begin > 0 and self._is_there(venue, symbol, begin - 1):
-            begin -= 1
-        self._lane.fact(control.Undertaken(venue, symbol, begin))
-        return begin
-
-    def _is_there(self, venue: str, symbol: str, trade_id: int) -> bool:
-        """Tell whether a trade is held, or is now that the venue was asked for it."""
-        if not list(self._ledger.state(venue, symbol).stored.missing(trade_id, trade_id)):
-            return True
-        adapter = self._endpoints[venue].adapter
-        request = adapter.page_request(self._venue_symbol(venue, symbol), trade_id, adapter.page_limit)
-        body = self._client(venue).get(request)
-        # Not said to be a listing from that id on: what the venue never had must not look skipped by it.
-        self._page(control.Page(venue, "trades", symbol), body)
-        return any(trade.trade_id == trade_id for trade in adapter.decode_page(body, symbol))
-
-    def _first_id(self, venue: str, symbol: str, ts_ns: int) -> int | None:
-        adapter = self._endpoints[venue].adapter
-        request = adapter.since_request(self._venue_symbol(venue, symbol), ts_ns)
-        return adapter.decode_first_id(self._client(venue).get(request))
-
-    def _problem(self, error: VenueError | FrameError) -> None:
-        log.warning("venue does not answer", reason=str(error))
-        self.problems.append(str(error))
 
 
 def merge_close(missing: Iterable[Range], within: int) -> list[Range]:
@@ -399,7 +332,3 @@ def _within(gaps: Iterable[Gap], wanted: Mapping[tuple[str, str], Range]) -> Ite
         cut = gap._replace(first_missing=max(first, gap.first_missing), last_missing=min(last, gap.last_missing))
         if cut.missing > 0:
             yield cut
-
-
-def _newest(trades: Sequence[Trade]) -> int | None:
-    return max((trade.trade_id for trade in trades if trade.trade_id is not None), default=None)

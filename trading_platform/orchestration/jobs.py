@@ -52,7 +52,8 @@ class LeaseConfig(dg.Config):
 def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pipeline: PipelineResource) -> None:
     """Fetch a lease of gaps from the exchange, publish what came, and recompute what depends on it."""
     from trading_platform.ingest.bounds import Bounds
-    from trading_platform.ingest.recovery import Means, fetch_leased
+    from trading_platform.ingest.desk import Means
+    from trading_platform.ingest.recovery import fetch_leased
     from trading_platform.ingest.rest import Stopped
 
     ledger = pipeline.ledger

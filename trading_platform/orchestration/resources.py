@@ -19,7 +19,7 @@ from trading_platform.settings import PREFIX, Settings, load
 from trading_platform.store.layout import DataDir
 
 if TYPE_CHECKING:
-    from trading_platform.ingest.recovery import Endpoint
+    from trading_platform.ingest.desk import Endpoint
     from trading_platform.pipeline.engine import Pipeline
     from trading_platform.pipeline.report import DayReport
     from trading_platform.store.ledger import DayStatus, Ledger
@@ -107,7 +107,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         The address is the settings', else the one that ingest last used, else the venue's own; simulated data never
         turns to the venue's own.
         """
-        from trading_platform.ingest.recovery import Endpoint
+        from trading_platform.ingest.desk import Endpoint
         from trading_platform.venues import VENUES
 
         found = {}

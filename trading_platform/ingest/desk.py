@@ -1,0 +1,201 @@
+"""Ask venues for what is wanted, and put each answer into a fetch lane: pages, heads, where a day begins.
+
+What to ask for is recovery.py; requests, waits and refusals are rest.py; what the answers mean is decode.py.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import httpx
+
+from trading_platform.domain.days import day_start
+from trading_platform.domain.errors import FrameError, VenueError
+from trading_platform.domain.trade import Trade
+from trading_platform.domain.venue import Request, VenueAdapter
+from trading_platform.domain.verdict import Gate
+from trading_platform.ingest import control
+from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.fetch_lane import REAL_GROUND, FetchLane, Ground
+from trading_platform.ingest.rest import RestClient, Stopped, Waiter
+from trading_platform.store.ledger import Ledger
+from trading_platform.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+Since = Mapping[tuple[str, str], int | str]
+"""From when on to hold a (venue, symbol): the first trade id, or the first UTC day."""
+LONGEST_WAIT_S = 150.0
+
+
+class Endpoint(NamedTuple):
+    """Where a venue is asked, and with which key."""
+
+    adapter: VenueAdapter
+    rest_url: str
+    api_key: str | None = None
+
+
+class Means(NamedTuple):
+    """What a recovery works with: limits, time, chance, how to wait, what lanes lie on, and the network."""
+
+    bounds: Bounds
+    gate: Gate
+    share: float
+    wait: Waiter
+    rng: random.Random
+    wall_ns: Callable[[], int] = time.time_ns
+    monotonic: Callable[[], float] = time.monotonic
+    ground: Ground = REAL_GROUND
+    network: httpx.BaseTransport | None = None
+
+
+class Desk:
+    """Asks the venues of some endpoints, with a fetch lane and clients of its own.
+
+    Attributes
+    ----------
+    pages : answers logged.
+    problems : why a venue did not answer, in words.
+    """
+
+    def __init__(self, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, lane: FetchLane) -> None:
+        self._ledger, self._endpoints, self._means, self._lane = ledger, endpoints, means, lane
+        self._clients: dict[str, RestClient] = {}
+        self._spelling: dict[str, dict[str, str]] = {}
+        self.pages = 0
+        self.problems: list[str] = []
+
+    def close(self) -> None:
+        """Close the clients."""
+        for client in self._clients.values():
+            client.close()
+
+    def undertake(self, since: Since) -> bool:
+        """Promise what was not promised yet; return whether all of it is."""
+        done = True
+        for venue in {venue for venue, _ in since}.intersection(self._endpoints):
+            promised = self._promised(venue)
+            wanted = {symbol: start for (of, symbol), start in since.items() if of == venue}
+            for symbol, start in wanted.items():
+                if promised.get(symbol) != start and self._undertake(venue, symbol, start):
+                    promised[symbol] = start
+            if promised != self._promised(venue):
+                self._ledger.remember(f"record_from:{venue}", json.dumps(promised, sort_keys=True))
+            done = done and all(promised.get(symbol) == start for symbol, start in wanted.items())
+        return done
+
+    def _promised(self, venue: str) -> dict[str, int | str]:
+        promised: dict[str, int | str] = json.loads(self._ledger.fact(f"record_from:{venue}") or "{}")
+        return promised
+
+    def _undertake(self, venue: str, symbol: str, start: int | str) -> bool:
+        try:
+            if isinstance(start, str):
+                return self.undertake_day(venue, symbol, start) is not None
+            self._lane.fact(control.Undertaken(venue, symbol, start))
+        except Stopped:
+            raise
+        except (VenueError, FrameError) as error:
+            self.problem(error)
+            return False
+        return True
+
+    def undertake_day(self, venue: str, symbol: str, day: str) -> int | None:
+        """Promise to hold all from a day on; return the first id that this means, None if there is no such trade yet.
+
+        The last trade before the day belongs to it as the witness of its beginning, if the venue still has it.
+
+        Raises
+        ------
+        VenueError, FrameError : if the venue does not say where the day begins.
+        """
+        begin = self.first_id(venue, symbol, day_start(day))
+        if begin is None:
+            return None
+        if begin > 0 and self._is_there(venue, symbol, begin - 1):
+            begin -= 1
+        self._lane.fact(control.Undertaken(venue, symbol, begin))
+        return begin
+
+    def _is_there(self, venue: str, symbol: str, trade_id: int) -> bool:
+        """Tell whether a trade is held, or is now that the venue was asked for it."""
+        if not list(self._ledger.state(venue, symbol).stored.missing(trade_id, trade_id)):
+            return True
+        adapter = self._endpoints[venue].adapter
+        request = adapter.page_request(self._venue_symbol(venue, symbol), trade_id, adapter.page_limit)
+        body = self._ask(venue, request)
+        # Not said to be a listing from that id on: what the venue never had must not look skipped by it.
+        self._page(control.Page(venue, "trades", symbol), body)
+        return any(trade.trade_id == trade_id for trade in adapter.decode_page(body, symbol))
+
+    def first_id(self, venue: str, symbol: str, ts_ns: int) -> int | None:
+        """Ask for the first trade at or after an instant; None if there is none yet."""
+        adapter = self._endpoints[venue].adapter
+        request = adapter.since_request(self._venue_symbol(venue, symbol), ts_ns)
+        return adapter.decode_first_id(self._ask(venue, request))
+
+    def probe_head(self, venue: str, symbol: str) -> None:
+        """Ask for the newest trade of a symbol that nobody listens to."""
+        request = self._endpoints[venue].adapter.head_request(self._venue_symbol(venue, symbol))
+        self._page(control.Page(venue, "head", symbol), self._ask(venue, request))
+
+    def fetch_range(self, venue: str, symbol: str, first: int, last: int) -> None:
+        """Fetch the ids of one range, page by page."""
+        adapter = self._endpoints[venue].adapter
+        venue_symbol = self._venue_symbol(venue, symbol)
+        at = first
+        while at <= last:
+            body = self._ask(venue, adapter.page_request(venue_symbol, at, min(adapter.page_limit, last - at + 1)))
+            self._page(control.Page(venue, "trades", symbol, at), body)
+            newest = _newest(adapter.decode_page(body, symbol))
+            if newest is None or newest < at:
+                return  # an empty page proves nothing: the gap stays open and is due again later
+            at = newest + 1
+
+    def _page(self, page: control.Page, body: bytes) -> None:
+        self._lane.page(page, body)
+        self.pages += 1
+
+    def _ask(self, venue: str, request: Request) -> bytes:
+        if self._means.wait(0.0):
+            raise Stopped(f"{venue}: stopped before asking")
+        return self._client(venue).get(request)
+
+    def _client(self, venue: str) -> RestClient:
+        if venue not in self._clients:
+            endpoint, means = self._endpoints[venue], self._means
+            self._clients[venue] = RestClient(
+                endpoint.adapter,
+                endpoint.rest_url,
+                share=means.share,
+                wall_ns=means.wall_ns,
+                monotonic=means.monotonic,
+                wait=means.wait,
+                rng=means.rng,
+                banned_until_ns=self._ledger.ban_until(venue),
+                on_ban=lambda until_ns: self._lane.fact(control.BanSeen(venue, until_ns)),
+                api_key=endpoint.api_key,
+                longest_wait_s=LONGEST_WAIT_S,
+                transport=means.network,
+            )
+        return self._clients[venue]
+
+    def _venue_symbol(self, venue: str, symbol: str) -> str:
+        if venue not in self._spelling:
+            listed = self._ledger.instruments(venue)
+            self._spelling[venue] = {instrument.symbol: instrument.venue_symbol for instrument in listed}
+        return self._spelling[venue].get(symbol) or self._endpoints[venue].adapter.venue_symbol(symbol)
+
+    def problem(self, error: VenueError | FrameError) -> None:
+        """Take note that a venue did not answer."""
+        log.warning("venue does not answer", reason=str(error))
+        self.problems.append(str(error))
+
+
+def _newest(trades: Sequence[Trade]) -> int | None:
+    return max((trade.trade_id for trade in trades if trade.trade_id is not None), default=None)
