@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.position import Position
@@ -21,8 +20,7 @@ from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger.rows import SequenceKey
 
-_SIDE_NAMES = pa.array(["sell", None, "buy"], pa.string())
-_SOURCE_NAMES = pa.array(SOURCES, pa.string())
+_PLACE_OF_SIDE = np.array([schema.SIDES.index("sell"), len(schema.SIDES), schema.SIDES.index("buy")], np.uint8)
 
 
 class StagingSink:
@@ -84,7 +82,7 @@ def joined(batches: list[Columns]) -> Columns:
 
 
 def to_table(key: SequenceKey, columns: Columns) -> pa.Table:
-    """Return the trades of one sequence as a ticks table, in the order given."""
+    """Return the trades of one sequence as ticks in the order given, sides and sources as codes (`schema.lean`)."""
     rows = len(columns.trade_id)
     instant = schema.TICKS.field("ts_event").type
     return pa.table(
@@ -96,8 +94,8 @@ def to_table(key: SequenceKey, columns: Columns) -> pa.Table:
             "ts_recv": pa.array(columns.ts_recv).cast(instant),
             "price": pa.array(columns.price),
             "quantity": pa.array(columns.quantity),
-            "side": pc.take(_SIDE_NAMES, pa.array(columns.side.astype(np.int64) + 1)),
-            "source": pc.take(_SOURCE_NAMES, pa.array(columns.source.astype(np.int64))),
+            "side": schema.coded(_PLACE_OF_SIDE[columns.side + 1], schema.SIDES),
+            "source": schema.coded(columns.source.view(np.uint8), SOURCES),
         },
-        schema=schema.TICKS,
+        schema=schema.LEAN,
     )

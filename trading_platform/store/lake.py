@@ -144,7 +144,8 @@ def publish(
             if not merged.written.rows:
                 _remove_parts(data, leaf, parts, disk)
                 return None
-            record = verified(fresh, merged.written, merged.ids, disk)
+            record = verified(fresh, merged.written, disk, lean=True)
+            record = record._replace(first_id=merged.ids[0], last_id=merged.ids[1])
             step("verified")
             _remember(data, leaf, copies, disk)
             ledger.add_conflicts([Conflict(leaf.venue, leaf.symbol, *dispute) for dispute in merged.disputes])
@@ -191,7 +192,7 @@ def write_leaf(
         try:
             with refusal(fresh):
                 written = parquet.write(fresh, table)
-            record = verified(fresh, written, (None, None), disk)
+            record = verified(fresh, written, disk, lean=False)
             record = record._replace(input_hash=input_hash, end_state=end_state)
             step("verified")
             changed = _swap(data, leaf, fresh, before, record, ledger=ledger, disk=disk, step=step)
@@ -287,7 +288,7 @@ def _write_merged(fresh: Path, copies: Path, sources: Sequence[slices.Source], g
     with (
         refusal(fresh),
         parquet.RowWriter(fresh, shapes.TICKS) as rows,
-        parquet.RowWriter(copies, shapes.TICKS) as remembered,
+        parquet.RowWriter(copies, shapes.TICKS, hashed=False) as remembered,
     ):
         for part in slices.slices(sources):
             merged = merge.merge(part)
@@ -296,7 +297,8 @@ def _write_merged(fresh: Path, copies: Path, sources: Sequence[slices.Source], g
             remembered.add(merged.remembered)
             ids.see(merged.rows)
             disputes += merged.disputes
-        remembered.finish()
+        if remembered.rows:
+            remembered.finish()
         return _Merge(rows.finish(), verdict, (ids.first, ids.last), disputes)
 
 
@@ -347,12 +349,11 @@ def aside(data: DataDir, leaf: Leaf, disk: Disk) -> Path:
     return staging.temporary(data) / leaf.path.as_posix().replace("/", ",")
 
 
-def verified(fresh: Path, written: parquet.Written, ids: tuple[int | None, int | None], disk: Disk) -> LeafRecord:
+def verified(fresh: Path, written: parquet.Written, disk: Disk, *, lean: bool) -> LeafRecord:
     """Make the new file durable, read it back, and return what the ledger shall know of it."""
     sync_file(fresh, disk)
-    if parquet.verify(fresh) != written:
-        raise CorruptionError(f"{fresh}: what was read back is not what was written")
-    return LeafRecord(written.rows, written.content_hash, parquet.file_sha256(fresh), first_id=ids[0], last_id=ids[1])
+    parquet.verify(fresh, written, lean=lean)
+    return LeafRecord(written.rows, written.content_hash, parquet.file_sha256(fresh))
 
 
 def sync_file(path: Path, disk: Disk) -> None:
@@ -434,9 +435,8 @@ def _remember(data: DataDir, leaf: Leaf, copies: Path, disk: Disk) -> None:
     Before the rename: should the machine stop in between, they are merely merged twice.
     """
     path = _copies_path(data, leaf)
-    with parquet.open_file(copies) as file:
-        if not file.metadata.num_rows:
-            return  # what is remembered stays so: none now means none before
+    if not copies.exists():
+        return  # what is remembered stays so: none now means none before
     if path.exists() and parquet.file_sha256(path) == parquet.file_sha256(copies):
         return
     make_directory(path.parent, disk=disk)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,15 +24,26 @@ from trading_platform.store import schema as shapes
 ROW_GROUP = 131_072
 """Rows of every row group but the last, so that equal rows give equal bytes."""
 
+_ARROW = b"ARROW:schema"
+_SAMPLE, _MOSTLY = 4096, 0.9
+"""How many rows tell whether a dictionary pays, and which part of them may differ."""
+_extend = google_crc32c.extend
 _NULL_INT = np.iinfo(np.int64).min
 _NULL_FLOAT = np.int64(0x7FF8_0000_0000_0001)
 
 
 class Written(NamedTuple):
-    """What a writer put into its file."""
+    """What a writer put into its file.
+
+    Attributes
+    ----------
+    content_hash : see `ContentHash`; empty if it was not wanted.
+    checksum : CRC32C of every column, to compare with what is read back.
+    """
 
     rows: int
     content_hash: str
+    checksum: tuple[int, ...]
 
 
 class RowWriter:
@@ -39,33 +51,32 @@ class RowWriter:
 
     Parameters
     ----------
-    path : the file, created or overwritten.
+    path : the file, created or overwritten by the first rows.
     schema : its columns.
+    hashed : whether the content hash is wanted.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        schema = schema.remove_metadata()
-        delta = [f.name for f in schema if pa.types.is_timestamp(f.type) or f.type == pa.int64()]
-        self._writer = pq.ParquetWriter(
-            str(path),
-            schema,
-            version="2.6",
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=[f.name for f in schema if f.name not in delta and not pa.types.is_boolean(f.type)],
-            column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
-            write_page_checksum=True,
-        )
-        self._schema = schema
-        self._waiting = schema.empty_table()
-        self._hash = ContentHash(schema)
+    def __init__(self, path: Path, schema: pa.Schema, *, hashed: bool = True) -> None:
+        self._path = path
+        self._schema = shapes.in_full(schema)
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting = self._lean(self._schema.empty_table())
+        self._hash = ContentHash(self._schema) if hashed else None
+        self._checksum = Checksum(self._schema)
         self.rows = 0
+
+    def _lean(self, table: pa.Table) -> pa.Table:
+        # Few different texts: as codes they are written and read in half the time, to the same bytes.
+        return shapes.lean(table) if shapes.is_ticks(self._schema) else table
 
     def add(self, table: pa.Table) -> None:
         """Append rows."""
         self.rows += table.num_rows
-        self._hash.add(table)
-        waiting = pa.concat_tables([self._waiting, table])
+        table = self._lean(table)
+        if self._hash is not None:
+            self._hash.add(table)
+        self._checksum.add(table)
+        waiting = pa.concat_tables([self._waiting, table]) if self._waiting.num_rows else table
         at = 0
         while waiting.num_rows - at >= ROW_GROUP:
             self._write(waiting.slice(at, ROW_GROUP))
@@ -75,31 +86,76 @@ class RowWriter:
 
     def _write(self, group: pa.Table) -> None:
         # One chunk per column: page borders would otherwise follow the chunks the rows came in.
-        self._writer.write_table(group.combine_chunks(), row_group_size=ROW_GROUP)
+        group = group.combine_chunks()
+        if self._writer is None:
+            self._writer = _writer(self._path, self._schema, group)
+        self._writer.write_table(group, row_group_size=ROW_GROUP)
 
     def finish(self) -> Written:
         """Write what waits and the footer; durability is the caller's."""
-        if self._waiting.num_rows:
+        if self._waiting.num_rows or self._writer is None:
             self._write(self._waiting)
+        assert self._writer is not None
         self._writer.close()
-        return Written(self.rows, self._hash.hexdigest())
+        content_hash = "" if self._hash is None else self._hash.hexdigest()
+        return Written(self.rows, content_hash, self._checksum.values())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
-def write(path: Path, table: pa.Table) -> Written:
+def _writer(path: Path, schema: pa.Schema, group: pa.Table) -> pq.ParquetWriter:
+    """Open a file whose first rows are these."""
+    ticks = shapes.is_ticks(schema)
+    delta = [f.name for f in schema if pa.types.is_timestamp(f.type) or f.type == pa.int64()]
+    texts = [f.name for f in schema if f.name not in delta and not pa.types.is_boolean(f.type)]
+    encoding = dict.fromkeys(delta, "DELTA_BINARY_PACKED")
+    if ticks:
+        delta = [*delta, "epoch"]
+        split = [name for name in ("price", "quantity") if _all_differ(group.column(name))]
+        texts = [name for name in texts if name not in {"trade_uid", "epoch", *split}]
+        encoding = dict.fromkeys(delta, "DELTA_BINARY_PACKED") | dict.fromkeys(split, "BYTE_STREAM_SPLIT")
+    writer = pq.ParquetWriter(
+        str(path),
+        group.schema,
+        version="2.6",
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=texts,
+        column_encoding=encoding,
+        # Readers look for days and ids, never for a price.
+        write_statistics=delta if ticks else True,
+        write_page_checksum=True,
+        store_schema=False,
+    )
+    # By hand: the file's texts are texts, however this process holds them.
+    writer.add_key_value_metadata({_ARROW: base64.b64encode(schema.serialize().to_pybytes())})
+    return writer
+
+
+def _all_differ(column: pa.ChunkedArray) -> bool:
+    """Tell whether a dictionary would only repeat the column, judged by its first rows."""
+    head = column.slice(0, _SAMPLE).to_numpy()
+    return len(head) == _SAMPLE and len(np.unique(head)) > _MOSTLY * _SAMPLE
+
+
+def write(path: Path, table: pa.Table, *, hashed: bool = True) -> Written:
     """Write a whole table. Not durable yet."""
-    with RowWriter(path, table.schema) as writer:
+    with RowWriter(path, table.schema, hashed=hashed) as writer:
         writer.add(table)
         return writer.finish()
 
 
-def open_file(path: Path) -> pq.ParquetFile:
+def open_file(path: Path, *, lean: bool = False) -> pq.ParquetFile:
     """Open a file so that reading it verifies every page.
+
+    Parameters
+    ----------
+    lean : read the few texts of ticks as codes, see `schema.lean`.
 
     Raises
     ------
@@ -107,7 +163,9 @@ def open_file(path: Path) -> pq.ParquetFile:
     FileNotFoundError : if it is not there.
     """
     try:
-        file = pq.ParquetFile(str(path), page_checksum_verification=True)
+        file = pq.ParquetFile(
+            str(path), page_checksum_verification=True, read_dictionary=["side", "source"] if lean else None
+        )
         sound = _sound(file)
     except FileNotFoundError:
         raise
@@ -124,9 +182,9 @@ def _sound(file: pq.ParquetFile) -> bool:
     It holds names and types in Parquet's words and in Arrow's: a flipped bit changes only one of them. Only the zone
     of a time is said once; here it is always the same.
     """
-    twin = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(file.metadata.metadata[b"ARROW:schema"], validate=True)))
+    twin = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(file.metadata.metadata[_ARROW], validate=True)))
     zones = {field.type.tz for field in twin if pa.types.is_timestamp(field.type)}
-    return bool(twin.equals(file.schema_arrow)) and zones <= {"UTC"} and _counts_agree(file.metadata)
+    return bool(twin.equals(shapes.in_full(file.schema_arrow))) and zones <= {"UTC"} and _counts_agree(file.metadata)
 
 
 def _counts_agree(footer: pq.FileMetaData) -> bool:
@@ -169,21 +227,25 @@ def read_group(file: pq.ParquetFile, path: Path, number: int, columns: Sequence[
     return group.replace_schema_metadata(None)
 
 
-def verify(path: Path) -> Written:
-    """Read a file back and return what it holds: rows and content hash.
+def verify(path: Path, written: Written, *, lean: bool = False) -> None:
+    """Read a file back, every page of every column, and compare it with what was written.
+
+    Parameters
+    ----------
+    lean : it holds ticks.
 
     Raises
     ------
-    CorruptionError : if a page fails its checksum.
+    CorruptionError : if it is not the same.
     """
-    with open_file(path) as file:
-        content, rows = ContentHash(file.schema_arrow.remove_metadata()), 0
+    with open_file(path, lean=lean) as file:
+        checksum, rows = Checksum(shapes.in_full(file.schema_arrow)), 0
         for number in range(file.num_row_groups):
-            # All columns, not only those hashed: this is also the check of every page.
             group = read_group(file, path, number)
-            content.add(group)
+            checksum.add(group)
             rows += group.num_rows
-    return Written(rows, content.hexdigest())
+    if (rows, checksum.values()) != (written.rows, written.checksum):
+        raise CorruptionError(f"{path}: what was read back is not what was written")
 
 
 def file_sha256(path: Path) -> str:
@@ -208,6 +270,7 @@ class ContentHash:
 
     def add(self, table: pa.Table) -> None:
         """Take in further rows."""
+        table = shapes.lean(table.select(self.columns)) if self.columns == list(shapes.CONTENT) else table
         for name, digests in zip(self.columns, self._digests, strict=True):
             for chunk in table.column(name).chunks:
                 for piece, digest in zip(_pieces(chunk), digests, strict=False):
@@ -222,15 +285,46 @@ class ContentHash:
         return total.hexdigest()
 
 
+class Checksum:
+    """A CRC32C of every column's values, the same however the rows are sliced: fast, for comparing two readings."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._values = [0] * (2 * len(schema))
+
+    def add(self, table: pa.Table) -> None:
+        """Take in further rows."""
+        if shapes.is_ticks(self._schema):
+            table = shapes.lean(table)
+        for at, column in enumerate(table.columns):
+            for chunk in column.chunks:
+                for nth, piece in enumerate(_pieces(chunk)):
+                    self._values[2 * at + nth] = _extend(self._values[2 * at + nth], piece)
+
+    def values(self) -> tuple[int, ...]:
+        """Return the checksums of what was taken in so far."""
+        return tuple(self._values)
+
+
 def _pieces(chunk: pa.Array) -> tuple[Any, ...]:
     """Return the bytes that identify a chunk's values: joined over chunks they do not depend on the cuts."""
+    if pa.types.is_dictionary(chunk.type):
+        indices = chunk.indices.fill_null(-1) if chunk.null_count else chunk.indices
+        return (np.ascontiguousarray(indices.to_numpy()),)
     if pa.types.is_string(chunk.type):
+        if chunk.null_count == len(chunk):
+            return np.full(len(chunk), -1, np.int32), b""
         lengths = pc.binary_length(chunk).fill_null(-1).to_numpy()
         return np.ascontiguousarray(lengths), _letters(chunk.fill_null(""))
     if pa.types.is_floating(chunk.type):
-        bits = canonical_nan(chunk.to_numpy(zero_copy_only=False).astype(np.float64)).view(np.int64)
-        bits[np.asarray(chunk.is_null())] = _NULL_FLOAT
-        return (bits,)
+        values = chunk.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        if chunk.null_count or np.isnan(values.sum()):
+            bits = canonical_nan(values).view(np.int64)
+            bits[np.asarray(chunk.is_null())] = _NULL_FLOAT
+            return (bits,)
+        return (np.ascontiguousarray(values),)
+    if pa.types.is_int16(chunk.type):
+        return (np.ascontiguousarray(chunk.fill_null(np.iinfo(np.int16).min).to_numpy()),)
     number = chunk if pa.types.is_timestamp(chunk.type) else chunk.cast(pa.int64())
     return (np.ascontiguousarray(number.cast(pa.int64()).fill_null(_NULL_INT).to_numpy()),)
 
@@ -241,7 +335,7 @@ def _letters(texts: pa.Array) -> Any:
     if letters is None or not len(texts):
         return b""
     borders = np.frombuffer(offsets, np.int32)[[texts.offset, texts.offset + len(texts)]]
-    return memoryview(letters)[borders[0] : borders[1]]
+    return letters.slice(int(borders[0]), int(borders[1] - borders[0]))
 
 
 def canonical_nan(values: np.ndarray) -> np.ndarray:

@@ -83,6 +83,12 @@ COVERAGE = pa.schema([("ts_from", TIME), ("ts_to", TIME), ("state", pa.string())
 CONTENT = ("epoch", "trade_id", "ts_event", "price", "quantity", "side")
 """Columns of ticks whose change makes what is computed from them stale."""
 
+_FEW = {"side": SIDES, "source": SOURCES}
+_CODED = pa.dictionary(pa.int8(), pa.string())
+
+LEAN = pa.schema([f.with_type(_CODED) if f.name in _FEW else f for f in TICKS])
+"""Ticks as `lean` gives them: what goes from hand to hand in this process."""
+
 _COMPUTED = pa.schema([("ts_open", TIME), ("ts_close", TIME), ("complete", pa.bool_())])
 
 
@@ -127,11 +133,74 @@ def codes(column: pa.ChunkedArray, values: Sequence[str], name: str) -> Codes:
     ------
     WorkError : for a text that is not among them.
     """
+    if pa.types.is_dictionary(column.type):
+        found = [_chunk_codes(chunk, values, name) for chunk in column.chunks]
+        return found[0] if len(found) == 1 else np.concatenate([*found, np.empty(0, np.uint8)])
     index = pc.index_in(column, value_set=pa.array(values, pa.string()))
     if index.null_count > column.null_count:
         raise WorkError(f"column {name!r} holds a text that is none of {' '.join(values)}")
     numbers: Codes = index.fill_null(len(values)).to_numpy().astype(np.uint8)
     return numbers
+
+
+def _chunk_codes(chunk: pa.DictionaryArray, values: Sequence[str], name: str) -> Codes:
+    indices = chunk.indices
+    if indices.null_count:
+        indices = indices.fill_null(len(chunk.dictionary))
+    numbers: Codes = indices.to_numpy().astype(np.uint8)
+    if chunk.dictionary.to_pylist() == list(values):
+        return numbers
+    # The dictionary may hold texts that no row has.
+    place = {text: at for at, text in enumerate(values)}
+    meaning = np.array([place.get(text, 255) for text in chunk.dictionary.to_pylist()] + [len(values)], np.uint8)
+    numbers = meaning[numbers]
+    if bool((numbers == 255).any()):
+        raise WorkError(f"column {name!r} holds a text that is none of {' '.join(values)}")
+    return numbers
+
+
+def lean(table: pa.Table) -> pa.Table:
+    """Return ticks whose sides and sources are codes: the same values in a fifth of the bytes and of the work.
+
+    Columns of other types, and other columns, stay as they are.
+
+    >>> lean(pa.table({"side": ["sell", None]})).column("side").to_pylist()
+    ['sell', None]
+
+    Raises
+    ------
+    WorkError : for a side or source that is none.
+    """
+    for name, values in _FEW.items():
+        at = table.schema.get_field_index(name)
+        if at >= 0 and not _is_lean(table.column(at), values):
+            table = table.set_column(at, name, coded(codes(table.column(at), values, name), values))
+    return table
+
+
+def coded(numbers: Codes, values: Sequence[str]) -> pa.DictionaryArray:
+    """Return texts that are given by their places in `values`; any place behind these is null."""
+    unknown = numbers >= len(values)
+    indices = pa.array(numbers.view(np.int8), mask=unknown if bool(unknown.any()) else None)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(values, pa.string()))
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """Return the table with its texts in full; the inverse of `lean`."""
+    for at, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(at, field.name, table.column(at).cast(field.type.value_type))
+    return table
+
+
+def in_full(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that `plain` gives."""
+    fields = [pa.field(f.name, f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in schema]
+    return pa.schema(fields)
+
+
+def _is_lean(column: pa.ChunkedArray, values: Sequence[str]) -> bool:
+    return bool(column.type == _CODED) and all(chunk.dictionary.to_pylist() == list(values) for chunk in column.chunks)
 
 
 def side_codes(column: pa.ChunkedArray) -> Codes:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trading_platform.store import merge, parquet
+from trading_platform.store import schema as shapes
 
 SLICE_ROWS = 131_072
 """Rows that are read before a slice is cut: with everything done to them about 100 MB."""
@@ -39,7 +40,8 @@ class _Group(NamedTuple):
 def slices(sources: Sequence[Source], *, rows: int = SLICE_ROWS) -> Iterator[pa.Table]:
     """Yield all rows of all files: a key's copies in one slice, and the slices in ascending order of their keys.
 
-    Rows carry the column of `merge.mark`. Trades without ids have no such order: then all is one slice.
+    Rows carry the column of `merge.mark`, sides and sources as codes (`schema.lean`).
+    Trades without ids have no such order: then all is one slice.
 
     Raises
     ------
@@ -59,7 +61,10 @@ def slices(sources: Sequence[Source], *, rows: int = SLICE_ROWS) -> Iterator[pa.
             together = pa.concat_tables(held)
             below = _below(together, groups[at + 1].first)
             fresh = 0
-            if below.any():
+            if below.all():
+                yield together
+                held = []
+            elif below.any():
                 yield together.filter(pa.array(below))
                 held = [together.filter(pa.array(~below))]
     if sum(table.num_rows for table in held):
@@ -68,7 +73,7 @@ def slices(sources: Sequence[Source], *, rows: int = SLICE_ROWS) -> Iterator[pa.
 
 def _groups(source: Source) -> Iterator[_Group]:
     with parquet.open_file(source.path) as file:
-        for number in range(file.num_row_groups):
+        for number in range(file.num_row_groups if file.metadata.num_rows else 0):
             yield _Group(_first_key(file.metadata.row_group(number)), source, number)
 
 
@@ -86,9 +91,9 @@ def _first_key(group: pq.RowGroupMetaData) -> _Key:
 
 
 def _read(group: _Group) -> pa.Table:
-    with parquet.open_file(group.source.path) as file:
+    with parquet.open_file(group.source.path, lean=True) as file:
         table = parquet.read_group(file, group.source.path, group.number)
-    return merge.mark(table, group.source.origin)
+    return merge.mark(shapes.lean(table), group.source.origin)
 
 
 def _below(table: pa.Table, key: _Key) -> npt.NDArray[np.bool_]:

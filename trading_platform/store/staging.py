@@ -6,6 +6,7 @@ Merging them into the lake, and removing them after that, is store/lake.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,14 +64,14 @@ def write_part(
     """
     leaf = Leaf("ticks", venue, symbol, day)
     name = f"{check_name(lane)}.{start.segment:08d}-{start.offset:012d}.{end.segment:08d}-{end.offset:012d}.parquet"
-    ticks = _ordered(shapes.conform(table, shapes.TICKS))
-    _check_day(ticks, leaf)
+    ticks = checked(table, leaf)
     path = folder(data, leaf) / name
+    write = partial(parquet.write, table=ticks, hashed=False)
     make_directory(temporary(data), disk=disk)
     for last_try in (False,) * _TRIES + (True,):
         make_directory(path.parent, disk=disk)
         try:
-            write_atomically(path, lambda fresh: parquet.write(fresh, ticks), disk=disk, staging=temporary(data))
+            write_atomically(path, write, disk=disk, staging=temporary(data))
         except MissingFile:
             # A publisher removed the folder, empty of parts, just before ours came.
             if last_try:
@@ -78,6 +79,18 @@ def write_part(
         else:
             break
     return path
+
+
+def checked(table: pa.Table, leaf: Leaf) -> pa.Table:
+    """Return ticks of a leaf in the order of their ids, sides and sources as codes.
+
+    Raises
+    ------
+    WorkError : if the columns are not those of ticks, or a trade belongs to another day.
+    """
+    ticks = _ordered(table if table.schema.equals(shapes.LEAN) else shapes.lean(shapes.conform(table, shapes.TICKS)))
+    _check_day(ticks, leaf)
+    return ticks
 
 
 def _ordered(ticks: pa.Table) -> pa.Table:
@@ -92,8 +105,6 @@ def _ordered(ticks: pa.Table) -> pa.Table:
 
 
 def _check_day(ticks: pa.Table, leaf: Leaf) -> None:
-    shapes.side_codes(ticks.column("side"))
-    shapes.source_codes(ticks.column("source"))
     for name in ("epoch", "ts_event", "ts_recv", "price", "quantity", "source"):
         if ticks.column(name).null_count:
             raise WorkError(f"{leaf.venue} {leaf.symbol}: a trade without {name}")

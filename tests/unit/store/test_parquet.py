@@ -37,7 +37,8 @@ def test_bytes_do_not_depend_on_how_the_rows_came(tmp_path, monkeypatch):
         assert writer.finish() == whole
     assert (tmp_path / "whole").read_bytes() == (tmp_path / "slice").read_bytes() == (tmp_path / "pieces").read_bytes()
     assert parquet.read(tmp_path / "pieces").equals(rows)
-    assert parquet.verify(tmp_path / "pieces") == whole == (1000, lake.content_hash(rows))
+    parquet.verify(tmp_path / "pieces", whole)
+    assert whole[:2] == (1000, lake.content_hash(rows))
 
 
 def test_a_file_tells_nothing_but_its_rows(tmp_path):
