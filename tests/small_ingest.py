@@ -12,10 +12,11 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.identity import judge
+from tests.identity import accounts, judge
 from tests.waiting import wait_until
 from trading_platform.domain.venue import KeepAlive
 from trading_platform.domain.verdict import pass_all
@@ -59,7 +60,7 @@ class SmallIngest:
         *,
         adapter: Binance | None = None,
         clocks: Clocks = REAL,
-        transport: Transport = open_stream,
+        transport: Transport = partial(open_stream, open_timeout_s=1.0),  # noqa: B008  a constant
     ) -> None:
         self.data = DataDir(root).create()
         self.ledger = Ledger.open(self.data)
@@ -134,11 +135,18 @@ class SmallIngest:
         """Return how many connections were opened."""
         return sum(isinstance(fact, control.Connected) for fact in self.controls())
 
-    def assert_whole(self, truth: list[dict[str, Any]]) -> Outcome:
-        """Decode, recover, publish; then nothing is open, and the judge finds nothing wrong."""
+    def assert_whole(self, truth: list[dict[str, Any]], *, bitten: bool = False) -> Outcome:
+        """Decode, recover, publish; then nothing is open, and the judge finds nothing wrong.
+
+        `bitten` demands that something was missing before recovery: else the fault proved nothing.
+        """
         self.process()
+        if bitten:
+            held: dict[str, set[int]] = {key: set() for key in self.symbols.values()}
+            for symbol, book in accounts(self.data.root).items():
+                held[symbol] = book.stored
+            assert any(line["trade_id"] not in held[line["symbol"]] for line in truth), "nothing was missing"
         outcome = self.recover(patient=True)
         assert outcome.nothing_open, outcome
         assert judge(self.data.root, truth) == []
-        assert {row.from_id for row in self.ledger.sequences()}
         return outcome
