@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from trading_platform.simulate.faults import Event, FaultPlan, RequestFaults
+from trading_platform.simulate.numbering import TapeNumbering
 from trading_platform.simulate.tape import Listing, Market, Print
 
 WEIGHT_PER_MINUTE = 6000
@@ -123,6 +124,7 @@ class RestApi:
     server_ms : the simulated time in ms.
     plan, seed : what goes wrong.
     limits : what an address may ask.
+    numbering : how the market's ids are shown.
     """
 
     def __init__(
@@ -134,8 +136,10 @@ class RestApi:
         plan: FaultPlan | None = None,
         seed: int = 0,
         limits: Limits | None = None,
+        numbering: TapeNumbering | None = None,
     ) -> None:
         plan = plan or FaultPlan()
+        self._numbering = numbering or TapeNumbering()
         self._market, self._head, self._server_ms = market, head, server_ms
         self._listings = {listing.venue_symbol: listing for listing in market.listings}
         self.limits = limits or Limits()
@@ -284,14 +288,14 @@ class RestApi:
         if from_id is None:
             rows = self._market.newest(name, head, limit)
         else:
-            rows = self._market.page(name, from_id, head, limit)
+            rows = self._market.page(name, self._numbering.on_tape(name, from_id), head, limit)
             # As in a database, what is missing does not shorten a page.
             while rows and len(kept := self._served(rows)) < limit and rows[-1].trade_id < head:
                 more = self._market.page(name, rows[-1].trade_id + 1, head, limit - len(kept))
                 if not more:
                     break
                 rows = [*kept, *more]
-        return self._served(rows)[:limit]
+        return self._shown(rows)[:limit]
 
     def _served(self, rows: list[Print]) -> list[Print]:
         """Return the rows as REST knows them: some forgotten, some different."""
@@ -310,6 +314,9 @@ class RestApi:
                 ]
         return rows
 
+    def _shown(self, rows: list[Print]) -> list[Print]:
+        return [self._numbering.shown(row) for row in self._served(self._numbering.served(rows))]
+
     def _hits(self, event: Event, row: Print) -> bool:
         return event.symbol is None or event.symbol == self._listings[row.venue_symbol].symbol
 
@@ -322,9 +329,9 @@ class RestApi:
             last = self._market.head_at(name, (_ms(end) + 1) * 1_000_000 - 1)
             head = -1 if last is None else min(head, last)
         if begin is None:
-            return self._served(self._market.newest(name, head, limit)) if head >= 0 else []
+            return self._shown(self._market.newest(name, head, limit)) if head >= 0 else []
         before = self._market.head_at(name, _ms(begin) * 1_000_000 - 1)
-        return self._served(self._market.page(name, 0 if before is None else before + 1, head, limit))
+        return self._shown(self._market.page(name, 0 if before is None else before + 1, head, limit))
 
     def _name(self, params: dict[str, str]) -> str:
         name = params.get("symbol", "")

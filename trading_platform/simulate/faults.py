@@ -30,6 +30,8 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "refuse_connect": ("new connections are refused for `seconds`", frozenset({"seconds"})),
     "ban_connect": ("connections end, and new ones are answered 418 for `seconds`", frozenset({"seconds"})),
     "deaf": ("open connections get no more trades of `symbol`, though they are subscribed", frozenset()),
+    "renumber": ("ids start again at `first_id`; REST serves the new numbering only", frozenset({"first_id"})),
+    "stray_id": ("before its own frame, one of the same trade is sent as `shown_id`", frozenset({"shown_id"})),
     "rest_429": ("every request is answered 429 for `seconds`", frozenset({"seconds", "retry_after"})),
     "rest_418": ("every request is answered 418 for `seconds`", frozenset({"seconds", "retry_after"})),
     "rest_5xx": ("every request is answered `status` for `seconds`", frozenset({"seconds", "status"})),
@@ -39,12 +41,13 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
 }
 """Every kind of event: what it does, and the options it takes beside `kind`, `at_s` or `at_id`, and `symbol`."""
 
-FRAME_KINDS = frozenset({"drop", "duplicate", "reorder", "silence"})
-"""Kinds that change which frames are sent; the rest is done to connections and answers."""
+FRAME_KINDS = frozenset({"drop", "duplicate", "reorder", "silence", "renumber", "stray_id"})
+"""Kinds that change which frames are sent, or as what; the rest is done to connections and answers."""
 _ENDING = frozenset({"cut", "hole", "ban_connect", "deaf"})
 _PROBABILITIES = ("drop", "duplicate", "reorder", "cut", "rest_429", "rest_5xx")
 _COMMON = ("kind", "at_s", "at_id", "symbol")
 _DEEPEST_BY_CHANCE = 20
+_GREATEST_ID = 1 << 62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +59,8 @@ class Event:
     kind : one of `KINDS`.
     at_s : seconds of simulated time since its clock started; or at_id: the trade it happens at.
     symbol : canonical; None hits every symbol.
-    count, depth, seconds, status : as the kind says. Seconds of `silence` are simulated, all others real, because
-        what they meet are clients' timers.
+    count, depth, seconds, status, first_id, shown_id : as the kind says. Seconds of `silence` are simulated, all
+        others real, because what they meet are clients' timers.
     retry_after : the header's text; "" leaves the header out; None tells the truth.
     """
 
@@ -69,6 +72,8 @@ class Event:
     depth: int = 1
     seconds: float = 1.0
     status: int = 503
+    first_id: int = 1
+    shown_id: int = 1
     retry_after: str | None = None
 
     def __post_init__(self) -> None:
@@ -82,6 +87,8 @@ class Event:
             raise UsageError(f"fault plan: at_s {self.at_s} lies before the start")
         if self.count < 1 or self.depth < 1 or not 0 <= self.seconds < float("inf"):
             raise UsageError(f"fault plan: event {self.kind}: count and depth are at least 1, seconds not negative")
+        if not (0 <= self.first_id < _GREATEST_ID and 0 <= self.shown_id < _GREATEST_ID):
+            raise UsageError(f"fault plan: event {self.kind}: an id lies in 0…{_GREATEST_ID - 1}")
         if not 500 <= self.status <= 599:
             raise UsageError(f"fault plan: status {self.status} is no 5xx")
 
@@ -176,7 +183,7 @@ def _event(number: int, told: Any) -> Event:
     for name, value in told.items():
         if name in {"at_s", "seconds"}:
             values[name] = _number(where, name, value)
-        elif name in {"at_id", "count", "depth", "status"}:
+        elif name in {"at_id", "count", "depth", "status", "first_id", "shown_id"}:
             if type(value) is not int:
                 raise UsageError(f"{where}: {name} is {str(value)[:40]!r}; it is a whole number")
             values[name] = value

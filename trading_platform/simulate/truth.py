@@ -53,11 +53,11 @@ class LineFile:
             self._descriptor = None
 
 
-def truth_line(row: Print, symbol: str, *, sent: bool) -> str:
+def truth_line(row: Print, symbol: str, *, sent: bool, epoch: int = 0) -> str:
     """Return the truth about one issued trade; `sent` tells whether a frame of it goes to anyone, now or later."""
     side = "sell" if row.buyer_is_maker else "buy"
     return (
-        f'{{"venue":"binance","symbol":"{symbol}","epoch":0,"trade_id":{row.trade_id},'
+        f'{{"venue":"binance","symbol":"{symbol}","epoch":{epoch},"trade_id":{row.trade_id},'
         f'"ts_event":{timestamp_ns(row.time)},"price":"{row.price}","quantity":"{row.quantity}",'
         f'"side":"{side}","sent":{"true" if sent else "false"}}}'
     )

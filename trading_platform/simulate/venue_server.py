@@ -33,6 +33,7 @@ from websockets.protocol import State
 from trading_platform.simulate.binance_rest import Limits, RestApi
 from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, text_frame, trade_payload
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
+from trading_platform.simulate.numbering import TapeNumbering
 from trading_platform.simulate.tape import Market, Print
 from trading_platform.simulate.transport import Client, HttpServer, address_of, http_config, listen
 from trading_platform.simulate.truth import LineFile, truth_line
@@ -107,7 +108,16 @@ class VenueServer:
         self._streams = {stream_of(name): name for name in self._symbols}
         last_ids = {name: market.last_id(name) for name in self._symbols}
         self._faults = FrameFaults(plan, seed, self._symbols, last_ids)
-        self.api = RestApi(market, head=self._head, server_ms=self._server_ms, plan=plan, seed=seed, limits=limits)
+        self._numbering = TapeNumbering()
+        self.api = RestApi(
+            market,
+            head=self._head,
+            server_ms=self._server_ms,
+            plan=plan,
+            seed=seed,
+            limits=limits,
+            numbering=self._numbering,
+        )
         self._issued_ids: dict[str, int] = {}
         self._listeners: Counter[str] = Counter()
         self._clients: set[Client] = set()
@@ -202,7 +212,7 @@ class VenueServer:
                 self._issue(block[at:end])
                 at = end
                 await self._let_clients_take()
-        self._pending += [row for row in self._faults.flush() if isinstance(row, Print)]
+        self._pending += [self._numbering.shown(row) for row in self._faults.flush() if isinstance(row, Print)]
         self._send_pending()
         await self._let_clients_take()
         self.ended.set()
@@ -272,19 +282,36 @@ class VenueServer:
                 sent = heard
             else:
                 out, sent = self._faults.step(row, heard=heard, elapsed_s=self._elapsed_s())
+            for item in out:
+                if isinstance(item, Signal) and item.event.kind == "renumber":
+                    self._renumber(item.event)
+            self._numbering.issue(row)
             self._issued_ids[row.venue_symbol] = row.trade_id
             self.issued += 1
             self.sent += sent
             if self._truth.wanted:
-                self._truth.add(truth_line(row, self._symbols[row.venue_symbol], sent=sent))
-            for item in out:
-                if isinstance(item, Signal):
-                    self._truth.write()
-                    self._act([item])
-                else:
-                    self._pending.append(item)
+                epoch, shown = self._numbering.epoch(row), self._numbering.shown(row)
+                self._truth.add(truth_line(shown, self._symbols[row.venue_symbol], sent=sent, epoch=epoch))
+            self._deliver(row, out)
         self._truth.write()
         self._send_pending()
+
+    def _deliver(self, row: Print, out: Sequence[Print | Signal]) -> None:
+        """Do what is decided about one issued trade."""
+        for item in out:
+            if isinstance(item, Print):
+                self._pending.append(self._numbering.shown(item))
+            elif item.event.kind == "stray_id":
+                self._pending.append(row._replace(trade_id=item.event.shown_id))
+            elif item.event.kind != "renumber":
+                self._truth.write()
+                self._act([item])
+
+    def _renumber(self, event: Event) -> None:
+        log.info("fault", kind=event.kind)
+        for name, symbol in self._symbols.items():
+            if event.symbol in {None, symbol}:
+                self._numbering.begin(name, event.first_id)
 
     def _send_pending(self) -> None:
         """Write the pending frames to every client, many with one call."""

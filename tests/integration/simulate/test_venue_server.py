@@ -345,3 +345,25 @@ def test_a_truth_file_that_cannot_be_written_is_one_line(tmp_path):
 
     with pytest.raises(UsageError, match="truth file"):
         asyncio.run(start())
+
+
+def test_ids_start_again(simulator):  # noqa: F811
+    """From the planned trade on, stream, REST and truth bear new ids, the truth the next epoch; a stray id is shown."""
+    first = 5_000_000_001
+    plan = FaultPlan(
+        events=[
+            Event(at_id=first + 10, kind="renumber", symbol="BTC-USDT", first_id=1),
+            Event(at_id=first + 20, kind="stray_id", symbol="BTC-USDT", shown_id=777),
+            Event(at_id=first + 30, kind="renumber", symbol="BTC-USDT", first_id=5),
+        ]
+    )
+    venue = simulator(synthetic(5, symbols=["BTC-USDT"]), plan=plan)
+    with subscribe(venue, "BTCUSDT") as client:
+        seen = ids(take_all(venue, client))
+    truth = [(row["epoch"], row["trade_id"]) for row in venue.truth()]
+    last = len(truth) - 30
+    wanted = [(0, first + n) for n in range(10)] + [(1, 1 + n) for n in range(20)] + [(2, 5 + n) for n in range(last)]
+    assert truth == wanted
+    assert seen == [number for _, number in wanted[:20]] + [777] + [number for _, number in wanted[20:]]
+    page = get(venue, "/api/v3/historicalTrades", symbol="BTCUSDT", limit=1000, fromId=1).json()
+    assert [row["id"] for row in page] == [number for epoch, number in wanted if epoch == 2]

@@ -9,6 +9,7 @@ import pytest
 from tests.simulators import synthetic
 from trading_platform.simulate.binance_rest import Answer, Limits, RestApi
 from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.simulate.numbering import TapeNumbering
 from trading_platform.venues.binance import Binance
 
 FIRST = 5_000_000_001
@@ -20,12 +21,14 @@ class Api:
     def __init__(self, *, head: int | None = FIRST + 99, plan: FaultPlan | None = None, weight: int = 6000) -> None:
         self.now_s = 0.0
         self.head = head
+        self.numbering = TapeNumbering()
         self.api = RestApi(
             synthetic(30),
             head=lambda _: self.head,
             server_ms=lambda: 1710460200000,
             plan=plan,
             limits=Limits(weight),
+            numbering=self.numbering,
         )
 
     def get(self, path: str, query: str = "", **headers: str) -> Answer:
@@ -207,3 +210,17 @@ def test_a_conflicting_trade_has_another_price():
     one, other = (json.loads(a.get("/api/v3/historicalTrades", query).body) for a in (api, plain))
     assert one[0]["price"] != other[0]["price"]
     assert one[1] == other[1]
+
+
+def test_a_new_numbering_is_all_that_rest_serves():
+    """Once ids have started again, the newest numbering alone is found, by id and by time."""
+    api = Api()
+    third, last = (synthetic(30).page("BTCUSDT", FIRST + at, FIRST + 99, 1)[0] for at in (30, 99))
+    api.numbering.begin("BTCUSDT", 7)
+    api.numbering.issue(third)
+    assert api.ids("symbol=BTCUSDT&limit=2") == [75, 76]
+    assert api.ids("symbol=BTCUSDT&fromId=1&limit=3") == [7, 8, 9]
+    assert api.ids("symbol=BTCUSDT&fromId=70&limit=3") == [70, 71, 72]
+    assert api.ids(f"symbol=BTCUSDT&fromId={FIRST + 5}&limit=3") == []
+    by_time = f"symbol=BTCUSDT&startTime=0&endTime={last.time}"
+    assert api.ids(by_time, "/api/v3/aggTrades", "a")[0] == 7
