@@ -5,9 +5,11 @@ The exchanges themselves are venues/, one file each; who sends the requests is i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
+from trading_platform.domain.errors import FrameError
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.trade import Trade
 
@@ -77,6 +79,80 @@ class TradeFrame(NamedTuple):
 
     parts: tuple[bytes | Field, ...]
     times: tuple[tuple[int, int, int], ...]
+
+
+class RefusedRow(NamedTuple):
+    """A row of a page that is no trade.
+
+    Attributes
+    ----------
+    trade_id : its id as far as that can be read, None if not.
+    raw : the row's own bytes.
+    error : what is wrong with it.
+    follows, precedes : the ids of the nearest rows before and after it whose id can be read, None without one.
+    """
+
+    trade_id: int | None
+    raw: bytes
+    error: FrameError
+    follows: int | None = None
+    precedes: int | None = None
+
+
+class TradePage(NamedTuple):
+    """What a page holds: `trades` in the order of their ids, `refused` rows in the order of the page."""
+
+    trades: list[Trade]
+    refused: list[RefusedRow]
+
+    @classmethod
+    def of(cls, rows: Iterable[Trade | RefusedRow]) -> TradePage:
+        """Return the page of these rows, given in its order."""
+        given = list(rows)
+        ids = [row.trade_id for row in given]
+        follows = list(accumulate([None, *ids], _known))
+        precedes = list(accumulate([None, *reversed(ids)], _known))[::-1]
+        refused = [
+            row._replace(follows=follows[at], precedes=precedes[at + 1])
+            for at, row in enumerate(given)
+            if isinstance(row, RefusedRow)
+        ]
+        trades = [row for row in given if isinstance(row, Trade)]
+        return cls(sorted(trades, key=lambda trade: trade.trade_id or 0), refused)
+
+    def placed(self, from_id: int) -> TradePage:
+        """Return the page of a contiguous sequence asked for from `from_id` on, ids told by their rows' places.
+
+        Rows without an id of their own lie between two that have one: if exactly so many ids do too, they are theirs.
+
+        Examples
+        --------
+        >>> row = RefusedRow(None, b"{}", FrameError("shape", "no id"), follows=4, precedes=6)
+        >>> [found.trade_id for found in TradePage([], [row]).placed(1).refused]
+        [5]
+        >>> [found.trade_id for found in TradePage([], [row._replace(precedes=7)]).placed(1).refused]
+        [None]
+        """
+        together: dict[tuple[int, int | None], list[int]] = {}
+        for place, row in enumerate(self.refused):
+            if row.trade_id is None:
+                before = from_id - 1 if row.follows is None else row.follows
+                together.setdefault((before, row.precedes), []).append(place)
+        refused = list(self.refused)
+        for (before, after), places in together.items():
+            if after is None or after - before == len(places) + 1:
+                for number, place in enumerate(places, start=before + 1):
+                    refused[place] = refused[place]._replace(trade_id=number)
+        return TradePage(self.trades, refused)
+
+    def newest(self) -> int | None:
+        """Return the greatest id of any row, None if no row has one."""
+        ids = [trade.trade_id for trade in self.trades] + [row.trade_id for row in self.refused]
+        return max((number for number in ids if number is not None), default=None)
+
+
+def _known(before: int | None, number: int | None) -> int | None:
+    return before if number is None else number
 
 
 @runtime_checkable
@@ -154,8 +230,21 @@ class VenueAdapter(Protocol):
         """Return the id that `since_request` asked for, None if no such trade exists yet. Raises FrameError only."""
         ...
 
+    def read_page(self, body: bytes, symbol: str) -> TradePage:
+        """Return the trades of a REST page, and apart from them the rows that are none.
+
+        Raises
+        ------
+        FrameError : if it is no page of trades as a whole, and nothing else, whatever the bytes.
+        """
+        ...
+
     def decode_page(self, body: bytes, symbol: str) -> list[Trade]:
-        """Return the trades of a REST page in the order of their ids. Raises FrameError only."""
+        """Return the trades that `read_page` finds. Raises FrameError only."""
+        ...
+
+    def raw_rows(self, body: bytes) -> dict[int, bytes]:
+        """Return the bytes of each row of a page by its id. Raises FrameError only."""
         ...
 
     def instruments_request(self) -> Request:

@@ -23,7 +23,7 @@ from trading_platform.domain.errors import FrameError
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import SOURCES, Source, Trade
-from trading_platform.domain.venue import VenueAdapter
+from trading_platform.domain.venue import TradePage, VenueAdapter
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.store.ledger.rows import Batch, Claim, Quarantined, Seen, SequenceKey, TailEvent
@@ -104,6 +104,25 @@ class Decoder:
         for record in records:
             work.take(record)
         return work.finish(start, end)
+
+
+class _RawRows:
+    """Finds the bytes of a page's rows; they are looked up only once one is to be kept apart."""
+
+    def __init__(self, adapter: VenueAdapter, body: bytes) -> None:
+        self._adapter, self._body = adapter, body
+        self._rows: dict[int, bytes] | None = None
+
+    def of(self, trade: Trade) -> bytes | None:
+        """Return the row that a trade was read from."""
+        if self._rows is None:
+            self._rows = self._adapter.raw_rows(self._body)
+        return None if trade.trade_id is None else self._rows.get(trade.trade_id)
+
+
+def _raw_of(trade: Trade, raw: bytes | _RawRows) -> bytes:
+    found = raw.of(trade) if isinstance(raw, _RawRows) else raw
+    return found or msgspec.json.encode(trade)
 
 
 class _Scanning:
@@ -255,21 +274,30 @@ class _Work:
         try:
             trades = self.venues[connection.venue].decode_frame(frame, connection.symbols)
         except FrameError as error:
-            self._refuse(record, item, connection.venue, None, None, "ws", error, frame)
+            self._refuse_frame(record, item, connection, error, frame)
             return
         for trade in trades:
             number = self._key(SequenceKey(connection.venue, trade.symbol))
             self.alive[number] = max(self.alive[number], record.ts_recv)
             self._trade(record, item, connection.venue, trade, "ws", frame)
 
-    def _trade(
-        self, record: Record | PackedRecord, item: int, venue: str, trade: Trade, source: Source, raw: bytes | None
+    def _refuse_frame(
+        self, record: Record | PackedRecord, item: int, connection: _Connection, error: FrameError, frame: bytes
     ) -> None:
-        """Take one trade in; `raw` None: it came in a page, which is too large to keep once for each bad trade."""
+        """Keep a frame apart, under the id that it seems to be about."""
+        told = self.venues[connection.venue].peek(frame)
+        symbol = None if told is None else connection.symbols.get(told[0])
+        trade_id = None if told is None or symbol is None else told[1]
+        self._refuse(record, item, connection.venue, symbol, trade_id, "ws", error, frame)
+
+    def _trade(
+        self, record: Record | PackedRecord, item: int, venue: str, trade: Trade, source: Source, raw: bytes | _RawRows
+    ) -> None:
+        """Take one trade in; `raw` is the frame that it came in, or what finds its row in a page."""
         number = trade.trade_id
         if number is None:
             error = FrameError("id", "a trade without an id")
-            self._refuse(record, item, venue, trade.symbol, None, source, error, raw or msgspec.json.encode(trade))
+            self._refuse(record, item, venue, trade.symbol, None, source, error, _raw_of(trade, raw))
             return
         key = SequenceKey(venue, trade.symbol)
         if trade.void is not None:
@@ -279,10 +307,10 @@ class _Work:
         broken = self.bounds.broken(trade, price, quantity, record.ts_recv)
         if broken is not None:
             error = FrameError(broken, f"{trade.price} x {trade.quantity} at {trade.ts_event}")
-            self._refuse(record, item, venue, trade.symbol, number, source, error, raw or msgspec.json.encode(trade))
+            self._refuse(record, item, venue, trade.symbol, number, source, error, _raw_of(trade, raw))
             return
         if len(trade.price) > EXACT_DIGITS or len(trade.quantity) > EXACT_DIGITS:
-            self._flag_precision(record, item, venue, trade, source, raw or msgspec.json.encode(trade))
+            self._flag_precision(record, item, venue, trade, source, _raw_of(trade, raw))
         self.rows.append(
             self._key(key),
             number,
@@ -316,20 +344,31 @@ class _Work:
             if page.kind == "instruments":
                 self.instruments = adapter.decode_instruments(body)
                 return
-            trades = adapter.decode_page(body, page.symbol)
+            rows = adapter.read_page(body, page.symbol)
         except FrameError as error:
             self._refuse(record, 1, page.venue, page.symbol or None, None, page.source, error, body)
             return
-        for item, trade in enumerate(trades, start=1):
-            self._trade(record, item, page.venue, trade, page.source, None)
-        self._listing(record, page, adapter, [trade.trade_id for trade in trades if trade.trade_id is not None])
+        if page.from_id is not None and adapter.ids == "contiguous":
+            rows = rows.placed(page.from_id)
+        raw = _RawRows(adapter, body)
+        for item, trade in enumerate(rows.trades, start=1):
+            self._trade(record, item, page.venue, trade, page.source, raw)
+        for item, row in enumerate(rows.refused, start=len(rows.trades) + 1):
+            self._refuse(record, item, page.venue, page.symbol, row.trade_id, page.source, row.error, row.raw)
+        self._listing(record, page, adapter, rows)
 
-    def _listing(self, record: Record, page: control.Page, adapter: VenueAdapter, ids: list[int]) -> None:
+    def _listing(self, record: Record, page: control.Page, adapter: VenueAdapter, rows: TradePage) -> None:
+        """Take what a page says beside its trades: where the sequence ends, and what the venue does not have."""
         key = SequenceKey(page.venue, page.symbol)
+        ids = [trade.trade_id for trade in rows.trades] + [row.trade_id for row in rows.refused]
+        listed = sorted(number for number in ids if number is not None)
+        if any(row.trade_id is None for row in rows.refused):
+            return  # a row whose id nobody can tell: it may be any that the page seems to lack
         if page.kind == "head":
             self._tail(page.venue, page.symbol, TailEvent("live" if page.listening else "closed", record.ts_recv))
+            if listed:
+                self._of(key).witnessed = max(self._of(key).witnessed, listed[-1])
         elif page.from_id is not None and adapter.ids == "contiguous":
-            listed = sorted(ids)
             for before, after in pairwise(listed):
                 if after - before > 1:
                     claim = Claim(before + 1, after - 1, "the venue's listing skips it twice", record.ts_recv)

@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import httpx
 
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import FrameError, VenueError
-from trading_platform.domain.trade import Trade
 from trading_platform.domain.venue import Request, VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest import control
@@ -152,7 +151,7 @@ class Desk:
         while at <= last:
             body = self._ask(venue, adapter.page_request(venue_symbol, at, min(adapter.page_limit, last - at + 1)))
             self._page(control.Page(venue, "trades", symbol, at), body)
-            newest = _newest(adapter.decode_page(body, symbol))
+            newest = adapter.read_page(body, symbol).placed(at).newest()
             if newest is None or newest < at:
                 return  # an empty page proves nothing: the gap stays open and is due again later
             at = newest + 1
@@ -195,7 +194,3 @@ class Desk:
         """Take note that a venue did not answer."""
         log.warning("venue does not answer", reason=str(error))
         self.problems.append(str(error))
-
-
-def _newest(trades: Sequence[Trade]) -> int | None:
-    return max((trade.trade_id for trade in trades if trade.trade_id is not None), default=None)

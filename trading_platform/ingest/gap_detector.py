@@ -64,6 +64,8 @@ def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
     if seen.undertaken is not None:
         state.from_id = seen.undertaken if state.from_id is None else min(state.from_id, seen.undertaken)
         state.head = max(state.head, seen.undertaken - 1)
+    if state.from_id is not None:
+        state.head = max(state.head, seen.witnessed)
     _conclude(state)
     return fresh
 

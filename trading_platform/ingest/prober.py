@@ -137,7 +137,6 @@ class Prober:
 
     def _newest(self, body: bytes, symbol: str) -> int | None:
         try:
-            trades = self._adapter.decode_page(body, symbol)
+            return self._adapter.read_page(body, symbol).newest()
         except FrameError as error:
             raise VenueError(f"{self._adapter.name}: {error}") from error
-        return max((trade.trade_id for trade in trades if trade.trade_id is not None), default=None)

@@ -80,6 +80,7 @@ def replay(
             on_lane(lane)
             trades += _decode(data, lane, venues, bounds, days, scratch)
         if scratch is not None:
+            scratch.settle_refused(advance)
             ledger.adopt(scratch)
         leaves = [leaf for leaf in sorted(staging.parts(data)) if days(leaf.day)]
         for leaf in leaves:

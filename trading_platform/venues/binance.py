@@ -23,14 +23,23 @@ import msgspec
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of, normalise_asset
+from trading_platform.domain.strict_json import check_strict
 from trading_platform.domain.trade import Trade
-from trading_platform.domain.venue import Ids, KeepAlive, Request, TradeFrame
+from trading_platform.domain.venue import Ids, KeepAlive, RefusedRow, Request, TradeFrame, TradePage
 
 # msgspec's own errors are ValueErrors, and so is the UnicodeDecodeError it lets through; deep nesting recurses.
 _REFUSED = (ValueError, RecursionError)
 
+_USUAL = re.compile(
+    rb'\{"stream":"[^"\\]*","data":\{"e":"trade","E":\d+,"s":"[^"\\]*","t":\d+,"p":"[^"\\]*","q":"[^"\\]*",'
+    rb'"T":\d+,"m":\w+,"M":\w+\}\}'
+)
+
 # The order of the fields is that of the venue's documents and of every captured frame.
 _PEEK = re.compile(rb'"e":"trade".{0,60}?"s":"([A-Z0-9]{1,40})","t":(\d{1,18})[,}]', re.DOTALL)
+
+_FRAME_NAMES = tuple(b'"%b"' % name for name in (b"stream", b"data", b"e", b"s", b"t", b"p", b"q", b"T", b"m", b"X"))
+_ROW_NAMES = tuple(b'"%b"' % name for name in (b"id", b"price", b"qty", b"time", b"isBuyerMaker"))
 
 _Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
@@ -86,10 +95,18 @@ class _Aggregate(msgspec.Struct, frozen=True):
     a: _Id
     p: str
     q: str
-    f: int
-    l: int  # noqa: E741  (the venue's spelling)
+    f: _Id
+    l: _Id  # noqa: E741  (the venue's spelling)
     T: int
     m: bool
+
+
+class _RowId(msgspec.Struct, frozen=True):
+    """What may tell the id of a row that is no trade."""
+
+    id: Any = None
+    f: Any = None
+    l: Any = None  # noqa: E741  (the venue's spelling)
 
 
 class _Filter(msgspec.Struct, frozen=True):
@@ -114,6 +131,10 @@ _envelope: Callable[[bytes], _Envelope] = msgspec.json.Decoder(_Envelope).decode
 _bare: Callable[[bytes], _Trade] = msgspec.json.Decoder(_Trade).decode
 _head: Callable[[bytes], _Head] = msgspec.json.Decoder(_Head).decode
 _page: Callable[[bytes], list[_PageTrade]] = msgspec.json.Decoder(list[_PageTrade]).decode
+_rows: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_row: Callable[[bytes], _PageTrade] = msgspec.json.Decoder(_PageTrade).decode
+_aggregate: Callable[[bytes], _Aggregate] = msgspec.json.Decoder(_Aggregate).decode
+_row_id: Callable[[bytes], _RowId] = msgspec.json.Decoder(_RowId).decode
 _aggregates: Callable[[bytes], list[_Aggregate]] = msgspec.json.Decoder(list[_Aggregate]).decode
 _info: Callable[[bytes], _ExchangeInfo] = msgspec.json.Decoder(_ExchangeInfo).decode
 
@@ -180,6 +201,8 @@ class Binance:
                 raise FrameError("stream", f"a trade of {event.s[:40]!r} on stream {envelope.stream[:60]!r}")
         if event is None or event.e != "trade" or (symbol := symbols.get(event.s)) is None:
             return []
+        if _USUAL.fullmatch(frame) is None:
+            check_strict(frame, _FRAME_NAMES)
         return [_trade(symbol, event.t, event.T, event.p, event.q, event.m, event.X)]
 
     def peek(self, frame: bytes) -> tuple[str, int] | None:
@@ -218,19 +241,31 @@ class Binance:
             raise _broken(body, error) from None
         return rows[0].f if rows else None
 
-    def decode_page(self, body: bytes, symbol: str) -> list[Trade]:
-        """Return the trades of a page of `historicalTrades`, `trades` or `aggTrades`, ascending by id.
+    def read_page(self, body: bytes, symbol: str) -> TradePage:
+        """Return the rows of a page of `historicalTrades`, `trades` or `aggTrades`.
+
+        A row is refused with the kinds that `decode_frame` knows.
 
         Raises
         ------
-        FrameError : kinds ``json``, ``venue`` (the body is the venue's error), ``shape``, ``number``, ``time``,
+        FrameError : kinds ``json``, ``venue`` (the body is the venue's error), ``shape`` (no array of objects),
             ``aggregate`` (a record stands for several trades, whose sizes it does not tell).
         """
-        try:
-            trades = [_trade(symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker) for row in _page(body)]
-        except _REFUSED as error:
-            trades = _aggregate_page(body, symbol, error)
-        return sorted(trades, key=lambda trade: trade.trade_id or 0)
+        trades = _sound_page(body, symbol)
+        return _page_by_row(body, symbol) if trades is None else TradePage.of(trades)
+
+    def decode_page(self, body: bytes, symbol: str) -> list[Trade]:
+        """Return the trades of a page, ascending by id; the rows that are none are left out. Raises as `read_page`."""
+        return self.read_page(body, symbol).trades
+
+    def raw_rows(self, body: bytes) -> dict[int, bytes]:
+        """Return the bytes of each row by its id.
+
+        >>> Binance().raw_rows(b'[{"id":7,"price":"1"}, {"id":8}]')
+        {7: b'{"id":7,"price":"1"}', 8: b'{"id":8}'}
+        """
+        rows = [(_id_of(row), row) for row in _objects(body)]
+        return {number: row for number, row in rows if number is not None}
 
     def instruments_request(self) -> Request:
         """Ask for every symbol with its filters."""
@@ -373,17 +408,73 @@ def _broken(body: bytes, error: Exception) -> FrameError:
     return FrameError("json", str(error))
 
 
-def _aggregate_page(body: bytes, symbol: str, first_error: Exception) -> list[Trade]:
+def _sound_page(body: bytes, symbol: str) -> list[Trade] | None:
+    """Return the trades of a page in which every row is one, None for any other."""
     try:
-        rows = _aggregates(body)
+        rows = _page(body)
+        if not body.isascii() or b"\\" in body or any(body.count(name) != len(rows) for name in _ROW_NAMES):
+            return None
+        return [_trade(symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker) for row in rows]
+    except (*_REFUSED, FrameError):
+        return None
+
+
+def _page_by_row(body: bytes, symbol: str) -> TradePage:
+    """Read a page row by row; a row that is no trade does not take the others with it."""
+    rows: list[Trade | RefusedRow] = []
+    for raw in _objects(body):
+        try:
+            rows.append(_row_trade(raw, symbol))
+        except FrameError as error:
+            if error.kind == "aggregate":  # another endpoint than was asked: no row is what it should be
+                raise
+            rows.append(RefusedRow(_id_of(raw), raw, error))
+    return TradePage.of(rows)
+
+
+def _objects(body: bytes) -> list[bytes]:
+    """Return the bytes of each object of a page."""
+    try:
+        rows = [bytes(raw) for raw in _rows(body)]
+    except _REFUSED as error:
+        raise _broken(body, error) from None
+    for place, raw in enumerate(rows):
+        if raw[:1] != b"{":
+            raise FrameError("shape", f"row {place} of the page is no object")
+    return rows
+
+
+def _row_trade(raw: bytes, symbol: str) -> Trade:
+    try:
+        row = _row(raw)
+    except _REFUSED as error:
+        return _aggregate_trade(raw, symbol, error)
+    check_strict(raw, _ROW_NAMES)
+    return _trade(symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker)
+
+
+def _aggregate_trade(raw: bytes, symbol: str, first_error: Exception) -> Trade:
+    try:
+        row = _aggregate(raw)
     except _REFUSED:
-        raise _broken(body, first_error) from None
-    trades = []
-    for row in rows:
-        if row.f != row.l or row.f < 0:
-            raise FrameError("aggregate", f"record {row.a} stands for trades {row.f} to {row.l}")
-        trades.append(_trade(symbol, row.f, row.T, row.p, row.q, row.m))
-    return trades
+        raise _broken(raw, first_error) from None
+    if row.f != row.l:
+        raise FrameError("aggregate", f"record {row.a} stands for trades {row.f} to {row.l}")
+    check_strict(raw, (b'"f"', b'"l"', b'"p"', b'"q"', b'"T"', b'"m"'))
+    return _trade(symbol, row.f, row.T, row.p, row.q, row.m)
+
+
+def _id_of(raw: bytes) -> int | None:
+    """Return the id that a row names, as a number or as digits; None where that cannot be read."""
+    try:
+        told = _row_id(raw)
+        check_strict(raw, _ROW_NAMES)
+    except (*_REFUSED, FrameError):
+        return None
+    number = told.f if told.id is None and told.f == told.l else told.id
+    if isinstance(number, str) and number.isascii() and number.isdecimal() and len(number) <= 18:
+        return int(number)
+    return number if type(number) is int and 0 <= number < 1 << 63 else None
 
 
 def _instrument(row: _Symbol) -> Instrument | None:

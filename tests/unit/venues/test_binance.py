@@ -177,15 +177,81 @@ def test_a_page_is_given_in_order_of_ids():
         (b'{"code":-1121,"msg":"Invalid symbol."}', "venue"),
         (b"<html><body>Service Temporarily Unavailable</body></html>", "json"),
         (b"{}", "shape"),
-        (b'[{"id":1}]', "shape"),
-        (b'[{"id":1,"price":"x","qty":"1","time":1499865549590,"isBuyerMaker":true}]', "number"),
+        (b"null", "shape"),
+        (b'[{"id":1},7]', "shape"),
+        (b"[[]]", "shape"),
+        (b'[{"id":1}', "json"),
     ],
 )
 def test_a_page_that_is_none_is_a_frame_error(body, kind):
-    """An error or a web page in place of trades is never an empty page."""
+    """An error, a web page or an array of anything but objects in place of trades is never an empty page."""
     with pytest.raises(FrameError) as caught:
-        venue.decode_page(body, "BTC-USDT")
+        venue.read_page(body, "BTC-USDT")
     assert caught.value.kind == kind
+
+
+def row(number, **changes):
+    """Return a row of a page as the venue writes it."""
+    told = {"id": number, "price": "1.5", "qty": "2", "time": 1499865549590, "isBuyerMaker": False} | changes
+    return json.dumps({key: value for key, value in told.items() if value is not ...}, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "trade_id"),
+    [
+        (row(2, price="NaN"), "number", 2),
+        (row(2, price=1.5), "shape", 2),
+        (row(2, price=..., px="1.5"), "shape", 2),
+        (row(2, time=1499865549), "time", 2),
+        (row(2, isBuyerMaker="no"), "shape", 2),
+        (row("2"), "shape", 2),
+        (row(2.0), "shape", None),
+        (row(True), "shape", None),
+        (row(None), "shape", None),
+        (row(1 << 63), "shape", None),
+        (row(-2), "shape", None),
+        (row(..., ID=2), "shape", None),
+        (b'{"id":2,' + row(2)[1:], "shape", None),
+        (b'{"\\u0069d":2,' + row(2)[1:], "shape", None),
+        (b'{"note":"\xff",' + row(2)[1:], "json", None),
+    ],
+)
+def test_a_bad_row_leaves_the_others_alone(bad, kind, trade_id):
+    """A row that is no trade is told with its bytes and its id, if that can be read; its neighbours are kept."""
+    page = venue.read_page(b"[" + b",".join([row(1), bad, row(3)]) + b"]", "BTC-USDT")
+    assert [trade.trade_id for trade in page.trades] == [1, 3]
+    (refused,) = page.refused
+    assert (refused.raw, refused.error.kind, refused.trade_id) == (bad, kind, trade_id)
+    assert page.placed(1).refused[0].trade_id == 2
+    assert page.newest() == 3
+
+
+def test_rows_without_an_id_are_told_by_their_place_only_if_it_is_certain():
+    """At either end of a page the row before or the id asked for tells; between rows only a hole of the same size."""
+    nameless = row(..., price="1")
+
+    def ids(*rows, asked):
+        page = venue.read_page(b"[" + b",".join(rows) + b"]", "BTC-USDT").placed(asked)
+        return [refused.trade_id for refused in page.refused]
+
+    assert ids(nameless, row(6), asked=5) == [5]
+    assert ids(nameless, row(7), asked=5) == [None]
+    assert ids(row(5), nameless, nameless, row(8), nameless, asked=5) == [6, 7, 9]
+    assert ids(row(5), nameless, row(8), asked=5) == [None]
+    assert ids(nameless, nameless, asked=5) == [5, 6]
+
+
+def test_a_frame_that_says_a_thing_twice_is_refused():
+    """Two ids in one trade, however the names are spelt, and bytes that are no text: nobody knows what was meant."""
+    for cut in (b'"t":7', b'"\\u0074":7', b'"s" :"BTCUSDT"', b'"note":"\xff"'):
+        for combined in (True, False):
+            whole = frame(combined=combined)
+            broken = whole.replace(b'"e": "trade"', b'"e": "trade",' + cut)
+            assert broken != whole
+            with pytest.raises(FrameError):
+                venue.decode_frame(broken, SYMBOLS)
+    nested = frame().replace(b'"e": "trade"', b'"e": "trade","note":{"t":1,"p":[{"t":2}]}')
+    assert venue.decode_frame(nested, SYMBOLS) == venue.decode_frame(frame(), SYMBOLS)
 
 
 def test_recorded_exchange_info_decodes(shared_data):

@@ -53,9 +53,8 @@ class Projection:
         with self.database.writing() as db:
             added = _apply(db, batch.seen, advance)
             insert_missing(db, t.quarantine, [_quarantine_row(batch.lane, item) for item in batch.quarantine])
-            for key in {
-                SequenceKey(q.venue, q.symbol) for q in batch.quarantine if q.symbol and q.trade_id is not None
-            }:
+            fetched = (q for q in batch.quarantine if q.symbol and q.trade_id is not None and q.source != "ws")
+            for key in {SequenceKey(q.venue, str(q.symbol)) for q in fetched}:
                 _refuse(db, key, advance)
             for instrument in batch.instruments:
                 _upsert(
@@ -65,6 +64,14 @@ class Projection:
                 _upsert(db, t.bans, {"venue": venue}, {"until_ns": until_ns})
             _mark_decoded(db, batch)
         return added
+
+    def settle_refused(self, advance: Advance) -> None:
+        """Close what was refused, for who applied batches in another order than they came: copies may follow ids."""
+        c = t.quarantine.c
+        query = sa.select(c.venue, c.symbol).where(c.source != "ws", c.trade_id.is_not(None), c.symbol.is_not(None))
+        with self.database.writing() as db:
+            for venue, symbol in db.execute(query.distinct()).all():
+                _refuse(db, SequenceKey(venue, symbol), advance)
 
     def state(self, venue: str, symbol: str, epoch: int = 0) -> SequenceState:
         """Return the whole account of one sequence (empty if unknown)."""
@@ -391,18 +398,19 @@ def _quarantine_row(lane: str, item: Quarantined) -> dict[str, object]:
 
 
 def _refuse(db: sa.Connection, key: SequenceKey, advance: Advance) -> None:
-    """Close ids whose copy over REST was refused too: nothing better will come (both raw copies are kept)."""
+    """Close ids of which two copies were refused, one of them over REST: nothing better will come; both are kept."""
     c = t.quarantine.c
-    query = sa.select(c.trade_id, sa.func.max(c.ts_recv)).where(
-        c.venue == key.venue, c.symbol == key.symbol, c.source != "ws", c.trade_id.is_not(None)
-    )
-    state = _load(db, [key])[key]
-    still_open = IdRanges(state.open())
-    lost = [
-        Claim(number, number, "refused", seen_ns)
-        for number, seen_ns in db.execute(query.group_by(c.trade_id))
-        if number in still_open
-    ]
+    of_symbol = (c.venue == key.venue, c.symbol == key.symbol, c.trade_id.is_not(None), c.kind != "precision")
+    query = sa.select(c.trade_id, sa.func.max(c.ts_recv)).where(*of_symbol, c.source != "ws").group_by(c.trade_id)
+    still_open = IdRanges(_load(db, [key])[key].open())
+    fetched = {number: seen_ns for number, seen_ns in db.execute(query) if number in still_open}
+    copies: dict[int, set[tuple[str, int, int]]] = {}
+    ids = sorted(fetched)
+    for some in (ids[at : at + 500] for at in range(0, len(ids), 500)):
+        found = sa.select(c.trade_id, c.lane, c.segment, c.record_offset).where(*of_symbol, c.trade_id.in_(some))
+        for number, lane, segment, offset in db.execute(found):
+            copies.setdefault(number, set()).add((lane, segment, offset))
+    lost = [Claim(number, number, "refused", fetched[number]) for number in sorted(copies) if len(copies[number]) > 1]
     if lost:
         _apply(db, {key: Seen(lost=lost)}, advance)
 

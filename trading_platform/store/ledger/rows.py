@@ -172,7 +172,8 @@ def _none() -> Int64:
 class Seen:
     """What one decoded batch tells of one sequence.
 
-    `ids` ascending without repeats, `ts` their trade times; `undertaken`: an id from which on we promise to hold all.
+    `ids` ascending without repeats, `ts` their trade times; `undertaken`: an id from which on we promise to hold all;
+    `witnessed`: the greatest id that the venue says it has used, though its trade could not be read (-1: none).
     """
 
     ids: Int64 = field(default_factory=_none)
@@ -183,6 +184,7 @@ class Seen:
     unserved: list[Claim] = field(default_factory=list)
     tails: list[TailEvent] = field(default_factory=list)
     undertaken: int | None = None
+    witnessed: int = -1
 
 
 @dataclass

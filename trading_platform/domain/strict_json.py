@@ -1,0 +1,67 @@
+"""What a lenient JSON parser lets through and a feed must not: bytes that are no text, names given twice.
+
+Parsers keep the last of two equal names, or the first: which id such a message meant is anybody's guess. Only for
+bytes that a parser has already taken; what else JSON is, the parser says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from trading_platform.domain.errors import FrameError
+
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
+_UNICODE = re.compile(rb"\\u([0-9a-fA-F]{4})")
+
+
+def check_strict(body: bytes, names: Sequence[bytes]) -> None:
+    r"""Let JSON pass that is UTF-8 and in which no object gives one of its names twice.
+
+    Parameters
+    ----------
+    names : quoted, as they are usually written; if each occurs at most once, nothing more is looked at.
+
+    Raises
+    ------
+    FrameError : of kind ``json`` for bytes that are no text, ``shape`` for a name given twice.
+
+    Examples
+    --------
+    >>> check_strict(b'{"t":1,"data":{"x":2}}', [b'"t"'])
+    >>> check_strict(b'{"t":1,"t":2}', [b'"t"'])
+    Traceback (most recent call last):
+    trading_platform.domain.errors.FrameError: shape: 't' is given twice
+    """
+    if not body.isascii():
+        try:
+            body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise FrameError("json", f"it is not UTF-8 from byte {error.start} on") from None
+    if b"\\" in body or any(body.count(name) > 1 for name in names):
+        _check_names(body)
+
+
+def _check_names(body: bytes) -> None:
+    """Refuse an object that gives a name twice, however it spells it."""
+    seen: list[set[bytes]] = [set()]
+    last = b""
+    for found in _TOKEN.finditer(body):
+        token = found[0]
+        if token in {b"{", b"["}:
+            seen.append(set())
+        elif token in {b"}", b"]"}:
+            seen.pop()
+        elif token == b":":
+            name = _plain(last[1:-1])
+            if name in seen[-1]:
+                raise FrameError("shape", f"{name[:40].decode(errors='replace')!r} is given twice")
+            seen[-1].add(name)
+        last = token
+
+
+def _plain(name: bytes) -> bytes:
+    """Return a name without escapes, as far as these spell letters that can be written plainly."""
+    if b"\\" not in name:
+        return name
+    return _UNICODE.sub(lambda found: chr(int(found[1], 16)).encode("utf-8", "surrogatepass"), name)
