@@ -46,6 +46,7 @@ IDLE_SPEED = 10.0
 _BATCH = 512
 _SLOW_CONSUMER_BYTES = 32 << 20
 _TICK_S = 0.002
+_STOP_S = 2.0
 _CONNECTS, _CONNECTS_WINDOW_S = 300, 300.0
 _REMEMBERED = 100_000
 
@@ -188,7 +189,12 @@ class VenueServer:
         self._rest.should_exit = True
         self._tasks[1].cancel()
         self._server.close()
-        await self._server.wait_closed()
+        closing = asyncio.ensure_future(self._server.wait_closed())
+        _, slow = await asyncio.wait({closing}, timeout=_STOP_S)
+        if slow:  # who is cut off takes nothing any more, not even an end
+            for connection in self._server.connections:
+                connection.transport.abort()
+            await closing
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._truth.close()
         self._requests.close()
