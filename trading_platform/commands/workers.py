@@ -44,6 +44,8 @@ def record(config: IngestConfig) -> int:
     import random
     from pathlib import Path
 
+    from trading_platform.ingest.attempts import AttemptBook
+    from trading_platform.ingest.connects import ConnectLimits
     from trading_platform.ingest.disk_space import record_with_space
     from trading_platform.ingest.recorder import Clocks, Recorder
     from trading_platform.ingest.watchdog import Watchdog
@@ -72,7 +74,9 @@ def record(config: IngestConfig) -> int:
             orphaned=lambda: _stop_soon(loop, stop),
             told=lambda line: loop.call_soon_threadsafe(heed, line),
         )
-        lane = DataDir(Path(config.data_dir)).lane(config.lane)
+        data = DataDir(Path(config.data_dir))
+        lane = data.lane(config.lane)
+        attempts = AttemptBook(data.run / f"connects-{config.venue}", ConnectLimits.connects_window_s)
 
         def open_writer(on_full: Callable[[], None]) -> LaneWriter:
             return LaneWriter.open(
@@ -96,6 +100,8 @@ def record(config: IngestConfig) -> int:
                 transport=_transport(config),
                 banned_until_ns=config.banned_until_ns,
                 probe=lambda symbols: [tell(line) for line in messages.probe(symbols)],
+                attempted_ns=attempts.recall(time.time_ns()),
+                on_connect=attempts.note,
             )
             recorders[:] = [recorder]
             with Watchdog() as watchdog:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trading_platform.ingest.breaker import Breaker
@@ -76,6 +77,10 @@ class Address:
         """Count an attempt."""
         self._attempts.append(now_ns)
         self.breaker.trying(now_ns)
+
+    def recall(self, ages_ns: Iterable[int], now_ns: int) -> None:
+        """Count, before any of its own, the attempts of processes before this one: so long ago, the oldest first."""
+        self._attempts.extend(now_ns - age for age in ages_ns)
 
     def worked(self) -> None:
         """Take note that a connection delivers."""

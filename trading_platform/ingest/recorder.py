@@ -56,6 +56,8 @@ class Recorder:
     transport : opens connections.
     banned_until_ns : wall time before which the venue's stream may not be connected to.
     probe : has the heads of these symbols (canonical) asked for; the answer comes through `probed`.
+    attempted_ns : how long ago processes before this one tried to connect, the oldest first.
+    on_connect : told the wall time of each attempt, before it is made.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Recorder:
         transport: Transport = open_stream,
         banned_until_ns: int = 0,
         probe: Callable[[Iterable[str]], object] = lambda symbols: None,
+        attempted_ns: Iterable[int] = (),
+        on_connect: Callable[[int], object] = lambda wall_ns: None,
     ) -> None:
         self.adapter, self.symbols, self.ws_url = adapter, dict(symbols), ws_url
         self.clocks, self.transport, self.probe = clocks, transport, probe
@@ -77,6 +81,8 @@ class Recorder:
             writer, wall_ns=clocks.wall_ns, monotonic_ns=clocks.monotonic_ns, on_durable=self._durable
         )
         self.address = Address(ConnectLimits(connects=adapter.connects_per_5min // 2), rng)
+        self.address.recall(attempted_ns, clocks.monotonic_ns())
+        self.on_connect = on_connect
         ban_ns = banned_until_ns - clocks.wall_ns()
         if ban_ns > 0:
             log.error("banned by the venue", venue=adapter.name, seconds=round(ban_ns / 1e9))
@@ -221,6 +227,7 @@ class _Feed:
         venue, recorder = self._adapter.name, self._recorder
         match action:
             case session.Connect(number):
+                recorder.on_connect(recorder.clocks.wall_ns())
                 self._tasks[number] = asyncio.create_task(self._connection(number))
             case session.Close(number, reason, abort):
                 self._close(number, reason, abort=abort)
