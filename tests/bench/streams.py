@@ -91,6 +91,7 @@ def worker(role: str, data: DataDir, url: str, *, transport: str = "websockets",
         cwd=ROOT,
         env={**_environ(), CONFIG_VARIABLE: msgspec.json.encode(config).decode()},
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # as the supervisor does
     )
     try:
         yield process

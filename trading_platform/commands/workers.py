@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trading_platform.domain.errors import PlatformError
-from trading_platform.ingest import messages
+from trading_platform.ingest import messages, priority
 from trading_platform.ingest.children import obey_parent, parent_teller
 from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
 from trading_platform.telemetry import logs
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 LOCK_WAIT_S = 5.0
 IDLE_S = 0.02
-NICER = 5
-"""Whoever only works on what is safe already leaves the processor to the recorder."""
 STAGE_EVERY_S = 5.0
 PARENT_DEAD_EXIT = 3
 
@@ -53,6 +51,8 @@ def record(config: IngestConfig) -> int:
     from trading_platform.store.reserve import RESERVE_BYTES
     from trading_platform.store.segment_log import LaneWriter
     from trading_platform.venues import VENUES
+
+    priority.come_first()
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -152,7 +152,7 @@ def process(config: IngestConfig) -> int:
     from trading_platform.store.ledger import Ledger
     from trading_platform.venues import VENUES
 
-    os.nice(NICER)
+    priority.come_last()
     stop = _stopping()
     watch = SilenceWatch(config.symbols.values(), parent_teller(), time.monotonic_ns)
     obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=watch.heed)
@@ -221,7 +221,7 @@ def publish(config: IngestConfig) -> int:
     from trading_platform.store.ledger import Ledger
     from trading_platform.venues import VENUES
 
-    os.nice(NICER)
+    priority.come_last()
     stop = _stopping()
     obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT))
     data = DataDir(Path(config.data_dir))

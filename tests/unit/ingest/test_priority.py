@@ -1,0 +1,63 @@
+"""Who comes first: each wish is asked for in a process of its own, and the kernel is asked what it granted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+AUTOGROUP = Path("/proc/self/autogroup")
+TOLD = """
+import json, os, sys
+from trading_platform.ingest import priority
+before = os.getpriority(os.PRIO_PROCESS, 0)
+getattr(priority, sys.argv[1])()
+group = open("/proc/self/autogroup").read() if os.path.exists("/proc/self/autogroup") else ""
+told = {"before": before, "nice": os.getpriority(os.PRIO_PROCESS, 0), "group": group}
+print(json.dumps({**told, "batch": os.sched_getscheduler(0) == os.SCHED_BATCH}))
+"""
+
+
+def wish(name: str, *, alone: bool = True) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD, name], stdout=subprocess.PIPE, check=True, start_new_session=alone
+    )
+    told: dict[str, object] = json.loads(done.stdout)
+    return told
+
+
+def test_who_comes_last_is_nicer_and_never_interrupts() -> None:
+    """Anybody may step back."""
+    told = wish("come_last")
+    assert isinstance(told["nice"], int)
+    assert isinstance(told["before"], int)
+    assert told["nice"] >= told["before"]
+    assert told["batch"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may come first")
+def test_who_comes_first_is_less_nice_where_that_is_allowed() -> None:
+    """Root gets what it asks for."""
+    told = wish("come_first")
+    assert told["nice"] == -10
+    assert not told["batch"]
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not group processes by session")
+def test_the_session_is_nicer_too_if_it_is_the_process_s_own() -> None:
+    """Niceness counts only within a session; one that is shared is left alone."""
+    assert str(wish("come_last")["group"]).endswith("nice 5\n")
+    ours = AUTOGROUP.read_text()
+    wish("come_last", alone=False)
+    assert AUTOGROUP.read_text() == ours
+
+
+def test_what_the_system_does_not_have_is_left_out() -> None:
+    """A machine whose calls are numbered differently runs as it did."""
+    script = "import platform; platform.machine = lambda: 'mips'\n" + TOLD
+    done = subprocess.run([sys.executable, "-c", script, "come_first"], stdout=subprocess.PIPE, check=False)
+    assert done.returncode == 0

@@ -1,0 +1,67 @@
+"""Who comes first where several processes want the same core or disk: the recorder; what is safe already can wait.
+
+Nothing here is needed for anything to be right, so whatever a system does not have or does not allow is left out.
+Which worker asks for what is commands/workers.py.
+
+Niceness alone does not tell workers apart: each leads a session of its own, and where the kernel groups processes by
+session (`sched_autogroup_enabled`), it counts only within one. So the session's own niceness is set as well.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+SLICE_NS = 100_000
+"""The recorder works in short bursts. Who asks for short slices need not wait for another's to end (Linux 6.12)."""
+FIRST, LAST = -10, 5
+_AUTOGROUP = Path("/proc/self/autogroup")
+_ATTRIBUTES = struct.Struct("<IIQiIQQQ")
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
+_IOPRIO_CLASS_SHIFT, _IOPRIO_BEST_EFFORT, _IOPRIO_IDLE = 13, 2, 3
+
+
+def come_first() -> None:
+    """Let this process run before others, as far as that is allowed, and without waiting for their slices to end."""
+    _be_nice(FIRST)
+    _ask_for_slices(SLICE_NS)
+    _disk(_IOPRIO_BEST_EFFORT, 0)
+
+
+def come_last() -> None:
+    """Leave the processor and the disk to others whenever they want them."""
+    _be_nice(LAST)
+    with suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    _disk(_IOPRIO_IDLE, 0)
+
+
+def _be_nice(nice: int) -> None:
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    if os.getsid(0) == os.getpid():  # else it would count for others too
+        with suppress(OSError):
+            _AUTOGROUP.write_text(str(nice))
+
+
+def _ask_for_slices(slice_ns: int) -> None:
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, 0, 0, nice, 0, slice_ns, 0, 0)
+    _call(_SCHED_SETATTR, 0, ctypes.c_char_p(attributes), 0)
+
+
+def _disk(io_class: int, level: int) -> None:
+    _call(_IOPRIO_SET, 1, 0, io_class << _IOPRIO_CLASS_SHIFT | level)
+
+
+def _call(numbers: dict[str, int], *arguments: object) -> int:
+    """Make a system call that the standard library has no name for; return 0 if it was made and did what it says."""
+    number = numbers.get(platform.machine()) if os.uname().sysname == "Linux" else None
+    if number is None:
+        return -1
+    return int(ctypes.CDLL(None).syscall(ctypes.c_long(number), *arguments))
