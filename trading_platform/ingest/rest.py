@@ -102,7 +102,7 @@ class RestClient:
             self._hold(request)
             try:
                 answer = self._http.get(request.path, params=list(request.params))
-            except httpx.TransportError as error:
+            except (httpx.TransportError, httpx.DecodingError) as error:
                 self._failed(f"{venue}: {type(error).__name__}")
                 continue
             self._note_weight(answer)

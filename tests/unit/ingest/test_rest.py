@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -77,6 +77,19 @@ def test_a_busy_venue_is_asked_again() -> None:
     world = World(script(*broken, OK))
     assert world.client().get(ASK) == b"[]"
     assert len(world.asked_at) == 4
+
+
+class _NoGzip(httpx.SyncByteStream):
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"this is no gzip"
+
+
+def test_a_body_that_cannot_be_unpacked_is_no_answer() -> None:
+    """200 with an encoding that it is not in: nothing to keep, asked again."""
+    broken = httpx.Response(200, headers={"content-encoding": "gzip"}, stream=_NoGzip())
+    world = World(script(broken, OK))
+    assert world.client().get(ASK) == b"[]"
+    assert len(world.asked_at) == 2
 
 
 @pytest.mark.parametrize(("header", "least"), [(None, 60.0), ("5", 60.0), ("90", 90.0), ("-3", 60.0), ("soon", 60.0)])
