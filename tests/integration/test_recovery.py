@@ -191,7 +191,7 @@ def test_a_quiet_stop_leaves_nothing_open(
     """What the probe at the end shows is fetched, one page of it; what lies beyond a page is for recovery."""
     venue = played(1200)
     ids = [line["trade_id"] for line in venue.truth()]
-    last_heard = ids[-1] - heard if heard else ids[-1] - 1001 - left  # the head itself comes with the probe
+    last_heard = ids[-1] - heard if heard else ids[-1] - 1000 - left  # the head itself comes with the probe
     with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
         lane.page(control.Page("binance", "trades", "BTC-USDT"), _page(venue, last_heard))
     outcome = probe_ended(data, ledger, endpoints(venue), means(), frozenset({"binance"}))

@@ -89,6 +89,10 @@ class VenueError(WorkError):
     """A venue refused or failed."""
 
 
+class RequestRefused(VenueError):
+    """The venue will not answer this request, however often it is asked: wrong, unknown or gone in its eyes."""
+
+
 class RateLimited(VenueError):
     """HTTP 429. Nothing may be asked for `retry_after_s` seconds (None: the venue named no time)."""
 

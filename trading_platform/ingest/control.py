@@ -119,7 +119,7 @@ def decode(frame: bytes) -> Control:
 class Page(msgspec.Struct, frozen=True):
     """The first frame of a PAGE record, saying what the second frame, the answer's body, answers.
 
-    `from_id` to `to_id` were asked for: with no id of them missing, that many fit into the page.
+    Asked for were all ids from `from_id` on, up to `to_id` as far as they fit into one page.
     """
 
     venue: str

@@ -374,7 +374,7 @@ class _Work:
                     claim = Claim(before + 1, after - 1, "the venue's listing skips it twice", record.ts_recv)
                     self._of(key).skips.append(claim)
             if page.to_id is not None:
-                for first, last, reason in _unserved(listed, page.from_id, page.to_id):
+                for first, last, reason in _unserved(listed, page.from_id, page.to_id, adapter.page_limit):
                     self._of(key).unserved.append(Claim(first, last, reason, record.ts_recv))
 
     # ---- control records
@@ -451,17 +451,21 @@ class _Work:
         )
 
 
-def _unserved(listed: list[int], first: int, last: int) -> list[tuple[int, int, str]]:
-    """Return the ranges at either end of [first, last] that an answer lacks, and what that says of them.
+def _unserved(listed: list[int], first: int, last: int, limit: int) -> list[tuple[int, int, str]]:
+    """Return the ranges before and behind what a page lists of [first, last], and what that says of them.
 
-    >>> _unserved([12, 13], 10, 15)
+    A page that begins late has forgotten what lies before; one that is not full has nothing behind its end.
+
+    >>> _unserved([12, 13], 10, 15, 1000)
     [(10, 11, 'retention'), (14, 15, 'not served')]
-    >>> _unserved([], 10, 15)
+    >>> _unserved([12, 13], 10, 15, 2)
+    [(10, 11, 'retention')]
+    >>> _unserved([], 10, 15, 1000)
     [(10, 15, 'not served')]
-    >>> _unserved([16], 10, 15)
-    [(10, 15, 'retention')]
     """
     if not listed:
         return [(first, last, "not served")]
-    ends = [(first, min(listed[0] - 1, last), "retention"), (max(listed[-1] + 1, first), last, "not served")]
+    ends = [(first, listed[0] - 1, "retention")]
+    if len(listed) < limit:
+        ends.append((listed[-1] + 1, last, "not served"))
     return [end for end in ends if end[0] <= end[1]]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import httpx
 
 from trading_platform.domain.days import day_start
-from trading_platform.domain.errors import FrameError, VenueError
+from trading_platform.domain.errors import FrameError, RequestRefused, VenueError
 from trading_platform.domain.venue import Request, VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest import control
@@ -29,6 +29,8 @@ log = get_logger(__name__)
 Since = Mapping[tuple[str, str], int | str]
 """From when on to hold a (venue, symbol): the first trade id, or the first UTC day."""
 LONGEST_WAIT_S = 150.0
+MOST_REFUSED = 10
+"""Pages of a range that a venue may refuse, before what is left of it is asked for another time."""
 
 
 class Endpoint(NamedTuple):
@@ -144,17 +146,37 @@ class Desk:
         self._page(control.Page(venue, "head", symbol), self._ask(venue, request))
 
     def fetch_range(self, venue: str, symbol: str, first: int, last: int) -> None:
-        """Fetch the ids of one range, page by page."""
+        """Fetch the ids of one range, page by page.
+
+        Each page begins at an id that is held, as far as there is one, and the last ends at one: only between ids
+        that it holds does a listing say of others that they were never used.
+
+        Raises
+        ------
+        RequestRefused : if the venue will not serve some of them; its word is on record.
+        """
         adapter = self._endpoints[venue].adapter
         venue_symbol = self._venue_symbol(venue, symbol)
-        at = first
-        while at <= last:
-            body = self._ask(venue, adapter.page_request(venue_symbol, at, min(adapter.page_limit, last - at + 1)))
-            self._page(control.Page(venue, "trades", symbol, at), body)
+        known = self._ledger.sequences(venue, symbol)
+        at = first - 1 if any(row.from_id < first <= row.head for row in known) else first
+        end = last + 1 if any(row.from_id <= last < row.head for row in known) else last
+        refused = 0
+        while True:
+            to_id = min(end, at + adapter.page_limit - 1)
+            try:
+                body = self._ask(venue, adapter.page_request(venue_symbol, at, to_id - at + 1))
+            except RequestRefused as error:
+                self._lane.fact(control.Unserved(venue, symbol, at, to_id, f"not served: {error}"[:500]))
+                refused += 1
+                if to_id >= last or refused == MOST_REFUSED:
+                    raise
+                at = to_id + 1  # older trades than these may be gone, younger ones not
+                continue
+            self._page(control.Page(venue, "trades", symbol, at, end), body)
             newest = adapter.read_page(body, symbol).placed(at).newest()
-            if newest is None or newest < at:
-                return  # an empty page proves nothing: the gap stays open and is due again later
-            at = newest + 1
+            if newest is None or newest <= at or newest >= last:
+                return  # no way on: what is still missing is due again later
+            at = newest
 
     def _page(self, page: control.Page, body: bytes) -> None:
         self._lane.page(page, body)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trading_platform.domain.days import day_after, day_start
-from trading_platform.domain.errors import Banned, FrameError, RateLimited, VenueError
+from trading_platform.domain.errors import Banned, FrameError, RateLimited, RequestRefused, VenueError
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.ingest import control
 from trading_platform.ingest.desk import LONGEST_WAIT_S, Desk, Endpoint, Means, Since
@@ -175,6 +175,7 @@ def _with_lane(
 ) -> Outcome:
     """Decode what the dead left, act with a fetch lane, publish, and tell what is open."""
     venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
+    lost_before = {gap.id for gap in ledger.gaps(("unrecoverable",))}
     touched = settle_dead_lanes(data, ledger, venues, means.bounds, disk=means.ground.disk)
     with FetchLane(data, ledger, venues, means.bounds, ground=means.ground) as lane:
         work = _Recovery(data, ledger, endpoints, means, lane)
@@ -185,6 +186,9 @@ def _with_lane(
         lane.settle()
         touched |= lane.touched
     publish_staged(data, ledger, means.gate, disk=means.ground.disk)
+    for gap in ledger.gaps(("unrecoverable",)):
+        if gap.id not in lost_before:
+            log.error("trades lost", **gap._asdict())
     gaps = [gap for gap in ledger.gaps() if gap.venue in endpoints]
     tails = [row for row in open_tails(data, ledger) if row.venue in endpoints]
     return Outcome(work.pages, frozenset(touched), tuple(gaps), tuple(tails), tuple(dict.fromkeys(work.problems)))
@@ -263,7 +267,7 @@ class _Recovery(Desk):
             limit = self._endpoints[venue].adapter.page_limit
             try:
                 for first, last in merge_close(missing, limit):
-                    self.fetch_range(venue, symbol, first, last)
+                    self._fetch_if_served(venue, symbol, first, last)
             except Stopped:
                 raise
             except (VenueError, FrameError) as error:
@@ -271,6 +275,13 @@ class _Recovery(Desk):
                 self.problem(error)
                 answered = answered and not isinstance(error, RateLimited | Banned)
         return answered
+
+    def _fetch_if_served(self, venue: str, symbol: str, first: int, last: int) -> None:
+        """Fetch a range; one that the venue will not serve does not keep the others from being asked for."""
+        try:
+            self.fetch_range(venue, symbol, first, last)
+        except RequestRefused as error:
+            self.problem(error)
 
     def fetch_end(self, venue: str, symbol: str, head: int) -> None:
         """Fetch what is missing beyond an id, as far as one page brings it."""
@@ -281,7 +292,8 @@ class _Recovery(Desk):
             return
         first, last = missing[0]
         try:
-            self.fetch_range(venue, symbol, first, min(last, first + limit - 1))
+            # The page begins at the held id before.
+            self.fetch_range(venue, symbol, first, min(last, first + limit - 2))
         except Stopped:
             raise
         except (VenueError, FrameError) as error:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import httpx
 
-from trading_platform.domain.errors import Banned, RateLimited, VenueError, VenueUnavailable
+from trading_platform.domain.errors import Banned, RateLimited, RequestRefused, VenueError, VenueUnavailable
 from trading_platform.domain.venue import Request, VenueAdapter
 from trading_platform.ingest.breaker import Breaker
 from trading_platform.telemetry import metrics
@@ -27,6 +27,7 @@ ATTEMPTS = 10
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 TIMEOUT_S = 10.0
+_FINAL = frozenset({400, 404, 410, 422, 451})
 
 
 class Waiter(Protocol):
@@ -94,7 +95,8 @@ class RestClient:
         ------
         RateLimited, Banned : if the venue asks for a longer wait than `longest_wait_s`.
         VenueUnavailable : after so many failures in a row.
-        VenueError : if the venue refuses the request itself (4xx): asking again would not help.
+        RequestRefused : if the venue finds fault with the request itself: asking again would not help.
+        VenueError : on any other refusal (4xx), say of our key.
         Stopped : if told to stop while waiting.
         """
         venue = self._adapter.name
@@ -162,7 +164,8 @@ class RestClient:
         elif status >= 500 or status == 408:
             self._failed(f"{venue}: HTTP {status}")
         else:
-            raise VenueError(f"{venue}: HTTP {status} for {answer.request.url.path}: {answer.text[:200]}")
+            kind = RequestRefused if status in _FINAL else VenueError
+            raise kind(f"{venue}: HTTP {status} for {answer.request.url.path}: {answer.text[:200]}")
 
     def _failed(self, reason: str) -> None:
         """Wait with full jitter; the breaker rests the venue after several failures in a row."""
