@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -142,6 +142,7 @@ class RestApi:
         self._numbering = numbering or TapeNumbering()
         self._market, self._head, self._server_ms = market, head, server_ms
         self._listings = {listing.venue_symbol: listing for listing in market.listings}
+        self._halted: set[str] = set()
         self.limits = limits or Limits()
         self.requests: deque[RequestRecord] = deque(maxlen=_REMEMBERED)
         self._chance = RequestFaults(plan, seed)
@@ -161,6 +162,14 @@ class RestApi:
         self._failing = (event, now_s + event.seconds)
         if event.kind == "rest_418":
             self.limits.ban(event.seconds, now_s)
+
+    def end_trading(self, venue_symbols: Iterable[str], *, listed: bool) -> None:
+        """Say from now on that these are halted, or know nothing of them any more."""
+        for name in venue_symbols:
+            if listed:
+                self._halted.add(name)
+            else:
+                self._listings.pop(name, None)
 
     def handle(
         self, method: str, path: str, query: str, headers: Mapping[str, str], *, now_s: float, wall_ns: int
@@ -253,7 +262,7 @@ class RestApi:
             "serverTime": self._server_ms() * (1000 if micros else 1),
             "rateLimits": limits,
             "exchangeFilters": [],
-            "symbols": [_listed(listing) for listing in listings],
+            "symbols": [_listed(listing, halted=listing.venue_symbol in self._halted) for listing in listings],
         }
         return msgspec.json.encode(info)
 
@@ -420,10 +429,10 @@ def _other(price: str) -> str:
     return ("2" if price[0] == "1" else "1") + price[1:]
 
 
-def _listed(listing: Listing) -> dict[str, Any]:
+def _listed(listing: Listing, *, halted: bool) -> dict[str, Any]:
     return {
         "symbol": listing.venue_symbol,
-        "status": "TRADING",
+        "status": "BREAK" if halted else "TRADING",
         "baseAsset": listing.base,
         "baseAssetPrecision": 8,
         "quoteAsset": listing.quote,

@@ -32,6 +32,9 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "deaf": ("open connections get no more trades of `symbol`, though they are subscribed", frozenset()),
     "renumber": ("ids start again at `first_id`; REST serves the new numbering only", frozenset({"first_id"})),
     "stray_id": ("before its own frame, one of the same trade is sent as `shown_id`", frozenset({"shown_id"})),
+    "odd_time": ("the next `count` frames tell `shown_time` as trade time", frozenset({"count", "shown_time"})),
+    "halt": ("`symbol` trades no more, and its listing says BREAK", frozenset()),
+    "delist": ("`symbol` trades no more, is not listed, and REST does not know it", frozenset()),
     "rest_429": ("every request is answered 429 for `seconds`", frozenset({"seconds", "retry_after"})),
     "rest_418": ("every request is answered 418 for `seconds`", frozenset({"seconds", "retry_after"})),
     "rest_5xx": ("every request is answered `status` for `seconds`", frozenset({"seconds", "status"})),
@@ -41,7 +44,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
 }
 """Every kind of event: what it does, and the options it takes beside `kind`, `at_s` or `at_id`, and `symbol`."""
 
-FRAME_KINDS = frozenset({"drop", "duplicate", "reorder", "silence", "renumber", "stray_id"})
+FRAME_KINDS = frozenset({"drop", "duplicate", "reorder", "silence", "renumber", "stray_id", "odd_time"})
 """Kinds that change which frames are sent, or as what; the rest is done to connections and answers."""
 _ENDING = frozenset({"cut", "hole", "ban_connect", "deaf"})
 _PROBABILITIES = ("drop", "duplicate", "reorder", "cut", "rest_429", "rest_5xx")
@@ -59,8 +62,8 @@ class Event:
     kind : one of `KINDS`.
     at_s : seconds of simulated time since its clock started; or at_id: the trade it happens at.
     symbol : canonical; None hits every symbol.
-    count, depth, seconds, status, first_id, shown_id : as the kind says. Seconds of `silence` are simulated, all
-        others real, because what they meet are clients' timers.
+    count, depth, seconds, status, first_id, shown_id, shown_time : as the kind says. Seconds of `silence` are
+        simulated, all others real, because what they meet are clients' timers.
     retry_after : the header's text; "" leaves the header out; None tells the truth.
     """
 
@@ -74,6 +77,7 @@ class Event:
     status: int = 503
     first_id: int = 1
     shown_id: int = 1
+    shown_time: int = 0
     retry_after: str | None = None
 
     def __post_init__(self) -> None:
@@ -183,7 +187,7 @@ def _event(number: int, told: Any) -> Event:
     for name, value in told.items():
         if name in {"at_s", "seconds"}:
             values[name] = _number(where, name, value)
-        elif name in {"at_id", "count", "depth", "status", "first_id", "shown_id"}:
+        elif name in {"at_id", "count", "depth", "status", "first_id", "shown_id", "shown_time"}:
             if type(value) is not int:
                 raise UsageError(f"{where}: {name} is {str(value)[:40]!r}; it is a whole number")
             values[name] = value
@@ -244,6 +248,7 @@ class FrameFaults:
         self._waiting = [event for event in plan.events if event.kind not in {"rest_forget", "rest_conflict"}]
         self._left: dict[tuple[str, str], int] = {}
         self._depth: dict[str, int] = {}
+        self._odd_time: dict[str, int] = {}
         self._silent_until: dict[str, float] = {}
         self._first_is_out: set[str] = set()
         self._held: dict[str, list[tuple[int, Print]]] = {}
@@ -289,7 +294,7 @@ class FrameFaults:
         if fate.startswith("reorder"):
             self._held.setdefault(name, []).append((int(fate[7:]), row))
             return out, True
-        self._send(out, row)
+        self._send(out, row._replace(time=self._odd_time[name]) if fate == "odd_time" else row)
         if fate == "duplicate":
             self._send(out, row)
         self._first_is_out.add(name)
@@ -314,9 +319,10 @@ class FrameFaults:
     def _begin(self, event: Event, name: str, elapsed_s: float, out: list[Delivery]) -> bool:
         """Start an event; return whether anyone can still hear the frame."""
         names = [n for n, symbol in self._symbols.items() if event.symbol in {None, symbol}]
-        if event.kind in {"drop", "duplicate", "reorder"}:
+        if event.kind in {"drop", "duplicate", "reorder", "odd_time"}:
             self._left[event.kind, name] = event.count
             self._depth[name] = event.depth
+            self._odd_time[name] = event.shown_time
         elif event.kind == "silence":
             self._silent_until.update(dict.fromkeys(names, elapsed_s + event.seconds))
         elif event.kind == "replay":
@@ -330,7 +336,7 @@ class FrameFaults:
 
     def _fate(self, row: Print) -> str:
         name = row.venue_symbol
-        for kind in ("drop", "reorder", "duplicate"):
+        for kind in ("drop", "reorder", "duplicate", "odd_time"):
             left = self._left.get((kind, name), 0)
             if left:
                 self._left[kind, name] = left - 1

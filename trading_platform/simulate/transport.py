@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 
 from trading_platform.domain.errors import UsageError
+from trading_platform.simulate.binance_rest import Answer
 from trading_platform.simulate.binance_streams import Session
 
 INBOUND_PER_SECOND = 5
@@ -70,6 +71,22 @@ def http_config(app: Any) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=1,
     )
+
+
+def http_app(answer: Callable[[str, str, str, dict[str, str]], Answer]) -> Any:
+    """Return an ASGI application that answers by (method, path, query, headers); names of headers in lower case."""
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        told = answer(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers)
+        sent = dict(told.headers)
+        sent.setdefault("content-type", "application/json;charset=UTF-8")
+        sent["content-length"] = str(len(told.body))
+        raw = [(name.encode(), value.encode()) for name, value in sent.items()]
+        await send({"type": "http.response.start", "status": told.status, "headers": raw})
+        await send({"type": "http.response.body", "body": told.body})
+
+    return app
 
 
 def listen(host: str, port: int) -> socket.socket:

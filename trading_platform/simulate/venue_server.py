@@ -30,12 +30,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from trading_platform.simulate.binance_rest import Limits, RestApi
+from trading_platform.simulate.binance_rest import Answer, Limits, RestApi
 from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, text_frame, trade_payload
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.numbering import TapeNumbering
 from trading_platform.simulate.tape import Market, Print
-from trading_platform.simulate.transport import Client, HttpServer, address_of, http_config, listen
+from trading_platform.simulate.transport import Client, HttpServer, address_of, http_app, http_config, listen
 from trading_platform.simulate.truth import LineFile, truth_line
 from trading_platform.telemetry.logs import get_logger
 
@@ -120,6 +120,7 @@ class VenueServer:
             numbering=self._numbering,
         )
         self._issued_ids: dict[str, int] = {}
+        self._halted: set[str] = set()
         self._listeners: Counter[str] = Counter()
         self._clients: set[Client] = set()
         self._connects: deque[float] = deque()
@@ -162,7 +163,7 @@ class VenueServer:
                 max_size=1 << 16,
             )
             undo.pop_all()
-        self._rest = HttpServer(http_config(self._rest_app))
+        self._rest = HttpServer(http_config(http_app(self._answer)))
         self._tasks = [
             asyncio.create_task(self._rest.serve(sockets=[rest_socket])),
             asyncio.create_task(self._run()),
@@ -282,6 +283,8 @@ class VenueServer:
         """Issue trades: into the truth, for REST, and as frames to whoever listens."""
         for row in rows:
             self._now_ns = row.due_ns
+            if row.venue_symbol in self._halted:
+                continue
             heard = self._listeners[row.venue_symbol] > 0
             if self._faults.idle:
                 out: Sequence[Print | Signal] = (row,) if heard else ()
@@ -434,6 +437,10 @@ class VenueServer:
             log.info("fault", kind=event.kind)
             if event.kind.startswith("rest_"):
                 self.api.begin(event, self._clock())
+            elif event.kind in {"halt", "delist"}:
+                names = {name for name, symbol in self._symbols.items() if event.symbol in {None, symbol}}
+                self._halted |= names
+                self.api.end_trading(names, listed=event.kind == "halt")
             elif event.kind == "refuse_connect":
                 self._refuse_until = self._clock() + event.seconds
             else:
@@ -483,22 +490,9 @@ class VenueServer:
 
     # REST
 
-    async def _rest_app(self, scope: Any, _receive: Any, send: Any) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        answer = self.api.handle(
-            scope["method"],
-            scope["path"],
-            scope["query_string"].decode("latin-1"),
-            headers,
-            now_s=self._clock(),
-            wall_ns=self._wall_ns(),
-        )
+    def _answer(self, method: str, path: str, query: str, headers: dict[str, str]) -> Answer:
+        answer = self.api.handle(method, path, query, headers, now_s=self._clock(), wall_ns=self._wall_ns())
         if self._requests.wanted:
             self._requests.add(msgspec.json.encode(self.api.requests[-1]._asdict()).decode())
             self._requests.write()
-        sent = dict(answer.headers)
-        sent.setdefault("content-type", "application/json;charset=UTF-8")
-        sent["content-length"] = str(len(answer.body))
-        raw = [(name.encode(), value.encode()) for name, value in sent.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-        await send({"type": "http.response.body", "body": answer.body})
+        return answer

@@ -367,3 +367,20 @@ def test_ids_start_again(simulator):  # noqa: F811
     assert seen == [number for _, number in wanted[:20]] + [777] + [number for _, number in wanted[20:]]
     page = get(venue, "/api/v3/historicalTrades", symbol="BTCUSDT", limit=1000, fromId=1).json()
     assert [row["id"] for row in page] == [number for epoch, number in wanted if epoch == 2]
+
+
+def test_a_symbol_that_is_halted_or_delisted_trades_no_more(simulator):  # noqa: F811
+    """Others go on; a halted one is listed as BREAK and still served, a delisted one is not known any more."""
+    events = [Event(kind="halt", at_s=10, symbol="BTC-USDT"), Event(kind="delist", at_s=20, symbol="ETH-USDT")]
+    venue = simulator(synthetic(60), plan=FaultPlan(events=events))
+    with subscribe(venue) as client:
+        seen = take_all(venue, client)
+    last = {name: max(e["T"] for e in seen if e["s"] == name) - DEMO_START_NS // 10**6 for name in NAMES}
+    assert last["BTCUSDT"] <= 10_500
+    assert 10_500 < last["ETHUSDT"] <= 25_000
+    assert last["SOLUSDT"] > 30_000
+    listed = {row["symbol"]: row["status"] for row in get(venue, "/api/v3/exchangeInfo").json()["symbols"]}
+    assert listed == {"BTCUSDT": "BREAK", "SOLUSDT": "TRADING"}
+    assert get(venue, "/api/v3/historicalTrades", symbol="BTCUSDT", limit=1).json()[0]["id"] == max(ids(seen))
+    assert get(venue, "/api/v3/historicalTrades", symbol="ETHUSDT").json()["code"] == -1121
+    assert len(venue.truth()) == len(seen)

@@ -78,6 +78,7 @@ def test_any_bytes_are_a_plan_or_a_usage_error(data):
 def test_a_whole_plan_is_read(tmp_path):
     """Every probability and every kind with its options is understood, from a file."""
     options = {"count": 2, "depth": 3, "seconds": 1.5, "status": 502, "retry_after": 7, "first_id": 9, "shown_id": 9}
+    options["shown_time"] = 5
     events = [
         {"kind": kind, "at_id": 5} | {name: options[name] for name in takes} for kind, (_, takes) in KINDS.items()
     ]
@@ -191,3 +192,12 @@ def test_the_documentation_names_every_kind():
     for kind, (what, options) in KINDS.items():
         assert f"| `{kind}` | {what} | {', '.join(f'`{name}`' for name in sorted(options))} |" in page
     assert FaultPlan.parse(page.partition("```json")[2].partition("```")[0].encode()).events
+
+
+def test_an_odd_time_is_told_by_the_stream_only_and_only_so_often():
+    """Two frames tell another trade time; the trades after them tell their own again."""
+    rows = prints(5)
+    faults = FrameFaults(FaultPlan(events=[Event(kind="odd_time", at_id=2, count=2, shown_time=17)]), 0, SYMBOLS, {})
+    told = [item for row in rows for item in faults.step(row, heard=True, elapsed_s=0.0)[0]]
+    assert [row.time == 17 for row in told] == [False, True, True, False, False]
+    assert [row.trade_id for row in told] == [1, 2, 3, 4, 5]
