@@ -16,11 +16,11 @@ _UNICODE = re.compile(rb"\\u([0-9a-fA-F]{4})")
 
 
 def check_strict(body: bytes, names: Sequence[bytes]) -> None:
-    r"""Let JSON pass that is UTF-8 and in which no object gives one of its names twice.
+    r"""Let JSON pass that is UTF-8 and in which no object gives one of these names twice.
 
     Parameters
     ----------
-    names : quoted, as they are usually written; if each occurs at most once, nothing more is looked at.
+    names : quoted, as they are usually written: where each occurs once at most, nothing more is looked at.
 
     Raises
     ------
@@ -28,10 +28,10 @@ def check_strict(body: bytes, names: Sequence[bytes]) -> None:
 
     Examples
     --------
-    >>> check_strict(b'{"t":1,"data":{"x":2}}', [b'"t"'])
-    >>> check_strict(b'{"t":1,"t":2}', [b'"t"'])
+    >>> check_strict(b'{"t":1,"data":{"t":2}}', [b'"t"'])
+    >>> check_strict(b'{"t":1,"\\u0074":2}', [b'"t"'])
     Traceback (most recent call last):
-    trading_platform.domain.errors.FrameError: shape: 't' is given twice
+    trading_platform.domain.errors.FrameError: shape: "t" is given twice
     """
     if not body.isascii():
         try:
@@ -39,11 +39,10 @@ def check_strict(body: bytes, names: Sequence[bytes]) -> None:
         except UnicodeDecodeError as error:
             raise FrameError("json", f"it is not UTF-8 from byte {error.start} on") from None
     if b"\\" in body or any(body.count(name) > 1 for name in names):
-        _check_names(body)
+        _check_names(body, frozenset(names))
 
 
-def _check_names(body: bytes) -> None:
-    """Refuse an object that gives a name twice, however it spells it."""
+def _check_names(body: bytes, names: frozenset[bytes]) -> None:
     seen: list[set[bytes]] = [set()]
     last = b""
     for found in _TOKEN.finditer(body):
@@ -53,10 +52,11 @@ def _check_names(body: bytes) -> None:
         elif token in {b"}", b"]"}:
             seen.pop()
         elif token == b":":
-            name = _plain(last[1:-1])
+            name = _plain(last)
             if name in seen[-1]:
-                raise FrameError("shape", f"{name[:40].decode(errors='replace')!r} is given twice")
-            seen[-1].add(name)
+                raise FrameError("shape", f"{name.decode()} is given twice")
+            if name in names:
+                seen[-1].add(name)
         last = token
 
 

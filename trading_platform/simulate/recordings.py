@@ -20,13 +20,23 @@ import msgspec
 
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, RecordingError, SymbolError
+from trading_platform.domain.instrument import check_symbol, normalise_asset
 from trading_platform.simulate.tape import Listing, Print
-from trading_platform.venues.binance import canonical_symbol, timestamp_ns
+from trading_platform.venues.binance import timestamp_ns
 
 _BLOCK = 4096
 _MESSAGE = re.compile(rb"[0-9]{1,10}(?:\.[0-9]+)?: |[0-9]{16,20} ")
 _ASIDE = re.compile(rb"(?:wss?|https?)://\S+ (?:<->|<-|->) [0-9]|configuration: ")
 _LONGEST_STEP_BACK_NS = 60 * 1_000_000_000
+
+# fmt: off
+_QUOTES = (
+    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDP", "USD1", "BIDR", "IDRT", "BVND", "BKRW", "DAI", "VAI",
+    "UST", "AEUR", "EURI", "DOGE", "BTC", "ETH", "BNB", "XRP", "TRX", "DOT", "SOL", "EUR", "GBP", "AUD", "BRL",
+    "TRY", "RUB", "ZAR", "UAH", "NGN", "PLN", "RON", "ARS", "JPY", "MXN", "CZK", "COP", "IDR", "USD", "PAX",
+)
+# fmt: on
+"""Quote assets, so that a recording's `BTCUSDT` can be split without asking the venue."""
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -200,6 +210,19 @@ def _track(events: Sequence[_Event], order: int) -> _Track:
         row = Print(due_ns, order, event.t, event.s, event.T, event.E, event.p, event.q, event.m, event.X)
         prints.append(row)
     return _Track(prints, [row.trade_id for row in prints], [row.due_ns for row in prints])
+
+
+def canonical_symbol(venue_symbol: str) -> str:
+    """Return the canonical name of a spot symbol, told by its quote asset alone; exchangeInfo knows better.
+
+    >>> canonical_symbol("BTCUSDT"), canonical_symbol("ETHBTC")
+    ('BTC-USDT', 'ETH-BTC')
+    """
+    for quote in _QUOTES:
+        base = venue_symbol[: -len(quote)]
+        if base and venue_symbol.endswith(quote):
+            return check_symbol(f"{normalise_asset(base)}-{normalise_asset(quote)}")
+    raise SymbolError(f"{venue_symbol[:40]!r} does not end in a quote asset known here")
 
 
 def _listing(name: str, events: Sequence[_Event]) -> Listing:

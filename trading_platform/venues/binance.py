@@ -47,15 +47,6 @@ _Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _MS_FIRST, _MS_END = 1_451_606_400_000, 4_102_444_800_000
 _US_FIRST, _US_END = _MS_FIRST * 1000, _MS_END * 1000
 
-# fmt: off
-_QUOTES = (
-    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDP", "USD1", "BIDR", "IDRT", "BVND", "BKRW", "DAI", "VAI",
-    "UST", "AEUR", "EURI", "DOGE", "BTC", "ETH", "BNB", "XRP", "TRX", "DOT", "SOL", "EUR", "GBP", "AUD", "BRL",
-    "TRY", "RUB", "ZAR", "UAH", "NGN", "PLN", "RON", "ARS", "JPY", "MXN", "CZK", "COP", "IDR", "USD", "PAX",
-)
-# fmt: on
-"""Quote assets, so that a recording's `BTCUSDT` can be split without asking the venue."""
-
 
 class _Trade(msgspec.Struct, frozen=True):
     """A trade event; as an envelope, its `data`. Fields a future venue adds are ignored."""
@@ -195,14 +186,22 @@ class Binance:
             event = _odd_frame(frame)
         else:
             event = envelope.data
-            if envelope.stream != f"{event.s.lower()}@trade":
-                if event.e != "trade":
-                    return []
+            if event.e != "trade":
+                if envelope.stream.endswith("@trade"):
+                    raise FrameError("shape", f"event {event.e[:40]!r} on stream {envelope.stream[:60]!r}")
+                event = None
+            elif envelope.stream != f"{event.s.lower()}@trade":
                 raise FrameError("stream", f"a trade of {event.s[:40]!r} on stream {envelope.stream[:60]!r}")
-        if event is None or event.e != "trade" or (symbol := symbols.get(event.s)) is None:
-            return []
         if _USUAL.fullmatch(frame) is None:
             check_strict(frame, _FRAME_NAMES)
+        if event is None:
+            if (seen := self.peek(frame)) is not None and seen[0] in symbols:
+                raise FrameError("shape", f"trade {seen[1]} of {seen[0]} in a wrapping that is not known")
+            return []
+        if (symbol := symbols.get(event.s)) is None:
+            if event.s.upper() in symbols:
+                raise FrameError("stream", f"{event.s[:40]!r} differs from a symbol asked for in its case alone")
+            return []
         return [_trade(symbol, event.t, event.T, event.p, event.q, event.m, event.X)]
 
     def peek(self, frame: bytes) -> tuple[str, int] | None:
@@ -313,19 +312,6 @@ class Binance:
             if name.lower() == "x-mbx-used-weight-1m" and value.isascii() and value.isdigit():
                 return int(value)
         return None
-
-
-def canonical_symbol(venue_symbol: str) -> str:
-    """Return the canonical name of a spot symbol, told by its quote asset alone; exchangeInfo knows better.
-
-    >>> canonical_symbol("BTCUSDT"), canonical_symbol("ETHBTC")
-    ('BTC-USDT', 'ETH-BTC')
-    """
-    for quote in _QUOTES:
-        base = venue_symbol[: -len(quote)]
-        if base and venue_symbol.endswith(quote):
-            return check_symbol(f"{normalise_asset(base)}-{normalise_asset(quote)}")
-    raise SymbolError(f"{venue_symbol[:40]!r} does not end in a quote asset known here")
 
 
 def timestamp_ns(value: int) -> int:

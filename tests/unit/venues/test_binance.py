@@ -8,7 +8,8 @@ import pytest
 
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.venue import Request
-from trading_platform.venues.binance import Binance, canonical_symbol, timestamp_ns
+from trading_platform.simulate.recordings import canonical_symbol
+from trading_platform.venues.binance import Binance, timestamp_ns
 
 SYMBOLS = {"BTCUSDT": "BTC-USDT"}
 EVENT = {
@@ -22,6 +23,9 @@ venue = Binance()
 def frame(*, combined: bool = True, stream: str = "btcusdt@trade", **changes) -> bytes:
     event = {key: value for key, value in (EVENT | changes).items() if value is not ...}
     return json.dumps({"stream": stream, "data": event} if combined else event).encode()
+
+
+EVENT_ROW = json.dumps(EVENT, separators=(",", ":")).encode()
 
 
 @pytest.mark.parametrize("combined", [True, False])
@@ -87,6 +91,7 @@ def test_an_id_without_a_trade_is_void(changes, void):
         b'{"e":"blockTrade","E":1772506983582,"s":"BTCUSDT","t":582,"p":"0.052","q":"58","T":1772506983321,"m":true}',
         b'{"stream":"!miniTicker@arr","data":[{"e":"24hrMiniTicker"}]}',
         b'[{"e":"24hrMiniTicker"}]',
+        b'{"stream":"ethusdt@trade","data":{"e":"trade","E":1,"s":"ETHUSDT","t":1,"p":"x","q":"1","T":1,"m":true}}',
         frame(stream="btcusdt@aggTrade", e="aggTrade", a=1, f=7, l=7),
     ],
 )
@@ -121,6 +126,11 @@ def test_what_is_no_trade_is_ignored(message):
         (frame(e="aggTrade", t=...), "shape"),
         (frame(combined=False, T=None), "shape"),
         (b'{"stream":"btcusdt@trade"}', "shape"),
+        (frame(e="aggTrade"), "shape"),
+        (frame(stream="btcusdt@trade", s="BTCUsDT"), "stream"),
+        (EVENT_ROW[:-1] + b',"note":"\\ud800"}', "json"),
+        (b"[" + EVENT_ROW + b"]", "shape"),
+        (b'{"name":"btcusdt@trade","payload":' + EVENT_ROW + b"}", "shape"),
         (b'{"stream":"btcusdt@trade","data":null}', "shape"),
     ],
 )
