@@ -195,6 +195,8 @@ def _count(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
         metrics.SINK_LAG.labels("staging").set(max(0.0, now_s - columns.ts_recv[0] / 1e9))
     for item in decoded.batch.quarantine:
         metrics.VALIDATION_FAILURES.labels(item.venue, item.symbol or "", item.kind).inc()
+    for key in decoded.batch.turns:
+        metrics.VALIDATION_FAILURES.labels(key.venue, key.symbol, "renumbered").inc()
 
 
 def _gauge(ledger: Ledger, venue: str) -> None:

@@ -12,6 +12,10 @@ import msgspec
 from trading_platform.domain.errors import FrameError
 
 
+REFUSED = (ValueError, RecursionError)
+"""What msgspec raises at bytes that are not what it wants: its own errors, text that is none, nesting without end."""
+
+
 class _Control(msgspec.Struct, frozen=True, tag_field="type"):
     """Base of control records: tagged, immutable, one JSON object each."""
 
@@ -64,6 +68,7 @@ class Declared(_Control, frozen=True, tag="declared"):
     first_id: int
     last_id: int
     reason: str
+    epoch: int = 0
 
 
 class Undertaken(_Control, frozen=True, tag="undertaken"):
@@ -72,6 +77,7 @@ class Undertaken(_Control, frozen=True, tag="undertaken"):
     venue: str
     symbol: str
     from_id: int
+    epoch: int = 0
 
 
 class BanSeen(_Control, frozen=True, tag="ban"):
@@ -90,6 +96,7 @@ class Unserved(_Control, frozen=True, tag="unserved"):
     first_id: int
     last_id: int
     reason: str
+    epoch: int = 0
 
 
 Control = Started | Connected | Disconnected | Lost | Handover | Declared | Undertaken | BanSeen | Unserved
@@ -112,7 +119,7 @@ def decode(frame: bytes) -> Control:
     """
     try:
         return _CONTROL.decode(frame)
-    except msgspec.MsgspecError as error:
+    except REFUSED as error:
         raise FrameError("control", str(error)) from error
 
 
@@ -128,6 +135,7 @@ class Page(msgspec.Struct, frozen=True):
     from_id: int | None = None
     to_id: int | None = None
     source: Literal["rest", "archive"] = "rest"
+    epoch: int = 0  # of the ids that were asked for
     listening: bool = False  # a head asked for while a stream of the symbol was open: its end stays live
 
 
@@ -143,5 +151,5 @@ def decode_page(frame: bytes) -> Page:
     """Return what a PAGE record answers. Raises FrameError of kind ``page``."""
     try:
         return _PAGE.decode(frame)
-    except msgspec.MsgspecError as error:
+    except REFUSED as error:
         raise FrameError("page", str(error)) from error

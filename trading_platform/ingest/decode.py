@@ -1,7 +1,8 @@
 """Turn records of a lane into trades as columns and facts for the ledger. Deterministic: no clock, no I/O.
 
-Wire formats are venues/, limits are bounds.py, what the facts amount to is gap_detector.py. The decoder's only
-memory is which symbols each connection carries; it goes through `context` from process to process.
+Wire formats are venues/, limits are bounds.py, numberings are epochs.py, what the facts amount to is gap_detector.py.
+The decoder's only memory is which symbols each connection carries, and what its streams have shown of each symbol's
+ids; it goes through `context` from process to process.
 
 A venue's usual trade frames are read many at a time (analytics/trade_scanner.py), with the same result as one by one.
 """
@@ -10,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,33 +22,27 @@ from trading_platform.domain.errors import FrameError
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import SOURCES, Source, Trade
-from trading_platform.domain.venue import TradePage, VenueAdapter
+from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.store.ledger.rows import Batch, Claim, Quarantined, Seen, SequenceKey, TailEvent
+from trading_platform.ingest.columns import Columns, together
+from trading_platform.ingest.epochs import Book, Epochs
+from trading_platform.ingest.numbering import APART, Numbering
+from trading_platform.ingest.pages import RawRows, raw_of, skipped, unserved
+from trading_platform.ingest.scanning import SCAN_AFTER, Scanning, find_frame
+from trading_platform.store.ledger.rows import Batch, Claim, Quarantined, Seen, SequenceKey, TailEvent, Turn
 from trading_platform.store.segment_format import TABLE_AT
 from trading_platform.store.segment_log import Kind, PackedRecord, Record
+
+__all__ = ["SCAN_AFTER", "Columns", "Decoded", "Decoder"]
 
 _SIDES = {"buy": 1, "sell": -1, None: 0}
 
 
-SCAN_AFTER = 20_000
-"""Frames that a decoder reads one by one before it loads the kernels that read many: a quiet market needs none."""
-
 Int64 = npt.NDArray[np.int64]
 _NEVER = np.iinfo(np.int64).min
-
-
-class Columns(NamedTuple):
-    """Trades of one sequence in the order of the log (side: 1 buy, -1 sell, 0 unknown; source: place in SOURCES)."""
-
-    trade_id: Int64
-    ts_event: Int64
-    ts_recv: Int64
-    price: npt.NDArray[np.float64]
-    quantity: npt.NDArray[np.float64]
-    side: npt.NDArray[np.int8]
-    source: npt.NDArray[np.int8]
+_LATER = -1
+"""The epoch of a trade before it is known: a stream's is, once all of the batch has been read."""
 
 
 class _Connection(msgspec.Struct):
@@ -59,6 +52,7 @@ class _Connection(msgspec.Struct):
 
 class _Context(msgspec.Struct):
     connections: dict[int, _Connection] = {}
+    numberings: dict[str, Numbering] = {}
 
 
 @dataclass
@@ -76,6 +70,7 @@ class Decoder:
     ----------
     venues : adapters by venue.
     context : what `context()` returned at the position where decoding goes on; empty at a lane's start.
+    book : what is on record of the venues' numberings; None: nothing, so all is of the first.
     scan_after : see SCAN_AFTER.
     """
 
@@ -86,13 +81,15 @@ class Decoder:
         bounds: Bounds,
         context: str = "",
         *,
+        book: Book | None = None,
         scan_after: int = SCAN_AFTER,
     ) -> None:
         self._lane = lane
         self._venues = venues
         self._bounds = bounds
         self._context = msgspec.json.decode(context, type=_Context) if context else _Context()
-        self._scanning = _Scanning(venues, bounds, scan_after)
+        self._book = book
+        self._scanning = Scanning(venues, bounds, scan_after)
 
     def context(self) -> str:
         """Return the decoder's memory as text."""
@@ -100,55 +97,11 @@ class Decoder:
 
     def decode(self, records: Iterable[Record | PackedRecord], start: Position, end: Position) -> Decoded:
         """Decode the records of [start, end). Nothing raises: what cannot be read is quarantined."""
-        work = _Work(self._lane, self._venues, self._bounds, self._context, self._scanning)
+        epochs = Epochs(self._context.numberings, self._book)
+        work = _Work(self._lane, self._venues, self._bounds, self._context, self._scanning, epochs)
         for record in records:
             work.take(record)
         return work.finish(start, end)
-
-
-class _RawRows:
-    """Finds the bytes of a page's rows; they are looked up only once one is to be kept apart."""
-
-    def __init__(self, adapter: VenueAdapter, body: bytes) -> None:
-        self._adapter, self._body = adapter, body
-        self._rows: dict[int, bytes] | None = None
-
-    def of(self, trade: Trade) -> bytes | None:
-        """Return the row that a trade was read from."""
-        if self._rows is None:
-            self._rows = self._adapter.raw_rows(self._body)
-        return None if trade.trade_id is None else self._rows.get(trade.trade_id)
-
-
-def _raw_of(trade: Trade, raw: bytes | _RawRows) -> bytes:
-    found = raw.of(trade) if isinstance(raw, _RawRows) else raw
-    return found or msgspec.json.encode(trade)
-
-
-class _Scanning:
-    """What reads many frames at a time, kept from batch to batch."""
-
-    def __init__(self, venues: Mapping[str, VenueAdapter], bounds: Bounds, scan_after: int) -> None:
-        self._venues, self._bounds, self.frames_left = venues, bounds, scan_after
-        self._scanners: dict[str, Scanner | None] = {}
-        self._tables: dict[tuple[str, ...], SymbolTable] = {}
-
-    def scanner(self, venue: str) -> Scanner | None:
-        """Return the venue's scanner, None if it has no usual form or too few frames were seen so far."""
-        if self.frames_left > 0:
-            return None
-        if venue not in self._scanners:
-            form = self._venues[venue].trade_frame
-            limits = self._bounds.earliest_ns, self._bounds.ahead_ns
-            self._scanners[venue] = None if form is None else Scanner(form, *limits)
-        return self._scanners[venue]
-
-    def table(self, symbols: Mapping[str, str]) -> SymbolTable:
-        """Return the table of a connection's symbols."""
-        names = tuple(symbols)
-        if names not in self._tables:
-            self._tables = {names: SymbolTable(names)}  # connections of one lane seldom differ
-        return self._tables[names]
 
 
 class _Work:
@@ -160,9 +113,11 @@ class _Work:
         venues: Mapping[str, VenueAdapter],
         bounds: Bounds,
         context: _Context,
-        scanning: _Scanning,
+        scanning: Scanning,
+        epochs: Epochs,
     ) -> None:
         self.lane, self.venues, self.bounds, self.context, self.scanning = lane, venues, bounds, context, scanning
+        self.epochs = epochs
         self.keys: dict[SequenceKey, int] = {}
         self.rows = Rows()
         # For each key when it was last seen alive and that is not told yet.
@@ -170,6 +125,12 @@ class _Work:
         # For each connection its table and the keys of its symbols, until a control record may change that.
         self.tables: dict[int, tuple[SymbolTable, Int64]] = {}
         self.seen: dict[SequenceKey, Seen] = {}
+        # What waits for the epochs of a symbol's stream to be known.
+        self.tails: dict[tuple[str, str], list[TailEvent]] = {}
+        self.voids: list[tuple[Record | PackedRecord, int, str, Trade, bytes | RawRows]] = []
+        self.streamed: list[tuple[Record | PackedRecord, _Connection]] = []
+        self.turns: dict[SequenceKey, Turn] = {}
+        self.readmitted: list[tuple[Position, int]] = []
         self.quarantine: list[Quarantined] = []
         self.instruments: list[Instrument] = []
         self.bans: dict[str, int] = {}
@@ -189,7 +150,7 @@ class _Work:
 
     def finish(self, start: Position, end: Position) -> Decoded:
         self._tell_alive()
-        columns = self._columns()
+        columns = self._by_epoch()
         for key, mine in columns.items():
             seen = self._of(key)
             ids = mine.trade_id
@@ -198,8 +159,50 @@ class _Work:
             else:
                 seen.ids, first = np.unique(ids, return_index=True)
                 seen.ts = mine.ts_event[first]
-        batch = Batch(self.lane, start, end, self.seen, self.quarantine, self.instruments, self.bans)
-        return Decoded(batch, columns)
+        facts = (self.quarantine, self.instruments, self.bans, self.turns, self.readmitted)
+        return Decoded(Batch(self.lane, start, end, self.seen, *facts), columns)
+
+    def _by_epoch(self) -> dict[SequenceKey, Columns]:
+        """Return the trades by sequence; give what was waiting for their epochs to these."""
+        found: dict[SequenceKey, list[Columns]] = {}
+        for key, mine in self._columns().items():
+            if key.epoch != _LATER:
+                found.setdefault(key, []).append(mine)
+                continue
+            placed = self.epochs.place(key.venue, key.symbol, mine)
+            for each, part in placed.trades.items():
+                found.setdefault(each, []).append(part)
+            if placed.apart:
+                self._set_apart(key, mine, placed.apart)
+            self.readmitted += placed.readmitted
+            self._turn(placed.turns)
+        for record, item, venue, trade, raw in self.voids:
+            self._void(record, item, venue, trade, "ws", raw)
+        for (venue, symbol), events in self.tails.items():
+            newest = self.epochs.newest(venue, symbol, events[-1].seen_ns)
+            self._of(SequenceKey(venue, symbol, newest)).tails += events
+        return {key: together(parts) for key, parts in found.items()}
+
+    def _turn(self, turns: Mapping[SequenceKey, Turn]) -> None:
+        self.turns.update(turns)
+        for key, turn in turns.items():
+            self._of(key._replace(epoch=key.epoch - 1))  # it ends
+            self._of(key).undertaken = turn.first_id
+
+    def _set_apart(self, key: SequenceKey, stream: Columns, rows: list[int]) -> None:
+        """Quarantine trades whose ids contradict their times, and remember where they lie."""
+        places: dict[int, tuple[Position, int]] = {}
+        taken: set[tuple[Position, int]] = set()
+        for row in rows:
+            trade_id, ts_event = int(stream.trade_id[row]), int(stream.ts_event[row])
+            received = [(r, c.symbols) for r, c in self.streamed if r.ts_recv == stream.ts_recv[row]]
+            wanted = (key.symbol, trade_id, ts_event)
+            record, item, frame = find_frame(received, self.venues[key.venue], wanted, taken)
+            places[row] = record.position, item
+            taken.add(places[row])
+            error = FrameError("numbering", f"id {trade_id} traded at {ts_event} contradicts the ids before it")
+            self._refuse(record, item, key.venue, key.symbol, trade_id, "ws", error, frame)
+        self.epochs.locate(key.venue, key.symbol, places)
 
     def _columns(self) -> dict[SequenceKey, Columns]:
         key_of_row, *columns = self.rows.columns()
@@ -241,6 +244,7 @@ class _Work:
         if connection is None:
             self._refuse(record, 0, "?", None, None, "ws", FrameError("connection", "frames of an unknown connection"))
             return
+        self.streamed.append((record, connection))
         if isinstance(record, PackedRecord):
             scanner = self.scanning.scanner(connection.venue)
             if scanner is not None:
@@ -255,7 +259,8 @@ class _Work:
         """Take the usual frames many at a time, each of the others by itself, all in their order."""
         if record.connection not in self.tables:
             table = self.scanning.table(connection.symbols)
-            keys = [self._key(SequenceKey(connection.venue, connection.symbols[name])) for name in table.names]
+            names = [connection.symbols[name] for name in table.names]
+            keys = [self._key(SequenceKey(connection.venue, name, _LATER)) for name in names]
             self.tables[record.connection] = table, np.asarray(keys, np.int64)
         table, numbers = self.tables[record.connection]
         body, count = record.body, record.frame_count
@@ -277,7 +282,7 @@ class _Work:
             self._refuse_frame(record, item, connection, error, frame)
             return
         for trade in trades:
-            number = self._key(SequenceKey(connection.venue, trade.symbol))
+            number = self._key(SequenceKey(connection.venue, trade.symbol, _LATER))
             self.alive[number] = max(self.alive[number], record.ts_recv)
             self._trade(record, item, connection.venue, trade, "ws", frame)
 
@@ -291,28 +296,35 @@ class _Work:
         self._refuse(record, item, connection.venue, symbol, trade_id, "ws", error, frame)
 
     def _trade(
-        self, record: Record | PackedRecord, item: int, venue: str, trade: Trade, source: Source, raw: bytes | _RawRows
-    ) -> None:
-        """Take one trade in; `raw` is the frame that it came in, or what finds its row in a page."""
+        self, record: Record | PackedRecord, item: int, venue: str, trade: Trade, source: Source, raw: bytes | RawRows
+    ) -> int | None:
+        """Take one trade in; `raw` is the frame that it came in, or what finds its row in a page.
+
+        Returns its epoch, `_LATER` if that is not known, None if its id is to be believed of none.
+        """
         number = trade.trade_id
         if number is None:
             error = FrameError("id", "a trade without an id")
-            self._refuse(record, item, venue, trade.symbol, None, source, error, _raw_of(trade, raw))
-            return
-        key = SequenceKey(venue, trade.symbol)
+            self._refuse(record, item, venue, trade.symbol, None, source, error, raw_of(trade, raw))
+            return None
         if trade.void is not None:
-            self._of(key).voids.append(Claim(number, number, trade.void, record.ts_recv))
-            return
+            if source != "ws":
+                return self._void(record, item, venue, trade, source, raw)
+            self.voids.append((record, item, venue, trade, raw))
+            return _LATER
         price, quantity = float(trade.price), float(trade.quantity)
         broken = self.bounds.broken(trade, price, quantity, record.ts_recv)
         if broken is not None:
             error = FrameError(broken, f"{trade.price} x {trade.quantity} at {trade.ts_event}")
-            self._refuse(record, item, venue, trade.symbol, number, source, error, _raw_of(trade, raw))
-            return
+            self._refuse(record, item, venue, trade.symbol, number, source, error, raw_of(trade, raw))
+            return _LATER
         if len(trade.price) > EXACT_DIGITS or len(trade.quantity) > EXACT_DIGITS:
-            self._flag_precision(record, item, venue, trade, source, _raw_of(trade, raw))
+            self._flag_precision(record, item, venue, trade, source, raw_of(trade, raw))
+        epoch = _LATER if source == "ws" else self._epoch(record, item, venue, trade, source, raw)
+        if epoch is None:
+            return None
         self.rows.append(
-            self._key(key),
+            self._key(SequenceKey(venue, trade.symbol, epoch)),
             number,
             trade.ts_event,
             record.ts_recv,
@@ -321,6 +333,32 @@ class _Work:
             _SIDES[trade.side],
             SOURCES.index(source),
         )
+        return epoch
+
+    def _void(
+        self, record: Record | PackedRecord, item: int, venue: str, trade: Trade, source: Source, raw: bytes | RawRows
+    ) -> int | None:
+        epoch = self._epoch(record, item, venue, trade, source, raw)
+        if epoch is not None and trade.trade_id is not None and trade.void is not None:
+            claim = Claim(trade.trade_id, trade.trade_id, trade.void, record.ts_recv)
+            self._of(SequenceKey(venue, trade.symbol, epoch)).voids.append(claim)
+        return epoch
+
+    def _epoch(
+        self, record: Record | PackedRecord, item: int, venue: str, trade: Trade, source: Source, raw: bytes | RawRows
+    ) -> int | None:
+        """Return the epoch of an id that a page brought, or that was used up; None if it had to be kept apart."""
+        number, ts_event = trade.trade_id, trade.ts_event
+        assert number is not None
+        if source == "ws":
+            epoch = self.epochs.of_stream(venue, trade.symbol).believes(number, ts_event)
+        else:
+            epoch = self.epochs.of_page(venue, trade.symbol, number, ts_event, record.ts_recv)
+        if epoch != APART:
+            return epoch
+        error = FrameError("numbering", f"id {number} traded at {ts_event} contradicts what is held")
+        self._refuse(record, item, venue, trade.symbol, number, source, error, raw_of(trade, raw))
+        return None
 
     def _flag_precision(
         self, record: Record | PackedRecord, item: int, venue: str, trade: Trade, source: Source, raw: bytes
@@ -350,32 +388,36 @@ class _Work:
             return
         if page.from_id is not None and adapter.ids == "contiguous":
             rows = rows.placed(page.from_id)
-        raw = _RawRows(adapter, body)
+        raw = RawRows(adapter, body)
+        believed: list[tuple[int, int]] = []
         for item, trade in enumerate(rows.trades, start=1):
-            self._trade(record, item, page.venue, trade, page.source, raw)
+            epoch = self._trade(record, item, page.venue, trade, page.source, raw)
+            if epoch is not None and trade.trade_id is not None:
+                believed.append((epoch, trade.trade_id))
         for item, row in enumerate(rows.refused, start=len(rows.trades) + 1):
             self._refuse(record, item, page.venue, page.symbol, row.trade_id, page.source, row.error, row.raw)
-        self._listing(record, page, adapter, rows)
-
-    def _listing(self, record: Record, page: control.Page, adapter: VenueAdapter, rows: TradePage) -> None:
-        """Take what a page says beside its trades: where the sequence ends, and what the venue does not have."""
-        key = SequenceKey(page.venue, page.symbol)
-        ids = [trade.trade_id for trade in rows.trades] + [row.trade_id for row in rows.refused]
-        listed = sorted(number for number in ids if number is not None)
         if any(row.trade_id is None for row in rows.refused):
             return  # a row whose id nobody can tell: it may be any that the page seems to lack
+        refused = [row.trade_id for row in rows.refused if row.trade_id is not None]
         if page.kind == "head":
-            self._tail(page.venue, page.symbol, TailEvent("live" if page.listening else "closed", record.ts_recv))
-            if listed:
-                self._of(key).witnessed = max(self._of(key).witnessed, listed[-1])
+            self._head(record, page, believed, refused)
         elif page.from_id is not None and adapter.ids == "contiguous":
-            for before, after in pairwise(listed):
-                if after - before > 1:
-                    claim = Claim(before + 1, after - 1, "the venue's listing skips it twice", record.ts_recv)
-                    self._of(key).skips.append(claim)
+            listed = sorted([*(number for epoch, number in believed if epoch in (page.epoch, _LATER)), *refused])
+            key = SequenceKey(page.venue, page.symbol, page.epoch)
+            if skips := skipped(listed, record.ts_recv):
+                self._of(key).skips += skips
             if page.to_id is not None:
-                for first, last, reason in _unserved(listed, page.from_id, page.to_id, adapter.page_limit):
-                    self._of(key).unserved.append(Claim(first, last, reason, record.ts_recv))
+                lacking = unserved(listed, page.from_id, page.to_id, adapter.page_limit, record.ts_recv)
+                self._of(key).unserved += lacking
+
+    def _head(self, record: Record, page: control.Page, believed: list[tuple[int, int]], refused: list[int]) -> None:
+        """Take note of where a sequence ends, as an answer says: ids by epoch, and those of rows that are no trades."""
+        self._tail(page.venue, page.symbol, TailEvent("live" if page.listening else "closed", record.ts_recv))
+        key = SequenceKey(page.venue, page.symbol, self.epochs.newest(page.venue, page.symbol, record.ts_recv))
+        ids = [number for epoch, number in believed if epoch in (key.epoch, _LATER)] + refused
+        ids = [number for number in ids if not self.epochs.is_stray(key, number)]
+        if ids:
+            self._of(key).witnessed = max(self._of(key).witnessed, *ids)
 
     # ---- control records
 
@@ -400,12 +442,12 @@ class _Work:
                     self._tail(fact.venue, symbol, TailEvent("open", now))
             case control.Declared():
                 claim = Claim(fact.first_id, fact.last_id, fact.reason, now)
-                self._of(SequenceKey(fact.venue, fact.symbol)).lost.append(claim)
+                self._of(SequenceKey(fact.venue, fact.symbol, fact.epoch)).lost.append(claim)
             case control.Unserved():
                 claim = Claim(fact.first_id, fact.last_id, fact.reason, now)
-                self._of(SequenceKey(fact.venue, fact.symbol)).unserved.append(claim)
+                self._of(SequenceKey(fact.venue, fact.symbol, fact.epoch)).unserved.append(claim)
             case control.Undertaken():
-                seen = self._of(SequenceKey(fact.venue, fact.symbol))
+                seen = self._of(SequenceKey(fact.venue, fact.symbol, fact.epoch))
                 seen.undertaken = fact.from_id if seen.undertaken is None else min(seen.undertaken, fact.from_id)
             case control.BanSeen():
                 # Streams have an address of their own: a ban from REST must not end recording.
@@ -424,7 +466,7 @@ class _Work:
                 self._tail(gone.venue, symbol, TailEvent("open", now))
 
     def _tail(self, venue: str, symbol: str, event: TailEvent) -> None:
-        tails = self._of(SequenceKey(venue, symbol)).tails
+        tails = self.tails.setdefault((venue, symbol), [])
         if tails and tails[-1].tail == event.tail:
             tails[-1] = max(tails[-1], event, key=lambda e: e.seen_ns)
         else:
@@ -449,23 +491,3 @@ class _Work:
         self.quarantine.append(
             Quarantined(at, item, venue, symbol, trade_id, source, error.kind, detail, record.ts_recv, raw[:65536])
         )
-
-
-def _unserved(listed: list[int], first: int, last: int, limit: int) -> list[tuple[int, int, str]]:
-    """Return the ranges before and behind what a page lists of [first, last], and what that says of them.
-
-    A page that begins late has forgotten what lies before; one that is not full has nothing behind its end.
-
-    >>> _unserved([12, 13], 10, 15, 1000)
-    [(10, 11, 'retention'), (14, 15, 'not served')]
-    >>> _unserved([12, 13], 10, 15, 2)
-    [(10, 11, 'retention')]
-    >>> _unserved([], 10, 15, 1000)
-    [(10, 15, 'not served')]
-    """
-    if not listed:
-        return [(first, last, "not served")]
-    ends = [(first, listed[0] - 1, "retention")]
-    if len(listed) < limit:
-        ends.append((listed[-1] + 1, last, "not served"))
-    return [end for end in ends if end[0] <= end[1]]

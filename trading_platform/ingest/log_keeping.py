@@ -119,7 +119,7 @@ class LogKeeper:
     def _describe(self, lane: str, number: int, end: int) -> Index:
         """Decode a segment once more and say what it gave."""
         context = context_before(self._data, lane, number, self._disk)
-        decoder = Decoder(lane, self._venues, self._bounds, context)
+        decoder = Decoder(lane, self._venues, self._bounds, context, book=self._ledger)
         work = _Contents()
         reader = LaneReader(
             self._data.lane(lane), start=Position(number, 0), disk=self._disk, on_damage=work.damaged.append

@@ -5,18 +5,20 @@ id, or implausibly far ahead) is set apart; a second one close to it confirms th
 an epoch begins. Nothing else begins one: not a duplicate, not history sent again, not disorder, not a single stray id.
 
 Only a stream begins epochs, in the order of its lane (`Numbering`). To which epoch any other copy belongs follows from
-its time and the turns on record (`epoch_of`), and whether it may be believed from what is held (`Standing`). Why:
-docs/decisions/0013-a-numbering-that-starts-again.md.
+its time and the turns on record (`epoch_of`), and whether it may be believed from what is held (`contradicts`). Why:
+docs/decisions/0014-a-numbering-that-starts-again.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from trading_platform.store.ledger.rows import Reach, Turn
 
 Int64 = npt.NDArray[np.int64]
 
@@ -39,23 +41,6 @@ HERE = -1
 """The segment of a suspect in the stretch being judged, whose `item` is then its row."""
 
 
-class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """The end of one numbering and the beginning of the next.
-
-    Attributes
-    ----------
-    ended_id, ended_ns : the greatest id of the old one, and when it was traded.
-    first_id, begins_ns : the least id of the new one, and when it was traded.
-    known_ns : receive time of the trade that confirmed it.
-    """
-
-    ended_id: int
-    ended_ns: int
-    first_id: int
-    begins_ns: int
-    known_ns: int
-
-
 class Suspect(msgspec.Struct, frozen=True, array_like=True):
     """A trade set apart until a second one confirms it: its columns, and where in the lane it lies."""
 
@@ -75,11 +60,19 @@ class Judged(NamedTuple):
 
     Attributes
     ----------
-    epochs : for each trade its epoch, or APART.
+    epochs : for each trade its epoch, or APART; None: all are of the newest.
+    rising : whether the ids ascend, so that nobody need look again.
     readmitted : suspects of earlier stretches that are confirmed now, each with its epoch.
     turns : the turns confirmed, each with the number of the epoch that begins.
     """
 
+    epochs: Int64 | None
+    rising: bool = False
+    readmitted: Sequence[tuple[int, Suspect]] = ()
+    turns: Sequence[tuple[int, Turn]] = ()
+
+
+class _Judging(NamedTuple):
     epochs: Int64
     readmitted: list[tuple[int, Suspect]]
     turns: list[tuple[int, Turn]]
@@ -131,37 +124,30 @@ def is_ahead(trade_id: int, ts_event: int, head: int, head_ns: int, by: int = FA
     return trade_id - head > by + FASTEST * max(0, ts_event - head_ns) // _S
 
 
-class Standing(NamedTuple):
-    """Where one epoch's ids begin and end so far, and between which times they were traded.
+def contradicts(reach: Reach, trade_id: int, ts_event: int) -> bool:
+    """Tell whether a trade that is not held cannot be of a sequence that reaches so far.
 
-    Examples
-    --------
-    >>> held = Standing(100, 200, 5 * _MS, 9 * _MS)
-    >>> held.contradicts(50, 20 * _MS), held.contradicts(50, 4 * _MS), held.contradicts(150, 20 * _MS)
+    >>> held = Reach(100, 200, 5 * _MS, 9 * _MS)
+    >>> contradicts(held, 50, 20 * _MS), contradicts(held, 50, 4 * _MS), contradicts(held, 150, 20 * _MS)
     (True, False, True)
     """
+    if trade_id > reach.head:
+        return is_ahead(trade_id, ts_event, reach.head, reach.last_ns)
+    if trade_id < reach.from_id and is_later(ts_event, reach.first_ns):
+        return True
+    return trade_id < reach.head and is_later(ts_event, reach.last_ns, DISORDER_MS)
 
-    from_id: int
-    head: int
-    first_ns: int
-    last_ns: int
 
-    def contradicts(self, trade_id: int, ts_event: int) -> bool:
-        """Tell whether a trade that is not held cannot be one of these."""
-        if trade_id > self.head:
-            return is_ahead(trade_id, ts_event, self.head, self.last_ns)
-        if trade_id < self.from_id and is_later(ts_event, self.first_ns):
-            return True
-        return trade_id < self.head and is_later(ts_event, self.last_ns, DISORDER_MS)
-
-    def extended(self, trade_id: int, ts_event: int) -> Standing:
-        """Return the standing with one more trade."""
-        return Standing(
-            min(self.from_id, trade_id),
-            max(self.head, trade_id),
-            min(self.first_ns, ts_event),
-            max(self.last_ns, ts_event),
-        )
+def extended(reach: Reach | None, trade_id: int, ts_event: int) -> Reach:
+    """Return how far a sequence reaches with one more trade."""
+    if reach is None:
+        return Reach(trade_id, trade_id, ts_event, ts_event)
+    return Reach(
+        min(reach.from_id, trade_id),
+        max(reach.head, trade_id),
+        min(reach.first_ns, ts_event),
+        max(reach.last_ns, ts_event),
+    )
 
 
 class Numbering(msgspec.Struct):
@@ -195,15 +181,23 @@ class Numbering(msgspec.Struct):
         """The newest epoch."""
         return len(self.turns)
 
+    @classmethod
+    def after(cls, turns: Sequence[Turn], reach: Reach | None) -> Self:
+        """Return what a lane that remembers nothing begins with: what is on record."""
+        if reach is None:
+            return cls(turns=list(turns))
+        first, head, first_ns, last_ns = reach
+        return cls(first=first, first_ns=first_ns, head=head, head_ns=last_ns, turns=list(turns))
+
     def judge(self, trades: Trades) -> Judged:
         """Take the next trades of the stream."""
         ids, times = trades.trade_id, trades.ts_event
         if self.head is None:
             self.first = self.head = int(ids[0])
             self.first_ns = self.head_ns = int(times[0])
-        if self._rises(ids, times) or self._agrees(ids, times):
-            return Judged(np.full(len(ids), self.epoch, np.int64), [], [])
-        return self._one_by_one(trades)
+        if self._rises(ids, times):
+            return Judged(None, rising=True)
+        return Judged(None) if self._agrees(ids, times) else self._one_by_one(trades)
 
     def believes(self, trade_id: int, ts_event: int) -> int:
         """Return the epoch of an id that was used up without a trade, APART if it contradicts."""
@@ -265,14 +259,15 @@ class Numbering(msgspec.Struct):
     # ---- the long way
 
     def _one_by_one(self, trades: Trades) -> Judged:
-        judged = Judged(np.empty(len(trades.trade_id), np.int64), [], [])
+        epochs = np.empty(len(trades.trade_id), np.int64)
+        judged = _Judging(epochs, [], [])
         columns = (column.tolist() for column in trades)
         for row, (trade_id, ts_event, ts_recv, price, quantity, side) in enumerate(zip(*columns, strict=True)):
             trade = Suspect(trade_id, ts_event, ts_recv, price, quantity, side, item=row)
-            judged.epochs[row] = self._take(trade, judged)
-        return judged
+            epochs[row] = self._take(trade, judged)
+        return Judged(epochs, readmitted=judged.readmitted, turns=judged.turns)
 
-    def _take(self, trade: Suspect, judged: Judged) -> int:
+    def _take(self, trade: Suspect, judged: _Judging) -> int:
         assert self.head is not None
         trade_id, ts_event = trade.trade_id, trade.ts_event
         epoch = epoch_of(self.turns, trade_id, ts_event)
@@ -315,7 +310,7 @@ class Numbering(msgspec.Struct):
             return is_later(ts_event, self.first_ns)
         return is_later(ts_event, self.head_ns, DISORDER_MS) and not self._in_hole(trade_id)
 
-    def _suspect(self, trade: Suspect, judged: Judged) -> int:
+    def _suspect(self, trade: Suspect, judged: _Judging) -> int:
         """Set a trade apart, or take it and those that it confirms."""
         assert self.head is not None
         confirmed = [suspect for suspect in self.suspects if _confirm(suspect, trade)]
@@ -338,7 +333,7 @@ class Numbering(msgspec.Struct):
                 judged.readmitted.append((self.epoch, suspect))
         return self.epoch
 
-    def _turn(self, least: Suspect, greatest: Suspect, known_ns: int, judged: Judged) -> None:
+    def _turn(self, least: Suspect, greatest: Suspect, known_ns: int, judged: _Judging) -> None:
         """Begin an epoch."""
         assert self.head is not None
         first_id = least.trade_id

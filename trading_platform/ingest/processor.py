@@ -19,6 +19,9 @@ from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger, Quarantined, SequenceKey
 from trading_platform.store.locks import FileLock
 from trading_platform.store.segment_log import Damaged, LaneReader, PackedRecord
+from trading_platform.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 BATCH_BYTES = 32 << 20
 """The most of the log that is decoded at a time: a transaction costs a millisecond a symbol, whatever its size."""
@@ -62,7 +65,7 @@ class Processor:
         _, staged, context = ledger.lane(lane)
         self._damage: list[Damaged] = []
         self._reader = LaneReader(data.lane(lane), start=staged, disk=disk, on_damage=self._damage.append)
-        self._decoder = Decoder(lane, venues, bounds, context)
+        self._decoder = Decoder(lane, venues, bounds, context, book=ledger)
         self._sink = StagingSink(data, lane, staged, disk=disk)
         self._staged = staged
         self.touched: set[tuple[str, str, str]] = set()
@@ -88,6 +91,8 @@ class Processor:
         decoded.batch.quarantine.extend(_damaged(stretch) for stretch in self._damage)
         self._damage.clear()
         added = self._ledger.apply(decoded.batch, advance)
+        for key, turn in decoded.batch.turns.items():
+            log.error("the venue's ids start again", **key._asdict(), **turn._asdict())
         self._sink.add(decoded.trades)
         if self._observe is not None:
             self._observe(decoded, added)

@@ -11,11 +11,12 @@ from trading_platform.ingest.numbering import (
     APART,
     HERE,
     Numbering,
-    Standing,
     Trades,
-    Turn,
+    contradicts,
     epoch_of,
+    extended,
 )
+from trading_platform.store.ledger.rows import Reach, Turn
 
 MS = 1_000_000
 Stream = list[tuple[int, int]]
@@ -36,7 +37,7 @@ def judge(stream: Stream, cuts: tuple[int, ...] = ()) -> tuple[list[int], Number
         if begin == end:
             continue
         judged = numbering.judge(trades(stream[begin:end], begin))
-        told[begin:end] = judged.epochs.tolist()
+        told[begin:end] = [numbering.epoch] * (end - begin) if judged.epochs is None else judged.epochs.tolist()
         for epoch, suspect in judged.readmitted:
             assert suspect.segment != HERE
             told[suspect.item] = epoch
@@ -156,14 +157,23 @@ def test_epoch_of_other_copies() -> None:
     assert {key: epoch_of(turns, key[0], key[1] * MS) for key in wanted} == wanted
 
 
-def test_standing() -> None:
+def test_what_is_held_contradicts() -> None:
     """What is held says which trades cannot be of the same numbering."""
-    held = Standing(100, 200, 5 * MS, 90 * MS)
+    held = Reach(100, 200, 5 * MS, 90 * MS)
     odd = [(50, 20), (150, 95), (10**9, 91)]
     fine = [(50, 5), (150, 92), (201, 95), (10**7, 91)]
-    assert all(held.contradicts(number, ms * MS) for number, ms in odd)
-    assert not any(held.contradicts(number, ms * MS) for number, ms in fine)
-    assert held.extended(300, 99 * MS) == Standing(100, 300, 5 * MS, 99 * MS)
+    assert all(contradicts(held, number, ms * MS) for number, ms in odd)
+    assert not any(contradicts(held, number, ms * MS) for number, ms in fine)
+    assert extended(held, 300, 99 * MS) == Reach(100, 300, 5 * MS, 99 * MS)
+    assert extended(None, 7, 5) == Reach(7, 7, 5, 5)
+
+
+def test_a_lane_that_remembers_nothing_begins_with_what_is_on_record() -> None:
+    """A reset before a lane's first trade is found out by what is held from other lanes."""
+    numbering = Numbering.after([], Reach(1000, 1049, 0, 490 * MS))
+    judged = numbering.judge(trades(rising(1, 3, 1000)))
+    assert judged.epochs is not None and judged.epochs.tolist() == [1, 1, 1]
+    assert Numbering.after([], None).head is None
 
 
 def test_the_rule_has_teeth() -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_platform.domain.errors import DiskFull, StorageError
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision of store/migrations that this code reads and writes (a test holds the two together)."""
 
 _BUSY_MS = 30_000

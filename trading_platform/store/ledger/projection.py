@@ -20,6 +20,7 @@ from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database, insert_missing
 from trading_platform.store.ledger.gaps import reconcile, workable
+from trading_platform.store.ledger.numberings import Numberings, ended_at, note_turns, readmit, turns_of
 from trading_platform.store.ledger.rows import (
     Batch,
     Claim,
@@ -36,11 +37,11 @@ Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
 _KINDS = ("stored", "void", "unrecoverable")
 _CLAIMS = ("skip", "skip last", "unserved", "unserved last")
 """Of each range the earliest claim and, if there is another, the latest."""
-_REBUILT = (t.sequences, t.ranges, t.evidence, t.coverage, t.quarantine, t.instruments, t.bans, t.lanes)
+_REBUILT = (t.sequences, t.turns, t.ranges, t.evidence, t.coverage, t.quarantine, t.instruments, t.bans, t.lanes)
 """Tables that a replay of the log rebuilds row by row."""
 
 
-class Projection:
+class Projection(Numberings):
     """The part of the ledger that is a projection of the log."""
 
     database: Database
@@ -51,11 +52,13 @@ class Projection:
         Writing a batch again, whole or cut differently, changes nothing.
         """
         with self.database.writing() as db:
+            note_turns(db, batch.turns)
             added = _apply(db, batch.seen, advance)
             insert_missing(db, t.quarantine, [_quarantine_row(batch.lane, item) for item in batch.quarantine])
             fetched = (q for q in batch.quarantine if q.symbol and q.trade_id is not None and q.source != "ws")
-            for key in {SequenceKey(q.venue, str(q.symbol)) for q in fetched}:
-                _refuse(db, key, advance)
+            for pair in {(q.venue, str(q.symbol)) for q in fetched}:
+                _refuse(db, *pair, advance)
+            readmit(db, batch)
             for instrument in batch.instruments:
                 _upsert(
                     db, t.instruments, {"venue": instrument.venue, "symbol": instrument.symbol}, _payload(instrument)
@@ -71,7 +74,7 @@ class Projection:
         query = sa.select(c.venue, c.symbol).where(c.source != "ws", c.trade_id.is_not(None), c.symbol.is_not(None))
         with self.database.writing() as db:
             for venue, symbol in db.execute(query.distinct()).all():
-                _refuse(db, SequenceKey(venue, symbol), advance)
+                _refuse(db, venue, symbol, advance)
 
     def state(self, venue: str, symbol: str, epoch: int = 0) -> SequenceState:
         """Return the whole account of one sequence (empty if unknown)."""
@@ -309,6 +312,7 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
     """Advance every sequence by what was told of it; return how many trades were new."""
     keys = list(told)
     states, gaps = _load(db, keys), workable(db, _of_keys(t.gaps, keys))
+    ended = ended_at(db, keys)
     added = dict.fromkeys(keys, 0)
     changes, fresh_of, changed = _Changes(), {}, []
     for key, seen in told.items():
@@ -320,6 +324,8 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
         claims, head, head_ts = (list(state.skips), list(state.unserved)), state.head, state.head_ts
         fresh_of[key] = fresh = advance(state, seen)
         added[key] = int(fresh.sum())
+        if key in ended:
+            state.tail, state.tail_ts = "closed", ended[key]
         for kind in _KINDS:
             changes.add_ranges(key, kind, before[kind], getattr(state, kind))
         changes.add_sequence(key, state, known=known)
@@ -397,10 +403,23 @@ def _quarantine_row(lane: str, item: Quarantined) -> dict[str, object]:
     return {**row, "lane": lane, "segment": item.position.segment, "record_offset": item.position.offset}
 
 
-def _refuse(db: sa.Connection, key: SequenceKey, advance: Advance) -> None:
+def _refuse(db: sa.Connection, venue: str, symbol: str, advance: Advance) -> None:
     """Close ids of which two copies were refused, one of them over REST: nothing better will come; both are kept."""
+    turns = [None, *turns_of(db, venue, symbol)]
+    for epoch, turn in enumerate(turns):
+        # Nothing that came before a numbering was known can be about one of its ids.
+        _refuse_of(db, SequenceKey(venue, symbol, epoch), 0 if turn is None else turn.known_ns, advance)
+
+
+def _refuse_of(db: sa.Connection, key: SequenceKey, since_ns: int, advance: Advance) -> None:
     c = t.quarantine.c
-    of_symbol = (c.venue == key.venue, c.symbol == key.symbol, c.trade_id.is_not(None), c.kind != "precision")
+    of_symbol = (
+        c.venue == key.venue,
+        c.symbol == key.symbol,
+        c.trade_id.is_not(None),
+        c.kind.not_in(("precision", "numbering")),  # the one is stored, the other may be an id of any numbering
+        c.ts_recv >= since_ns,
+    )
     query = sa.select(c.trade_id, sa.func.max(c.ts_recv)).where(*of_symbol, c.source != "ws").group_by(c.trade_id)
     still_open = IdRanges(_load(db, [key])[key].open())
     fetched = {number: seen_ns for number, seen_ns in db.execute(query) if number in still_open}

@@ -154,6 +154,32 @@ class Claim(NamedTuple):
     seen_ns: int
 
 
+class Turn(NamedTuple):
+    """Where a venue's ids started again: the end of one numbering and the beginning of the next.
+
+    Attributes
+    ----------
+    ended_id, ended_ns : the greatest id of the old one, and when it was traded.
+    first_id, begins_ns : the least id of the new one, and when it was traded.
+    known_ns : receive time of the trade that confirmed it.
+    """
+
+    ended_id: int
+    ended_ns: int
+    first_id: int
+    begins_ns: int
+    known_ns: int
+
+
+class Reach(NamedTuple):
+    """From which id to which one sequence's account reaches, and between which times its held trades lie."""
+
+    from_id: int
+    head: int
+    first_ns: int
+    last_ns: int
+
+
 class TailEvent(NamedTuple):
     """What was learned of a sequence's end, and when (receive time)."""
 
@@ -217,7 +243,11 @@ class SequenceState:
 
 @dataclass
 class Batch:
-    """All that one decoded stretch of a lane tells: written in one transaction, or not at all."""
+    """All that one decoded stretch of a lane tells: written in one transaction, or not at all.
+
+    `turns`: by the sequence that begins. `readmitted`: where records lie (position, item) that were quarantined before
+    and count after all.
+    """
 
     lane: str
     start: Position
@@ -226,3 +256,5 @@ class Batch:
     quarantine: list[Quarantined] = field(default_factory=list)
     instruments: list[Instrument] = field(default_factory=list)
     bans: dict[str, int] = field(default_factory=dict)
+    turns: dict[SequenceKey, Turn] = field(default_factory=dict)
+    readmitted: list[tuple[Position, int]] = field(default_factory=list)

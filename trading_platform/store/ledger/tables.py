@@ -44,6 +44,17 @@ sequences = Table(
     Column("tail_ts", BigInteger, nullable=False),  # when that was learned, receive time
 )
 
+turns = Table(
+    "turns",
+    metadata,
+    *_symbol_key(),  # of the numbering that begins
+    Column("ended_id", BigInteger, nullable=False),
+    Column("ended_ns", BigInteger, nullable=False),
+    Column("first_id", BigInteger, nullable=False),
+    Column("begins_ns", BigInteger, nullable=False),
+    Column("known_ns", BigInteger, nullable=False),
+)
+
 ranges = Table(
     "ranges",
     metadata,
