@@ -1,0 +1,619 @@
+"""Our machine: the real ingest, its workers, a recovery now and then, as virtual processes on one clock and one disk.
+
+Everything they do is the project's code. What is written anew here is what commands/ingest.py, commands/workers.py and
+commands/recover.py do as roots: make the parts, hand them their surroundings, say when the next look is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Self, cast
+from weakref import WeakKeyDictionary
+
+import msgspec
+import sqlalchemy as sa
+
+from tests.simulation import clockwork
+from tests.simulation.clockwork import Clock, Fiber, Killed, Process, VirtualLoop
+from tests.simulation.exchange import Exchange, Trace
+from tests.simulation.platter import Platter, ProcessDisk
+from trading_platform.domain.errors import PlatformError, VenueError, WorkError
+from trading_platform.domain.verdict import pass_all
+from trading_platform.ingest import messages
+from trading_platform.ingest.bans import stream_ban_until
+from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.children import Child
+from trading_platform.ingest.committer import Committer
+from trading_platform.ingest.desk import Endpoint, Means
+from trading_platform.ingest.disk_space import record_with_space
+from trading_platform.ingest.fetch_lane import Ground
+from trading_platform.ingest.log_keeping import LogKeeper
+from trading_platform.ingest.prober import Prober
+from trading_platform.ingest.processor import Processor
+from trading_platform.ingest.publisher import publish_until
+from trading_platform.ingest.recorder import Clocks, Recorder
+from trading_platform.ingest.recovery import ingest_lock, probe_ended, recover
+from trading_platform.ingest.rest import RestClient, Waiter
+from trading_platform.ingest.silence_watch import SilenceWatch
+from trading_platform.ingest.supervisor import IngestConfig, Supervisor
+from trading_platform.store.layout import DataDir
+from trading_platform.store.ledger import Batch, Ledger, SequenceKey
+from trading_platform.store.ledger.database import Database
+from trading_platform.store.ledger.projection import Advance
+from trading_platform.store.locks import FileLock
+from trading_platform.store.segment_log import LaneWriter
+from trading_platform.venues import VENUES
+
+VENUE = "binance"
+ADAPTER = VENUES[VENUE]
+BOUNDS = Bounds.of("2016-01-01")
+SEGMENT_BYTES = 64 << 10
+RESERVE_BYTES = 256 << 10
+STOP_WITHIN_S = 30.0
+POLL_S = 1.0
+RECORDER_ORPHANED_S = 0.7
+
+
+@dataclass
+class Habits:
+    """How often what a real machine does all the time is done here: a transaction costs, idle looks do not matter.
+
+    Attributes
+    ----------
+    look_s : the processor's pause between two looks; decode_every: at each how manieth of them it decodes.
+    stage_s : pause between putting trades into staging; publish: factor on the publisher's own pause.
+    recover_s : pause between two recoveries.
+    commit_s : what a commit usually takes.
+    """
+
+    look_s: float = 4.0
+    decode_every: int = 5
+    stage_s: float = 120.0
+    publish: float = 10.0
+    recover_s: float = 90.0
+    commit_s: float = 0.001
+
+
+class VirtualCommitter(Committer):
+    """The committer's rule and its commits, on the event loop's time instead of in a thread."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._work = asyncio.Event()
+
+    def add(self, *args: Any, **options: Any) -> None:
+        super().add(*args, **options)
+        self._work.set()
+
+    def add_batch(self, *args: Any, **options: Any) -> None:
+        super().add_batch(*args, **options)
+        self._work.set()
+
+    def close(self) -> None:
+        super().close()
+        self._work.set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while runs := self._backlog.take():
+                await loop.run_in_executor(None, self._commit, runs)
+                self._backlog.committed(sum(run.size for run in runs))
+                self._has_room()
+            if self._closing:
+                return
+
+
+class JudgedLedger(Ledger):
+    """The real ledger; the judge is told of every batch it took.
+
+    All processes of all worlds share its engine, because SQLAlchemy compiles statements once for each: who writes is
+    told by whose turn it is, and a dead process writes no more.
+    """
+
+    told: Callable[[Batch], object]
+
+    @classmethod
+    def of(cls, database: Database, told: Callable[[Batch], object]) -> Self:
+        """Return the ledger in this database."""
+        ledger = cls(database)
+        ledger.told = told
+        return ledger
+
+    def close(self) -> None:
+        """Leave the connections to others."""
+
+    def apply(self, batch: Batch, advance: Advance) -> dict[SequenceKey, int]:
+        added = super().apply(batch, advance)
+        self.told(batch)
+        return added
+
+
+GUARDS: WeakKeyDictionary[Database, Callable[[str], object]] = WeakKeyDictionary()
+"""Asked before each transaction and before each commit of a writer: that of the world that uses the database now."""
+
+
+def open_database(path: Path) -> Database:
+    """Open a ledger's database whose transactions ask `GUARDS`."""
+    database = Database.open(path)
+
+    @sa.event.listens_for(database.engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        GUARDS[database]("ledger begin")
+
+    @sa.event.listens_for(database.engine, "commit")
+    def _(connection: sa.Connection) -> None:
+        if connection.get_execution_options().get("writing"):
+            GUARDS[database]("ledger commit")
+
+    return database
+
+
+class VirtualChild(Child):
+    """A worker as its supervisor has it."""
+
+    def __init__(self, machine: Machine, role: str, config: IngestConfig) -> None:
+        self.name, self.role = role, role
+        self.process = machine.process(role)
+        self.config = config
+        self.stopping: Callable[[], object] = lambda: None
+        self.heed: Callable[[bytes], object] = lambda line: None
+        self._sent: list[bytes] = []
+        self._machine = machine
+
+    @property
+    def pid(self) -> int:
+        return 1
+
+    def ended(self) -> int | None:
+        return self.process.code
+
+    def tell(self, message: bytes) -> bool:
+        self.process.soon(lambda: self.heed(message))
+        return True
+
+    def send(self, message: bytes) -> bool:
+        """Tell the parent."""
+        self._sent.append(message)
+        return True
+
+    def messages(self) -> list[bytes]:
+        sent, self._sent = self._sent, []
+        return sent
+
+    def stop(self, within_s: float) -> int:
+        if self.process.code is None:
+            self.process.soon(lambda: self.stopping())  # noqa: PLW0108  it may still change
+            waited = 0.0
+            while self.process.code is None and waited < within_s:
+                clockwork.sleep(0.1)
+                waited += 0.1
+        self.process.kill()
+        return cast("int", self.process.code)
+
+    def orphan(self) -> None:
+        """End as a worker whose parent is dead: the recorder in order, if that is quick."""
+        if self.role == "recorder" and self.process.code is None:
+            self.process.soon(lambda: self.stopping())  # noqa: PLW0108  as above
+            self._machine.loop.after(int(RECORDER_ORPHANED_S * clockwork.S), self.process.kill)
+        else:
+            self.process.kill()
+
+
+class VirtualSupervisor(Supervisor):
+    """The real supervisor, whose children are virtual processes."""
+
+    def __init__(self, machine: Machine, process: Process, config: IngestConfig, banned: Callable[[], int]) -> None:
+        super().__init__(config, monotonic=machine.clock.monotonic, banned_until_ns=banned)
+        self._machine, self._process = machine, process
+
+    def _spawn(self, role: str) -> VirtualChild:
+        config = self._config
+        if role == "recorder":
+            config = msgspec.structs.replace(config, banned_until_ns=self._banned_until_ns())
+        child = VirtualChild(self._machine, role, config)
+        self._process.at_end.append(child.orphan)
+        self._machine.start_worker(child)
+        return child
+
+
+class VirtualProber(Prober):
+    """The real prober, on a virtual process instead of a thread."""
+
+    def __init__(self, machine: Machine, parent: Process, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._machine, self._waiting = machine, False
+        self.process = machine.process("prober")
+        parent.at_end.append(self.process.kill)
+
+    def __enter__(self) -> Self:
+        self._machine.fiber(self.process, self._run)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._asked.put(None)
+        self.process.soon(self._wake)
+
+    def ask(self, symbols: Iterable[str]) -> None:
+        super().ask(symbols)
+        self.process.soon(self._wake)
+
+    def _wake(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self.process.fibers[0].resume()
+
+    def _next(self) -> list[str] | None:
+        if self._asked.empty():
+            self._waiting = True
+            self.process.fibers[0].park()
+        return super()._next()
+
+
+class Machine:
+    """The machine and what runs on it.
+
+    Attributes
+    ----------
+    processes : the living ones by what they do; the latest of each role.
+    crashes : what ended otherwise than on purpose.
+    """
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        clock: Clock,
+        platter: Platter,
+        data: DataDir,
+        exchange: Exchange,
+        rng: Random,
+        trace: Trace,
+        habits: Habits,
+        database: Database,
+        ledger_class: type[JudgedLedger],
+        on_batch: Callable[[Batch], object],
+    ) -> None:
+        self.loop, self.clock, self.platter, self.data, self.exchange = loop, clock, platter, data, exchange
+        self.trace, self.habits = trace, habits
+        self._rng, self._database, self._ledger_class, self._on_batch = rng, database, ledger_class, on_batch
+        self.processes: dict[str, Process] = {}
+        self._disks: dict[Process, ProcessDisk] = {}
+        self.crashes: list[str] = []
+        self.stop_ingest = False
+        self.outcome_open = True
+        self.fsync_slow = 1.0
+        loop.executor_latency = self._commit_s
+        self.symbols = {listing.venue_symbol: listing.symbol for listing in exchange.market.listings}
+        self.endpoints = {VENUE: Endpoint(ADAPTER, "http://exchange")}
+        self._root_length = len(str(data.root))
+        GUARDS[database] = self._guard
+
+    # ---- processes
+
+    def process(self, role: str) -> Process:
+        """Return a new process."""
+        process = self.processes[role] = Process(self.loop, role)
+        self._disks[process] = ProcessDisk(self.platter, process, self._disk_trace)
+        process.at_end.append(lambda: self._ended(process))
+        return process
+
+    def alive(self, role: str) -> Process | None:
+        process = self.processes.get(role)
+        return None if process is None or process.dead else process
+
+    def _ended(self, process: Process) -> None:
+        self.trace("process ends", process.name, process.code)
+        if process.crash is not None:
+            self.crashes.append(f"{process.name}: {process.crash!r}")
+
+    def fiber(self, process: Process, work: Callable[[], int | None]) -> None:
+        """Run blocking code as a process."""
+
+        def main() -> None:
+            try:
+                code = work()
+            except PlatformError as error:
+                self.trace("gave up", process.name, type(error).__name__)
+                process.code = 1
+            except Killed:
+                raise
+            except BaseException as error:  # noqa: BLE001  for the judge
+                process.crash, process.code = error, 70
+            else:
+                process.code = code or 0
+            if not process.dead:
+                process.kill(process.code)
+
+        Fiber(process, main)
+
+    def _disk_trace(self, name: str, path: Path, data: bytes) -> None:
+        place = str(path)[self._root_length :]
+        self.trace("disk", name, "tmp" if place.endswith(".tmp") else place, data)
+
+    def _commit_s(self) -> float:
+        return self.habits.commit_s * self.fsync_slow * self._rng.uniform(0.2, 3.0)
+
+    def open_ledger(self) -> Ledger:
+        """Open the ledger."""
+        return self._ledger_class.of(self._database, self._on_batch)
+
+    def _guard(self, what: str) -> None:
+        """Let no dead process write; a commit is an operation that a process may die at."""
+        process = clockwork.OWNER.get()
+        if process is not None:
+            self.disk_of(process).operate(what, self.data.ledger_path)
+
+    def disk_of(self, process: Process) -> ProcessDisk:
+        """Return the disk as a process has it."""
+        return self._disks[process]
+
+    def _ground(self, process: Process) -> Ground:
+        rng = Random(self._rng.getrandbits(64))
+        return Ground(self.clock.wall_ns, self.clock.monotonic_ns, rng.randbytes, self.disk_of(process))
+
+    def _waiter(self, process: Process) -> Waiter:
+        def wait(seconds: float, /) -> bool:
+            clockwork.sleep(seconds)
+            return False
+
+        return wait
+
+    # ---- ingest
+
+    def start_ingest(self) -> None:
+        """Start the command, as a service manager does."""
+        if self.alive("ingest") is None:
+            process = self.process("ingest")
+            self.fiber(process, lambda: self._ingest(process))
+
+    def _ingest(self, process: Process) -> int:
+        disk = self.disk_of(process)
+        with FileLock.acquire(ingest_lock(self.data, VENUE), "ingest"):
+            ledger = self.open_ledger()
+            try:
+                return self._supervise(process, ledger, disk)
+            finally:
+                ledger.close()
+
+    def _supervise(self, process: Process, ledger: Ledger, disk: ProcessDisk) -> int:
+        config = IngestConfig(
+            data_dir=str(self.data.root),
+            venue=VENUE,
+            symbols=self.symbols,
+            ws_url="ws://exchange",
+            history_start="2016-01-01",
+            database_url="",
+        )
+        supervisor = VirtualSupervisor(
+            self, process, config, lambda: stream_ban_until(self.data, ledger, VENUE, config.lane, disk=disk)
+        )
+        supervisor.start()
+
+        def wait(seconds: float) -> bool:
+            clockwork.sleep(POLL_S)
+            return self.stop_ingest
+
+        with self._prober(process, supervisor.tell_heads) as prober:
+            supervisor.ask = prober.ask
+            supervisor.watch(wait)
+        problem = 0
+        try:
+            supervisor.stop_workers()
+        except WorkError:
+            problem = 1
+        means = self._means(process)
+        with suppress(VenueError):
+            probe_ended(self.data, ledger, self.endpoints, means, frozenset({VENUE}))
+        supervisor.stop_publisher()
+        return problem
+
+    def _prober(self, parent: Process, answered: Callable[[dict[str, int | None]], object]) -> VirtualProber:
+        def client(ledger: Ledger, on_ban: Callable[[int], None], wait: Waiter) -> RestClient:
+            return RestClient(
+                ADAPTER,
+                "http://exchange",
+                share=0.5,
+                wall_ns=self.clock.wall_ns,
+                monotonic=self.clock.monotonic,
+                wait=self._waiter(prober.process),
+                rng=Random(self._rng.getrandbits(64)),
+                banned_until_ns=ledger.ban_until(VENUE),
+                on_ban=on_ban,
+                transport=self.exchange.rest(),
+            )
+
+        spelling = {symbol: name for name, symbol in self.symbols.items()}
+        prober = VirtualProber(
+            self,
+            parent,
+            self.data,
+            self.open_ledger,
+            ADAPTER,
+            client,
+            BOUNDS,
+            spelling,
+            answered,
+        )
+        prober._ground = self._ground(prober.process)
+        return prober
+
+    def _means(self, process: Process) -> Means:
+        return Means(
+            BOUNDS,
+            pass_all,
+            0.5,
+            self._waiter(process),
+            Random(self._rng.getrandbits(64)),
+            self.clock.wall_ns,
+            self.clock.monotonic,
+            self._ground(process),
+            self.exchange.rest(),
+        )
+
+    # ---- workers
+
+    def start_worker(self, child: VirtualChild) -> None:
+        """Start a worker's work."""
+        process = child.process
+        if child.role == "recorder":
+            self.loop.spawn(process, self._recorder_main(child))
+        else:
+            work = {"processor": self._process, "publisher": self._publish}[child.role]
+            self.fiber(process, lambda: work(child))
+
+    async def _recorder_main(self, child: VirtualChild) -> None:
+        process = child.process
+        try:
+            await self._record(child)
+        except PlatformError as error:
+            self.trace("gave up", "recorder", str(type(error).__name__))
+            process.end(1)
+        except Killed:
+            raise
+        except BaseException as error:  # noqa: BLE001  for the judge
+            process.end(70, error)
+        else:
+            process.end(0)
+
+    async def _record(self, child: VirtualChild) -> None:
+        stop = asyncio.Event()
+        child.stopping = stop.set
+        recorders: list[Recorder] = []
+        rng = Random(self._rng.getrandbits(64))
+        disk = self.disk_of(child.process)
+
+        def heed(line: bytes) -> None:
+            match messages.read(line):
+                case messages.Heads(heads) if recorders:
+                    recorders[-1].probed(heads)
+                case messages.Renew(symbols) if recorders:
+                    recorders[-1].renew(symbols)
+
+        child.heed = heed
+
+        def open_writer(on_full: Callable[[], None]) -> LaneWriter:
+            writer = LaneWriter.open(
+                self.data.lane(child.config.lane),
+                clock=self.clock.wall_ns,
+                entropy=rng.randbytes,
+                disk=disk,
+                segment_bytes=SEGMENT_BYTES,
+                reserve_bytes=RESERVE_BYTES,
+                on_full=on_full,
+            )
+            child.process.at_end.append(writer._lock.release)
+            return writer
+
+        async def receive(writer: LaneWriter, pause: asyncio.Event) -> None:
+            recorder = Recorder(
+                ADAPTER,
+                child.config.symbols,
+                child.config.ws_url,
+                writer,
+                Clocks(self.clock.wall_ns, self.clock.monotonic_ns, self.clock.boot_ns),
+                rng,
+                transport=self.exchange.connect,
+                banned_until_ns=child.config.banned_until_ns,
+                probe=lambda symbols: [child.send(line) for line in messages.probe(symbols)],
+            )
+            recorder.committer = VirtualCommitter(
+                writer,
+                wall_ns=self.clock.wall_ns,
+                monotonic_ns=self.clock.monotonic_ns,
+                on_durable=recorder._durable,
+            )
+            recorders[:] = [recorder]
+            await recorder.run(pause)
+
+        await record_with_space(child.config.lane, open_writer, receive, stop)
+
+    def _process(self, child: VirtualChild) -> int:
+        stopping: list[bool] = []
+        child.stopping = lambda: stopping.append(True)
+        habits, disk = self.habits, self.disk_of(child.process)
+        ledger = self.open_ledger()
+        try:
+            watch = SilenceWatch(child.config.symbols.values(), child.send, self.clock.monotonic_ns)
+            child.heed = watch.heed
+            processor = Processor(
+                self.data,
+                child.config.lane,
+                ledger,
+                VENUES,
+                BOUNDS,
+                observe=lambda decoded, added: watch.saw(decoded),
+                disk=disk,
+            )
+            try:
+                staged, looks = self.clock.monotonic(), 0
+                while not stopping:
+                    looks += 1
+                    if looks % habits.decode_every == 0:
+                        processor.step()
+                    watch.judge()
+                    clockwork.sleep(habits.look_s)
+                    if self.clock.monotonic() - staged > habits.stage_s:
+                        processor.stage()
+                        staged = self.clock.monotonic()
+                processor.drain()
+            finally:
+                processor.close()
+        finally:
+            ledger.close()
+        return 0
+
+    def _publish(self, child: VirtualChild) -> int:
+        stopping: list[bool] = []
+        child.stopping = lambda: stopping.append(True)
+        ledger = self.open_ledger()
+        disk = self.disk_of(child.process)
+        keeper = LogKeeper(self.data, ledger, VENUES, BOUNDS, retention_ns=None, now_ns=self.clock.wall_ns, disk=disk)
+
+        def wait(seconds: float) -> bool:
+            left = seconds * self.habits.publish
+            while left > 0 and not stopping:
+                clockwork.sleep(min(left, 5.0))
+                left -= 5.0
+            return bool(stopping)
+
+        try:
+            publish_until(
+                self.data,
+                ledger,
+                pass_all,
+                monotonic=self.clock.monotonic,
+                wait=wait,
+                keep_log=keeper.keep,
+                disk=disk,
+            )
+        finally:
+            ledger.close()
+        return 0
+
+    # ---- recovery
+
+    def start_recovery(self, *, patient: bool = False) -> Process:
+        """Start what closes gaps, unless it runs already."""
+        running = self.alive("recover")
+        if running is not None:
+            return running
+        process = self.process("recover")
+        self.fiber(process, lambda: self._recover(process, patient=patient))
+        return process
+
+    def _recover(self, process: Process, *, patient: bool) -> int:
+        ledger = self.open_ledger()
+        try:
+            outcome = recover(self.data, ledger, self.endpoints, self._means(process), patient=patient)
+            self.outcome_open = not outcome.nothing_open
+            self.trace("recovered", outcome.pages, len(outcome.open_gaps), len(outcome.open_tails))
+            return 0 if outcome.nothing_open else 1
+        finally:
+            ledger.close()
