@@ -6,6 +6,7 @@ library only. A second run with nothing changed returns at once. What is install
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
@@ -20,7 +21,12 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 PACKAGES = ("trading_platform", "assets", "sensors", "quality")
 BOOTSTRAP_LOCK, BASE_LOCK, TEST_LOCK = "requirements-bootstrap.lock", "requirements.lock", "requirements-test.lock"
 WARM = "trading_platform/analytics/warm.py"
-TOOLS = {"strace": "strace", "mkfs.xfs": "xfsprogs", "mkfs.ext4": "e2fsprogs"}  # program -> Debian package
+TOOLS = {  # program -> Debian package
+    "strace": "strace",
+    "mkfs.xfs": "xfsprogs",
+    "mkfs.ext4": "e2fsprogs",
+    "initdb": "postgresql",
+}
 PIP_TO_UV = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
 
 
@@ -70,7 +76,8 @@ def install(lock: str) -> None:
 
 def install_tools() -> None:
     """Install the system's programs that tests of faults need; without them those tests are skipped, loudly."""
-    path = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
+    places = ["/usr/sbin", "/sbin", *glob.glob("/usr/lib/postgresql/*/bin")]  # where Debian puts them
+    path = os.pathsep.join([os.environ.get("PATH", ""), *places])
     missing = [package for program, package in TOOLS.items() if shutil.which(program, path=path) is None]
     if not missing:
         return

@@ -162,7 +162,7 @@ def _record(
 ) -> bool:
     """Run the workers until told to stop, then close everything in order; return whether something went wrong."""
     from trading_platform.commands import runtime
-    from trading_platform.domain.errors import VenueError, WorkError
+    from trading_platform.domain.errors import LedgerUnavailable, VenueError, WorkError
     from trading_platform.ingest.bans import stream_ban_until
     from trading_platform.ingest.recovery import probe_ended
     from trading_platform.ingest.supervisor import Supervisor
@@ -201,7 +201,7 @@ def _record(
         means = runtime.means(settings, runtime.waiter_until(threading.Event(), time.monotonic() + PROBE_WITHIN_S))
         try:
             probe_ended(data, ledger, {config.venue: endpoint}, means, frozenset({config.venue}))
-        except VenueError as error:
+        except (VenueError, LedgerUnavailable) as error:
             log.warning("no probe at the end", reason=str(error))
         supervisor.stop_publisher()
     finally:

@@ -11,7 +11,8 @@ PlatformError
     ├── FrameError        bytes from a venue that do not decode
     ├── CorruptionError   stored bytes that fail their checksum
     ├── StorageError      the disk refused: fsync, space, permission
-    │   └── DiskFull      no space, inodes or quota, or read-only: worth another try later
+    │   ├── DiskFull      no space, inodes or quota, or read-only: worth another try later
+    │   └── LedgerUnavailable   its database does not answer: worth another try later
     └── VenueError        a venue refused or failed
         ├── RateLimited   429: wait at least `retry_after_s`
         ├── Banned        418: nothing is asked before the ban is over
@@ -83,6 +84,10 @@ class StorageError(WorkError):
 
 class DiskFull(StorageError):
     """The disk takes no more: space, inodes, quota, file size, or it is read-only. Nothing durable is lost."""
+
+
+class LedgerUnavailable(StorageError):
+    """The ledger's database does not answer, or is locked for too long. What was to be written is written later."""
 
 
 class VenueError(WorkError):

@@ -5,8 +5,8 @@ The ledger knows of bans that are decoded; a ban in the log that nobody has deco
 
 from __future__ import annotations
 
-from trading_platform.domain.errors import FrameError
-from trading_platform.domain.position import Position
+from trading_platform.domain.errors import FrameError, LedgerUnavailable
+from trading_platform.domain.position import START, Position
 from trading_platform.ingest import control
 from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.layout import DataDir
@@ -18,12 +18,18 @@ MOST_SEGMENTS = 8
 
 
 def stream_ban_until(data: DataDir, ledger: Ledger, venue: str, lane: str, *, disk: Disk = REAL_DISK) -> int:
-    """Return the wall time (ns) before which the venue's stream may not be connected to, 0 if it may."""
-    until_ns = ledger.ban_until(f"{venue}/stream")
+    """Return the wall time (ns) before which the venue's stream may not be connected to, 0 if it may.
+
+    A ledger that does not answer keeps nobody from recording: then the end of the log alone is asked.
+    """
+    try:
+        until_ns = ledger.ban_until(f"{venue}/stream")
+        decoded, _, _ = ledger.lane(lane)
+    except LedgerUnavailable:
+        until_ns, decoded = 0, START
     directory = data.lane(lane)
     if not disk.exists(directory):
         return until_ns
-    decoded, _, _ = ledger.lane(lane)
     start = max(decoded, Position(max(0, durable_position(directory, disk=disk).segment - MOST_SEGMENTS), 0))
     with LaneReader(directory, start=start, disk=disk, on_damage=lambda damaged: None) as reader:
         while True:

@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from tests.postgres import postgres  # noqa: F401  the fixture
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.position import START, Position
@@ -37,10 +38,11 @@ DAY1, DAY2, DAY3 = (day_start(day) for day in ("2024-08-08", "2024-08-09", "2024
 NOW = day_start("2024-09-01")
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """Give an empty ledger."""
-    book = Ledger.open(DataDir(tmp_path).create())
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    """Give an empty ledger, on either engine."""
+    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres").database()
+    book = Ledger.open(DataDir(tmp_path).create(), url)
     yield book
     book.close()
 
@@ -202,12 +204,12 @@ def test_adopting_a_rebuilt_account_keeps_gap_numbers(ledger: Ledger, tmp_path: 
     assert len(ledger.state("binance", "BTC-USDT").stored) == 4
 
 
-def test_a_newer_ledger_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_newer_ledger_is_refused(ledger: Ledger) -> None:
     """A ledger written by a later version is not touched by this one."""
     with ledger.database.writing() as db:
         db.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(Exception, match="9999"):
-        Ledger.open(DataDir(tmp_path))
+        ledger.database._migrate()
 
 
 @pytest.mark.parametrize("minutes", [(0, 5, 11), (5, 0, 11), (11, 5, 0), (5, 11, 0)])

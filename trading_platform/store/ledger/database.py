@@ -5,6 +5,7 @@ Transactions are short and of two kinds: `reading` sees one snapshot, `writing` 
 
 from __future__ import annotations
 
+import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from trading_platform.domain.errors import DiskFull, StorageError
+from trading_platform.domain.errors import DiskFull, LedgerUnavailable, StorageError
 
 HEAD = "0002"
 """The revision of store/migrations that this code reads and writes (a test holds the two together)."""
@@ -42,8 +43,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Give a connection that sees one snapshot and writes nothing."""
-        with self.engine.connect() as connection, connection.begin():
+        """Give a connection that sees one snapshot and writes nothing.
+
+        Raises
+        ------
+        LedgerUnavailable : if the database does not answer.
+        """
+        with _trouble_named(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -53,8 +59,9 @@ class Database:
         Raises
         ------
         DiskFull : if there is no space for the transaction.
+        LedgerUnavailable : if the database does not answer.
         """
-        with _full_disk_named(), self.engine.connect() as connection:
+        with _trouble_named(), self.engine.connect() as connection:
             connection = connection.execution_options(writing=True)
             with connection.begin():
                 if connection.dialect.name == "postgresql":
@@ -98,14 +105,20 @@ def insert_missing(db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
 
 
 @contextmanager
-def _full_disk_named() -> Iterator[None]:
-    """Tell a full disk from a bug: one line says so, and whoever can waits."""
+def _trouble_named() -> Iterator[None]:
+    """Tell a full disk and a dead database from a bug: one line says so, and whoever can waits."""
     try:
         yield
+    except sa.exc.TimeoutError as error:
+        raise LedgerUnavailable("the ledger's database does not answer: no connection came free") from error
     except sa.exc.OperationalError as error:
-        if "disk is full" not in str(error.orig):
+        reason = str(error.orig)
+        if "disk is full" in reason:
+            raise DiskFull("the ledger's disk is full; free space on it") from error
+        # SQLite calls many bugs operational too, a server's driver only what has to do with reaching it.
+        if isinstance(error.orig, sqlite3.Error) and "locked" not in reason:
             raise
-        raise DiskFull("the ledger's disk is full; free space on it") from error
+        raise LedgerUnavailable(f"the ledger's database does not answer: {reason.splitlines()[0]}") from error
 
 
 def _sqlite(path: Path) -> sa.Engine:
