@@ -10,6 +10,7 @@ Keeping accounts is store/ledger; downloading what is open is ingest/refetch.py.
 from __future__ import annotations
 
 from itertools import combinations
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -48,24 +49,26 @@ def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
     for claim in seen.voids:
         _account(state, state.void, claim)
     for claim in seen.lost:
-        _account(state, state.unrecoverable, claim)
+        state.unrecoverable.add(claim.first_id, claim.last_id)
     for claim in seen.skips:
         _note(state.skips, claim)
     for claim in seen.unserved:
         _note(state.unserved, claim)
     for event in seen.tails:
         _tail(state, event)
+    if seen.undertaken is not None:
+        _undertake(state, seen.undertaken)
+    state.head = max(state.head, seen.witnessed)
+    if state.from_id is not None and state.unrecoverable:
+        # Also what was given up before anything else was known of the sequence, which by itself begins none.
+        ends = (state.unrecoverable.first, state.unrecoverable.last)
+        _extend(state, *cast("Range", ends), state.head_ts)
     # Stored beats void beats unrecoverable, whichever came first: the three stay disjoint.
     for first, last in state.stored:
         state.void.remove(first, last)
         state.unrecoverable.remove(first, last)
     for first, last in state.void:
         state.unrecoverable.remove(first, last)
-    if seen.undertaken is not None:
-        state.from_id = seen.undertaken if state.from_id is None else min(state.from_id, seen.undertaken)
-        state.head = max(state.head, seen.undertaken - 1)
-    if state.from_id is not None:
-        state.head = max(state.head, seen.witnessed)
     _conclude(state)
     return fresh
 
@@ -87,12 +90,17 @@ def _store(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
 
 
 def _extend(state: SequenceState, first: int, last: int, last_ts: int) -> None:
-    if state.from_id is None:
-        state.from_id, state.head, state.head_ts = first, last, last_ts
-        return
-    state.from_id = min(state.from_id, first)
-    if last > state.head:
+    # A head before the beginning is only promised. One without a beginning was witnessed before anything was held.
+    if last > state.head or (state.from_id is not None and state.head < state.from_id):
         state.head, state.head_ts = last, last_ts
+    state.from_id = first if state.from_id is None else min(state.from_id, first)
+
+
+def _undertake(state: SequenceState, from_id: int) -> None:
+    """Begin at an id at the latest. A promise is no evidence that an id has been used: the head may lie before it."""
+    promised = state.from_id is not None and state.head < state.from_id
+    state.from_id = from_id if state.from_id is None else min(state.from_id, from_id)
+    state.head = state.from_id - 1 if promised else max(state.head, state.from_id - 1)
 
 
 def _account(state: SequenceState, ranges: IdRanges, claim: Claim) -> None:

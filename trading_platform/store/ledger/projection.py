@@ -37,6 +37,8 @@ Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
 _KINDS = ("stored", "void", "unrecoverable")
 _CLAIMS = ("skip", "skip last", "unserved", "unserved last")
 """Of each range the earliest claim and, if there is another, the latest."""
+_TAIL = "tail"
+"""Where the tail and the head of a sequence are kept, as evidence, until anything shows where it begins."""
 _REBUILT = (t.sequences, t.turns, t.ranges, t.evidence, t.coverage, t.quarantine, t.instruments, t.bans, t.lanes)
 """Tables that a replay of the log rebuilds row by row."""
 
@@ -223,9 +225,12 @@ def _load(db: sa.Connection, keys: Sequence[SequenceKey]) -> dict[SequenceKey, S
         getattr(states[SequenceKey(venue, symbol, epoch)], kind).add(first, last)
     e = t.evidence.c
     claims = sa.select(e.venue, e.symbol, e.epoch, e.kind, e.first_id, e.last_id, e.reason, e.seen_ns)
-    claims = claims.where(_of_keys(t.evidence, keys), e.kind.in_(_CLAIMS))
+    claims = claims.where(_of_keys(t.evidence, keys), e.kind.in_((*_CLAIMS, _TAIL)))
     for venue, symbol, epoch, kind, *claim in db.execute(claims.order_by(e.first_id, e.last_id, e.seen_ns)):
         state = states[SequenceKey(venue, symbol, epoch)]
+        if kind == _TAIL:
+            state.head, _, state.tail, state.tail_ts = claim
+            continue
         (state.skips if kind.startswith("skip") else state.unserved).append(Claim(*claim))
     return states
 
@@ -268,6 +273,13 @@ class _Changes:
             ]
             for name, claim in zip((kind, f"{kind} last"), sorted(claims, key=lambda c: c.seen_ns), strict=False):
                 self.evidence.append({**key._asdict(), "kind": name, **claim._asdict()})
+
+    def add_tail(self, key: SequenceKey, state: SequenceState, head_before: int) -> None:
+        """Keep the end of a sequence that had not begun, apart for as long as it has not."""
+        self.outdated.append({**_bound(key), "of_kind": _TAIL, "at": head_before, "to": head_before})
+        if state.from_id is None:
+            claim = Claim(state.head, state.head, state.tail, state.tail_ts)
+            self.evidence.append({**key._asdict(), "kind": _TAIL, **claim._asdict()})
 
     def add_sequence(self, key: SequenceKey, state: SequenceState, *, known: bool) -> None:
         """Note where a sequence begins and ends now."""
@@ -318,8 +330,6 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
     for key, seen in told.items():
         state = states[key]
         known = state.from_id is not None
-        if not known and not len(seen.ids) and not seen.voids and seen.undertaken is None:
-            continue  # nothing is known of this symbol yet, so nothing can be said of its tail
         before = {kind: getattr(state, kind).copy() for kind in _KINDS}
         claims, head, head_ts = (list(state.skips), list(state.unserved)), state.head, state.head_ts
         fresh_of[key] = fresh = advance(state, seen)
@@ -328,10 +338,14 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
             state.tail, state.tail_ts = "closed", ended[key]
         for kind in _KINDS:
             changes.add_ranges(key, kind, before[kind], getattr(state, kind))
-        changes.add_sequence(key, state, known=known)
+        if not known:
+            changes.add_tail(key, state, head)
         changes.evidence += _evidence(key, seen)
         changes.add_claims(key, "skip", claims[0], state.skips)
         changes.add_claims(key, "unserved", claims[1], state.unserved)
+        if state.from_id is None:
+            continue  # lanes have no order: what begins this sequence may be told later
+        changes.add_sequence(key, state, known=known)
         changed.append((key, state, _neighbours(seen, head, head_ts), [*seen.lost, *state.unserved]))
     changes.write(db)
     _save_days(db, told, fresh_of)

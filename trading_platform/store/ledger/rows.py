@@ -221,7 +221,7 @@ class SequenceState:
     """
 
     from_id: int | None = None
-    head: int = 0
+    head: int = -1
     head_ts: int = 0
     tail: Tail = "live"
     tail_ts: int = 0
