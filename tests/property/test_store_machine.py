@@ -1,0 +1,190 @@
+"""Any order of recording, decoding, publishing, sealing, retiring and rebuilding, with a crash at any operation of it.
+
+The store under test is the real one: lanes, decoder, ledger, staging, publisher, keeper, replay. Beside it stands the
+model of store_model.py. Between any two acts the ledger is the model up to where lanes are decoded and the lake lies
+within it; at the end, drained, lake and ledger are the model.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.property import store_wire as wire
+from tests.property.store_world import FETCH, FINE, LANES, LIVE, Fate, World
+from tests.small_platform import SYMBOLS, S
+
+IDS = st.integers(90, 112)
+ITEMS = st.lists(
+    st.tuples(IDS, st.sampled_from(("plain",) * 6 + wire.VARIANTS[:5])),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda item: item[0],
+)
+RUNS = st.one_of(ITEMS, st.tuples(IDS, st.integers(1, 6)).map(lambda t: [(t[0] + n, "plain") for n in range(t[1])]))
+NAMES = st.sampled_from(sorted(SYMBOLS.values()))
+LATER = st.sampled_from([0, 1, S, 700 * S])
+WAYS = st.sampled_from([0, 1, 1, 2, 2, 3, 3, 4, 5])
+FATES = st.builds(
+    Fate,
+    st.sampled_from(["none", "none", "kill", "power", "between"]),
+    st.integers(1, 24),
+    st.integers(0, 2**16),
+    st.integers(0, 19),
+)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Acts of the processes of one data directory, chosen freely."""
+
+    @initialize(segment_bytes=st.sampled_from([1300, 2048, 8192]), batch_bytes=st.sampled_from([1, 400, 1 << 20]))
+    def begin(self, segment_bytes: int, batch_bytes: int) -> None:
+        """Small segments turn often; small batches stop in the middle of one."""
+        self.world = World(segment_bytes=segment_bytes, batch_bytes=batch_bytes)
+
+    @rule(lane=st.sampled_from(LIVE), symbol=NAMES, items=RUNS, later=LATER, way=WAYS, fate=FATES)
+    def receive(self, lane: str, symbol: str, items: list[wire.Item], later: int, way: int, fate: Fate) -> None:
+        """A recorder receives a run of trades, which goes some part of its way."""
+        self.world.open_lane(lane)
+        connection = min(self.world.connections.get(lane) or {0})
+        if connection:
+            self.world.append(lane, lambda now: wire.run(symbol, items, connection, now), later)
+        self._go(lane, way, fate)
+
+    def _go(self, lane: str, way: int, fate: Fate) -> None:
+        """Commit, decode and stage, publish, seal, retire: so many of these, the last one as fate has it."""
+        world = self.world
+        acts = [
+            lambda fate: world.commit(lane, fate),
+            lambda fate: world.process(lane, steps=9, stage=True, fate=fate),
+            world.publish,
+            lambda fate: world.keep(retire=False, fate=fate),
+            lambda fate: world.keep(retire=True, fate=fate),
+        ]
+        for number, act in enumerate(acts[:way], start=1):
+            act(fate if number == way else FINE)
+
+    @rule(
+        lane=st.sampled_from(FETCH),
+        symbol=NAMES,
+        items=ITEMS,
+        before=st.integers(0, 3),
+        head=st.booleans(),
+        source=st.sampled_from(["rest", "rest", "archive"]),
+        later=LATER,
+        way=WAYS,
+        fate=FATES,
+    )
+    def fetch(
+        self,
+        lane: str,
+        symbol: str,
+        items: list[wire.Item],
+        before: int,
+        head: bool,
+        source: str,
+        later: int,
+        way: int,
+        fate: Fate,
+    ) -> None:
+        """A fetcher logs a page that was asked for within what is known, or the newest trade; it goes on its way."""
+        known = self.world.ledger.sequences("binance", symbol)
+        first = max(min(number for number, _ in items) - before, known[0].from_id if known else 10**6)
+        from_id = None if head or not known else first
+        items = items[:1] if from_id is None else [item for item in items if item[0] >= first]
+        self.world.open_lane(lane)
+        self.world.append(lane, lambda now: wire.page(symbol, items, now, from_id=from_id, source=source), later)
+        self._go(lane, way, fate)
+
+    @rule(lane=st.sampled_from(LANES), fate=FATES)
+    def open(self, lane: str, fate: Fate) -> None:
+        """A recorder or fetcher begins."""
+        self.world.open_lane(lane, fate)
+
+    @rule(lane=st.sampled_from(LANES), fate=FATES)
+    def close(self, lane: str, fate: Fate) -> None:
+        """A recorder or fetcher ends in order."""
+        self.world.close_lane(lane, fate)
+
+    @rule(lane=st.sampled_from(LIVE), connect=st.booleans(), later=LATER)
+    def connection(self, lane: str, connect: bool, later: int) -> None:
+        """A recorder gets a further connection, or loses its oldest."""
+        world = self.world
+        mine = world.connections.get(lane)
+        if mine is None:
+            return
+        if connect:
+            number = max(mine, default=0) + 1
+            world.append(lane, lambda now: wire.connected(number, now), later)
+            mine.add(number)
+        elif mine:
+            number = min(mine)
+            mine.remove(number)
+            world.append(lane, lambda now: wire.disconnected(number, now, last=not mine), later)
+
+    @rule(
+        lane=st.sampled_from(FETCH),
+        symbol=NAMES,
+        what=st.sampled_from(["lost", "declared", "undertaken"]),
+        first=IDS,
+        more=st.integers(0, 3),
+        later=LATER,
+        fate=FATES,
+    )
+    def state(self, lane: str, symbol: str, what: str, first: int, more: int, later: int, fate: Fate) -> None:
+        """A fact is logged: nobody listened, ids were given up, a promise was made."""
+        drafts = {
+            "lost": lambda now: wire.lost(symbol, now),
+            "declared": lambda now: wire.declared(symbol, first, first + more, now),
+            "undertaken": lambda now: wire.undertaken(symbol, first, now),
+        }
+        self.world.open_lane(lane)
+        self.world.append(lane, drafts[what], later)
+        self.world.commit(lane, fate)
+
+    @rule(lane=st.sampled_from(LANES), steps=st.integers(1, 4), stage=st.booleans(), fate=FATES)
+    def process(self, lane: str, steps: int, stage: bool, fate: Fate) -> None:
+        """A processor decodes, and stages."""
+        self.world.process(lane, steps=steps, stage=stage, fate=fate)
+
+    @rule(fate=FATES)
+    def publish(self, fate: Fate) -> None:
+        """A publisher publishes."""
+        self.world.publish(fate)
+
+    @rule(retire=st.booleans(), fate=FATES)
+    def keep(self, retire: bool, fate: Fate) -> None:
+        """A keeper seals, and retires."""
+        self.world.keep(retire=retire, fate=fate)
+
+    @rule(lane=st.sampled_from(LANES), kind=st.sampled_from(["writer", "processor"]))
+    def kill(self, lane: str, kind: str) -> None:
+        """A process dies between two acts."""
+        self.world.kill(f"{kind} {lane}")
+
+    @rule(seed=st.integers(0, 2**16))
+    def lose_power(self, seed: int) -> None:
+        """The machine dies between two acts."""
+        self.world.lose_power(seed)
+
+    @invariant()
+    def holds(self) -> None:
+        """See World.check."""
+        self.world.check()
+
+    def teardown(self) -> None:
+        """See World.finish."""
+        if not hasattr(self, "world"):
+            return
+        try:
+            self.world.finish()
+        finally:
+            self.world.close()
+
+
+# Shrinking such a machine takes minutes and finds little: a failure prints its steps as they were.
+BUDGET = settings(max_examples=40, stateful_step_count=25, phases=[Phase.generate], report_multiple_bugs=False)
+StoreMachine.TestCase.settings = BUDGET
+TestStoreMachine = pytest.mark.timeout(300)(StoreMachine.TestCase)

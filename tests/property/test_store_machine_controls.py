@@ -1,0 +1,60 @@
+"""Negative controls of test_store_machine.py: faults planted in the store, each of which the same machine finds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.property.test_store_machine import BUDGET, StoreMachine
+from trading_platform.domain.errors import PlatformError
+from trading_platform.ingest.processor import Processor
+from trading_platform.store import lake, merge, staging
+from trading_platform.store.disk import Disk
+
+
+def parts_go_before_the_new_file_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    swap = lake._swap
+
+    def hasty(data, leaf, *args, disk: Disk, **more):
+        for path in staging.parts_of(data, leaf):
+            disk.unlink(path)
+        return swap(data, leaf, *args, disk=disk, **more)
+
+    monkeypatch.setattr(lake, "_swap", hasty)
+
+
+def staged_is_said_before_it_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hasty(self: Processor) -> None:
+        self._staged = self._reader.position
+        self._ledger.mark_staged(self._lane, self._staged, self._decoder.context())
+        self.touched |= self._sink.stage(self._reader.position)
+
+    monkeypatch.setattr(Processor, "stage", hasty)
+
+
+def copies_are_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def all_of_them(copies):
+        rows = copies.drop_columns([merge.ORIGIN]).sort_by([("epoch", "ascending"), ("trade_id", "ascending")])
+        return merge.Merged(rows, rows.slice(0, 0), [])
+
+    monkeypatch.setattr(merge, "merge", all_of_them)
+
+
+def a_file_is_renamed_before_it_is_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake, "sync_file", lambda path, disk: None)
+
+
+PLANTED = [
+    parts_go_before_the_new_file_is_there,
+    staged_is_said_before_it_is_true,
+    copies_are_not_merged,
+    a_file_is_renamed_before_it_is_synced,
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_the_machine_finds(plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the budget of the suite the planted fault shows as lost, doubled, damaged or unaccounted trades."""
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, PlatformError)):
+        run_state_machine_as_test(StoreMachine, settings=BUDGET)
