@@ -78,10 +78,14 @@ class Child:
         self._pipe = self._told = -1
 
 
-def start(name: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Child:
+def start(name: str, arguments: Sequence[str], environ: Mapping[str, str], *, descriptors: Sequence[int] = ()) -> Child:
     """Start ``python -m <arguments>`` with pipes to and from this process; `environ` is added to our environment.
 
     What may be secret goes there, never among the arguments, which every user of the machine can read.
+
+    Parameters
+    ----------
+    descriptors : open files that the child keeps open, too, under the same numbers.
     """
     down, write = os.pipe()
     read, up = os.pipe()
@@ -90,7 +94,7 @@ def start(name: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Ch
             [sys.executable, "-m", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=2,  # stdout belongs to the parent's result
-            pass_fds=(down, up),
+            pass_fds=(down, up, *descriptors),
             env={**os.environ, **environ, PARENT_PIPE: str(down), CHILD_PIPE: str(up)},
             # A Ctrl-C at the terminal reaches the parent alone, which stops its children in order.
             start_new_session=True,

@@ -2,35 +2,49 @@
 
 The same decoder and publisher as in recording; only the start is the beginning of every lane. Where segments were
 retired, a day that they gave trades to is pinned: what is left of the log is merged into it, so that no id goes.
+
+First everything is decoded, then leaves are published, each taking the place of the old one; so a damaged log changes
+nothing, and a stop at any point nothing that the next replay does not do again. What the work falls into is
+replay_work.py, who shares it replay_helpers.py, where decoded trades wait held.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import NamedTuple
 
-from trading_platform.domain.errors import CorruptionError, StorageError
-from trading_platform.domain.position import START
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoder
 from trading_platform.ingest.gap_detector import advance
-from trading_platform.ingest.log_keeping import context_before
-from trading_platform.ingest.processor import STAGE_ROWS, processor_lock, read_batch
-from trading_platform.ingest.sink import StagingSink
-from trading_platform.store import lake, staging
+from trading_platform.ingest.held import Held, grouped
+from trading_platform.ingest.processor import processor_lock
+from trading_platform.ingest.replay_helpers import Helpers, Start
+from trading_platform.ingest.replay_work import (
+    Claims,
+    Means,
+    Stretch,
+    decode,
+    is_stream,
+    publish_shares,
+    shared,
+    stretches,
+)
 from trading_platform.store.disk import REAL_DISK
 from trading_platform.store.lane_files import segment_numbers
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.locks import FileLock
-from trading_platform.store.sealing import is_pinned, sealing_lock
-from trading_platform.store.segment_log import LaneReader, all_lanes, recover_lane
+from trading_platform.store.sealing import sealing_lock
+from trading_platform.store.segment_log import all_lanes, recover_lane
 
 SEALING_WAIT_S = 60.0
 """How long a replay waits for a publisher to finish the segments it is sealing."""
+HELP_FROM = 8
+"""Sealed segments for each further process: starting one takes as long as decoding as many."""
 
 
 class Replayed(NamedTuple):
@@ -39,6 +53,13 @@ class Replayed(NamedTuple):
     lanes: int
     trades: int
     leaves: int
+
+
+class Company(NamedTuple):
+    """How many processes may work on a replay, and what starts one."""
+
+    processes: int
+    start: Start
 
 
 def replay(
@@ -51,6 +72,7 @@ def replay(
     days: Callable[[str], bool],
     scratch: Ledger | None,
     on_lane: Callable[[str], object],
+    company: Company | None = None,
 ) -> Replayed:
     """Decode the whole log again and publish the wanted days anew.
 
@@ -60,73 +82,129 @@ def replay(
     scratch : an empty ledger; given one, the account of ids is rebuilt in it and then takes the place of the old one
         in one transaction. Where segments were retired it starts from the account so far: nothing else knows of them.
     on_lane : told each lane's name before it is read.
+    company : who else may work on it; the result is the same. The account of ids is rebuilt by this process alone.
 
     Raises
     ------
     LockHeld : while anything records or recovers.
     CorruptionError : if the log is damaged; nothing was replaced.
+    StorageError : if the gate refused a leaf, which stays as it was, or a process that helped ended early.
     """
+    means = Means(data, venues, bounds, gate, days)
     with ExitStack() as held:
-        lanes = all_lanes(data.log)
+        lanes = _live_first(all_lanes(data.log))
+        locks = [lock for lane in lanes for lock in _locks(data, lane, held)]
         for lane in lanes:
-            held.enter_context(FileLock.acquire(processor_lock(data, lane), f"processing of {lane}", wait_s=5.0))
-            seals = FileLock.acquire(sealing_lock(data, lane), f"sealing of {lane}", wait_s=SEALING_WAIT_S)
-            held.enter_context(seals)
             recover_lane(data.lane(lane), wait_s=5.0)
-        if scratch is not None and any(_oldest(data, lane) for lane in lanes):
-            scratch.adopt(ledger)
-        trades = 0
+        folder = held.enter_context(_Folder(data.staging / "replay"))
+        account = scratch
+        if account is None and any(row.epoch for row in ledger.sequences()):
+            # Where ids started again, what a trade's id means follows from the account as it was then.
+            account = held.enter_context(closing(Ledger.open(DataDir(folder))))
+        helpers = _helpers(means, lanes, folder, locks, company, decodes=account is None)
+        if helpers is not None:
+            held.enter_context(helpers)
+        if account is not None and any(_oldest(data, lane) for lane in lanes):
+            account.adopt(ledger)
+        told = _Replay(means, ledger, folder, helpers).run(lanes, account, on_lane)
+        if scratch is not None:
+            # Last: an account that says what is staged must not be there before it is.
+            ledger.adopt(scratch)
+    return told
+
+
+def _live_first(lanes: Sequence[str]) -> list[str]:
+    """Return streams before answers, which are understood by what the streams said."""
+    return sorted(lanes, key=lambda lane: (not is_stream(lane), lane))
+
+
+def _locks(data: DataDir, lane: str, held: ExitStack) -> list[int]:
+    """Keep others from decoding and sealing a lane; return the locks' descriptors."""
+    work = FileLock.acquire(processor_lock(data, lane), f"processing of {lane}", wait_s=5.0)
+    held.enter_context(work)
+    seals = FileLock.acquire(sealing_lock(data, lane), f"sealing of {lane}", wait_s=SEALING_WAIT_S)
+    held.enter_context(seals)
+    return [work.descriptor, seals.descriptor]
+
+
+class _Folder:
+    """A scratch folder; what a replay that was killed has left in it goes first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self._path, ignore_errors=True)
+        self._path.mkdir()
+        return self._path
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._path, ignore_errors=True)
+
+
+def _helpers(
+    means: Means, lanes: Sequence[str], folder: Path, locks: Sequence[int], company: Company | None, *, decodes: bool
+) -> Helpers | None:
+    """Start as many helpers as are worth it."""
+    if company is None:
+        return None
+    count = min(company.processes - 1, len(shared(means.data, lanes)) // HELP_FROM)
+    return Helpers(folder, count, company.start, locks, decodes=decodes) if count > 0 else None
+
+
+class _Replay:
+    """What this process does."""
+
+    def __init__(self, means: Means, ledger: Ledger, folder: Path, helpers: Helpers | None) -> None:
+        self._means, self._ledger, self._helpers = means, ledger, helpers
+        self._claims = Claims(folder)
+        self._held = Held(folder / "trades", means.days)
+
+    def run(self, lanes: Sequence[str], account: Ledger | None, on_lane: Callable[[str], object]) -> Replayed:
+        """Decode everything, then publish it; tell `account` what the log says of ids."""
+        try:
+            trades = self._decode(lanes, account, on_lane)
+            if self._helpers is None:
+                leaves = self._held.groups()
+            else:
+                shares = self._helpers.shares()
+                trades += sum(share.trades for share in shares)
+                runs = [*self._held.spill(), *(run for share in shares for run in share.runs)]
+                self._helpers.publish(runs)
+                leaves = grouped(runs)
+            publish_shares(self._means, self._ledger, self._claims, leaves)
+            if self._helpers is not None:
+                self._helpers.join()
+        finally:
+            self._held.close()
+        return Replayed(len(lanes), trades, len(leaves))
+
+    def _decode(self, lanes: Sequence[str], account: Ledger | None, on_lane: Callable[[str], object]) -> int:
+        data, trades = self._means.data, 0
+        free = [] if account is not None else shared(data, lanes)
         for lane in lanes:
             on_lane(lane)
-            trades += _decode(data, lane, venues, bounds, days, scratch)
-        if scratch is not None:
-            scratch.settle_refused(advance)
-            ledger.adopt(scratch)
-        leaves = [leaf for leaf in sorted(staging.parts(data)) if days(leaf.day)]
-        for leaf in leaves:
-            # The parts are durable: whatever stops us from here on, the next publish makes the leaf from them.
-            if not is_pinned(data, leaf):
-                lake.remove_leaf(data, leaf, ledger=ledger)
-            published = lake.publish(data, leaf, ledger=ledger, gate=gate)
-            if published is None or not published.verdict.passed:
-                raise StorageError(f"{leaf.path} was not published again; its trades stay in staging")
-    return Replayed(len(lanes), trades, len(leaves))
+            if account is not None:
+                trades += self._account_for(Stretch(lane, _oldest(data, lane), None), account)
+                continue
+            book = None if is_stream(lane) else self._ledger
+            alone = [stretch for stretch in stretches(data, lane) if stretch not in free]
+            trades += sum(decode(self._means, stretch, self._held, book=book).trades for stretch in alone)
+        for number in self._claims.take("stretch", len(free)):
+            trades += decode(self._means, free[number], self._held).trades
+            if self._helpers is not None:
+                self._helpers.check()
+        if account is not None:
+            account.settle_refused(advance)
+        return trades
 
-
-def _decode(
-    data: DataDir,
-    lane: str,
-    venues: Mapping[str, VenueAdapter],
-    bounds: Bounds,
-    days: Callable[[str], bool],
-    scratch: Ledger | None,
-) -> int:
-    trades = 0
-    decoder = Decoder(lane, venues, bounds, context_before(data, lane, _oldest(data, lane)))
-    sink = StagingSink(data, lane, START, days=days)
-    with LaneReader(data.lane(lane), on_damage=_refuse) as reader:
-        while True:
-            start = reader.position
-            records = read_batch(reader)
-            if reader.position == start:
-                break
-            decoded = decoder.decode(records, start, reader.position)
-            if scratch is not None:
-                scratch.apply(decoded.batch, advance)
-            trades += sum(len(columns.trade_id) for columns in decoded.trades.values())
-            sink.add(decoded.trades)
-            if sink.rows >= STAGE_ROWS:
-                sink.stage(reader.position)
-        sink.stage(reader.position)
-        if scratch is not None:
-            scratch.mark_staged(lane, reader.position, decoder.context())
-    return trades
+    def _account_for(self, lane: Stretch, account: Ledger) -> int:
+        """Decode a whole lane in order, each batch by the account so far."""
+        told = decode(self._means, lane, self._held, book=account, on_batch=lambda batch: account.apply(batch, advance))
+        account.mark_staged(lane.lane, told.end, told.context)
+        return told.trades
 
 
 def _oldest(data: DataDir, lane: str) -> int:
     """Return the number of a lane's oldest segment; not 0 where those before it are retired."""
     return min(segment_numbers(data.lane(lane), REAL_DISK), default=0)
-
-
-def _refuse(damaged: object) -> None:
-    raise CorruptionError(f"the log is damaged: {damaged}; the lake keeps what it has")

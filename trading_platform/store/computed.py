@@ -48,7 +48,9 @@ def _no_step(name: str) -> None:
     """Go on."""
 
 
-class _Written(NamedTuple):
+class Aside(NamedTuple):
+    """A leaf's next file, durable beside the lake; `before` is what the ledger knows of the one that is there."""
+
     path: Path
     record: LeafRecord
     before: LeafRecord | None
@@ -86,7 +88,7 @@ def write_leaves(
         try:
             written = _write(data, good, known, disk)
             step("written")
-            _swap(data, written, verdicts, ledger, disk, step)
+            swap(data, written, verdicts, ledger, disk, step)
         finally:
             for each in good:
                 disk.unlink(lake.aside(data, each.leaf, disk))
@@ -103,13 +105,13 @@ def _settled(data: DataDir, fresh: Sequence[Fresh], ledger: Leaves, disk: Disk) 
     return ledger.entries(dataset, venue, symbol, day) if unsettled else known
 
 
-def _write(data: DataDir, fresh: Sequence[Fresh], known: Mapping[Leaf, LeafEntry], disk: Disk) -> dict[Leaf, _Written]:
+def _write(data: DataDir, fresh: Sequence[Fresh], known: Mapping[Leaf, LeafEntry], disk: Disk) -> dict[Leaf, Aside]:
     """Write leaves aside, durably. They are not read back: what is damaged is noticed, and computed again."""
     # All are written before the first is synced: one commit of the file system's journal then serves them all.
     rows = {}
     for each in fresh:
         path = lake.aside(data, each.leaf, disk)
-        with lake.refusal(path):
+        with parquet.refusal(path):
             rows[each.leaf] = path, parquet.write(path, each.table)
     for path, _ in rows.values():
         lake.sync_file(path, disk)
@@ -120,13 +122,13 @@ def _write(data: DataDir, fresh: Sequence[Fresh], known: Mapping[Leaf, LeafEntry
         record = LeafRecord(count.rows, count.content_hash, sha256, each.input_hash, each.end_state)
         target = data.lake / each.leaf.path
         changed = not disk.exists(target) or parquet.file_sha256(target) != record.file_sha256
-        written[each.leaf] = _Written(path, record, known.get(each.leaf, LeafEntry()).record, changed)
+        written[each.leaf] = Aside(path, record, known.get(each.leaf, LeafEntry()).record, changed)
     return written
 
 
-def _swap(
+def swap(
     data: DataDir,
-    written: Mapping[Leaf, _Written],
+    written: Mapping[Leaf, Aside],
     verdicts: Mapping[Leaf, Verdict],
     ledger: Leaves,
     disk: Disk,
@@ -148,7 +150,7 @@ def _swap(
     step("confirmed")
 
 
-def _result(leaf: Leaf, known: Mapping[Leaf, LeafEntry], verdict: Verdict, written: _Written | None) -> Published:
+def _result(leaf: Leaf, known: Mapping[Leaf, LeafEntry], verdict: Verdict, written: Aside | None) -> Published:
     if written is None:
         return lake.as_before(leaf, known.get(leaf, LeafEntry()).record, verdict)
     return lake.as_published(leaf, written.before, written.record, verdict, changed=written.changed)

@@ -21,9 +21,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from trading_platform.domain.errors import CorruptionError, StorageError, UsageError
-from trading_platform.domain.verdict import Failure, Gate, Verdict
-from trading_platform.store import merge, parquet, slices, staging
+from trading_platform.domain.errors import CorruptionError, UsageError
+from trading_platform.domain.verdict import Gate, Verdict
+from trading_platform.store import merge, merge_file, parquet, slices, staging
 from trading_platform.store import schema as shapes
 from trading_platform.store.disk import REAL_DISK, Disk, make_directory
 from trading_platform.store.layout import DataDir, Leaf
@@ -128,33 +128,33 @@ def publish(
     with locked(data, leaf, wait_s=wait_s):
         settle(data, leaf, ledger, disk)
         before = ledger.leaf(leaf)
-        parts = [(path, _identity(path)) for path in staging.parts_of(data, leaf)]
-        present = _check(data, leaf, before)
+        parts = [(path, identity(path)) for path in staging.parts_of(data, leaf)]
+        present = check(data, leaf, before)
         if not parts and (before is not None or not present):
             return None if before is None else as_before(leaf, before, ledger.verdict(leaf) or Verdict())
         fresh = aside(data, leaf, disk)
         copies = fresh.with_suffix(".copies")
         try:
-            sources = _sources(data, leaf, [path for path, _ in parts], present=present)
-            merged = _write_merged(fresh, copies, sources, gate)
+            sources = sources_of(data, leaf, [path for path, _ in parts], present=present)
+            merged = merge_file.write_merged(fresh, copies, sources, gate)
             step("merged")
             ledger.save_verdict(leaf, merged.verdict)
             if not merged.verdict.passed:
                 return as_before(leaf, before, merged.verdict)
             if not merged.written.rows:
-                _remove_parts(data, leaf, parts, disk)
+                remove_parts(data, leaf, parts, disk)
                 return None
-            record = verified(fresh, merged.written, disk, lean=True)
-            record = record._replace(first_id=merged.ids[0], last_id=merged.ids[1])
+            record = verified_ticks(fresh, merged, disk)
             step("verified")
-            _remember(data, leaf, copies, disk)
-            ledger.add_conflicts([Conflict(leaf.venue, leaf.symbol, *dispute) for dispute in merged.disputes])
+            remember(data, leaf, copies, disk)
+            if merged.disputes:
+                ledger.add_conflicts([Conflict(leaf.venue, leaf.symbol, *dispute) for dispute in merged.disputes])
             step("remembered")
             changed = _swap(data, leaf, fresh, before, record, ledger=ledger, disk=disk, step=step)
         finally:
             disk.unlink(fresh)
             disk.unlink(copies)
-        _remove_parts(data, leaf, parts, disk)
+        remove_parts(data, leaf, parts, disk)
         step("removed")
         return as_published(leaf, before, record, merged.verdict, changed=changed)
 
@@ -190,7 +190,7 @@ def write_leaf(
             return as_before(leaf, before, verdict)
         fresh = aside(data, leaf, disk)
         try:
-            with refusal(fresh):
+            with parquet.refusal(fresh):
                 written = parquet.write(fresh, table)
             record = verified(fresh, written, disk, lean=False)
             record = record._replace(input_hash=input_hash, end_state=end_state)
@@ -206,7 +206,7 @@ def remove_leaf(data: DataDir, leaf: Leaf, *, ledger: Leaves, disk: Disk = REAL_
     with locked(data, leaf, wait_s=wait_s):
         # The ledger first: a file that it does not know is published again or removed again, a missing one is a loss.
         ledger.forget(leaf)
-        for path in (data.lake / leaf.path, _copies_path(data, leaf)):
+        for path in (data.lake / leaf.path, copies_path(data, leaf)):
             if disk.exists(path):
                 disk.unlink(path)
                 disk.sync_directory(path.parent)
@@ -273,76 +273,6 @@ def locked(data: DataDir, leaf: Leaf, *, wait_s: float = WAIT_S) -> Iterator[Non
         yield
 
 
-class _Merge(NamedTuple):
-    """What merging and writing gave."""
-
-    written: parquet.Written
-    verdict: Verdict
-    ids: tuple[int | None, int | None]
-    disputes: list[merge.Dispute]
-
-
-def _write_merged(fresh: Path, copies: Path, sources: Sequence[slices.Source], gate: Gate) -> _Merge:
-    """Write the merged rows to `fresh`, the copies to remember to `copies`, slice by slice."""
-    verdict, disputes, ids = Verdict(), [], _Ids()
-    with (
-        refusal(fresh),
-        parquet.RowWriter(fresh, shapes.TICKS) as rows,
-        parquet.RowWriter(copies, shapes.TICKS, hashed=False) as remembered,
-    ):
-        for part in slices.slices(sources):
-            merged = merge.merge(part)
-            verdict = _join(verdict, gate(merged.rows))
-            rows.add(merged.rows)
-            remembered.add(merged.remembered)
-            ids.see(merged.rows)
-            disputes += merged.disputes
-        if remembered.rows:
-            remembered.finish()
-        return _Merge(rows.finish(), verdict, (ids.first, ids.last), disputes)
-
-
-class _Ids:
-    """The first and the last id of what went by, and whether it went by in order."""
-
-    first: int | None = None
-    last: int | None = None
-    _key: tuple[int, int] | None = None
-
-    def see(self, rows: pa.Table) -> None:
-        """Look at the next merged slice.
-
-        Raises
-        ------
-        CorruptionError : if it does not lie behind the one before.
-        """
-        ids, epochs = rows.column("trade_id"), rows.column("epoch")
-        first, self.last = ids[0].as_py(), ids[-1].as_py()
-        if self._key is None:
-            self.first = first
-        elif first is None or self._key >= (epochs[0].as_py(), first):
-            # Slices are cut by the row groups' statistics, which no checksum protects.
-            raise CorruptionError("a staged part's footer tells wrong ids")
-        self._key = (epochs[-1].as_py(), -1 if self.last is None else self.last)
-
-
-def _join(verdict: Verdict, further: Verdict) -> Verdict:
-    rules: dict[str, Failure] = {}
-    for failure in (*verdict.failures, *further.failures):
-        seen = rules.get(failure.check)
-        rules[failure.check] = failure if seen is None else seen._replace(rows=seen.rows + failure.rows)
-    return Verdict(tuple(rules.values()))
-
-
-@contextmanager
-def refusal(path: Path) -> Iterator[None]:
-    """Say which file the disk refused."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"write {path}: {error.strerror or error}") from error
-
-
 def aside(data: DataDir, leaf: Leaf, disk: Disk) -> Path:
     """Return where the leaf's next file is written: one place per leaf, so a crash leaves at most one behind."""
     make_directory(staging.temporary(data), disk=disk)
@@ -354,6 +284,12 @@ def verified(fresh: Path, written: parquet.Written, disk: Disk, *, lean: bool) -
     sync_file(fresh, disk)
     parquet.verify(fresh, written, lean=lean)
     return LeafRecord(written.rows, written.content_hash, parquet.file_sha256(fresh))
+
+
+def verified_ticks(fresh: Path, merged: merge_file.Merge, disk: Disk) -> LeafRecord:
+    """Do the same for ticks."""
+    first, last = merged.ids
+    return verified(fresh, merged.written, disk, lean=True)._replace(first_id=first, last_id=last)
 
 
 def sync_file(path: Path, disk: Disk) -> None:
@@ -378,7 +314,7 @@ def _swap(
 ) -> bool:
     """Let the verified file take the leaf's place; return whether its bytes differ from what was there."""
     path = data.lake / leaf.path
-    changed = not disk.exists(path) or parquet.file_sha256(path) != record.file_sha256
+    changed = differs(data, leaf, record, disk)
     if not changed and record == before:
         return False
     make_directory(path.parent, disk=disk)
@@ -391,6 +327,12 @@ def _swap(
     ledger.confirm(leaf)
     step("confirmed")
     return changed
+
+
+def differs(data: DataDir, leaf: Leaf, record: LeafRecord, disk: Disk) -> bool:
+    """Tell whether the file of that record is another one than what is published."""
+    path = data.lake / leaf.path
+    return not disk.exists(path) or parquet.file_sha256(path) != record.file_sha256
 
 
 def settle(data: DataDir, leaf: Leaf, ledger: Leaves, disk: Disk) -> None:
@@ -406,7 +348,7 @@ def settle(data: DataDir, leaf: Leaf, ledger: Leaves, disk: Disk) -> None:
         ledger.abandon(leaf)
 
 
-def _check(data: DataDir, leaf: Leaf, record: LeafRecord | None) -> bool:
+def check(data: DataDir, leaf: Leaf, record: LeafRecord | None) -> bool:
     """Return whether a file is published, and refuse one that is not what the ledger recorded."""
     path = data.lake / leaf.path
     present = path.exists()
@@ -417,24 +359,26 @@ def _check(data: DataDir, leaf: Leaf, record: LeafRecord | None) -> bool:
     return present
 
 
-def _copies_path(data: DataDir, leaf: Leaf) -> Path:
+def copies_path(data: DataDir, leaf: Leaf) -> Path:
+    """Return where copies are kept that a later merge may need."""
     return data.state / leaf.directory / "copies.parquet"
 
 
-def _sources(data: DataDir, leaf: Leaf, parts: Iterable[Path], *, present: bool) -> list[slices.Source]:
-    copies = _copies_path(data, leaf)
+def sources_of(data: DataDir, leaf: Leaf, parts: Iterable[Path], *, present: bool) -> list[slices.Source]:
+    """Return the files that are merged: parts, what is published, what is remembered of its copies."""
+    copies = copies_path(data, leaf)
     sources = [slices.Source(path) for path in parts]
     sources += [slices.Source(data.lake / leaf.path, merge.PUBLISHED)] if present else []
     sources += [slices.Source(copies, merge.REMEMBERED)] if copies.exists() else []
     return sources
 
 
-def _remember(data: DataDir, leaf: Leaf, copies: Path, disk: Disk) -> None:
+def remember(data: DataDir, leaf: Leaf, copies: Path, disk: Disk) -> None:
     """Keep the copies that a later merge may need.
 
     Before the rename: should the machine stop in between, they are merely merged twice.
     """
-    path = _copies_path(data, leaf)
+    path = copies_path(data, leaf)
     if not copies.exists():
         return  # what is remembered stays so: none now means none before
     if path.exists() and parquet.file_sha256(path) == parquet.file_sha256(copies):
@@ -445,15 +389,16 @@ def _remember(data: DataDir, leaf: Leaf, copies: Path, disk: Disk) -> None:
     disk.sync_directory(path.parent)
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
+def identity(path: Path) -> tuple[int, int, int]:
+    """Return what tells a part from another one of the same name."""
     stat = path.stat()
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
-def _remove_parts(data: DataDir, leaf: Leaf, parts: Iterable[tuple[Path, tuple[int, int, int]]], disk: Disk) -> None:
+def remove_parts(data: DataDir, leaf: Leaf, parts: Iterable[tuple[Path, tuple[int, int, int]]], disk: Disk) -> None:
     """Remove the parts that were read, not what took a part's name meanwhile."""
-    for path, identity in parts:
-        if path.exists() and _identity(path) == identity:
+    for path, seen in parts:
+        if path.exists() and identity(path) == seen:
             disk.unlink(path)
     with suppress(OSError):  # another part has come, or the folder is gone already
         staging.folder(data, leaf).rmdir()

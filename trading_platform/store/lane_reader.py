@@ -51,6 +51,7 @@ class LaneReader:
     ----------
     directory : the lane.
     start : a position that a record or a writer gave, or START.
+    last_segment : where to stop; the records behind it are another one's.
     on_damage : told of each durable stretch that fails its checks, after every record before it was handed out
         and before any after it; reading then goes on behind it. Without it, `read` raises there.
 
@@ -77,10 +78,12 @@ class LaneReader:
         directory: Path,
         *,
         start: Position = START,
+        last_segment: int | None = None,
         disk: Disk = REAL_DISK,
         on_damage: Callable[[Damaged], object] | None = None,
     ) -> None:
         self.position = Position(*start)
+        self._last_segment = last_segment
         self._directory, self._disk, self._on_damage = directory, disk, on_damage
         self._mark = MarkReader(directory, disk)
         self._file: File | SealedFile | None = None
@@ -125,6 +128,8 @@ class LaneReader:
                 self._damage(Position(self.position.segment + 1, 0), self._missing)
             elif max(self.position.offset, RECORDS_AT) < limit:
                 self._read_segment(limit, limit_bytes, records)
+            elif self.position.segment == self._last_segment:
+                break
             elif self.position.segment < durable.segment:
                 self.position = Position(self.position.segment + 1, 0)
             else:

@@ -54,7 +54,8 @@ class FileLock:
     ) -> FileLock:
         """Take the lock, waiting up to `wait_s` seconds for its holder.
 
-        It ends with `release` or with this process, kill -9 included; children do not inherit it.
+        It ends with `release` or with this process, kill -9 included; children do not inherit it, but for those
+        that are given its `descriptor`: then it ends with the last of them.
 
         Parameters
         ----------
@@ -85,6 +86,11 @@ class FileLock:
             os.close(descriptor)
             raise
         return cls(path, descriptor)
+
+    @property
+    def descriptor(self) -> int:
+        """The open file that holds the lock, to be kept open by a child, too; -1 once it is released."""
+        return -1 if self._descriptor is None else self._descriptor
 
     def release(self) -> None:
         """Give the lock back; a second call does nothing."""

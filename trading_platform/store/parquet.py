@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trading_platform.domain.errors import CorruptionError
+from trading_platform.domain.errors import CorruptionError, StorageError
 from trading_platform.store import schema as shapes
 
 ROW_GROUP = 131_072
@@ -141,6 +142,15 @@ def _all_differ(column: pa.ChunkedArray) -> bool:
     """Tell whether a dictionary would only repeat the column, judged by its first rows."""
     head = column.slice(0, _SAMPLE).to_numpy()
     return len(head) == _SAMPLE and len(np.unique(head)) > _MOSTLY * _SAMPLE
+
+
+@contextmanager
+def refusal(path: Path) -> Iterator[None]:
+    """Say which file the disk refused."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"write {path}: {error.strerror or error}") from error
 
 
 def write(path: Path, table: pa.Table, *, hashed: bool = True) -> Written:

@@ -5,7 +5,8 @@ What is done with a slice is store/merge.py and store/lake.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,14 +32,23 @@ class Source(NamedTuple):
     origin: int = merge.NEW
 
 
-class _Group(NamedTuple):
+class Group(NamedTuple):
+    """Rows by rising key that are held elsewhere.
+
+    Attributes
+    ----------
+    first : a lower bound of their keys (epoch, trade_id).
+    load : gives them, as ticks whose sides and sources are codes.
+    origin : of all of them.
+    """
+
     first: _Key
-    source: Source
-    number: int
+    load: Callable[[], pa.Table]
+    origin: int = merge.NEW
 
 
-def slices(sources: Sequence[Source], *, rows: int = SLICE_ROWS) -> Iterator[pa.Table]:
-    """Yield all rows of all files: a key's copies in one slice, and the slices in ascending order of their keys.
+def slices(sources: Sequence[Source], *, groups: Sequence[Group] = (), rows: int = SLICE_ROWS) -> Iterator[pa.Table]:
+    """Yield all rows of files and groups: a key's copies in one slice, the slices in ascending order of their keys.
 
     Rows carry the column of `merge.mark`, sides and sources as codes (`schema.lean`).
     Trades without ids have no such order: then all is one slice.
@@ -47,7 +57,8 @@ def slices(sources: Sequence[Source], *, rows: int = SLICE_ROWS) -> Iterator[pa.
     ------
     CorruptionError : if a file is damaged.
     """
-    groups = sorted(group for source in sources for group in _groups(source))
+    of_files = [group for source in sources for group in _groups(source)]
+    groups = sorted([*groups, *of_files], key=lambda group: group.first)
     if any(group.first[0] == _FIRST for group in groups):
         yield pa.concat_tables([_read(group) for group in groups])
         return
@@ -71,10 +82,11 @@ def slices(sources: Sequence[Source], *, rows: int = SLICE_ROWS) -> Iterator[pa.
         yield pa.concat_tables(held)
 
 
-def _groups(source: Source) -> Iterator[_Group]:
+def _groups(source: Source) -> Iterator[Group]:
     with parquet.open_file(source.path) as file:
         for number in range(file.num_row_groups if file.metadata.num_rows else 0):
-            yield _Group(_first_key(file.metadata.row_group(number)), source, number)
+            first = _first_key(file.metadata.row_group(number))
+            yield Group(first, partial(_row_group, source.path, number), source.origin)
 
 
 def _first_key(group: pq.RowGroupMetaData) -> _Key:
@@ -90,10 +102,13 @@ def _first_key(group: pq.RowGroupMetaData) -> _Key:
     return int(epoch.min), int(trade_id.min) if epoch.min == epoch.max else int(_FIRST)
 
 
-def _read(group: _Group) -> pa.Table:
-    with parquet.open_file(group.source.path, lean=True) as file:
-        table = parquet.read_group(file, group.source.path, group.number)
-    return merge.mark(shapes.lean(table), group.source.origin)
+def _row_group(path: Path, number: int) -> pa.Table:
+    with parquet.open_file(path, lean=True) as file:
+        return shapes.lean(parquet.read_group(file, path, number))
+
+
+def _read(group: Group) -> pa.Table:
+    return merge.mark(group.load(), group.origin)
 
 
 def _below(table: pa.Table, key: _Key) -> npt.NDArray[np.bool_]:

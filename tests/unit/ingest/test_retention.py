@@ -119,7 +119,7 @@ def test_without_pins_a_replay_would_lose_what_was_retired(
     platform.publish()
     held = platform.held()
     platform.keep(retention_ns=0)
-    monkeypatch.setattr("trading_platform.ingest.replay.is_pinned", lambda data, leaf: False)
+    monkeypatch.setattr("trading_platform.ingest.replay_work.is_pinned", lambda data, leaf: False)
     replay_all(platform)
     assert len(platform.held()) < len(held)
 
