@@ -140,3 +140,14 @@ def test_closing_ends_a_wait(world: World) -> None:
         assert asked.wait(20)
     assert not prober._thread.is_alive()
     assert world.told == []
+
+
+def test_a_ban_is_on_record_while_its_end_is_waited_for(world: World) -> None:
+    """Whoever is killed within the wait has told the ban already: the next process knows of it."""
+    world.answer = lambda: httpx.Response(418)
+    ledger = Ledger.open(world.data)
+    with world.prober() as prober:
+        prober.ask(["BTC-USDT"])
+        wait_until(lambda: ledger.ban_until("binance"), what="the ban is in the ledger")
+        assert world.told == []
+    ledger.close()

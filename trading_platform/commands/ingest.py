@@ -105,7 +105,8 @@ def _config(
     listed = ledger.instruments(adapter.name)
     if not set(symbols) <= {instrument.symbol for instrument in listed}:
         wait = runtime.waiter_until(stop, time.monotonic() + LISTING_WITHIN_S)
-        client = runtime.rest_client(endpoint, settings, wait, banned_until_ns=ledger.ban_until(adapter.name))
+        banned_until_ns = ledger.ban_until(adapter.name)
+        client = runtime.rest_client(endpoint, settings, wait, banned_until_ns=banned_until_ns, ledger=ledger)
         try:
             listed = fetch_instruments(data, ledger, adapter, client, Bounds.of(settings.history_start))
         except VenueError as error:
@@ -223,7 +224,9 @@ def _prober(
 
     def client(ledger: Ledger, on_ban: Callable[[int], None], wait: Waiter) -> RestClient:
         banned_until_ns = ledger.ban_until(config.venue)
-        return runtime.rest_client(endpoint, settings, wait, banned_until_ns=banned_until_ns, on_ban=on_ban)
+        return runtime.rest_client(
+            endpoint, settings, wait, banned_until_ns=banned_until_ns, on_ban=on_ban, ledger=ledger
+        )
 
     spelling = {symbol: name for name, symbol in config.symbols.items()}
     bounds = Bounds.of(settings.history_start)

@@ -150,8 +150,10 @@ def rest_client(
     *,
     banned_until_ns: int = 0,
     on_ban: Callable[[int], None] = lambda until_ns: None,
+    ledger: Ledger | None = None,
 ) -> RestClient:
-    """Return a client for one endpoint in a real process."""
+    """Return a client for one endpoint in a real process; by the ledger it knows what others were refused."""
+    from trading_platform.ingest.refusals import Refusals
     from trading_platform.ingest.rest import RestClient
 
     return RestClient(
@@ -164,5 +166,6 @@ def rest_client(
         rng=random.SystemRandom(),
         banned_until_ns=banned_until_ns,
         on_ban=on_ban,
+        refusals=None if ledger is None else Refusals(ledger, endpoint.adapter.name),
         api_key=endpoint.api_key,
     )

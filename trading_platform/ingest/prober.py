@@ -52,6 +52,7 @@ class Prober:
         self._data, self._open_ledger, self._adapter, self._make_client = data, ledger, adapter, client
         self._bounds, self._spelling, self._answered = bounds, dict(spelling), answered
         self._unseen: dict[str, int | None] = {}
+        self._lane: FetchLane | None = None
         self._closing = threading.Event()
         self._asked: SimpleQueue[list[str] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="prober", daemon=True)
@@ -72,13 +73,12 @@ class Prober:
 
     def _run(self) -> None:
         ledger = self._open_ledger()
-        bans: list[int] = []
-        # One client for all probes: it remembers what it spent, and what it was refused.
-        client = self._make_client(ledger, bans.append, self._closing.wait)
+        # One client for all probes: it remembers what it spent.
+        client = self._make_client(ledger, self._banned, self._closing.wait)
         try:
             while (symbols := self._next()) is not None:
                 try:
-                    self._answered(self._probe(ledger, client, symbols, bans))
+                    self._answered(self._probe(ledger, client, symbols))
                 except Stopped:
                     return
                 except PlatformError as error:
@@ -98,11 +98,17 @@ class Prober:
             found.update(dict.fromkeys(symbols))
         return list(found)
 
-    def _probe(self, ledger: Ledger, client: RestClient, symbols: list[str], bans: list[int]) -> dict[str, int | None]:
+    def _banned(self, until_ns: int) -> None:
+        """Put a ban into the log before anybody waits for its end: whoever is killed meanwhile has told it."""
+        assert self._lane is not None
+        self._lane.fact(control.BanSeen(self._adapter.name, until_ns))
+
+    def _probe(self, ledger: Ledger, client: RestClient, symbols: list[str]) -> dict[str, int | None]:
         venue = self._adapter.name
         known = {row.symbol for row in ledger.sequences(venue)}
         heads: dict[str, int | None] = {}
         with FetchLane(self._data, ledger, {venue: self._adapter}, self._bounds, ground=self._ground) as lane:
+            self._lane = lane
             try:
                 for symbol in symbols:
                     body = client.get(self._adapter.head_request(self._spelling[symbol]))
@@ -113,10 +119,6 @@ class Prober:
                 if isinstance(error, Stopped):
                     raise
                 log.warning("venue does not answer a probe", venue=venue, reason=str(error))
-            finally:
-                for until_ns in bans:
-                    lane.fact(control.BanSeen(venue, until_ns))
-                bans.clear()
         return heads
 
     def _traded_unseen(self, lane: FetchLane, symbol: str, head: int | None) -> bool:

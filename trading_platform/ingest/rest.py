@@ -15,6 +15,7 @@ import httpx
 from trading_platform.domain.errors import Banned, RateLimited, RequestRefused, VenueError, VenueUnavailable
 from trading_platform.domain.venue import Request, VenueAdapter
 from trading_platform.ingest.breaker import Breaker
+from trading_platform.ingest.refusals import Refusals
 from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
 
@@ -48,7 +49,9 @@ class RestClient:
     ----------
     share : how much of the venue's weight limit we may use; other programs share the address.
     longest_wait_s : a wait beyond this is refused: the answer is the error that asks for it.
+    banned_until_ns : wall time before which nothing may be asked, as the log knows it.
     on_ban : told until when (wall ns) the venue answers nothing.
+    refusals : what was refused to anybody on this machine, and is from now on.
     transport : the network; the real one unless given.
     """
 
@@ -64,6 +67,7 @@ class RestClient:
         rng: random.Random,
         banned_until_ns: int = 0,
         on_ban: Callable[[int], None] = lambda until_ns: None,
+        refusals: Refusals | None = None,
         api_key: str | None = None,
         longest_wait_s: float = 150.0,
         transport: httpx.BaseTransport | None = None,
@@ -71,8 +75,9 @@ class RestClient:
         self._adapter = adapter
         self._budget = share * adapter.weight_per_minute
         self._wall_ns, self._monotonic, self._wait, self._rng = wall_ns, monotonic, wait, rng
-        self._banned_until_ns = banned_until_ns
-        self._on_ban = on_ban
+        # A wait is a matter of the monotonic clock, also one that was told by the wall clock.
+        self._banned_until = monotonic() + (banned_until_ns - wall_ns()) / 1e9
+        self._on_ban, self._refusals = on_ban, refusals
         self._longest_wait_s = longest_wait_s
         self._not_before = 0.0
         self._spent: deque[tuple[float, int]] = deque()
@@ -118,23 +123,36 @@ class RestClient:
 
     def _hold(self, request: Request) -> None:
         """Wait until the request may be sent."""
-        ban_s = (self._banned_until_ns - self._wall_ns()) / 1e9
-        if ban_s > self._longest_wait_s:
-            raise Banned(self._adapter.name, ban_s)
-        if ban_s > 0:
-            self._pause(ban_s)
-        limited_s = self._not_before - self._monotonic()
-        if limited_s > self._longest_wait_s:
-            raise RateLimited(self._adapter.name, limited_s)
-        if limited_s > 0:
-            self._pause(limited_s)
-        while self._in_window() and self._in_window() + request.weight > self._budget:
-            self._pause(max(0.01, self._spent[0][0] + 60.0 - self._monotonic()))
-        while not self._breaker.admits(now_ns := self._now_ns()):
-            self._pause((self._breaker.ready_ns(now_ns) - now_ns) / 1e9)
+        # Again after each wait: meanwhile somebody else may have been refused.
+        while (wait_s := self._forbidden_s() or self._spent_s(request.weight) or self._resting_s()) > 0:
+            self._pause(wait_s)
         self._breaker.trying(self._now_ns())
         self._show_breaker()
         self._spent.append((self._monotonic(), request.weight))
+
+    def _forbidden_s(self) -> float:
+        """Return for how long the venue answers nobody here."""
+        now = self._monotonic()
+        banned_s = self._banned_until - now
+        if banned_s > self._longest_wait_s:
+            raise Banned(self._adapter.name, banned_s)
+        others = 0.0 if self._refusals is None else self._refusals.until()
+        limited_s = max(self._not_before, others) - now
+        if limited_s > self._longest_wait_s:
+            raise RateLimited(self._adapter.name, limited_s)
+        return max(0.0, banned_s, limited_s)
+
+    def _spent_s(self, weight: int) -> float:
+        """Return for how long our share of the limit is used up."""
+        used = self._in_window()
+        if not used or used + weight <= self._budget:
+            return 0.0
+        return max(0.01, self._spent[0][0] + 60.0 - self._monotonic())
+
+    def _resting_s(self) -> float:
+        """Return for how long a venue that fails is left alone."""
+        now_ns = self._now_ns()
+        return 0.0 if self._breaker.admits(now_ns) else (self._breaker.ready_ns(now_ns) - now_ns) / 1e9
 
     def _in_window(self) -> int:
         while self._spent and self._spent[0][0] <= self._monotonic() - 60.0:
@@ -156,16 +174,23 @@ class RestClient:
         if status == 429:
             wait = max(AFTER_429_S, retry_after or 0.0)
             self._not_before = self._monotonic() + wait + self._rng.uniform(0, 0.1 * wait)
+            self._tell(self._not_before)
             log.warning("rate limited", venue=venue, wait_s=round(wait, 1))
         elif status == 418:
-            self._banned_until_ns = self._wall_ns() + int(max(120.0, retry_after or 0.0) * 1e9)
-            self._on_ban(self._banned_until_ns)
+            wait = max(120.0, retry_after or 0.0)
+            self._banned_until = self._monotonic() + wait
+            self._tell(self._banned_until)
+            self._on_ban(self._wall_ns() + int(wait * 1e9))
             log.error("banned by the venue", venue=venue, retry_after_s=retry_after)
         elif status >= 500 or status == 408:
             self._failed(f"{venue}: HTTP {status}")
         else:
             kind = RequestRefused if status in _FINAL else VenueError
             raise kind(f"{venue}: HTTP {status} for {answer.request.url.path}: {answer.text[:200]}")
+
+    def _tell(self, until: float) -> None:
+        if self._refusals is not None:
+            self._refusals.refused(until)
 
     def _failed(self, reason: str) -> None:
         """Wait with full jitter; the breaker rests the venue after several failures in a row."""

@@ -11,6 +11,7 @@ import pytest
 
 from trading_platform.domain.errors import Banned, RateLimited, VenueError, VenueUnavailable
 from trading_platform.domain.venue import Request
+from trading_platform.ingest.refusals import Refusals
 from trading_platform.ingest.rest import ATTEMPTS, RestClient, Stopped
 from trading_platform.venues import VENUES
 
@@ -22,6 +23,7 @@ class World:
 
     def __init__(self, answers: Callable[[int], httpx.Response], *, used: int | None = None) -> None:
         self.now = 1000.0
+        self.stepped = 0.0
         self.waits: list[float] = []
         self.asked_at: list[float] = []
         self.bans: list[int] = []
@@ -34,7 +36,7 @@ class World:
             VENUES["binance"],
             "http://venue",
             share=0.5,
-            wall_ns=lambda: int(self.now * 1e9),
+            wall_ns=lambda: int((self.now + self.stepped) * 1e9),
             monotonic=lambda: self.now,
             wait=self._wait,
             rng=random.Random(4),
@@ -121,6 +123,48 @@ def test_a_ban_is_told_and_honoured_by_the_next_client() -> None:
     assert len(world.asked_at) == 1
     world.now += 3601
     assert world.client(banned_until_ns=until_ns).get(ASK) == b"[]"
+
+
+class _Facts(dict[str, str]):
+    """What the ledger of one data directory remembers."""
+
+    def fact(self, name: str) -> str | None:
+        return self.get(name)
+
+    def remember(self, name: str, value: str) -> None:
+        self[name] = value
+
+
+@pytest.mark.parametrize(("status", "least"), [(429, 60.0), (418, 120.0)])
+def test_what_one_client_is_refused_binds_the_others(status: int, least: float) -> None:
+    """The venue counts by address: nobody here asks within a refusal, neither a client that lives nor a new one."""
+    world = World(script(OK, httpx.Response(status), OK))
+    facts = _Facts()
+    shared = {"refusals": Refusals(facts, "binance", lambda: world.now), "longest_wait_s": 10.0}
+    living, refused = world.client(**shared), world.client(**shared)
+    living.get(ASK)
+    with pytest.raises((RateLimited, Banned)):
+        refused.get(ASK)
+    refused_at = world.asked_at[-1]
+    for client in (living, world.client(**shared)):
+        with pytest.raises(RateLimited):
+            client.get(ASK)
+    assert world.asked_at[-1] == refused_at
+    world.now += least * 1.1
+    assert living.get(ASK) == b"[]"
+    assert world.asked_at[-1] - refused_at >= least
+
+
+def test_a_step_of_the_wall_clock_ends_no_ban() -> None:
+    """A client that was banned waits by the monotonic clock."""
+    world = World(script(httpx.Response(418), OK))
+    client = world.client(longest_wait_s=10.0)
+    with pytest.raises(Banned):
+        client.get(ASK)
+    world.stepped += 3600.0
+    with pytest.raises(Banned):
+        client.get(ASK)
+    assert len(world.asked_at) == 1
 
 
 def test_the_budget_is_half_the_limit_in_any_minute() -> None:
