@@ -35,7 +35,7 @@ def come_first() -> None:
 
 def come_last() -> None:
     """Leave the processor and the disk to others whenever they want them."""
-    _be_nice(LAST)
+    _be_nice(max(LAST, os.getpriority(os.PRIO_PROCESS, 0)))  # whoever was started nicer still stays so
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     _disk(_IOPRIO_IDLE, 0)
