@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from trading_platform.commands import runtime
     from trading_platform.commands.replay_helper import starter, wanted
     from trading_platform.ingest.bounds import Bounds
-    from trading_platform.ingest.replay import Company, replay
+    from trading_platform.ingest.replay import HELP_FROM, Company, replay
     from trading_platform.store.layout import DataDir
     from trading_platform.store.ledger import Ledger
     from trading_platform.telemetry.logs import get_logger
@@ -41,6 +41,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.processes is not None and args.processes < 1:
         raise UsageError("--processes is at least 1")
     processes = args.processes or len(os.sched_getaffinity(0))
+    each = HELP_FROM if args.processes is None else 1
     span = parse_days(args.first, args.last, earliest=settings.history_start)
     data = runtime.existing(settings).create()
     ledger = runtime.open_ledger(data, settings)
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
                 days=wanted(span),
                 scratch=scratch,
                 on_lane=lambda lane: get_logger(__name__).info("replaying", lane=lane),
-                company=Company(processes, starter(settings, span)),
+                company=Company(processes, starter(settings, span), each),
             )
         finally:
             if scratch is not None:

@@ -56,10 +56,18 @@ class Replayed(NamedTuple):
 
 
 class Company(NamedTuple):
-    """How many processes may work on a replay, and what starts one."""
+    """Who works on a replay.
+
+    Attributes
+    ----------
+    processes : how many at most.
+    start : starts a further one.
+    each : sealed segments that make one more worth it.
+    """
 
     processes: int
     start: Start
+    each: int = HELP_FROM
 
 
 def replay(
@@ -148,7 +156,7 @@ def _helpers(
     """Start as many helpers as are worth it."""
     if company is None:
         return None
-    count = min(company.processes - 1, len(shared(means.data, lanes)) // HELP_FROM)
+    count = min(company.processes - 1, len(shared(means.data, lanes)) // company.each)
     return Helpers(folder, count, company.start, locks, decodes=decodes) if count > 0 else None
 
 
