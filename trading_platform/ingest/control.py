@@ -11,7 +11,6 @@ import msgspec
 
 from trading_platform.domain.errors import FrameError
 
-
 REFUSED = (ValueError, RecursionError)
 """What msgspec raises at bytes that are not what it wants: its own errors, text that is none, nesting without end."""
 

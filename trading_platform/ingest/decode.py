@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from trading_platform.analytics.trade_scanner import Rows, Scanner, SymbolTable
 from trading_platform.domain.decimals import EXACT_DIGITS, significant_digits
-from trading_platform.domain.errors import FrameError
+from trading_platform.domain.errors import FrameError, UsageError
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import SOURCES, Source, Trade
@@ -237,6 +237,11 @@ class _Work:
     def _of(self, key: SequenceKey) -> Seen:
         return self.seen.setdefault(key, Seen())
 
+    def _adapter(self, venue: str) -> VenueAdapter:
+        if venue not in self.venues:
+            raise UsageError(f"lane {self.lane}: the venue {venue[:40]!r} is not known here; use a newer version")
+        return self.venues[venue]
+
     # ---- frames of a stream
 
     def _frames(self, record: Record | PackedRecord) -> None:
@@ -373,11 +378,11 @@ class _Work:
     def _page(self, record: Record) -> None:
         body = record.frames[1] if len(record.frames) > 1 else b""
         try:
-            page = control.decode_page(record.frames[0])
+            page = control.decode_page(b"".join(record.frames[:1]))
         except FrameError as error:
             self._refuse(record, 0, "?", None, None, "rest", error)
             return
-        adapter = self.venues[page.venue]
+        adapter = self._adapter(page.venue)
         try:
             if page.kind == "instruments":
                 self.instruments = adapter.decode_instruments(body)
@@ -423,7 +428,7 @@ class _Work:
 
     def _control(self, record: Record) -> None:
         try:
-            fact = control.decode(record.frames[0])
+            fact = control.decode(b"".join(record.frames[:1]))
         except FrameError as error:
             self._refuse(record, 0, "?", None, None, "ws", error)
             return
@@ -434,6 +439,7 @@ class _Work:
                 for symbol in fact.symbols.values():
                     self._tail(fact.venue, symbol, TailEvent("open", now))
             case control.Connected():
+                self._adapter(fact.venue)
                 self.context.connections[fact.connection] = _Connection(fact.venue, fact.symbols)
             case control.Disconnected():
                 self._disconnected(fact, now)

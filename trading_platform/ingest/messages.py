@@ -64,7 +64,7 @@ def read(line: bytes) -> Message | None:
     """Return the message, None for a line that is none (from another version during an update)."""
     try:
         return _DECODER.decode(line)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return None
 
 

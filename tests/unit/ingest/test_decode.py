@@ -7,6 +7,7 @@ import json
 import pytest
 
 from trading_platform.domain.days import day_start
+from trading_platform.domain.errors import UsageError
 from trading_platform.domain.position import START, Position
 from trading_platform.domain.trade import SOURCES
 from trading_platform.ingest import control
@@ -183,3 +184,23 @@ def test_any_cut_of_a_lane_into_batches_gives_the_same_quarantine() -> None:
     pieces = [item for one in records for item in decode(one, decoder=decoder).batch.quarantine]
     assert pieces == whole
     assert len({(item.position, item.item) for item in whole}) == len(whole) == 10
+
+
+@pytest.mark.parametrize("kind", [Kind.CONTROL, Kind.PAGE])
+@pytest.mark.parametrize("frames", [(), (b"\xff{}",), (b'{"type":' + b"[" * 100_000,)], ids=["none", "no text", "deep"])
+def test_a_record_of_ours_that_cannot_be_read_is_kept_apart(kind: Kind, frames: tuple[bytes, ...]) -> None:
+    """Bytes that are no text, nesting without end, no bytes at all: kept apart, and decoding goes on."""
+    decoded = decode(record(kind, *frames, at=1), CONNECTED, record(Kind.FRAMES, trade(7), at=5, connection=1))
+    assert [item.position for item in decoded.batch.quarantine] == [Position(0, 1)]
+    assert decoded.trades[KEY].trade_id.tolist() == [7]
+
+
+def test_a_venue_of_a_later_version_is_named() -> None:
+    """Records of an exchange that this program does not know are not passed over: it says what to do."""
+    page = control.Page("nowhere", "trades", "BTC-USDT", from_id=10)
+    for unknown in (
+        fact(control.Connected("nowhere", 1, SYMBOLS)),
+        record(Kind.PAGE, control.encode_page(page), b"[]"),
+    ):
+        with pytest.raises(UsageError, match="nowhere"):
+            decode(unknown)
