@@ -1,0 +1,46 @@
+"""Every kind of fuzzing by name and count: what the campaign gives to its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+from tests import fuzz_frames, fuzz_pages, fuzz_segments
+
+Fuzz = Callable[[int, int], dict[str, Any]]
+KINDS: dict[str, Fuzz] = {
+    "frames": partial(fuzz_frames.fuzz, read=fuzz_frames.judged),
+    "frames both ways": partial(fuzz_frames.fuzz, read=fuzz_frames.both_ways),
+    "pages": fuzz_pages.fuzz,
+    "segments": fuzz_segments.fuzz,
+}
+SHARES = {"frames": 0.55, "frames both ways": 0.3, "pages": 0.05, "segments": 0.1}
+PIECE = {"frames": 1_000_000, "frames both ways": 1_000_000, "pages": 200_000, "segments": 250_000}
+"""Inputs of one job: about half a minute."""
+
+
+def do(job: tuple[str, int, int]) -> tuple[str, dict[str, Any]]:
+    """Do one job: kind, count, seed."""
+    kind, count, seed = job
+    return kind, KINDS[kind](count, seed)
+
+
+def jobs(count: int, seed: int) -> list[tuple[str, int, int]]:
+    """Cut so many inputs into jobs, each with a seed of its own."""
+    made: list[tuple[str, int, int]] = []
+    for kind, share in SHARES.items():
+        left = round(count * share)
+        while left > 0:
+            size = min(left, PIECE[kind])
+            made.append((kind, size, seed + 1000 * len(made)))
+            left -= size
+    return made
+
+
+def in_processes(work: Sequence[tuple[str, int, int]], processes: int = 2) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Do jobs in some processes and yield what each found."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(do, work)
