@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trading_platform.domain.verdict import Gate
-from trading_platform.store import lake, staging
+from trading_platform.store import lake, midnight, staging
 from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.lake import Published
 from trading_platform.store.layout import DataDir
@@ -28,6 +28,7 @@ def publish_staged(data: DataDir, ledger: Ledger, gate: Gate, *, disk: Disk = RE
         if result is None:
             continue
         published.append(result)
+        midnight.settle(data, leaf, ledger=ledger, disk=disk)
         if not result.verdict.passed:
             log.error("refused by its gate", leaf=str(leaf.path), failures=[f.check for f in result.verdict.failures])
     return published

@@ -33,6 +33,7 @@ from trading_platform.ingest.replay_work import (
     shared,
     stretches,
 )
+from trading_platform.store import midnight
 from trading_platform.store.disk import REAL_DISK
 from trading_platform.store.lane_files import segment_numbers
 from trading_platform.store.layout import DataDir
@@ -183,6 +184,8 @@ class _Replay:
             publish_shares(self._means, self._ledger, self._claims, leaves)
             if self._helpers is not None:
                 self._helpers.join()
+            for leaf in leaves:
+                midnight.settle(self._means.data, leaf, ledger=self._ledger)
         finally:
             self._held.close()
         return Replayed(len(lanes), trades, len(leaves))

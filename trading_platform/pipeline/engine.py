@@ -21,7 +21,7 @@ from trading_platform.pipeline.refresher import PipelineLedger, Refresher
 from trading_platform.pipeline.report import DayReport, LeafResult, Status
 from trading_platform.pipeline.work import Config, RegimeConfig
 from trading_platform.settings import Settings
-from trading_platform.store import lake, staging
+from trading_platform.store import lake, midnight, staging
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.locks import FileLock
 
@@ -220,6 +220,7 @@ class Pipeline:
                 published = lake.publish(self.data, leaf, ledger=self.ledger, gate=self._gates[leaf.dataset])
                 if published is not None and not published.verdict.passed:
                     return LeafResult(leaf, "refused", published.rows, published.verdict, describe(published.verdict))
+                midnight.settle(self.data, leaf, ledger=self.ledger)
                 changed = published is not None and published.changed
                 record = self.ledger.leaf(leaf)
             else:

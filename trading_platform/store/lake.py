@@ -204,14 +204,19 @@ def write_leaf(
 def remove_leaf(data: DataDir, leaf: Leaf, *, ledger: Leaves, disk: Disk = REAL_DISK, wait_s: float = WAIT_S) -> None:
     """Take a leaf out of the lake, with what is remembered of its copies; its staged parts stay."""
     with locked(data, leaf, wait_s=wait_s):
-        # The ledger first: a file that it does not know is published again or removed again, a missing one is a loss.
-        ledger.forget(leaf)
-        for path in (data.lake / leaf.path, copies_path(data, leaf)):
-            if disk.exists(path):
-                disk.unlink(path)
-                disk.sync_directory(path.parent)
-                with suppress(OSError):
-                    path.parent.rmdir()
+        take_out(data, leaf, ledger, disk)
+
+
+def take_out(data: DataDir, leaf: Leaf, ledger: Leaves, disk: Disk) -> None:
+    """Do so for who holds the leaf's lock."""
+    # The ledger first: a file that it does not know is published again or removed again, a missing one is a loss.
+    ledger.forget(leaf)
+    for path in (data.lake / leaf.path, copies_path(data, leaf)):
+        if disk.exists(path):
+            disk.unlink(path)
+            disk.sync_directory(path.parent)
+            with suppress(OSError):
+                path.parent.rmdir()
 
 
 def read_leaf(data: DataDir, leaf: Leaf, columns: Sequence[str] | None = None) -> pa.Table | None:
