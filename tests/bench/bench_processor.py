@@ -1,4 +1,4 @@
-"""From the log to published files: decoding and replay on one core
+"""From the log to staged parts: decoding on one core
 
 The log holds Binance combined `@trade` frames of about 170 B of 50 symbols, in the records of a recorder at full speed.
 A rate is trades a second of process CPU, so what other programs take of the machine does not count; the disk's waiting
@@ -13,7 +13,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from quality.schemas import GATES
 from tests.bench.__main__ import Line
 from tests.bench.feed import START_MS, payloads, symbols
 from tests.bench.streams import HISTORY_START, SYMBOLS, fresh_data
@@ -22,7 +21,6 @@ from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.decode import Decoder
 from trading_platform.ingest.gap_detector import advance
 from trading_platform.ingest.processor import Processor, read_batch
-from trading_platform.ingest.replay import replay
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.segment_log import Kind, LaneReader, LaneWriter
@@ -35,16 +33,14 @@ LANE = "live-binance"
 
 
 def measure() -> Iterator[Line]:
-    """Measure decoding with and without what follows it, then a whole replay."""
+    """Measure decoding with and without what follows it."""
     with fresh_data() as source:
         fill(source)
         core = [_run(source, _account) for _ in range(ROUNDS + 1)][1:]
         staged = [_run(source, _stage) for _ in range(ROUNDS)]
-        replayed = [_run(source, _replay) for _ in range(ROUNDS)]
     for name, goal, runs in (
         ("decode + bounds + gap check + ledger", 1000, core),
         ("the same and staging", None, staged),
-        ("replay of segments to published leaves", 1500, replayed),
     ):
         wall, cpu = (statistics.median(side) for side in zip(*runs, strict=True))
         told = f" (goal: {goal:,})" if goal else ""
@@ -52,15 +48,15 @@ def measure() -> Iterator[Line]:
         yield Line(f"{name}, by the wall", TRADES / wall / 1e3, "k trades/s")
 
 
-def fill(data: DataDir) -> None:
+def fill(data: DataDir, trades: int = TRADES) -> None:
     """Write the log."""
     names = symbols(SYMBOLS)
     with LaneWriter.open(data.lane(LANE), clock=time.time_ns, entropy=os.urandom) as writer:
         begun = START_MS * 10**6
         for fact in (control.Started("binance", names), control.Connected("binance", 1, names)):
             writer.append(Kind.CONTROL, [control.encode(fact)], ts_recv=begun, mono_ns=0)
-        frames = payloads(TRADES, list(names))
-        for number in range(TRADES // A_RECORD):
+        frames = payloads(trades, list(names))
+        for number in range(trades // A_RECORD):
             run = [next(frames) for _ in range(A_RECORD)]
             at = begun + number * 10**6
             writer.append(Kind.FRAMES, run, ts_recv=at, mono_ns=at, connection=1)
@@ -98,17 +94,3 @@ def _stage(data: DataDir, ledger: Ledger) -> int:
     processor.drain()
     processor.close()
     return sum(day.stored for key in ledger.symbols() for day in ledger.days(*key))
-
-
-def _replay(data: DataDir, ledger: Ledger) -> int:
-    told = replay(
-        data,
-        ledger,
-        VENUES,
-        Bounds.of(HISTORY_START),
-        GATES["ticks"],
-        days=lambda day: True,
-        scratch=None,
-        on_lane=lambda lane: None,
-    )
-    return told.trades

@@ -64,11 +64,13 @@ class Company(NamedTuple):
     processes : how many at most.
     start : starts a further one.
     each : sealed segments that make one more worth it.
+    together : whether to begin only when all have started, as a benchmark does.
     """
 
     processes: int
     start: Start
     each: int = HELP_FROM
+    together: bool = False
 
 
 def replay(
@@ -113,6 +115,8 @@ def replay(
         helpers = _helpers(means, lanes, folder, locks, company, decodes=account is None)
         if helpers is not None:
             held.enter_context(helpers)
+            if company is not None and company.together:
+                helpers.ready()
         if account is not None and any(_oldest(data, lane) for lane in lanes):
             account.adopt(ledger)
         told = _Replay(means, ledger, folder, helpers).run(lanes, account, on_lane)

@@ -18,6 +18,7 @@ from typing import Self
 
 import msgspec
 
+from trading_platform.analytics.trade_scanner import scan_frames
 from trading_platform.domain.errors import CorruptionError, PlatformError, StorageError
 from trading_platform.ingest.children import Child, obey_parent, parent_teller
 from trading_platform.ingest.held import Held, Run, grouped
@@ -26,6 +27,7 @@ from trading_platform.store.ledger import Ledger
 from trading_platform.store.segment_log import all_lanes
 
 PUBLISH = b"publish"
+READY = b"ready"
 DECODED = b"decoded"
 ORPHANED_EXIT = 3
 _POLL_S = 0.002
@@ -72,7 +74,7 @@ class Helpers:
     def __init__(self, folder: Path, count: int, start: Start, locks: Sequence[int], *, decodes: bool) -> None:
         self._folder = folder
         self._pause = threading.Event()
-        self._decoded: set[str] = set()
+        self._said: dict[bytes, set[str]] = {READY: set(), DECODED: set()}
         self._children: list[Child] = []
         try:
             for number in range(count):
@@ -105,14 +107,22 @@ class Helpers:
 
     def shares(self) -> list[Share]:
         """Wait until all have decoded; return what."""
-        while len(self._decoded) < len(self._children):
-            self.check()
-            for child in self._children:
-                if DECODED in child.messages():
-                    self._decoded.add(child.name)
-            self._pause.wait(_POLL_S)
+        self._await(DECODED)
         files = [_share_of(self._folder, number) for number in range(len(self._children))]
         return [msgspec.json.decode(file.read_bytes(), type=Share) for file in files]
+
+    def ready(self) -> None:
+        """Wait until all have started: whoever measures does not want to measure that."""
+        self._await(READY)
+
+    def _await(self, word: bytes) -> None:
+        """Wait until all have said the word."""
+        while len(self._said[word]) < len(self._children):
+            self.check()
+            for child in self._children:
+                for message in child.messages():
+                    self._said[message].add(child.name)
+            self._pause.wait(_POLL_S)
 
     def publish(self, runs: Sequence[Run]) -> None:
         """Let all publish what is made of these."""
@@ -138,6 +148,9 @@ def help_out(task: Task, means: Means, open_ledger: Callable[[], Ledger]) -> int
     )
     folder = Path(task.folder)
     try:
+        if task.decodes:
+            scan_frames.dispatcher()
+        tell(READY)
         _help(task, means, open_ledger, lambda: tell(DECODED), told.wait)
     except PlatformError as error:
         kind = "damaged" if isinstance(error, CorruptionError) else "failed"
