@@ -24,15 +24,18 @@ class Numberings:
             return turns_of(db, venue, symbol)
 
     def reach(self, venue: str, symbol: str, epoch: int = 0) -> Reach | None:
-        """Return how far a sequence reaches, None if nothing of it is held."""
-        s, c = t.sequences.c, t.coverage.c
-        bounds = sa.select(s.from_id, s.head).where(s.venue == venue, s.symbol == symbol, s.epoch == epoch)
-        times = sa.select(sa.func.min(c.first_ts), sa.func.max(c.last_ts)).where(
+        """Return how far what is held of a sequence reaches, None if nothing is.
+
+        Not where its account begins and ends: ids used up, lost or only witnessed have no times to compare with.
+        """
+        c = t.coverage.c
+        least, most = sa.func.min, sa.func.max
+        query = sa.select(least(c.first_id), most(c.last_id), least(c.first_ts), most(c.last_ts)).where(
             c.venue == venue, c.symbol == symbol, c.epoch == epoch
         )
         with self.database.reading() as db:
-            ids, held = db.execute(bounds).first(), db.execute(times).one()
-        return None if ids is None or held[0] is None else Reach(ids[0], ids[1], held[0], held[1])
+            held = db.execute(query).one()
+        return None if held[0] is None else Reach(*held)
 
     def holds(self, venue: str, symbol: str, epoch: int, trade_id: int) -> bool:
         """Tell whether a trade is stored."""

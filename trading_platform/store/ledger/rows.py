@@ -172,7 +172,7 @@ class Turn(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """From which id to which one sequence's account reaches, and between which times its held trades lie."""
+    """From which id to which, and between which times, the held trades of one sequence lie."""
 
     from_id: int
     head: int
