@@ -62,7 +62,8 @@ def _declare(data: DataDir, ledger: Ledger, gap: Gap, reason: str | None, settin
         raise UsageError("gaps declare needs --reason TEXT: it is kept with the ids for ever")
     if gap.state not in ("open", "leased"):
         raise UsageError(f"gap {gap.id} is {gap.state}, nothing of it is missing")
-    fact = control.Declared(gap.venue, gap.symbol, gap.first_missing, gap.last_missing, reason.strip()[:500])
+    ids = (gap.first_missing, gap.last_missing)
+    fact = control.Declared(gap.venue, gap.symbol, *ids, reason.strip()[:500], gap.epoch)
     with FetchLane(data, ledger, VENUES, Bounds.of(settings.history_start)) as lane:
         lane.fact(fact)
     ledger.audit(time.time_ns(), getpass.getuser(), "declare", f"gap {gap.id}", fact.reason)

@@ -93,8 +93,9 @@ def _runs(days: Sequence[DayStatus]) -> list[dict[str, object]]:
 
 
 def _text(symbol: dict[str, object]) -> str:
+    epoch = f" epoch {symbol['epoch']}" if symbol["epoch"] else ""
     lines = [
-        f"{symbol['venue']} {symbol['symbol']}: {symbol['stored']:,} of {symbol['expected']:,} ids held,"
+        f"{symbol['venue']} {symbol['symbol']}{epoch}: {symbol['stored']:,} of {symbol['expected']:,} ids held,"
         f" {symbol['void']:,} void, {symbol['open']:,} open, {symbol['unrecoverable']:,} unrecoverable;"
         f" ids {symbol['from_id']}..{symbol['head']}, tail {symbol['tail']}"
     ]

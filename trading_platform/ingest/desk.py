@@ -116,23 +116,28 @@ class Desk:
         ------
         VenueError, FrameError : if the venue does not say where the day begins.
         """
+        turns = self._ledger.turns(venue, symbol)
+        if turns and day_start(day) < turns[-1].begins_ns:
+            # Ids of an older numbering are nothing that anybody could be asked for; this one is promised already.
+            return turns[-1].first_id
         begin = self.first_id(venue, symbol, day_start(day))
         if begin is None:
             return None
         if begin > 0 and self._is_there(venue, symbol, begin - 1):
             begin -= 1
-        self._lane.fact(control.Undertaken(venue, symbol, begin))
+        self._lane.fact(control.Undertaken(venue, symbol, begin, len(turns)))
         return begin
 
     def _is_there(self, venue: str, symbol: str, trade_id: int) -> bool:
         """Tell whether a trade is held, or is now that the venue was asked for it."""
-        if not list(self._ledger.state(venue, symbol).stored.missing(trade_id, trade_id)):
+        epoch = len(self._ledger.turns(venue, symbol))
+        if self._ledger.holds(venue, symbol, epoch, trade_id):
             return True
         adapter = self._endpoints[venue].adapter
         request = adapter.page_request(self._venue_symbol(venue, symbol), trade_id, adapter.page_limit)
         body = self._ask(venue, request)
         # Not said to be a listing from that id on: what the venue never had must not look skipped by it.
-        self._page(control.Page(venue, "trades", symbol), body)
+        self._page(control.Page(venue, "trades", symbol, epoch=epoch), body)
         return any(trade.trade_id == trade_id for trade in adapter.decode_page(body, symbol))
 
     def first_id(self, venue: str, symbol: str, ts_ns: int) -> int | None:
@@ -146,8 +151,8 @@ class Desk:
         request = self._endpoints[venue].adapter.head_request(self._venue_symbol(venue, symbol))
         self._page(control.Page(venue, "head", symbol), self._ask(venue, request))
 
-    def fetch_range(self, venue: str, symbol: str, first: int, last: int) -> None:
-        """Fetch the ids of one range, page by page.
+    def fetch_range(self, venue: str, symbol: str, first: int, last: int, epoch: int) -> None:
+        """Fetch the ids of one range of an epoch, page by page.
 
         Each page begins at an id that is held, as far as there is one, and the last ends at one: only between ids
         that it holds does a listing say of others that they were never used.
@@ -158,7 +163,7 @@ class Desk:
         """
         adapter = self._endpoints[venue].adapter
         venue_symbol = self._venue_symbol(venue, symbol)
-        known = self._ledger.sequences(venue, symbol)
+        known = [row for row in self._ledger.sequences(venue, symbol) if row.epoch == epoch]
         at = first - 1 if any(row.from_id < first <= row.head for row in known) else first
         end = last + 1 if any(row.from_id <= last < row.head for row in known) else last
         refused = 0
@@ -167,13 +172,13 @@ class Desk:
             try:
                 body = self._ask(venue, adapter.page_request(venue_symbol, at, to_id - at + 1))
             except RequestRefused as error:
-                self._lane.fact(control.Unserved(venue, symbol, at, to_id, f"not served: {error}"[:500]))
+                self._lane.fact(control.Unserved(venue, symbol, at, to_id, f"not served: {error}"[:500], epoch))
                 refused += 1
                 if to_id >= last or refused == MOST_REFUSED:
                     raise
                 at = to_id + 1  # older trades than these may be gone, younger ones not
                 continue
-            self._page(control.Page(venue, "trades", symbol, at, end), body)
+            self._page(control.Page(venue, "trades", symbol, at, end, epoch=epoch), body)
             newest = adapter.read_page(body, symbol).placed(at).newest()
             if newest is None or newest <= at or newest >= last:
                 return  # no way on: what is still missing is due again later

@@ -133,7 +133,7 @@ class Prober:
         first = self._unseen[symbol]
         if head is None or head == first:
             return False
-        if first is not None and first < head:
+        if first is not None and first < head:  # unseen, so of the first numbering
             lane.fact(control.Undertaken(self._adapter.name, symbol, first + 1))
         return True
 

@@ -18,7 +18,7 @@ from trading_platform.ingest.fetch_lane import FetchLane, is_written, settle_dea
 from trading_platform.ingest.publisher import publish_staged
 from trading_platform.ingest.rest import Stopped
 from trading_platform.store.layout import DataDir
-from trading_platform.store.ledger import Gap, Ledger, SequenceRow
+from trading_platform.store.ledger import Gap, Ledger, SequenceKey, SequenceRow
 from trading_platform.store.locks import held_by
 from trading_platform.telemetry.logs import get_logger
 
@@ -114,10 +114,10 @@ def probe_ended(
     """
 
     def act(work: _Recovery) -> None:
-        heard = {(row.venue, row.symbol): row.head for row in ledger.sequences() if row.venue in ended}
+        heard = [row for row in _newest(ledger.sequences()) if row.venue in ended]
         work.probe(ended)
-        for (venue, symbol), head in heard.items():
-            work.fetch_end(venue, symbol, head)
+        for row in heard:
+            work.fetch_end(row)
 
     return _with_lane(data, ledger, endpoints, means, act)
 
@@ -204,8 +204,8 @@ class _Recovery(Desk):
         self._data = data
 
     def probe(self, ended: frozenset[str]) -> None:
-        """Ask for the head of every sequence that nobody listens to, and say first that nobody does."""
-        for row in self._ledger.sequences():
+        """Ask for the head of every symbol that nobody listens to, and say first that nobody does."""
+        for row in _newest(self._ledger.sequences()):
             if row.venue not in self._endpoints:
                 continue
             if row.venue not in ended and held_by(ingest_lock(self._data, row.venue)) is not None:
@@ -259,15 +259,16 @@ class _Recovery(Desk):
 
     def fetch(self, gaps: Sequence[Gap]) -> bool:
         """Fetch the missing ids of some gaps; return whether the venues answered."""
-        by_symbol: dict[tuple[str, str], list[Range]] = {}
+        by_sequence: dict[SequenceKey, list[Range]] = {}
         for gap in gaps:
-            by_symbol.setdefault((gap.venue, gap.symbol), []).append((gap.first_missing, gap.last_missing))
+            key = SequenceKey(gap.venue, gap.symbol, gap.epoch)
+            by_sequence.setdefault(key, []).append((gap.first_missing, gap.last_missing))
         answered = True
-        for (venue, symbol), missing in by_symbol.items():
-            limit = self._endpoints[venue].adapter.page_limit
+        for key, missing in by_sequence.items():
+            limit = self._endpoints[key.venue].adapter.page_limit
             try:
                 for first, last in merge_close(missing, limit):
-                    self._fetch_if_served(venue, symbol, first, last)
+                    self._fetch_if_served(key, first, last)
             except Stopped:
                 raise
             except (VenueError, FrameError) as error:
@@ -276,24 +277,24 @@ class _Recovery(Desk):
                 answered = answered and not isinstance(error, RateLimited | Banned)
         return answered
 
-    def _fetch_if_served(self, venue: str, symbol: str, first: int, last: int) -> None:
+    def _fetch_if_served(self, key: SequenceKey, first: int, last: int) -> None:
         """Fetch a range; one that the venue will not serve does not keep the others from being asked for."""
         try:
-            self.fetch_range(venue, symbol, first, last)
+            self.fetch_range(key.venue, key.symbol, first, last, key.epoch)
         except RequestRefused as error:
             self.problem(error)
 
-    def fetch_end(self, venue: str, symbol: str, head: int) -> None:
-        """Fetch what is missing beyond an id, as far as one page brings it."""
-        limit = self._endpoints[venue].adapter.page_limit
-        state = self._ledger.state(venue, symbol)
-        missing = merge_close([(first, last) for first, last in state.open() if last > head], limit)
+    def fetch_end(self, heard: SequenceRow) -> None:
+        """Fetch what is missing beyond what was heard, as far as one page brings it."""
+        limit = self._endpoints[heard.venue].adapter.page_limit
+        state = self._ledger.state(heard.venue, heard.symbol, heard.epoch)
+        missing = merge_close([(first, last) for first, last in state.open() if last > heard.head], limit)
         if not missing:
             return
         first, last = missing[0]
         try:
             # The page begins at the held id before.
-            self.fetch_range(venue, symbol, first, min(last, first + limit - 2))
+            self.fetch_range(heard.venue, heard.symbol, first, min(last, first + limit - 2), heard.epoch)
         except Stopped:
             raise
         except (VenueError, FrameError) as error:
@@ -315,11 +316,17 @@ class _Recovery(Desk):
         end = self.first_id(venue, symbol, day_start(day_after(last)))
         if end is None:
             self.probe_head(venue, symbol)
-            end = max((row.head for row in self._ledger.sequences(venue, symbol)), default=begin)
-        stored = self._ledger.state(venue, symbol).stored
+            end = max((row.head for row in _newest(self._ledger.sequences(venue, symbol))), default=begin)
+        epoch = len(self._ledger.turns(venue, symbol))
+        stored = self._ledger.state(venue, symbol, epoch).stored
         for low, high in merge_close(stored.missing(begin, end), self._endpoints[venue].adapter.page_limit):
-            self.fetch_range(venue, symbol, low, high)
+            self.fetch_range(venue, symbol, low, high, epoch)
         return begin, end
+
+
+def _newest(rows: Iterable[SequenceRow]) -> list[SequenceRow]:
+    """Return of each symbol the newest epoch: the older ones have ended."""
+    return list({(row.venue, row.symbol): row for row in rows}.values())
 
 
 def merge_close(missing: Iterable[Range], within: int) -> list[Range]:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 _S = 1_000_000_000
+STARTED_AGAIN = 1_000
+"""A head so far below what was delivered is no answer that lags: the venue's ids have started again, unheard by us."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class _Symbol:
     updated_ns: int = 0
     quiet_since_ns: int = 0
     newest: int | None = None
+    epoch: int = 0
     stretch: float = 1.0
     asked_ns: int | None = None
     beyond: int | None = None
@@ -86,7 +89,7 @@ class Silence:
         self._patience = patience
         self._symbols = {symbol: _Symbol() for symbol in symbols}
 
-    def seen(self, symbol: str, trade_id: int, now_ns: int) -> None:
+    def seen(self, symbol: str, trade_id: int, now_ns: int, epoch: int = 0) -> None:
         """Take note of a delivery: one trade, or several at once, of which this is the newest id."""
         mine = self._symbols.get(symbol)
         if mine is None:
@@ -95,9 +98,12 @@ class Silence:
             self._age(mine, now_ns)
             mine.arrivals += 1.0
         mine.watched, mine.updated_ns, mine.quiet_since_ns = True, now_ns, now_ns
-        mine.newest = trade_id if mine.newest is None else max(mine.newest, trade_id)
+        if epoch > mine.epoch:
+            mine.epoch, mine.newest = epoch, None
+        if epoch == mine.epoch:
+            mine.newest = trade_id if mine.newest is None else max(mine.newest, trade_id)
         mine.asked_ns = None
-        if mine.beyond is not None and mine.newest >= mine.beyond:
+        if mine.beyond is not None and mine.newest is not None and mine.newest >= mine.beyond:
             mine.beyond = None
 
     def lost(self, symbol: str) -> None:
@@ -112,7 +118,7 @@ class Silence:
             mine = self._symbols.get(symbol)
             if mine is None:
                 continue
-            if head is None or (mine.newest is not None and head <= mine.newest):
+            if head is None or (mine.newest is not None and mine.newest - STARTED_AGAIN < head <= mine.newest):
                 if mine.asked_ns is not None:
                     mine.stretch = min(8.0, mine.stretch * 1.5)
                 self._believe(mine, now_ns)

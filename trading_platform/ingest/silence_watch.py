@@ -42,7 +42,7 @@ class SilenceWatch:
         """Take note of a decoded batch."""
         now_ns = self._monotonic_ns()
         for key, columns in decoded.trades.items():
-            self._silence.seen(key.symbol, int(columns.trade_id.max()), now_ns)
+            self._silence.seen(key.symbol, int(columns.trade_id.max()), now_ns, key.epoch)
         for key, seen in decoded.batch.seen.items():
             if seen.tails and seen.tails[-1].tail == "open":
                 self._silence.lost(key.symbol)

@@ -56,24 +56,25 @@ class StagingSink:
 
     def stage(self, end: Position) -> set[tuple[str, str, str]]:
         """Write everything held, durably; return the (venue, symbol, day) it belongs to."""
-        touched = set()
-        for key, batches in self._held.items():
+        parts: dict[tuple[str, str, str], list[pa.Table]] = {}
+        for key, batches in sorted(self._held.items()):
             columns = joined(batches)
             table = to_table(key, columns)
             days = columns.ts_event // DAY_NS
             one_day = len(days) and bool((days == days[0]).all())
             for number in days[:1] if one_day else np.unique(days):
                 day = day_of(int(number) * DAY_NS)
-                if not self._days(day):
-                    continue
-                part = table if one_day else table.filter(pa.array(days == number))
-                where = (key.venue, key.symbol, day, self._lane, self._start, end)
-                staging.write_part(self._data, *where, part, disk=self._disk)
-                touched.add((key.venue, key.symbol, day))
+                if self._days(day):
+                    part = table if one_day else table.filter(pa.array(days == number))
+                    parts.setdefault((key.venue, key.symbol, day), []).append(part)
+        for where, tables in parts.items():
+            # One part, though a day may be of several numberings: parts are named by where the log ends.
+            part = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+            staging.write_part(self._data, *where, self._lane, self._start, end, part, disk=self._disk)
         self._held.clear()
         self.rows = 0
         self._start = end
-        return touched
+        return set(parts)
 
 
 def joined(batches: list[Columns]) -> Columns:

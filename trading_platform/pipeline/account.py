@@ -1,14 +1,14 @@
 """Tell between which held trades of a symbol one may be missing, from their ids alone. Pure arithmetic on ids.
 
-An id is missing if it is neither held nor used up without a trade (void). Which trades are held is chain.py; what
+An id is missing if it is neither held nor used up without a trade (void). Between two numberings of a venue something
+always may be missing: of what it traded there nobody can prove that it was all. Which trades are held is chain.py; what
 follows for time is uncertain.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
@@ -57,21 +57,13 @@ class Voids:
         return [(max(a, first), min(b, last)) for a, b in pairs]
 
 
-class Turn(NamedTuple):
-    """The end of an epoch: its head (None if not proved), and the first id to hold of the next."""
-
-    epoch: int
-    head: int | None
-    start: int
-
-
 class IdAccount:
     """What is known of a symbol's ids besides the trades that are held.
 
     Parameters
     ----------
     voids : used-up ids by epoch.
-    turns : the ends of all epochs but the last.
+    ended : the epochs that ended because another began.
 
     Examples
     --------
@@ -80,19 +72,15 @@ class IdAccount:
     (False, True)
     """
 
-    def __init__(self, voids: Mapping[int, Voids], turns: Iterable[Turn]) -> None:
+    def __init__(self, voids: Mapping[int, Voids], ended: Iterable[int]) -> None:
         self._voids = voids
-        self._turns = {turn.epoch: turn for turn in turns}
+        self._ended = sorted(ended)
 
     @classmethod
     def of(cls, sequences: Iterable[SequenceRow], voids: Mapping[int, Iterable[Range]]) -> Self:
         """Make an account of the ledger's rows."""
-        rows = sorted(sequences, key=lambda row: row.epoch)
-        turns = [
-            Turn(ending.epoch, ending.head if ending.tail == "closed" else None, beginning.from_id)
-            for ending, beginning in pairwise(rows)
-        ]
-        return cls({epoch: Voids(ranges) for epoch, ranges in voids.items()}, turns)
+        epochs = sorted(row.epoch for row in sequences)
+        return cls({epoch: Voids(ranges) for epoch, ranges in voids.items()}, epochs[:-1])
 
     def missing(self, low: Key, high: Key) -> bool:
         """Tell whether a trade may be missing between two keys with nothing held in between."""
@@ -104,21 +92,8 @@ class IdAccount:
         for each in np.unique(epoch).tolist():
             at = np.flatnonzero((epoch[:-1] == each) & (epoch[1:] == each) & (between > 0))
             between[at] -= self._count(each, ids[at] + 1, ids[at + 1] - 1)
-        result: Bool = between > 0
-        for slot in np.flatnonzero(np.diff(epoch)).tolist():
-            low, high = (int(epoch[slot]), int(ids[slot])), (int(epoch[slot + 1]), int(ids[slot + 1]))
-            result[slot] = self._missing_at_turn(low, high)
+        result: Bool = (between > 0) | (np.diff(epoch) != 0)
         return result
-
-    def _missing_at_turn(self, low: Key, high: Key) -> bool:
-        """Tell whether the old epoch was left before its head, or the new one held only from after its first id."""
-        turn = self._turns.get(low[0])
-        if turn is None or turn.head is None or high[0] != low[0] + 1:
-            return True
-        return self._lacks(low[0], low[1] + 1, turn.head) or self._lacks(high[0], turn.start, high[1] - 1)
-
-    def _lacks(self, epoch: int, first: int, last: int) -> bool:
-        return last - first + 1 > int(self._count(epoch, np.array([first]), np.array([last]))[0])
 
     def _count(self, epoch: int, first: Int64, last: Int64) -> Int64:
         voids = self._voids.get(epoch)
@@ -132,6 +107,6 @@ class IdAccount:
             for a, b in self._voids[epoch].within(low, high) if epoch in self._voids else ():
                 yield epoch, a, b
 
-    def turns_within(self, first: Key, last: Key) -> list[Turn]:
+    def turns_within(self, first: Key, last: Key) -> list[int]:
         """Return the epochs that end between two keys."""
-        return [turn for epoch, turn in self._turns.items() if first[0] <= epoch < last[0]]
+        return [epoch for epoch in self._ended if first[0] <= epoch < last[0]]

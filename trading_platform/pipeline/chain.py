@@ -21,7 +21,7 @@ import pyarrow as pa
 from trading_platform.domain.days import day_after, day_range, day_start
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.sequence import Range
-from trading_platform.pipeline.account import IdAccount, Key, Turn
+from trading_platform.pipeline.account import IdAccount, Key
 from trading_platform.pipeline.uncertain import Int64, Spans, uncertain_spans
 from trading_platform.store import lake
 from trading_platform.store.layout import DataDir, Leaf
@@ -70,7 +70,7 @@ class Facts(NamedTuple):
     missing_after: bool = False
     voids: tuple[tuple[int, int, int], ...] = ()
     interleaved: tuple[tuple[str, str], ...] = ()
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[int, ...] = ()
 
 
 @dataclass

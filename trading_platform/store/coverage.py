@@ -2,7 +2,8 @@
 
 Coverage in event time runs from the first held trade to the head's. Between the latest trade before a missing id
 and the earliest after it anything may have happened: that stretch is `open` while the id may still be fetched, and
-`lost` once it is unrecoverable. Which bars this makes incomplete is pipeline/uncertain.py, by the same rule.
+`lost` once it is unrecoverable. What lies between two numberings of a venue is lost: nothing proves it. Which bars
+this makes incomplete is pipeline/uncertain.py, by the same rule.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ def coverage(
     """
     rows: list[tuple[int, int | None, str]] = []
     for row in ledger.sequences(venue, symbol):
-        rows += _sequence(data, ledger, row)
+        found = _sequence(data, ledger, row)
+        ended = rows[-1][1] if rows else None
+        if found and ended is not None and ended < found[0][0]:
+            rows.append((ended, found[0][0], "lost"))
+        rows += found
     clipped = [
         (max(first, start_ns or first), _least(last, end_ns), state)
         for first, last, state in sorted(rows, key=lambda r: (r[0], r[1] is None, r[1] or 0))

@@ -46,13 +46,17 @@ def check_lane(name: str) -> str:
 
 
 def all_lanes(log_directory: Path, *, disk: Disk = REAL_DISK) -> list[str]:
-    """Return the names of the lanes of a log, sorted; none if there is no log yet."""
-    return [
+    """Return the names of the lanes of a log, streams first: other answers are understood by what they say.
+
+    None if there is no log yet.
+    """
+    names = [
         name
         for name in disk.listdir(log_directory)
         if _LANE.fullmatch(name)
         and (disk.exists(log_directory / name / MARK_NAME) or segment_numbers(log_directory / name, disk))
     ]
+    return sorted(names, key=lambda name: (not name.startswith("live-"), name))
 
 
 def segment_path(directory: Path, number: int) -> Path:

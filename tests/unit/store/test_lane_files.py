@@ -37,7 +37,7 @@ def test_lanes_are_the_folders_that_hold_one(tmp_path: Path) -> None:
     (tmp_path / "Not a lane").mkdir()
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_bytes(b"")
-    assert all_lanes(tmp_path) == ["fetch-0", "fetch-1", "live-binance"]
+    assert all_lanes(tmp_path) == ["live-binance", "fetch-0", "fetch-1"]
 
 
 def test_a_mark_shows_the_newest_position_across_openings() -> None:

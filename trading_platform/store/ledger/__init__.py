@@ -15,7 +15,7 @@ from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import UsageError
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.completeness import Account, day_statuses
+from trading_platform.store.ledger.completeness import Account, day_statuses, together
 from trading_platform.store.ledger.database import Database
 from trading_platform.store.ledger.gaps import GapBook
 from trading_platform.store.ledger.leaves import LeafBook
@@ -35,6 +35,7 @@ from trading_platform.store.ledger.rows import (
     SequenceRow,
     SequenceState,
     TailEvent,
+    Turn,
 )
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "SequenceRow",
     "SequenceState",
     "TailEvent",
+    "Turn",
 ]
 
 
@@ -104,11 +106,15 @@ class Ledger(Projection, GapBook, LeafBook):
 
     def day_report(self, now_ns: int, venue: str | None = None, symbol: str | None = None) -> list[DayStatus]:
         """Return the completeness of every day of every sequence, ordered by venue, symbol, day."""
-        report: list[DayStatus] = []
-        for row in self.sequences(venue, symbol):
+        found: dict[tuple[str, str, str], list[DayStatus]] = {}
+        rows = self.sequences(venue, symbol)
+        newest = {(row.venue, row.symbol): row.epoch for row in rows}
+        for row in rows:
             state = self.state(row.venue, row.symbol, row.epoch)
             days = [day for day in self.days(row.venue, row.symbol) if day.epoch == row.epoch]
             key = SequenceKey(row.venue, row.symbol, row.epoch)
-            account = Account(key, days, state.open(), list(state.unrecoverable), list(state.void), row.tail)
-            report.extend(day_statuses(account, day_of(now_ns)))
-        return report
+            missing = (state.open(), list(state.unrecoverable), list(state.void))
+            account = Account(key, days, *missing, row.tail, row.epoch < newest[row.venue, row.symbol])
+            for status in day_statuses(account, day_of(now_ns)):
+                found.setdefault((row.venue, row.symbol, status.day), []).append(status)
+        return [together(found[name]) for name in sorted(found)]

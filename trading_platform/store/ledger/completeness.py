@@ -15,7 +15,7 @@ from trading_platform.store.ledger.rows import DayRow, DayState, DayStatus, Sequ
 
 
 class Account(NamedTuple):
-    """What is needed of one sequence: days ascending, missing ids by kind, voids, the tail."""
+    """What is needed of one sequence: days ascending, missing ids by kind, voids, the tail, whether another began."""
 
     key: SequenceKey
     days: Sequence[DayRow]
@@ -23,6 +23,7 @@ class Account(NamedTuple):
     unrecoverable: Sequence[Range]
     void: Iterable[Range]
     tail: Tail
+    ended: bool = False
 
 
 def day_statuses(account: Account, today: str) -> list[DayStatus]:
@@ -80,7 +81,7 @@ def _status(
         voids,
         counts["open"],
         counts["unrecoverable"],
-        _state(account.tail if newest else None, left, right, counts, over=day < today),
+        _state(account, left, right, counts, newest=newest, over=day < today),
     )
 
 
@@ -88,11 +89,35 @@ def _witnessed(days: Sequence[DayRow], day: str) -> tuple[bool, bool]:
     return any(row.day < day for row in days), any(row.day > day for row in days)
 
 
-def _state(tail: Tail | None, left: bool, right: bool, counts: dict[str, int], *, over: bool) -> DayState:
+def _state(account: Account, left: bool, right: bool, counts: dict[str, int], *, newest: bool, over: bool) -> DayState:
+    tail = account.tail if newest else None
     if not over or tail == "live":
         return "recording"
     if counts["open"] or tail == "open":
         return "repairing"
-    if counts["unrecoverable"] or not left:
+    if counts["unrecoverable"] or not left or (newest and account.ended):
         return "incomplete"
     return "complete" if right else "unproven"
+
+
+_WORST: tuple[DayState, ...] = ("recording", "repairing", "incomplete", "unproven", "reconciled", "complete")
+
+
+def together(statuses: Sequence[DayStatus]) -> DayStatus:
+    """Return one row for a day of several numberings, given ascending: what lies between them is not proved.
+
+    Its first id is of the oldest and its last of the newest numbering; how many to expect, nobody knows.
+    """
+    if len(statuses) == 1:
+        return statuses[0]
+    states = {status.state for status in statuses} | {"incomplete"}
+    last_ids = [status.last_id for status in statuses if status.last_id is not None]
+    return statuses[0]._replace(
+        last_id=last_ids[-1] if last_ids else None,
+        expected=None,
+        stored=sum(status.stored for status in statuses),
+        void=sum(status.void for status in statuses),
+        open=sum(status.open for status in statuses),
+        unrecoverable=sum(status.unrecoverable for status in statuses),
+        state=next(state for state in _WORST if state in states),
+    )

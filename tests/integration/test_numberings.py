@@ -1,0 +1,173 @@
+"""A venue whose ids start again, over loopback: every trade of every numbering once, none in the place of another."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.identity import lake_rows
+from tests.simulators import Simulator, simulator, synthetic  # noqa: F401
+from tests.small_ingest import SmallIngest
+from tests.waiting import wait_until
+from trading_platform.domain.sequence import IdRanges
+from trading_platform.simulate.faults import Event, FaultPlan
+
+FIRST = 5_000_000_001
+BTC = "BTC-USDT"
+Venue = Callable[..., Simulator]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Callable[[Simulator], SmallIngest]]:
+    """Make recorders, closed at the end."""
+    made: list[SmallIngest] = []
+
+    def make(venue: Simulator) -> SmallIngest:
+        made.append(SmallIngest(tmp_path / f"data-{len(made)}", venue.ws_url, venue.rest_url))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def wrong(data_dir: Path, truth: list[dict[str, Any]]) -> list[str]:
+    """Return what is wrong with the account of each numbering, and with the lake, by SQL and files alone."""
+    found = []
+    rows = lake_rows(data_dir, BTC)
+    held = [(row.epoch, row.trade_id) for row in rows]
+    if held != sorted(set(held)):
+        found.append("the lake holds a trade twice, or in another order")
+    issued = {(line["epoch"], line["trade_id"]): line for line in truth}
+    for row in rows:
+        line = issued.get((row.epoch, row.trade_id))
+        said = None if line is None else (line["ts_event"], float(line["price"]), float(line["quantity"]), line["side"])
+        if said != (row.ts_event, row.price, row.quantity, row.side):
+            found.append(f"{row} is {said}")
+    with closing(sqlite3.connect(data_dir / "ledger.sqlite")) as db:
+        sequences = db.execute("SELECT epoch, from_id, head FROM sequences ORDER BY epoch").fetchall()
+        ranges = db.execute("SELECT epoch, kind, first_id, last_id FROM ranges").fetchall()
+        gaps = db.execute("SELECT epoch, 'open', first_missing, last_missing FROM gaps WHERE state = 'open'").fetchall()
+    for epoch, from_id, head in sequences:
+        kinds = {
+            kind: IdRanges((a, b) for e, k, a, b in [*ranges, *gaps] if (e, k) == (epoch, kind))
+            for kind in ("stored", "void", "unrecoverable", "open")
+        }
+        if sum(map(len, kinds.values())) != head - from_id + 1:
+            found.append(f"epoch {epoch}: the kinds of ids are not all from {from_id} to {head}, each once")
+        # Beyond the head of a numbering that ended unheard nobody knows of anything.
+        lost = {n for e, n in issued if e == epoch and from_id <= n <= head} - {n for e, n in held if e == epoch}
+        if any(number not in kinds["open"] and number not in kinds["unrecoverable"] for number in lost):
+            found.append(f"epoch {epoch}: of {sorted(lost)} some are called held")
+        if list(kinds["stored"]) != list(IdRanges((n, n) for e, n in held if e == epoch)):
+            found.append(f"epoch {epoch}: stored is not what the lake holds")
+    if [epoch for epoch, _, _ in sequences] != sorted({epoch for epoch, _ in issued}):
+        found.append(f"epochs {sequences}")
+    return found
+
+
+def renumber(at: int, first_id: int, **more: Any) -> Event:
+    return Event(at_id=FIRST + at, kind="renumber", first_id=first_id, **more)
+
+
+@pytest.mark.parametrize("first_id", [1, FIRST + 60, FIRST - 50, FIRST + 10**12], ids=["1", "used", "below", "ahead"])
+@pytest.mark.parametrize("trouble", [{}, {"drop": 0.05, "duplicate": 0.1, "reorder": 0.1}], ids=["calm", "rough"])
+def test_ids_that_start_again_are_an_epoch_of_their_own(
+    simulator: Venue,  # noqa: F811
+    small: Callable[[Simulator], SmallIngest],
+    first_id: int,
+    trouble: dict[str, float],
+) -> None:
+    """Wherever they start, and whatever frames are lost or repeated around it, both numberings are whole."""
+    plan = FaultPlan(**trouble, events=[renumber(150, first_id)])
+    venue = simulator(synthetic(20, symbols=[BTC]), plan=plan, seed=5)
+    mine = small(venue)
+    mine.record(lambda: venue.wait_ended(0))
+    mine.process()
+    outcome = mine.recover()
+    truth = venue.truth()
+    assert wrong(mine.data.root, truth) == []
+    assert outcome.open_tails == ()
+    # What the old numbering lost nobody serves any more: it is asked for until that is proved.
+    assert {gap.epoch for gap in outcome.open_gaps} == ({0} if trouble else set())
+    if not trouble:
+        assert len(lake_rows(mine.data.root, BTC)) == len(truth)
+
+
+def test_the_judge_has_teeth(simulator: Venue, small: Callable[[Simulator], SmallIngest]) -> None:  # noqa: F811
+    """Negative control: against the truth of one numbering only, two are wrong."""
+    venue = simulator(synthetic(10, symbols=[BTC]), plan=FaultPlan(events=[renumber(30, 1)]))
+    mine = small(venue)
+    mine.record(lambda: venue.wait_ended(0))
+    mine.process()
+    mine.recover()
+    truth = venue.truth()
+    assert wrong(mine.data.root, truth) == []
+    assert wrong(mine.data.root, [line | {"epoch": 0} for line in truth])
+    assert wrong(mine.data.root, truth[:-1])
+
+
+@pytest.mark.parametrize("shown_id", [1, FIRST + 20, FIRST + 3_000_000, 10**15], ids=["1", "used", "far", "further"])
+def test_a_stray_id_is_kept_apart(
+    simulator: Venue,  # noqa: F811
+    small: Callable[[Simulator], SmallIngest],
+    shown_id: int,
+) -> None:
+    """A frame with an impossible id begins no numbering and opens no gap; its bytes are in quarantine."""
+    plan = FaultPlan(events=[Event(at_id=FIRST + 150, kind="stray_id", shown_id=shown_id)])
+    venue = simulator(synthetic(20, symbols=[BTC]), plan=plan)
+    mine = small(venue)
+    mine.record(lambda: venue.wait_ended(0))
+    mine.process()
+    assert mine.ledger.gaps() == []
+    assert mine.recover().nothing_open
+    assert wrong(mine.data.root, venue.truth()) == []
+    assert mine.ledger.quarantined() == {("binance", BTC, "numbering"): 1}
+    with closing(sqlite3.connect(mine.data.root / "ledger.sqlite")) as db:
+        ((raw,),) = db.execute("SELECT raw FROM quarantine").fetchall()
+    assert f'"t":{shown_id},'.encode() in raw
+
+
+@pytest.mark.parametrize("first_id", [1, FIRST + 1, FIRST + 10**12], ids=["1", "used", "ahead"])
+def test_ids_that_start_again_while_nobody_listens(
+    simulator: Venue,  # noqa: F811
+    small: Callable[[Simulator], SmallIngest],
+    first_id: int,
+) -> None:
+    """A recovery meanwhile ends and mixes nothing up; the next start finds the new numbering."""
+    # Unheard, the clock runs at ten times real time; while somebody listens, as fast as they take it.
+    deaf = [Event(at_id=FIRST + 1000, kind="cut"), Event(at_id=FIRST + 1000, kind="refuse_connect", seconds=1.0)]
+    plan = FaultPlan(events=[*deaf, renumber(1020, first_id)])
+    venue = simulator(synthetic(120, symbols=[BTC]), plan=plan)
+    mine = small(venue)
+    mine.record(lambda: mine.ends())
+    mine.process()
+    wait_until(lambda: venue.truth()[-1]["epoch"] == 1, what="the venue starts its ids again")
+    mine.recover()
+    assert len({row.epoch for row in lake_rows(mine.data.root, BTC)}) == 1
+    mine.record(lambda: venue.wait_ended(0))
+    mine.process()
+    outcome = mine.recover()
+    assert outcome.open_tails == ()
+    assert wrong(mine.data.root, venue.truth()) == []
+    assert {row.epoch for row in lake_rows(mine.data.root, BTC)} == {0, 1}
+
+
+def test_ids_that_start_again_twice(simulator: Venue, small: Callable[[Simulator], SmallIngest]) -> None:  # noqa: F811
+    """Each numbering is one of its own, though both begin at 1; history sent again stays where it belongs."""
+    events = [renumber(80, 1), Event(at_id=FIRST + 120, kind="replay", count=60), renumber(160, 1)]
+    venue = simulator(synthetic(20, symbols=[BTC]), plan=FaultPlan(events=events))
+    mine = small(venue)
+    mine.record(lambda: venue.wait_ended(0))
+    mine.process()
+    assert mine.recover().nothing_open
+    truth = venue.truth()
+    assert wrong(mine.data.root, truth) == []
+    assert [(row.epoch, row.trade_id) for row in lake_rows(mine.data.root, BTC)] == [
+        (line["epoch"], line["trade_id"]) for line in truth
+    ]
