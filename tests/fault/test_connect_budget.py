@@ -1,18 +1,26 @@
-"""A recorder that is killed again and again does not connect more often than one that lives: the venue's log judges."""
+"""A recorder that is killed and started again connects no more often than one that lives, nor after a refusal."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.small_ingest import SmallIngest
+from trading_platform.ingest import control
+from trading_platform.ingest.bans import stream_ban_until
 
+S = 10**9
 SCRIPT = Path(__file__).with_name("connect_and_die.py")
 ALLOWED = 5
 """Half of half of what connect_and_die's venue allows: from there on attempts are 60 s apart."""
@@ -39,6 +47,46 @@ def live_and_die(lives: subprocess.Popen[str], venue: Simulator, root: Path, kee
         said.append(lives.stdout.readline().strip())
         os.kill(pid, signal.SIGKILL)
     return said
+
+
+def test_a_429_binds_the_next_process_too(tmp_path: Path) -> None:
+    """A refused connect is in the log with its end, and whoever starts next finds it there."""
+    with refusing(b"429 Too Many Requests", retry_after_s=90) as url:
+        ingest = SmallIngest(tmp_path / "data", url, "http://127.0.0.1:1")
+        try:
+            before_ns = time.time_ns()
+            ingest.record(lambda: refusals(ingest))
+            until_ns = stream_ban_until(ingest.data, ingest.ledger, "binance", "live-binance")
+            assert [fact.channel for fact in refusals(ingest)] == ["stream"]
+        finally:
+            ingest.close()
+    assert before_ns + 90 * S <= until_ns <= time.time_ns() + 90 * S
+
+
+def refusals(ingest: SmallIngest) -> list[control.BanSeen]:
+    """Return the refusals in the log."""
+    return [fact for fact in ingest.controls() if isinstance(fact, control.BanSeen)]
+
+
+@contextmanager
+def refusing(status: bytes, *, retry_after_s: int) -> Iterator[str]:
+    """Answer every connection with this status; give the address."""
+    answer = b"HTTP/1.1 %b\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+    class Refuse(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer % (status, retry_after_s))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refuse) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
+        serving.start()
+        try:
+            yield f"ws://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 def opened(venue: Simulator) -> int:

@@ -80,7 +80,7 @@ class Undertaken(_Control, frozen=True, tag="undertaken"):
 
 
 class BanSeen(_Control, frozen=True, tag="ban"):
-    """The venue said 418: nothing is asked before `until_ns`; on the stream's own address, nothing is connected."""
+    """The venue said 418: nothing is asked before `until_ns`. On the stream's address, also 429: nothing connects."""
 
     venue: str
     until_ns: int

@@ -85,7 +85,7 @@ class Recorder:
         self.on_connect = on_connect
         ban_ns = banned_until_ns - clocks.wall_ns()
         if ban_ns > 0:
-            log.error("banned by the venue", venue=adapter.name, seconds=round(ban_ns / 1e9))
+            log.error("the venue refuses connects", venue=adapter.name, seconds=round(ban_ns / 1e9))
             self.address.banned(clocks.monotonic_ns() + ban_ns)
         self._rng = rng
         self._number = count(1).__next__
@@ -266,7 +266,7 @@ class _Feed:
         except HandshakeRefused as error:
             reason = f"http {error.status}"
             forbidden_s = self._session.refused(number, self._now(), error.status, error.retry_after_s)
-            if error.status == 418:
+            if forbidden_s > 0:
                 until_ns = self._recorder.clocks.wall_ns() + int(forbidden_s * 1e9)
                 self._recorder.control(control.BanSeen(venue, until_ns, "stream"))
         except ConnectionLost as error:
