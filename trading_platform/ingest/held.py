@@ -65,6 +65,11 @@ class Held:
         self._file: File | None = None
         self._end = 0
 
+    @property
+    def whole(self) -> bool:
+        """Whether everything that was added was wanted."""
+        return None not in self._wanted.values()
+
     def add(self, trades: dict[SequenceKey, Columns]) -> None:
         """Take the trades of one batch."""
         for key, columns in trades.items():

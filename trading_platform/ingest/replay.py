@@ -16,6 +16,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
+from trading_platform.domain.position import START
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest.bounds import Bounds
@@ -34,10 +35,10 @@ from trading_platform.ingest.replay_work import (
     stretches,
 )
 from trading_platform.store import midnight
-from trading_platform.store.disk import REAL_DISK
+from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.lane_files import segment_numbers
 from trading_platform.store.layout import DataDir
-from trading_platform.store.ledger import Ledger
+from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.locks import FileLock
 from trading_platform.store.sealing import sealing_lock
 from trading_platform.store.segment_log import all_lanes, recover_lane
@@ -84,6 +85,7 @@ def replay(
     scratch: Ledger | None,
     on_lane: Callable[[str], object],
     company: Company | None = None,
+    disk: Disk = REAL_DISK,
 ) -> Replayed:
     """Decode the whole log again and publish the wanted days anew.
 
@@ -101,12 +103,12 @@ def replay(
     CorruptionError : if the log is damaged; nothing was replaced.
     StorageError : if the gate refused a leaf, which stays as it was, or a process that helped ended early.
     """
-    means = Means(data, venues, bounds, gate, days)
+    means = Means(data, venues, bounds, gate, days, disk)
     with ExitStack() as held:
         lanes = _live_first(all_lanes(data.log))
         locks = [lock for lane in lanes for lock in _locks(data, lane, held)]
         for lane in lanes:
-            recover_lane(data.lane(lane), wait_s=5.0)
+            recover_lane(data.lane(lane), disk=disk, wait_s=5.0)
         folder = held.enter_context(_Folder(data.staging / "replay"))
         account = scratch
         if account is None and any(row.epoch for row in ledger.sequences()):
@@ -119,8 +121,14 @@ def replay(
                 helpers.ready()
         if account is not None and any(_oldest(data, lane) for lane in lanes):
             account.adopt(ledger)
-        told = _Replay(means, ledger, folder, helpers).run(lanes, account, on_lane)
+        work = _Replay(means, ledger, folder, helpers, ahead=scratch is None)
+        told = work.run(lanes, account, on_lane)
         if scratch is not None:
+            if not work.whole:
+                # Of the other days nothing was published: what waited to be staged still does.
+                for lane in lanes:
+                    _, staged, context = ledger.lane(lane)
+                    scratch.mark_staged(lane, staged, context)
             # Last: an account that says what is staged must not be there before it is.
             ledger.adopt(scratch)
     return told
@@ -168,8 +176,11 @@ def _helpers(
 class _Replay:
     """What this process does."""
 
-    def __init__(self, means: Means, ledger: Ledger, folder: Path, helpers: Helpers | None) -> None:
+    def __init__(
+        self, means: Means, ledger: Ledger, folder: Path, helpers: Helpers | None, *, ahead: bool = False
+    ) -> None:
         self._means, self._ledger, self._helpers = means, ledger, helpers
+        self._decoded = {lane: decoded for lane, (decoded, _) in ledger.lane_positions().items()} if ahead else None
         self._claims = Claims(folder)
         self._held = Held(folder / "trades", means.days)
 
@@ -189,10 +200,20 @@ class _Replay:
             if self._helpers is not None:
                 self._helpers.join()
             for leaf in leaves:
-                midnight.settle(self._means.data, leaf, ledger=self._ledger)
+                midnight.settle(self._means.data, leaf, ledger=self._ledger, disk=self._means.disk)
         finally:
             self._held.close()
         return Replayed(len(lanes), trades, len(leaves))
+
+    @property
+    def whole(self) -> bool:
+        """Whether no decoded trade was of a day that is not wanted."""
+        return self._held.whole
+
+    def _know(self, batch: Batch) -> None:
+        """Tell the ledger what nobody has decoded for it yet: it must know whatever is published."""
+        if self._decoded is not None and batch.end > self._decoded.get(batch.lane, START):
+            self._ledger.apply(batch, advance)
 
     def _decode(self, lanes: Sequence[str], account: Ledger | None, on_lane: Callable[[str], object]) -> int:
         data, trades = self._means.data, 0
@@ -204,7 +225,9 @@ class _Replay:
                 continue
             book = None if is_stream(lane) else self._ledger
             alone = [stretch for stretch in stretches(data, lane) if stretch not in free]
-            trades += sum(decode(self._means, stretch, self._held, book=book).trades for stretch in alone)
+            trades += sum(
+                decode(self._means, stretch, self._held, book=book, on_batch=self._know).trades for stretch in alone
+            )
         for number in self._claims.take("stretch", len(free)):
             trades += decode(self._means, free[number], self._held).trades
             if self._helpers is not None:
@@ -215,7 +238,12 @@ class _Replay:
 
     def _account_for(self, lane: Stretch, account: Ledger) -> int:
         """Decode a whole lane in order, each batch by the account so far."""
-        told = decode(self._means, lane, self._held, book=account, on_batch=lambda batch: account.apply(batch, advance))
+
+        def tell(batch: Batch) -> None:
+            account.apply(batch, advance)
+            self._know(batch)
+
+        told = decode(self._means, lane, self._held, book=account, on_batch=tell)
         account.mark_staged(lane.lane, told.end, told.context)
         return told.trades
 

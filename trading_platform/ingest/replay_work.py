@@ -26,7 +26,7 @@ from trading_platform.ingest.held import Held
 from trading_platform.ingest.log_keeping import context_before
 from trading_platform.ingest.processor import read_batch
 from trading_platform.store import rebuilt, slices
-from trading_platform.store.disk import REAL_DISK
+from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.lane_files import sealed_numbers, segment_numbers, segment_path
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger import Batch, Ledger
@@ -107,6 +107,7 @@ class Means:
     bounds: Bounds
     gate: Gate
     days: Callable[[str], bool]
+    disk: Disk = REAL_DISK
 
 
 def decode(
@@ -168,7 +169,7 @@ def _publish(means: Means, ledger: Ledger, wanted: Sequence[tuple[Leaf, Sequence
     """
     # A pinned leaf holds trades whose log is gone.
     anew = [rebuilt.Anew(leaf, groups, into=is_pinned(means.data, leaf)) for leaf, groups in wanted]
-    for published in rebuilt.rebuild(means.data, anew, ledger=ledger, gate=means.gate):
+    for published in rebuilt.rebuild(means.data, anew, ledger=ledger, gate=means.gate, disk=means.disk):
         if not published.verdict.passed:
             checks = " ".join(failure.check for failure in published.verdict.failures)
             raise StorageError(f"{published.leaf.path} was not published again, it stays as it was: {checks}")
