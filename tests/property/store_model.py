@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tests.naive import merge
 
+DAYS = ("2024-08-08", "2024-08-09")
 TAIL_RANK = {"live": 0, "open": 1, "closed": 2}
 APART_NS = 600 * 10**9
 
@@ -94,4 +95,4 @@ def rows(told: Iterable[Told]) -> dict[tuple[str, str], list[Copy]]:
 
 def day_of(copy: Copy) -> str:
     """Return the day of a trade; all of them lie within a few minutes of one midnight."""
-    return "2024-08-08" if copy.ts_event < 1_723_161_600 * 10**9 else "2024-08-09"
+    return DAYS[copy.ts_event >= 1_723_161_600 * 10**9]

@@ -30,7 +30,7 @@ from trading_platform.ingest.log_keeping import LogKeeper
 from trading_platform.ingest.processor import Processor
 from trading_platform.ingest.publisher import publish_staged
 from trading_platform.ingest.replay import replay
-from trading_platform.store import lake, parquet, staging
+from trading_platform.store import lake, midnight, parquet, staging
 from trading_platform.store.lane_files import segment_numbers
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger import Ledger
@@ -106,9 +106,9 @@ class World:
         self.log: dict[str, list[Told]] = {lane: [] for lane in LANES}
         self.acknowledged: dict[str, tuple[int, int]] = dict.fromkeys(LANES, (0, 0))
         self.published: dict[Leaf, set[int]] = {}
-        self.rebuilding = False
         self.counts: Counter[str] = Counter()
         self._busy: set[str] = set()
+        self._checked = -1
         self._random = Random(1)
         self._tables: dict[Path, tuple[tuple[int, int, int], list[Copy]]] = {}
         self._usual_batch, processing.BATCH_BYTES = processing.BATCH_BYTES, batch_bytes
@@ -187,6 +187,7 @@ class World:
         self._abandon_all()
         self.disk.lose_power(Random(seed))
         self._tables.clear()
+        self._checked = -1
 
     def kill(self, who: str) -> None:
         """Kill a process between two acts."""
@@ -316,16 +317,14 @@ class World:
 
     def publish(self, fate: Fate = FINE) -> None:
         """Publish every leaf that has parts; one that another publisher is at is passed over."""
+        alone = not self._busy
 
         def act() -> None:
-            whole = True
             for leaf in sorted(staging.parts(self.data)):
-                try:
+                with suppress(LockHeld):
                     lake.publish(self.data, leaf, ledger=self.ledger, gate=pass_all, disk=self.disk, wait_s=0)
-                except LockHeld:
-                    whole = False
-            if whole:
-                self.rebuilding = False
+                    if alone:
+                        midnight.settle(self.data, leaf, ledger=self.ledger, disk=self.disk)
 
         number = sum(name.startswith("publisher") for name in self._busy)
         self.act(f"publisher {number}", act, fate)
@@ -352,15 +351,14 @@ class World:
 
         self.act("keeper", act, fate)
 
-    def replay(self, *, rebuild_ledger: bool, fate: Fate = FINE) -> None:
-        """Rebuild the lake, and the ledger, from the log; nothing else runs."""
+    def replay(self, *, rebuild_ledger: bool, days: Sequence[str] = model.DAYS, fate: Fate = FINE) -> None:
+        """Rebuild the lake, and the ledger, from the log; recorders and processors do not run."""
         for lane in LANES:
             self._abandon(f"writer {lane}")
             self._abandon(f"processor {lane}")
             self.recover_lane(lane)
 
         def act() -> None:
-            self.rebuilding = True
             scratch = self._scratch() if rebuild_ledger else None
             try:
                 replay(
@@ -369,7 +367,7 @@ class World:
                     VENUES,
                     BOUNDS,
                     pass_all,
-                    days=lambda day: True,
+                    days=lambda day: day in days,
                     scratch=scratch,
                     on_lane=lambda lane: None,
                     disk=self.disk,
@@ -377,13 +375,12 @@ class World:
             finally:
                 if scratch is not None:
                     scratch.close()
-            self.rebuilding = False
 
         self.counts["replays"] += 1
         self.act("replay", act, fate)
 
     def _scratch(self) -> Ledger:
-        data = DataDir(self.data.staging / "replay").create()
+        data = DataDir(self.data.staging / "scratch").create()
         for path in data.root.glob("ledger.sqlite*"):
             path.unlink()
         data.ledger_path.write_bytes(empty_ledger())
@@ -393,6 +390,9 @@ class World:
 
     def check(self) -> None:
         """Between any two acts: the ledger is the model up to where lanes are decoded, and the lake is within it."""
+        if self.disk.operations == self._checked:
+            return  # nothing was written since
+        self._checked = self.disk.operations
         decoded = self.decoded()
         for symbol in SYMBOLS.values():
             held, expected = ledger_account(self.ledger, symbol), model.account(decoded, symbol)
@@ -423,10 +423,9 @@ class World:
         twice = [key for key, times in shown.items() if times > 1]
         assert not twice, f"twice in the lake: {twice}"
         ids = {leaf: {row.trade_id for row in rows} for leaf, rows in held.items()}
-        if not self.rebuilding:
-            for leaf, before in self.published.items():
-                assert before <= ids.get(leaf, set()), f"{leaf.path} lost ids"
-            self.published = ids
+        for leaf, before in self.published.items():
+            assert before <= ids.get(leaf, set()), f"{leaf.path} lost ids"
+        self.published = ids
 
     def tables(self) -> dict[Leaf, list[Copy]]:
         """Return every published row; files that have not changed are not read again."""
@@ -450,7 +449,6 @@ class World:
                 self.processors[lane].drain()
                 self._abandon(f"processor {lane}")
         publish_staged(self.data, self.ledger, pass_all, disk=self.disk)
-        self.rebuilding = False
 
     def finish(self) -> None:
         """With everything drained the lake is the model, and so is the ledger."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.property import store_wire as wire
+from tests.property.store_model import DAYS
 from tests.property.store_world import FETCH, FINE, LANES, LIVE, Fate, World
 from tests.small_platform import SYMBOLS, S
 
@@ -29,8 +30,8 @@ LATER = st.sampled_from([0, 1, S, 700 * S])
 WAYS = st.sampled_from([0, 1, 1, 2, 2, 3, 3, 4, 5])
 FATES = st.builds(
     Fate,
-    st.sampled_from(["none", "none", "kill", "power", "between"]),
-    st.integers(1, 24),
+    st.sampled_from(["none", "kill", "power", "between"]),
+    st.one_of(st.integers(1, 8), st.integers(1, 30)),
     st.integers(0, 2**16),
     st.integers(0, 19),
 )
@@ -52,6 +53,21 @@ class StoreMachine(RuleBasedStateMachine):
         if connection:
             self.world.append(lane, lambda now: wire.run(symbol, items, connection, now), later)
         self._go(lane, way, fate)
+
+    @rule(lane=st.sampled_from(LANES), symbol=NAMES, items=RUNS, at=st.integers(1, 8), fates=st.tuples(FATES, FATES))
+    def die_and_return(self, lane: str, symbol: str, items: list[wire.Item], at: int, fates: tuple[Fate, Fate]) -> None:
+        """A writer dies in the middle of a commit; the next one takes over, what it found is decoded, and then that."""
+        world = self.world
+        world.open_lane(lane)
+        if lane in LIVE:
+            world.append(lane, lambda now: wire.run(symbol, items, 1, now), 1)
+        else:
+            world.append(lane, lambda now: wire.page(symbol, items[:1], now, from_id=None), 1)
+        world.commit(lane, Fate("kill", at))
+        world.open_lane(lane, fates[0])
+        world.process(lane, steps=9, stage=fates[1].seed % 2 == 0, fate=fates[1])
+        if fates[1].seed % 3 == 0:
+            world.lose_power(fates[1].seed)
 
     def _go(self, lane: str, way: int, fate: Fate) -> None:
         """Commit, decode and stage, publish, seal, retire: so many of these, the last one as fate has it."""
@@ -98,15 +114,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.world.append(lane, lambda now: wire.page(symbol, items, now, from_id=from_id, source=source), later)
         self._go(lane, way, fate)
 
-    @rule(lane=st.sampled_from(LANES), fate=FATES)
-    def open(self, lane: str, fate: Fate) -> None:
-        """A recorder or fetcher begins."""
-        self.world.open_lane(lane, fate)
-
-    @rule(lane=st.sampled_from(LANES), fate=FATES)
-    def close(self, lane: str, fate: Fate) -> None:
-        """A recorder or fetcher ends in order."""
-        self.world.close_lane(lane, fate)
+    @rule(lane=st.sampled_from(LANES), what=st.sampled_from(["open", "close", "kill", "recover"]), fate=FATES)
+    def attend(self, lane: str, what: str, fate: Fate) -> None:
+        """A recorder or fetcher begins, ends in order, or dies between two acts; or its lane is settled after it."""
+        acts = {"open": self.world.open_lane, "close": self.world.close_lane, "recover": self.world.recover_lane}
+        if what == "kill":
+            self.world.kill(f"writer {lane}")
+        else:
+            acts[what](lane, fate)
 
     @rule(lane=st.sampled_from(LIVE), connect=st.booleans(), later=LATER)
     def connection(self, lane: str, connect: bool, later: int) -> None:
@@ -144,25 +159,26 @@ class StoreMachine(RuleBasedStateMachine):
         self.world.append(lane, drafts[what], later)
         self.world.commit(lane, fate)
 
-    @rule(lane=st.sampled_from(LANES), steps=st.integers(1, 4), stage=st.booleans(), fate=FATES)
+    @rule(lane=st.sampled_from(LANES), steps=st.integers(0, 4), stage=st.booleans(), fate=FATES)
     def process(self, lane: str, steps: int, stage: bool, fate: Fate) -> None:
-        """A processor decodes, and stages."""
-        self.world.process(lane, steps=steps, stage=stage, fate=fate)
+        """A processor decodes, and stages, or dies between two acts."""
+        if steps:
+            self.world.process(lane, steps=steps, stage=stage, fate=fate)
+        else:
+            self.world.kill(f"processor {lane}")
 
-    @rule(fate=FATES)
-    def publish(self, fate: Fate) -> None:
-        """A publisher publishes."""
-        self.world.publish(fate)
+    @rule(what=st.sampled_from(["publish", "publish", "seal", "retire"]), fate=FATES)
+    def publish(self, what: str, fate: Fate) -> None:
+        """A publisher publishes, or seals and retires."""
+        if what == "publish":
+            self.world.publish(fate)
+        else:
+            self.world.keep(retire=what == "retire", fate=fate)
 
-    @rule(retire=st.booleans(), fate=FATES)
-    def keep(self, retire: bool, fate: Fate) -> None:
-        """A keeper seals, and retires."""
-        self.world.keep(retire=retire, fate=fate)
-
-    @rule(lane=st.sampled_from(LANES), kind=st.sampled_from(["writer", "processor"]))
-    def kill(self, lane: str, kind: str) -> None:
-        """A process dies between two acts."""
-        self.world.kill(f"{kind} {lane}")
+    @rule(rebuild_ledger=st.booleans(), days=st.sampled_from([DAYS, DAYS, DAYS[:1]]), fate=FATES)
+    def replay(self, rebuild_ledger: bool, days: tuple[str, ...], fate: Fate) -> None:
+        """Everything, or a day, is rebuilt from the log."""
+        self.world.replay(rebuild_ledger=rebuild_ledger, days=days, fate=fate)
 
     @rule(seed=st.integers(0, 2**16))
     def lose_power(self, seed: int) -> None:
@@ -185,6 +201,6 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 # Shrinking such a machine takes minutes and finds little: a failure prints its steps as they were.
-BUDGET = settings(max_examples=40, stateful_step_count=25, phases=[Phase.generate], report_multiple_bugs=False)
+BUDGET = settings(max_examples=60, stateful_step_count=20, phases=[Phase.generate], report_multiple_bugs=False)
 StoreMachine.TestCase.settings = BUDGET
 TestStoreMachine = pytest.mark.timeout(300)(StoreMachine.TestCase)

@@ -8,8 +8,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.property.test_store_machine import BUDGET, StoreMachine
 from trading_platform.domain.errors import PlatformError
 from trading_platform.ingest.processor import Processor
-from trading_platform.store import lake, merge, staging
+from trading_platform.store import lake, merge, segment_log, staging
 from trading_platform.store.disk import Disk
+from trading_platform.store.lane_recovery import recover
 
 
 def parts_go_before_the_new_file_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +33,24 @@ def staged_is_said_before_it_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Processor, "stage", hasty)
 
 
+class _NeverSynced:
+    """Any disk whose files are not synced."""
+
+    def __init__(self, inner: object) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str):
+        if name == "sync":
+            return lambda: None
+        if name == "open":
+            return lambda path, mode: _NeverSynced(self._inner.open(path, mode))  # type: ignore[attr-defined]
+        return getattr(self._inner, name)
+
+
+def an_unproven_tail_counts_before_it_is_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_log, "recover", lambda lane, mark, disk: recover(lane, mark, _NeverSynced(disk)))
+
+
 def copies_are_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_of_them(copies):
         rows = copies.drop_columns([merge.ORIGIN]).sort_by([("epoch", "ascending"), ("trade_id", "ascending")])
@@ -47,6 +66,7 @@ def a_file_is_renamed_before_it_is_synced(monkeypatch: pytest.MonkeyPatch) -> No
 PLANTED = [
     parts_go_before_the_new_file_is_there,
     staged_is_said_before_it_is_true,
+    an_unproven_tail_counts_before_it_is_synced,
     copies_are_not_merged,
     a_file_is_renamed_before_it_is_synced,
 ]
