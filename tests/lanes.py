@@ -17,10 +17,12 @@ def clock() -> Callable[[], int]:
     return lambda: next(ticks)
 
 
-def open_lane(directory: Path, *, disk: Disk = REAL_DISK, segment_bytes: int = 16 << 20, seed: int = 0) -> LaneWriter:
+def open_lane(
+    directory: Path, *, disk: Disk = REAL_DISK, segment_bytes: int = 16 << 20, seed: int = 0, apart: bool = False
+) -> LaneWriter:
     """Open a lane's writer, reproducibly."""
     return LaneWriter.open(
-        directory, clock=clock(), entropy=Random(seed).randbytes, disk=disk, segment_bytes=segment_bytes
+        directory, clock=clock(), entropy=Random(seed).randbytes, disk=disk, segment_bytes=segment_bytes, apart=apart
     )
 
 

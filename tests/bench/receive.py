@@ -1,8 +1,9 @@
 """Receivers to compare with, and the recorder with a clock at each commit: ``python -m tests.bench.receive HOW …``.
 
 ``bare URL COUNT``: a loop over `websockets` that keeps nothing. ``logger URL COUNT FILE``: a raw socket and the
-recorder's commit rule, nothing else. ``timed OUT recorder``: the real recorder; at its end OUT gets, for every record,
-how many trades it held and how many ns it waited to be durable. ``publish publisher``: publish again and again.
+recorder's commit rule, nothing else. Both ask for the recorder's priority, so that what is compared is the work.
+``timed OUT recorder``: the real recorder; at its end OUT gets, for every read of the socket, how many trades it
+brought and how long they took to be durable, in ns. ``publish publisher``: publish again and again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,6 +28,9 @@ async def bare(url: str, count: int) -> None:
     """Receive so many messages; print when the last came and what they cost."""
     from websockets.asyncio.client import connect
 
+    from trading_platform.ingest import priority
+
+    priority.come_first()
     async with connect(url, max_size=1 << 20, max_queue=256, compression=None, proxy=None) as connection:
         begun = time.process_time_ns()
         for _ in range(count):
@@ -35,6 +40,9 @@ async def bare(url: str, count: int) -> None:
 
 def logger(url: str, count: int, file: Path) -> None:
     """Write what arrives as soon as the previous fdatasync has returned, into space zeroed before; print the waits."""
+    from trading_platform.ingest import priority
+
+    priority.come_first()
     at = urlsplit(url)
     client = socket.create_connection((at.hostname or "", at.port or 0))
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -56,6 +64,7 @@ def logger(url: str, count: int, file: Path) -> None:
     def write() -> None:
         nonlocal ended
         place = 0
+        priority.come_at_once()
         while True:
             with ready:
                 while not pending:
@@ -91,18 +100,44 @@ def logger(url: str, count: int, file: Path) -> None:
 def timed(out: Path, role: str) -> int:
     """Run the real worker; write the waits when it has stopped."""
     from trading_platform.commands import workers
+    from trading_platform.ingest import websocket_client
     from trading_platform.ingest.committer import Committer
+    from trading_platform.store.lane_files import SegmentFiles
+    from trading_platform.store.segment_log import Kind
 
+    arrived: deque[tuple[int, int]] = deque()
     waits: list[tuple[int, int]] = []
-    commit = Committer._commit
+    heard: list[int] = []
+    durable_ns = 0
+    hear, add_batch = websocket_client._Connection.data_received, Committer.add_batch
+    sync, commit = SegmentFiles.sync, Committer._commit
 
-    def watched(self, runs):  # type: ignore[no-untyped-def]
-        began = [(run.count, run.mono_ns) for run in runs]
+    def hearing(self, data):  # type: ignore[no-untyped-def]
+        heard.append(time.monotonic_ns())
+        hear(self, data)
+
+    def adding(self, batch, connection):  # type: ignore[no-untyped-def]
+        arrived.append((len(batch), heard[0]))
+        heard.clear()
+        add_batch(self, batch, connection)
+
+    def syncing(self):  # type: ignore[no-untyped-def]
+        nonlocal durable_ns
+        sync(self)
+        durable_ns = time.monotonic_ns()
+
+    def committing(self, runs):  # type: ignore[no-untyped-def]
+        left = sum(run.count for run in runs if run.kind == Kind.FRAMES)
         commit(self, runs)
-        now = time.monotonic_ns()
-        waits.extend((count, now - mono_ns) for count, mono_ns in began)
+        while left > 0:
+            count, begun = arrived.popleft()
+            waits.append((count, durable_ns - begun))
+            left -= count
 
-    Committer._commit = watched  # type: ignore[method-assign]
+    websocket_client._Connection.data_received = hearing  # type: ignore[method-assign]
+    Committer.add_batch = adding  # type: ignore[method-assign]
+    SegmentFiles.sync = syncing  # type: ignore[method-assign]
+    Committer._commit = committing  # type: ignore[method-assign]
     code = workers.main([role])
     out.write_text(json.dumps(waits))
     return code

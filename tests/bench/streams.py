@@ -26,7 +26,7 @@ from trading_platform.ingest.decode import Decoder
 from trading_platform.ingest.processor import read_batch
 from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
 from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.lane_files import MarkReader
+from trading_platform.store.lane_files import FIRST_BYTES, MarkReader
 from trading_platform.store.layout import DataDir
 from trading_platform.store.segment_log import SEGMENT_BYTES, LaneReader
 from trading_platform.venues import VENUES
@@ -73,7 +73,8 @@ class Measured(NamedTuple):
 def bare(source: Feed) -> Measured:
     """Receive with a loop over `websockets` that keeps nothing."""
     command = [sys.executable, "-m", "tests.bench.receive", "bare", source.url, str(source.count)]
-    told = json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, start_new_session=True)
+    told = json.loads(done.stdout)
     begun = source.begun_ns()
     return Measured(source.count / (told["ended_ns"] - begun) * 1e9, told["cpu_ns"] / source.count)
 
@@ -128,7 +129,8 @@ def recorded(source: Feed, data: DataDir, transport: str, *, compression: bool =
             now = mark.read() or START
             if now != at:
                 at, changed, cpu = now, time.monotonic_ns(), process.cpu_times()
-            done = at.segment * (SEGMENT_BYTES - (1 << 19)) + at.offset >= 0.9 * expected
+            before_it = FIRST_BYTES + (at.segment - 1) * (SEGMENT_BYTES - (1 << 19)) if at.segment else 0
+            done = before_it + at.offset >= 0.9 * expected
             if time.monotonic_ns() - changed > _QUIET_S * 1e9 and (done or time.monotonic_ns() - begun > 120e9):
                 break
     mark.close()
@@ -203,6 +205,8 @@ def logged(source: Feed) -> tuple[list[tuple[int, int]], int]:
     """Let the reference logger keep everything; return its waits and when the last byte was durable."""
     with fresh_data() as data:
         command = [sys.executable, "-m", "tests.bench.receive", "logger", source.url, str(source.count)]
-        done = subprocess.run([*command, str(data.root / "flat")], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        command.append(str(data.root / "flat"))
+        # A session of its own, as each worker has.
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, start_new_session=True)
     told = json.loads(done.stdout)
     return told["waits"], told["ended_ns"]

@@ -42,16 +42,18 @@ class LaneMachine(RuleBasedStateMachine):
         self.position = Position(0, 0)
         self.writer: LaneWriter | None = None
 
-    @initialize(segment_bytes=st.sampled_from([1100, 1500, 4096, 1 << 16]))
-    def choose_size(self, segment_bytes: int) -> None:
-        """Small segments turn often."""
-        self.segment_bytes = segment_bytes
+    @initialize(segment_bytes=st.sampled_from([1100, 1500, 4096, 1 << 16]), apart=st.booleans())
+    def choose_size(self, segment_bytes: int, apart: bool) -> None:
+        """Small segments turn often; the next one is made by commits or apart from them."""
+        self.segment_bytes, self.apart = segment_bytes, apart
 
     @precondition(lambda self: self.writer is None)
     @rule(seed=st.integers(0, 2**32))
     def open(self, seed: int) -> None:
         """Opening finds all that is certain, and of the rest a prefix, which is certain from now on."""
-        self.writer = open_lane(self.lane, disk=self.disk, segment_bytes=self.segment_bytes, seed=seed)
+        self.writer = open_lane(
+            self.lane, disk=self.disk, segment_bytes=self.segment_bytes, seed=seed, apart=self.apart
+        )
         assert self.writer.recovered.damaged == ()
         numbers = read_numbers(self.lane, disk=self.disk)
         assert numbers[: len(self.certain)] == self.certain
@@ -77,6 +79,13 @@ class LaneMachine(RuleBasedStateMachine):
         self.writer.commit()
         assert self.writer.pending_bytes == 0
         self.certain, self.pending = self.certain + self.pending, []
+
+    @precondition(lambda self: self.writer is not None)
+    @rule()
+    def zero_ahead(self) -> None:
+        """Space for the next segment is made between commits, at any moment."""
+        assert self.writer is not None
+        self.writer.zero_ahead()
 
     @precondition(lambda self: self.writer is not None)
     @rule()

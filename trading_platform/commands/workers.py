@@ -33,12 +33,15 @@ if TYPE_CHECKING:
 LOCK_WAIT_S = 5.0
 IDLE_S = 0.02
 STAGE_EVERY_S = 5.0
+SWITCH_S = 0.000_5
+"""How long the recorder's event loop may keep the interpreter to itself while a commit has returned from the disk."""
 PARENT_DEAD_EXIT = 3
 
 
 def record(config: IngestConfig) -> int:
     """Receive into the log until told to stop."""
     import asyncio
+    import gc
     import random
     from pathlib import Path
 
@@ -53,6 +56,8 @@ def record(config: IngestConfig) -> int:
     from trading_platform.venues import VENUES
 
     priority.come_first()
+    gc.freeze()  # what is loaded by now stays: no collection has to look at it again
+    sys.setswitchinterval(SWITCH_S)
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -86,6 +91,7 @@ def record(config: IngestConfig) -> int:
                 wait_s=LOCK_WAIT_S,
                 reserve_bytes=RESERVE_BYTES,
                 on_full=on_full,
+                apart=True,
             )
 
         async def receive(writer: LaneWriter, pause: asyncio.Event) -> None:
@@ -100,6 +106,7 @@ def record(config: IngestConfig) -> int:
                 transport=_transport(config),
                 banned_until_ns=config.banned_until_ns,
                 probe=lambda symbols: [tell(line) for line in messages.probe(symbols)],
+                on_commit_thread=priority.come_at_once,
                 attempted_ns=attempts.recall(time.time_ns()),
                 on_connect=attempts.note,
             )

@@ -1,7 +1,8 @@
 """Group commit: whatever has arrived goes into the log as soon as the previous fdatasync has returned.
 
-Runs of frames are collected on the event loop; one thread alone touches the log, and goes on by itself: were each
-commit started from the event loop, it would wait its turn there twice. What is logged is recorder.py.
+Runs of frames are collected on the event loop; one thread alone commits, and goes on by itself: were each commit
+started from the event loop, it would wait its turn there twice. Another one makes the space that the next commits
+write into. What is logged is recorder.py.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ HIGH_WATER_BYTES = 8 << 20
 
 A commit holds its bytes three times (frames, records, the write), so a slow disk and large messages cost 24 MB.
 """
+
+USED_BYTES = 64 << 10
+"""How much is committed between two looks at the space ahead."""
 
 
 class Run:
@@ -129,6 +133,7 @@ class Committer:
     ----------
     wall_ns, monotonic_ns : clocks.
     on_durable : called in that thread with (frames, lag in ns of the oldest of them) after each commit.
+    on_thread : called in that thread before the first commit.
     """
 
     def __init__(
@@ -138,16 +143,18 @@ class Committer:
         wall_ns: Callable[[], int],
         monotonic_ns: Callable[[], int],
         on_durable: Callable[[int, int], None],
+        on_thread: Callable[[], object] = lambda: None,
     ) -> None:
         self._writer = writer
         self._monotonic_ns = monotonic_ns
-        self._on_durable = on_durable
+        self._on_durable, self._on_thread = on_durable, on_thread
         # Guarded by `_ready`, as is `_closing`.
         self._backlog = Backlog(wall_ns, monotonic_ns)
         self._ready = threading.Condition(threading.Lock())
         self._room = asyncio.Event()
         self._room.set()
-        self._closing = False
+        self._closing = self._over = False
+        self._used = threading.Event()
 
     def add(self, kind: Kind, frame: bytes, connection: int = 0) -> None:
         """Take one frame; it is received now."""
@@ -181,11 +188,19 @@ class Committer:
         StorageError : when the disk refuses; nothing can be recorded any more.
         """
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, "committer") as thread:
+        with ThreadPoolExecutor(2, "committer") as threads:
+            both = (
+                loop.run_in_executor(threads, self._commit_all, loop.call_soon_threadsafe),
+                loop.run_in_executor(threads, self._zero_ahead),
+            )
             try:
-                await loop.run_in_executor(thread, self._commit_all, loop.call_soon_threadsafe)
+                await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
             finally:
                 self.close()
+                self._over = True
+                self._used.set()
+            await both[0]
+            await both[1]
 
     def close(self) -> None:
         """Let `run` return once everything taken is durable."""
@@ -194,14 +209,32 @@ class Committer:
             self._ready.notify()
 
     def _commit_all(self, on_loop: Callable[[Callable[[], None]], object]) -> None:
-        while runs := self._next():
-            self._commit(runs)
-            with self._ready:
-                was_full = self._backlog.full
-                self._backlog.committed(sum(run.size for run in runs))
-                has_room = was_full and not self._backlog.full
-            if has_room:
-                on_loop(self._has_room)
+        self._on_thread()
+        used = 0
+        try:
+            while runs := self._next():
+                self._commit(runs)
+                size = sum(run.size for run in runs)
+                with self._ready:
+                    was_full = self._backlog.full
+                    self._backlog.committed(size)
+                    has_room = was_full and not self._backlog.full
+                if has_room:
+                    on_loop(self._has_room)
+                used += size
+                if used > USED_BYTES:
+                    used = 0
+                    self._used.set()
+        finally:
+            self._over = True
+            self._used.set()
+
+    def _zero_ahead(self) -> None:
+        """Make space ahead of the commits, which need not wait for it."""
+        while self._used.wait() and not self._over:
+            self._used.clear()
+            while self._writer.zero_ahead() and not self._over:
+                pass
 
     def _next(self) -> list[Run]:
         """Wait for something to commit; nothing means that there will be no more."""

@@ -3,8 +3,10 @@
 Nothing here is needed for anything to be right, so whatever a system does not have or does not allow is left out.
 Which worker asks for what is commands/workers.py.
 
-Niceness alone does not tell workers apart: each leads a session of its own, and where the kernel groups processes by
-session (`sched_autogroup_enabled`), it counts only within one. So the session's own niceness is set as well.
+Niceness alone does not bring a worker forward: each leads a session of its own, and where the kernel groups processes
+by session (`sched_autogroup_enabled`), it counts only within one. So the recorder's session gets it as well. The
+sessions of the others keep their share: on a machine that is busy with something else they would hardly run at all,
+and stopping waits for them.
 """
 
 from __future__ import annotations
@@ -23,40 +25,44 @@ _AUTOGROUP = Path("/proc/self/autogroup")
 _ATTRIBUTES = struct.Struct("<IIQiIQQQ")
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
-_IOPRIO_CLASS_SHIFT, _IOPRIO_BEST_EFFORT, _IOPRIO_IDLE = 13, 2, 3
+_BEST_EFFORT = 2 << 13
+_DISK_FIRST, _DISK_LAST = _BEST_EFFORT | 0, _BEST_EFFORT | 7
+"""Not the idle class: on a busy disk it can wait ten seconds for each request."""
 
 
 def come_first() -> None:
     """Let this process run before others, as far as that is allowed, and without waiting for their slices to end."""
-    _be_nice(FIRST)
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, FIRST)
+    if os.getsid(0) == os.getpid():  # else it would count for others too
+        with suppress(OSError):
+            _AUTOGROUP.write_text(str(FIRST))
     _ask_for_slices(SLICE_NS)
-    _disk(_IOPRIO_BEST_EFFORT, 0)
+    _call(_IOPRIO_SET, 1, 0, _DISK_FIRST)
+
+
+def come_at_once() -> None:
+    """Let this thread run as soon as it can, before any that is not such a one.
+
+    For a thread that mostly waits for the disk: one that did not would keep others from the processor.
+    """
+    with suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
 
 
 def come_last() -> None:
-    """Leave the processor and the disk to others whenever they want them."""
-    _be_nice(max(LAST, os.getpriority(os.PRIO_PROCESS, 0)))  # whoever was started nicer still stays so
+    """Leave the processor and the disk to others, and never interrupt them."""
+    with suppress(OSError):  # whoever was started nicer still stays so
+        os.setpriority(os.PRIO_PROCESS, 0, max(LAST, os.getpriority(os.PRIO_PROCESS, 0)))
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    _disk(_IOPRIO_IDLE, 0)
-
-
-def _be_nice(nice: int) -> None:
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-    if os.getsid(0) == os.getpid():  # else it would count for others too
-        with suppress(OSError):
-            _AUTOGROUP.write_text(str(nice))
+    _call(_IOPRIO_SET, 1, 0, _DISK_LAST)
 
 
 def _ask_for_slices(slice_ns: int) -> None:
     nice = os.getpriority(os.PRIO_PROCESS, 0)
     attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, 0, 0, nice, 0, slice_ns, 0, 0)
     _call(_SCHED_SETATTR, 0, ctypes.c_char_p(attributes), 0)
-
-
-def _disk(io_class: int, level: int) -> None:
-    _call(_IOPRIO_SET, 1, 0, io_class << _IOPRIO_CLASS_SHIFT | level)
 
 
 def _call(numbers: dict[str, int], *arguments: object) -> int:

@@ -57,6 +57,7 @@ class Recorder:
     banned_until_ns : wall time before which the venue's stream may not be connected to.
     probe : has the heads of these symbols (canonical) asked for; the answer comes through `probed`.
     attempted_ns : how long ago processes before this one tried to connect, the oldest first.
+    on_commit_thread : called once in the thread that commits.
     on_connect : told the wall time of each attempt, before it is made.
     """
 
@@ -72,13 +73,18 @@ class Recorder:
         transport: Transport = open_stream,
         banned_until_ns: int = 0,
         probe: Callable[[Iterable[str]], object] = lambda symbols: None,
+        on_commit_thread: Callable[[], object] = lambda: None,
         attempted_ns: Iterable[int] = (),
         on_connect: Callable[[int], object] = lambda wall_ns: None,
     ) -> None:
         self.adapter, self.symbols, self.ws_url = adapter, dict(symbols), ws_url
         self.clocks, self.transport, self.probe = clocks, transport, probe
         self.committer = Committer(
-            writer, wall_ns=clocks.wall_ns, monotonic_ns=clocks.monotonic_ns, on_durable=self._durable
+            writer,
+            wall_ns=clocks.wall_ns,
+            monotonic_ns=clocks.monotonic_ns,
+            on_durable=self._durable,
+            on_thread=on_commit_thread,
         )
         self.address = Address(ConnectLimits(connects=adapter.connects_per_5min // 2), rng)
         self.address.recall(attempted_ns, clocks.monotonic_ns())

@@ -114,7 +114,8 @@ class LaneWriter:
     ) -> None:
         self.directory, self.recovered, self.durable = directory, recovered, recovered.end
         self._lock, self._mark, self._files = lock, mark, files
-        self._clock, self._entropy, self._segment_bytes = clock, entropy, segment_bytes
+        self._clock, self._entropy = clock, entropy
+        self._segment_bytes, self._limit = segment_bytes, files.limit
         # What the appending thread knows: where the next record goes.
         self._next_number = first_number
         self._number, self._offset, self._seed = -1, 0, 0
@@ -137,6 +138,7 @@ class LaneWriter:
         wait_s: float = 0.0,
         reserve_bytes: int = 0,
         on_full: Callable[[], None] = lambda: None,
+        apart: bool = False,
     ) -> LaneWriter:
         """Take the lane, making it if need be; recover it if its last writer died; go on in a new segment.
 
@@ -148,6 +150,7 @@ class LaneWriter:
         wait_s : how long to wait for another writer to end.
         reserve_bytes : space to keep back; while it lasts, commits succeed on a full disk.
         on_full : called by `commit` once the reserve had to be given up: close the writer soon.
+        apart : another thread makes the next segment, by `zero_ahead`; else commits do, now and then.
 
         Raises
         ------
@@ -175,7 +178,7 @@ class LaneWriter:
         except BaseException:
             lock.release()
             raise
-        files = SegmentFiles(directory, disk, segment_bytes, reserve, on_full)
+        files = SegmentFiles(directory, disk, segment_bytes, reserve, on_full, apart=apart)
         return cls(
             directory, lock, mark, recovered, files, first, clock=clock, entropy=entropy, segment_bytes=segment_bytes
         )
@@ -249,7 +252,7 @@ class LaneWriter:
             raise StorageError(self._failure)
         if size > RECORD_BYTES_MAX:
             raise ValueError(f"a record of {size} bytes; at most {RECORD_BYTES_MAX}")
-        if not self._offset or (self._offset + size > self._segment_bytes and self._offset > RECORDS_AT):
+        if not self._offset or (self._offset + size > self._limit and self._offset > RECORDS_AT):
             self._turn()
         durable = self.durable
         return durable[1] if durable[0] == self._number else 0
@@ -263,6 +266,8 @@ class LaneWriter:
     def _turn(self) -> None:
         previous_end = self._offset or self.recovered.end.offset
         header = Header(self._next_number, self._entropy(8), previous_end, self._clock())
+        if self._offset:
+            self._limit = self._segment_bytes
         self._number, self._offset, self._seed = header.number, RECORDS_AT, header.seed
         self._next_number += 1
         self._queue.append(header)
@@ -282,6 +287,21 @@ class LaneWriter:
             except BaseException as error:
                 self._failure = f"lane {self.directory.name} takes no more records: {error}"
                 raise
+
+    def zero_ahead(self) -> bool:
+        """Do some of what spares later commits time; return whether there is more to do. From any one thread.
+
+        Raises
+        ------
+        StorageError : if the disk refuses; as after a commit that failed, every call raises from then on.
+        """
+        if self._failure is not None:
+            return False
+        try:
+            return self._files.zero_ahead()
+        except BaseException as error:
+            self._failure = f"lane {self.directory.name} takes no more records: {error}"
+            raise
 
     def _commit(self) -> Position:
         queue, files = self._queue, self._files

@@ -41,6 +41,9 @@ class Gate:
         self.commits += 1
         return self._writer.commit()
 
+    def zero_ahead(self) -> bool:
+        return self._writer.zero_ahead()
+
 
 def lane(folder: Path) -> LaneWriter:
     return LaneWriter.open(folder / "live-test", clock=lambda: 0, entropy=os.urandom)
@@ -141,6 +144,32 @@ def test_who_fills_it_waits_for_the_disk(tmp_path: Path) -> None:
             return before, waited, after
 
     assert asyncio.run(run()) == (True, True, False)
+
+
+def test_space_is_made_beside_the_commits(tmp_path: Path) -> None:
+    """Once some of a segment is used, a thread that does not commit makes the next one; its failure ends recording."""
+
+    class Refusing(Gate):
+        def zero_ahead(self) -> bool:
+            zeroing.append(threading.current_thread())
+            raise StorageError("fdatasync: input/output error")
+
+        def commit(self) -> object:
+            committing.append(threading.current_thread())
+            return self._writer.commit()
+
+    async def run() -> None:
+        with lane(tmp_path) as writer:
+            mine = committer(Refusing(writer), [])
+            mine.add_batch([bytes(1 << 17)], 1)
+            with pytest.raises(StorageError, match="input/output"):
+                await mine.run()
+
+    zeroing: list[threading.Thread] = []
+    committing: list[threading.Thread] = []
+    asyncio.run(run())
+    assert len(zeroing) == 1
+    assert zeroing[0] not in committing
 
 
 def test_a_disk_that_refuses_ends_it(tmp_path: Path) -> None:
