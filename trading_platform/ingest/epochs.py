@@ -119,8 +119,9 @@ class Epochs:
         epoch = epoch_of(self._known(venue, symbol, ts_recv), trade_id, ts_event)
         key = SequenceKey(venue, symbol, epoch)
         reach = self._reach_of(key)
-        if reach is not None and contradicts(reach, trade_id, ts_event) and not self._holds(key, trade_id):
-            return APART
+        if reach is not None and contradicts(reach, trade_id, ts_event):
+            # Another copy of what is held is a contradiction for the merge to tell; it says nothing of its neighbours.
+            return epoch if self._holds(key, trade_id) else APART
         self._reach[key] = extended(reach, trade_id, ts_event)
         return epoch
 
