@@ -37,7 +37,7 @@ REAL = Clocks(time.time_ns, time.monotonic_ns)
 
 
 class Impatient(Binance):
-    """The venue's adapter with a tenth of its patience."""
+    """The venue's adapter with a tenth of its patience, for tests in which a connection dies silently."""
 
     keepalive = KeepAlive("ping", b"", 1.0, 0.5, 1.5)
 
@@ -48,6 +48,7 @@ class SmallIngest:
     Parameters
     ----------
     symbols : canonical names.
+    adapter : the venue's own unless given.
     clocks : the recorder's.
     """
 
@@ -64,7 +65,7 @@ class SmallIngest:
     ) -> None:
         self.data = DataDir(root).create()
         self.ledger = Ledger.open(self.data)
-        self.adapter = adapter or Impatient()
+        self.adapter = adapter or Binance()
         self.ws_url, self.rest_url, self.clocks, self.transport = ws_url, rest_url, clocks, transport
         self.symbols = {self.adapter.venue_symbol(symbol): symbol for symbol in symbols}
         self.took_s = 0.0

@@ -16,8 +16,9 @@ import pytest
 
 from tests.links import Link, link
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.small_ingest import SmallIngest
+from tests.small_ingest import Impatient, SmallIngest
 from tests.waiting import wait_until
+from trading_platform.venues.binance import Binance
 
 Start = Callable[..., Simulator]
 SPEED = 20.0
@@ -33,10 +34,11 @@ def cable() -> Iterator[Link]:
 class World:
     """A venue outside, an ingest inside, and a harm that is done once trades flow."""
 
-    def __init__(self, start: Start, root: Path, cable: Link, *, seconds: float = 60.0, speed: float = SPEED) -> None:
+    def __init__(self, start: Start, root: Path, cable: Link, *, seconds: float = 60.0, impatient: bool = True) -> None:
         market = synthetic(seconds, symbols=["BTC-USDT"])
-        self.venue = start(market, speed=speed, host=cable.here)
-        self.ingest = SmallIngest(root / "data", self.venue.ws_url, self.venue.rest_url)
+        self.venue = start(market, speed=SPEED, host=cable.here)
+        adapter = Impatient() if impatient else Binance()
+        self.ingest = SmallIngest(root / "data", self.venue.ws_url, self.venue.rest_url, adapter=adapter)
         self.cable = cable
 
     def record(self, harm: Callable[[], object], *, timeout_s: float = 30.0) -> None:
@@ -74,7 +76,7 @@ def test_packets_that_go_astray_one_way(simulator: Start, tmp_path: Path, cable:
 
 def test_a_third_of_all_packets_lost(simulator: Start, tmp_path: Path, cable: Link) -> None:  # noqa: F811
     """N5: for 30 % of the time every packet is lost, in pieces of 20 ms: slower, one connection, no false gap."""
-    world = World(simulator, tmp_path, cable)
+    world = World(simulator, tmp_path, cable, impatient=False)
     rng, stop = random.Random(5), threading.Event()
 
     def lose() -> None:
@@ -122,7 +124,7 @@ def test_a_black_hole_for_large_packets(simulator: Start, tmp_path: Path, cable:
     world = World(simulator, tmp_path, cable)
 
     def harm() -> None:
-        cable.narrow(500)
+        cable.narrow(120)  # less than any trade takes
         wait_until(lambda: "stale" in world.ingest.ends(), what="the hole is noticed")
         cable.narrow(1500)
         wait_until(lambda: world.ingest.opened() >= 2, what="connected again")

@@ -47,6 +47,7 @@ class Lost(_Control, frozen=True, tag="lost"):
     venue: str
     symbols: list[str]
     reason: str = ""
+    after_ns: int = 0  # it was known by then what this comes after, see tail_clock.py
 
 
 class Handover(_Control, frozen=True, tag="handover"):
@@ -135,6 +136,7 @@ class Page(msgspec.Struct, frozen=True):
     to_id: int | None = None
     source: Literal["rest", "archive"] = "rest"
     epoch: int = 0  # of the ids that were asked for
+    after_ns: int = 0  # a head asked for when this was the latest that was known of the end, see tail_clock.py
     listening: bool = False  # a head asked for while a stream of the symbol was open: its end stays live
 
 

@@ -26,8 +26,9 @@ from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.columns import Columns, together
+from trading_platform.ingest.decoder_memory import Connection, Context
 from trading_platform.ingest.epochs import Book, Epochs
-from trading_platform.ingest.numbering import APART, Numbering
+from trading_platform.ingest.numbering import APART
 from trading_platform.ingest.pages import RawRows, raw_of, skipped, unserved
 from trading_platform.ingest.scanning import SCAN_AFTER, Scanning, find_frame
 from trading_platform.store.ledger.rows import Batch, Claim, Quarantined, Seen, SequenceKey, TailEvent, Turn
@@ -43,16 +44,6 @@ Int64 = npt.NDArray[np.int64]
 _NEVER = np.iinfo(np.int64).min
 _LATER = -1
 """The epoch of a trade before it is known: a stream's is, once all of the batch has been read."""
-
-
-class _Connection(msgspec.Struct):
-    venue: str
-    symbols: dict[str, str]
-
-
-class _Context(msgspec.Struct):
-    connections: dict[int, _Connection] = {}
-    numberings: dict[str, Numbering] = {}
 
 
 @dataclass
@@ -87,7 +78,7 @@ class Decoder:
         self._lane = lane
         self._venues = venues
         self._bounds = bounds
-        self._context = msgspec.json.decode(context, type=_Context) if context else _Context()
+        self._context = msgspec.json.decode(context, type=Context) if context else Context()
         self._book = book
         self._scanning = Scanning(venues, bounds, scan_after)
 
@@ -112,7 +103,7 @@ class _Work:
         lane: str,
         venues: Mapping[str, VenueAdapter],
         bounds: Bounds,
-        context: _Context,
+        context: Context,
         scanning: Scanning,
         epochs: Epochs,
     ) -> None:
@@ -128,7 +119,7 @@ class _Work:
         # What waits for the epochs of a symbol's stream to be known.
         self.tails: dict[tuple[str, str], list[TailEvent]] = {}
         self.voids: list[tuple[Record | PackedRecord, int, str, Trade, bytes | RawRows]] = []
-        self.streamed: list[tuple[Record | PackedRecord, _Connection]] = []
+        self.streamed: list[tuple[Record | PackedRecord, Connection]] = []
         self.turns: dict[SequenceKey, Turn] = {}
         self.readmitted: list[tuple[Position, int]] = []
         self.quarantine: list[Quarantined] = []
@@ -137,6 +128,7 @@ class _Work:
 
     def take(self, record: Record | PackedRecord) -> None:
         if record.kind == Kind.FRAMES:
+            self.context.clock.frames(record.ts_recv)
             self._frames(record)
             return
         self._tell_alive()
@@ -231,7 +223,7 @@ class _Work:
         keys = list(self.keys)
         for number in np.flatnonzero(self.alive != _NEVER):
             key = keys[number]
-            self._tail(key.venue, key.symbol, TailEvent("live", int(self.alive[number])))
+            self._tail(key.venue, key.symbol, TailEvent("live", self.context.clock.live(int(self.alive[number]))))
         self.alive[:] = _NEVER
 
     def _of(self, key: SequenceKey) -> Seen:
@@ -260,7 +252,7 @@ class _Work:
         for item, frame in enumerate(record.frames):
             self._frame(record, item, connection, frame)
 
-    def _scan(self, record: PackedRecord, connection: _Connection, scanner: Scanner) -> None:
+    def _scan(self, record: PackedRecord, connection: Connection, scanner: Scanner) -> None:
         """Take the usual frames many at a time, each of the others by itself, all in their order."""
         if record.connection not in self.tables:
             table = self.scanning.table(connection.symbols)
@@ -280,7 +272,7 @@ class _Work:
             self._frame(record, item, connection, body[at:end])
             item, at = item + 1, end
 
-    def _frame(self, record: Record | PackedRecord, item: int, connection: _Connection, frame: bytes) -> None:
+    def _frame(self, record: Record | PackedRecord, item: int, connection: Connection, frame: bytes) -> None:
         try:
             trades = self.venues[connection.venue].decode_frame(frame, connection.symbols)
         except FrameError as error:
@@ -292,7 +284,7 @@ class _Work:
             self._trade(record, item, connection.venue, trade, "ws", frame)
 
     def _refuse_frame(
-        self, record: Record | PackedRecord, item: int, connection: _Connection, error: FrameError, frame: bytes
+        self, record: Record | PackedRecord, item: int, connection: Connection, error: FrameError, frame: bytes
     ) -> None:
         """Keep a frame apart, under the id that it seems to be about."""
         told = self.venues[connection.venue].peek(frame)
@@ -417,7 +409,8 @@ class _Work:
 
     def _head(self, record: Record, page: control.Page, believed: list[tuple[int, int]], refused: list[int]) -> None:
         """Take note of where a sequence ends, as an answer says: ids by epoch, and those of rows that are no trades."""
-        self._tail(page.venue, page.symbol, TailEvent("live" if page.listening else "closed", record.ts_recv))
+        told_ns = self.context.clock.event(record.ts_recv, page.after_ns)
+        self._tail(page.venue, page.symbol, TailEvent("live" if page.listening else "closed", told_ns))
         key = SequenceKey(page.venue, page.symbol, self.epochs.newest(page.venue, page.symbol, record.ts_recv))
         ids = [number for epoch, number in believed if epoch in (key.epoch, _LATER)] + refused
         ids = [number for number in ids if not self.epochs.is_stray(key, number)]
@@ -432,20 +425,20 @@ class _Work:
         except FrameError as error:
             self._refuse(record, 0, "?", None, None, "ws", error)
             return
-        now = record.ts_recv
+        now, told_ns = record.ts_recv, self.context.clock.event(record.ts_recv, getattr(fact, "after_ns", 0))
         match fact:
             case control.Started():
                 self.context.connections.clear()
                 for symbol in fact.symbols.values():
-                    self._tail(fact.venue, symbol, TailEvent("open", now))
+                    self._tail(fact.venue, symbol, TailEvent("open", told_ns))
             case control.Connected():
                 self._adapter(fact.venue)
-                self.context.connections[fact.connection] = _Connection(fact.venue, fact.symbols)
+                self.context.connections[fact.connection] = Connection(fact.venue, fact.symbols)
             case control.Disconnected():
-                self._disconnected(fact, now)
+                self._disconnected(fact, told_ns)
             case control.Lost():
                 for symbol in fact.symbols:
-                    self._tail(fact.venue, symbol, TailEvent("open", now))
+                    self._tail(fact.venue, symbol, TailEvent("open", told_ns))
             case control.Declared():
                 claim = Claim(fact.first_id, fact.last_id, fact.reason, now)
                 self._of(SequenceKey(fact.venue, fact.symbol, fact.epoch)).lost.append(claim)
@@ -462,14 +455,14 @@ class _Work:
             case control.Handover():
                 pass  # for people: the connections' own records say what follows from it
 
-    def _disconnected(self, fact: control.Disconnected, now: int) -> None:
+    def _disconnected(self, fact: control.Disconnected, told_ns: int) -> None:
         gone = self.context.connections.pop(fact.connection, None)
         if gone is None:
             return
         others = [c for c in self.context.connections.values() if c.venue == gone.venue]
         for venue_symbol, symbol in gone.symbols.items():
             if not any(venue_symbol in other.symbols for other in others):
-                self._tail(gone.venue, symbol, TailEvent("open", now))
+                self._tail(gone.venue, symbol, TailEvent("open", told_ns))
 
     def _tail(self, venue: str, symbol: str, event: TailEvent) -> None:
         tails = self.tails.setdefault((venue, symbol), [])

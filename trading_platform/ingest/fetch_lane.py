@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import NamedTuple, Self
+
+import msgspec
 
 from trading_platform.domain.errors import LockHeld, StorageError
 from trading_platform.domain.venue import VenueAdapter
@@ -51,7 +53,7 @@ class FetchLane:
         *,
         ground: Ground = REAL_GROUND,
     ) -> None:
-        self._ground = ground
+        self._ground, self._ledger = ground, ledger
         self._writer, name = _first_free(data, ground)
         try:
             self._processor = Processor(data, name, ledger, venues, bounds, wait_s=5.0, disk=ground.disk)
@@ -73,11 +75,20 @@ class FetchLane:
 
     def page(self, page: control.Page, body: bytes) -> None:
         """Log an answer, durably, and decode it."""
+        if page.kind == "head":
+            page = msgspec.structs.replace(page, after_ns=self._ahead(page.venue, [page.symbol]))
         self._append(Kind.PAGE, [control.encode_page(page), body])
 
     def fact(self, fact: control.Control) -> None:
         """Log a fact, durably, and take it into the ledger."""
+        if isinstance(fact, control.Lost):
+            fact = msgspec.structs.replace(fact, after_ns=self._ahead(fact.venue, fact.symbols))
         self._append(Kind.CONTROL, [control.encode(fact)])
+
+    def _ahead(self, venue: str, symbols: Iterable[str]) -> int:
+        """Return what is known of these ends if it bears a time that is yet to come: the clock was set back; else 0."""
+        known = max((self._ledger.tail_ns(venue, symbol) for symbol in symbols), default=0)
+        return known if known >= self._ground.wall_ns() else 0
 
     def settle(self) -> None:
         """Decode and stage everything."""

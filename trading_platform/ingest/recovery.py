@@ -19,6 +19,7 @@ from trading_platform.ingest.publisher import publish_staged
 from trading_platform.ingest.rest import Stopped
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Gap, Ledger, SequenceKey, SequenceRow
+from trading_platform.store.ledger.gaps import LONGEST_WAIT_NS
 from trading_platform.store.locks import held_by
 from trading_platform.telemetry.logs import get_logger
 
@@ -254,8 +255,9 @@ class _Recovery(Desk):
 
     def _next_due_s(self, stuck: set[str]) -> float | None:
         """Return in how many seconds the next gap is due, None if there is none to work on."""
-        due = [gap.due_ns for gap in self._ledger.gaps(("open",)) if gap.venue in self._endpoints.keys() - stuck]
-        return max(0.0, (min(due) - self._means.wall_ns()) / _S) if due else None
+        now_ns, venues = self._means.wall_ns(), self._endpoints.keys() - stuck
+        waits = [gap.due_ns - now_ns for gap in self._ledger.gaps(("open",)) if gap.venue in venues]
+        return max(0.0, min(0 if wait > LONGEST_WAIT_NS else wait for wait in waits) / _S) if waits else None
 
     def fetch(self, gaps: Sequence[Gap]) -> bool:
         """Fetch the missing ids of some gaps; return whether the venues answered."""

@@ -54,7 +54,9 @@ class GapBook:
         """
         c = t.gaps.c
         free = sa.or_(c.state == "open", sa.and_(c.state == "leased", c.lease_until_ns <= now_ns))
-        query = sa.select(*_COLUMNS).where(free, c.due_ns <= now_ns)
+        # Later than any wait lasts, it was put off by a clock that has been set back since.
+        due = sa.or_(c.due_ns <= now_ns, c.due_ns > now_ns + LONGEST_WAIT_NS)
+        query = sa.select(*_COLUMNS).where(free, due)
         if venue is not None:
             query = query.where(c.venue == venue)
         until_ns = now_ns + ttl_ns
