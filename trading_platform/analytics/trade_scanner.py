@@ -13,6 +13,17 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from trading_platform.analytics.digits import (
+    before,
+    eight_digits,
+    half,
+    others,
+    read_decimal,
+    same_bytes,
+    short_decimal,
+    some_digits,
+    word,
+)
 from trading_platform.analytics.kernel import kernel
 from trading_platform.domain.venue import TradeFrame
 
@@ -95,6 +106,7 @@ class Scanner:
         self._times = np.asarray(form.times, np.int64).ravel()
         self._earliest_ns, self._ahead_ns = earliest_ns, ahead_ns
         self._told = np.zeros(3, np.int64)
+        self._number = np.zeros(1, np.float64)
 
     def scan(
         self,
@@ -143,6 +155,7 @@ class Scanner:
             ts_recv,
             TENS,
             FLOAT_TENS,
+            self._number,
             rows.key,
             rows.trade_id,
             rows.ts_event,
@@ -210,71 +223,11 @@ class Rows:
         self.count = at + 1
 
 
-@kernel()
-def same_bytes(data: Bytes, at: int, other: Bytes, first: int, length: int) -> bool:
-    """Compare a stretch; unsigned places spare the test for negative ones, without which this is four times slower."""
-    left, right = np.uint64(at), np.uint64(first)
-    unlike = 0
-    for i in range(np.uint64(length)):
-        unlike |= data[left + i] ^ other[right + i]
-    return unlike == 0
-
-
-@kernel()
-def read_decimal(data: Bytes, at: int, end: int, value: Floats, tens: Ints, float_tens: Floats) -> int:
-    """Read digits with at most one point between them; return where they end, -1 if this is no exact decimal above 0.
-
-    The value is exact: of at most 15 digits, multiplied or divided once by an exact power of ten.
-    """
-    mantissa = 0
-    pending = 0  # zeros since the last digit that counts
-    digits = 0  # from the first digit that counts to the last
-    scale = 0  # digits behind the point at the last digit that counts; negative: whole digits after it
-    whole = 0
-    fraction = 0
-    stop = at
-    good = True
-    while good and stop < end and 48 <= data[np.uint64(stop)] <= 57:
-        digit = int(data[np.uint64(stop)]) - 48
-        whole += 1
-        stop += 1
-        if digit != 0:
-            digits += pending + 1
-            good = digits <= 15
-            if good:
-                mantissa = mantissa * tens[pending + 1] + digit
-            pending = 0
-        elif mantissa != 0:
-            pending += 1
-    scale = -pending
-    good = good and 0 < whole <= 22
-    if good and stop < end and data[np.uint64(stop)] == 46:
-        stop += 1
-        while good and stop < end and 48 <= data[np.uint64(stop)] <= 57:
-            digit = int(data[np.uint64(stop)]) - 48
-            fraction += 1
-            stop += 1
-            if digit != 0:
-                digits += pending + 1
-                good = digits <= 15
-                if good:
-                    mantissa = mantissa * tens[pending + 1] + digit
-                pending = 0
-                scale = fraction
-            elif mantissa != 0:
-                pending += 1
-        good = good and 0 < fraction <= 22
-    if good and mantissa != 0:
-        value[0] = mantissa / float_tens[scale] if scale >= 0 else mantissa * float_tens[-scale]
-    else:
-        stop = -1
-    return stop
-
-
 @kernel(
     "void(const u1[::1], i8, i8, i8[::1], const i8[::1], const u1[::1], const i8[::1], i8, i8,"
     " const i8[::1], const i8[::1], const u1[::1], const u1[::1], const i8[::1], i8[::1], i8, const i8[::1],"
-    " const f8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], i1[::1])"
+    " const f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], i1[::1])",
+    allocates=False,
 )
 def scan_frames(  # noqa: PLR0915  (one loop over one form; inner kernels where they repeat)
     data: Bytes,
@@ -295,6 +248,7 @@ def scan_frames(  # noqa: PLR0915  (one loop over one form; inner kernels where 
     ts_recv: int,
     tens: Ints,
     float_tens: Floats,
+    number: Floats,
     key_out: Ints,
     id_out: Ints,
     ts_out: Ints,
@@ -308,7 +262,6 @@ def scan_frames(  # noqa: PLR0915  (one loop over one form; inner kernels where 
     row = told[2]
     parts = program.shape[0] // 3
     mask = slots.shape[0] - 1
-    number = np.empty(1, np.float64)
     while frame < count:
         place = table_at + 4 * frame
         size = (
@@ -366,7 +319,9 @@ def scan_frames(  # noqa: PLR0915  (one loop over one form; inner kernels where 
                     break
                 at += length
             elif code == 4 or code == 5:  # noqa: PLR1714  (numba has no set of literals)
-                stop = read_decimal(data, at, end, number, tens, float_tens)
+                stop = short_decimal(data, at, end, number, tens, float_tens)
+                if stop < 0:
+                    stop = read_decimal(data, at, end, number, tens, float_tens)
                 if stop < 0 or number[0] >= 1e18:
                     good = False
                     break
@@ -376,33 +331,31 @@ def scan_frames(  # noqa: PLR0915  (one loop over one form; inner kernels where 
                 else:
                     quantity_out[row] = number[0]
             elif code == 7 or code == 9:  # noqa: PLR1714
-                if (
-                    end - at >= 4
-                    and data[at] == 116
-                    and data[at + 1] == 114
-                    and data[at + 2] == 117
-                    and data[at + 3] == 101
-                ):
-                    if code == 7:
-                        side_out[row] = -1
-                    at += 4
-                elif (
-                    end - at >= 5
-                    and data[at] == 102
-                    and data[at + 1] == 97
-                    and data[at + 2] == 108
-                    and data[at + 3] == 115
-                    and data[at + 4] == 101
-                ):
-                    if code == 7:
-                        side_out[row] = 1
-                    at += 5
-                else:
+                if end - at < 5:
                     good = False
                     break
+                letters = half(data, at)
+                yes = letters == np.uint64(0x65757274)  # "true"
+                if not (yes | ((letters == np.uint64(0x736C6166)) & (data[np.uint64(at + 4)] == 101))):  # "false"
+                    good = False
+                    break
+                if code == 7:
+                    side_out[row] = 1 - 2 * int(yes)
+                at += 5 - int(yes)
             else:
                 value = 0
                 stop = at
+                while stop - at < 16 and end - stop >= 8:
+                    eight = word(data, stop)
+                    marks = others(eight)
+                    if marks != np.uint64(0):
+                        taken = before(marks)
+                        if taken > 0:
+                            value = value * tens[taken] + some_digits(eight, taken)
+                            stop += taken
+                        break
+                    value = value * 100_000_000 + eight_digits(eight)
+                    stop += 8
                 while stop < end and 48 <= data[np.uint64(stop)] <= 57 and stop - at < 19:
                     value = value * 10 + (int(data[np.uint64(stop)]) - 48)
                     stop += 1
