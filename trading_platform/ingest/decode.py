@@ -30,7 +30,7 @@ from trading_platform.ingest.decoder_memory import Connection, Context
 from trading_platform.ingest.epochs import Book, Epochs
 from trading_platform.ingest.numbering import APART
 from trading_platform.ingest.pages import RawRows, raw_of, skipped, unserved
-from trading_platform.ingest.scanning import SCAN_AFTER, Scanning, find_frame
+from trading_platform.ingest.scanning import SCAN_AFTER, Scanning, find_frames
 from trading_platform.store.ledger.rows import Batch, Claim, Quarantined, Seen, SequenceKey, TailEvent, Turn
 from trading_platform.store.segment_format import TABLE_AT
 from trading_platform.store.segment_log import Kind, PackedRecord, Record
@@ -119,7 +119,7 @@ class _Work:
         # What waits for the epochs of a symbol's stream to be known.
         self.tails: dict[tuple[str, str], list[TailEvent]] = {}
         self.voids: list[tuple[Record | PackedRecord, int, str, Trade, bytes | RawRows]] = []
-        self.streamed: list[tuple[Record | PackedRecord, Connection]] = []
+        self.streamed: list[tuple[Record | PackedRecord, dict[str, str]]] = []
         self.turns: dict[SequenceKey, Turn] = {}
         self.readmitted: list[tuple[Position, int]] = []
         self.quarantine: list[Quarantined] = []
@@ -183,17 +183,17 @@ class _Work:
 
     def _set_apart(self, key: SequenceKey, stream: Columns, rows: list[int]) -> None:
         """Quarantine trades whose ids contradict their times, and remember where they lie."""
-        places: dict[int, tuple[Position, int]] = {}
-        taken: set[tuple[Position, int]] = set()
-        for row in rows:
-            trade_id, ts_event = int(stream.trade_id[row]), int(stream.ts_event[row])
-            received = [(r, c.symbols) for r, c in self.streamed if r.ts_recv == stream.ts_recv[row]]
-            wanted = (key.symbol, trade_id, ts_event)
-            record, item, frame = find_frame(received, self.venues[key.venue], wanted, taken)
-            places[row] = record.position, item
-            taken.add(places[row])
-            error = FrameError("numbering", f"id {trade_id} traded at {ts_event} contradicts the ids before it")
-            self._refuse(record, item, key.venue, key.symbol, trade_id, "ws", error, frame)
+        found = find_frames(self.streamed, self.venues[key.venue], key.symbol, stream, rows)
+        places = {row: (record.position, item) for row, (record, item, _) in found.items()}
+        taken = set(places.values())
+        # What is not stored needs no word on its digits: a place has one row in the quarantine.
+        self.quarantine = [kept for kept in self.quarantine if (kept.position, kept.item) not in taken]
+        for row, (record, item, frame) in found.items():
+            number = int(stream.trade_id[row])
+            error = FrameError(
+                "numbering", f"id {number} traded at {stream.ts_event[row]} contradicts the ids before it"
+            )
+            self._refuse(record, item, key.venue, key.symbol, number, "ws", error, frame)
         self.epochs.locate(key.venue, key.symbol, places)
 
     def _columns(self) -> dict[SequenceKey, Columns]:
@@ -241,7 +241,7 @@ class _Work:
         if connection is None:
             self._refuse(record, 0, "?", None, None, "ws", FrameError("connection", "frames of an unknown connection"))
             return
-        self.streamed.append((record, connection))
+        self.streamed.append((record, connection.symbols))
         if isinstance(record, PackedRecord):
             scanner = self.scanning.scanner(connection.venue)
             if scanner is not None:

@@ -5,13 +5,13 @@ The reading itself is analytics/trade_scanner.py.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from trading_platform.analytics.trade_scanner import Scanner, SymbolTable
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.position import Position
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.columns import Columns
 from trading_platform.store.segment_format import PackedRecord
 from trading_platform.store.segment_log import Record
 
@@ -54,21 +54,29 @@ Origin = tuple[Record | PackedRecord, Mapping[str, str]]
 """A record of frames, and the symbols of its connection."""
 
 
-def find_frame(
-    records: Iterable[Origin], venue: VenueAdapter, wanted: tuple[str, int, int], taken: Container[tuple[Position, int]]
-) -> tuple[Record | PackedRecord, int, bytes]:
-    """Return the frame of a trade (symbol, id, time) and where it lies, the first that is not taken yet.
+def find_frames(
+    records: Iterable[Origin], venue: VenueAdapter, symbol: str, stream: Columns, rows: Sequence[int]
+) -> dict[int, tuple[Record | PackedRecord, int, bytes]]:
+    """Return for some rows of a symbol's trades the record, the number in it, and the bytes of the frame it came in.
 
-    Columns of trades do not say where they came from: of nearly none is it ever asked.
+    Columns of trades do not say where they came from: of nearly none is it ever asked. Each record is read once.
     """
+    wanted: dict[tuple[object, ...], list[int]] = {}
+    for row in rows:
+        where = stream.ts_recv[row], stream.trade_id[row], stream.ts_event[row], stream.price[row], stream.quantity[row]
+        wanted.setdefault(tuple(value.item() for value in where), []).append(row)
+    instants = {instant for instant, *_ in wanted}
+    found: dict[int, tuple[Record | PackedRecord, int, bytes]] = {}
     for record, symbols in records:
+        if record.ts_recv not in instants:
+            continue
         for item, frame in enumerate((record.record() if isinstance(record, PackedRecord) else record).frames):
-            if (record.position, item) in taken:
-                continue
             try:
                 trades = venue.decode_frame(frame, symbols)
             except FrameError:
                 continue
-            if wanted in [(trade.symbol, trade.trade_id, trade.ts_event) for trade in trades]:
-                return record, item, frame
-    raise LookupError(f"{venue.name} {wanted[0]}: no frame of trade {wanted[1]}")
+            for told in trades:
+                where = record.ts_recv, told.trade_id, told.ts_event, float(told.price), float(told.quantity)
+                if told.symbol == symbol and told.void is None and (waiting := wanted.get(where)):
+                    found[waiting.pop(0)] = record, item, frame
+    return found
