@@ -11,6 +11,8 @@ from tests.postgres import Server, running
 from tests.recording import Ingest, expected, held, rows, run
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.waiting import wait_until
+from trading_platform.cli import main
+from trading_platform.commands import runtime
 from trading_platform.domain.errors import LedgerUnavailable
 from trading_platform.ingest.bans import stream_ban_until
 from trading_platform.store.layout import DataDir
@@ -83,6 +85,33 @@ def test_a_killed_server_delays_status_and_nothing_else(
     assert before[0].open == 0 and before[0].stored == len(ours)
     assert run("replay", "--ledger", data_dir=data.root).returncode == 0
     assert account(data, url) == before
+
+
+def test_recovery_waits_for_a_dead_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --once `recover` says what is wrong and goes on until it is stopped."""
+    url = server.database()
+    monkeypatch.setenv("TRADING_PLATFORM_DATABASE_URL", url)
+    DataDir(tmp_path).create()
+    stops = Stops(server.kill, server.start, lambda: None)
+    monkeypatch.setattr(runtime, "stop_event", lambda: stops)
+    assert main(["recover", "--data-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().err.count("nothing recovered") == 1
+
+
+class Stops:
+    """A stop event that does something in each pause, and is set when nothing is left to do."""
+
+    def __init__(self, *acts: Callable[[], object]) -> None:
+        self._acts = list(acts)
+
+    def wait(self, seconds: float) -> bool:
+        """Do the next thing instead of waiting; a wait for no time only looks."""
+        if not seconds or not self._acts:
+            return not self._acts
+        self._acts.pop(0)()
+        return not self._acts
 
 
 def test_a_dead_server_is_named_in_one_line_and_forgets_no_ban(tmp_path: Path, server: Server) -> None:

@@ -25,23 +25,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Recover once, or again every five seconds until stopped."""
     from trading_platform.commands import runtime
+    from trading_platform.domain.errors import LedgerUnavailable
     from trading_platform.ingest.recovery import recover
     from trading_platform.ingest.rest import Stopped
+    from trading_platform.telemetry.logs import get_logger
 
+    log = get_logger(__name__)
     stop = runtime.stop_event()
     data = runtime.existing(settings)
     ledger = runtime.open_ledger(data, settings)
     endpoints = runtime.endpoints(settings, ledger, args.venue, args.rest_url)
     means = runtime.means(settings, stop.wait)
-    since = runtime.record_from(settings, ledger)
     while True:
         try:
+            since = runtime.record_from(settings, ledger)
             outcome = recover(data, ledger, endpoints, means, patient=args.once, since=since)
         except Stopped:
             return 0
-        if args.once:
-            emit(args, _payload(outcome), _text(outcome))
-            return 0 if outcome.nothing_open else 1
+        except LedgerUnavailable as error:
+            if args.once:
+                raise
+            log.warning("nothing recovered", reason=str(error))
+        else:
+            if args.once:
+                emit(args, _payload(outcome), _text(outcome))
+                return 0 if outcome.nothing_open else 1
         if stop.wait(EVERY_S):
             return 0
 
