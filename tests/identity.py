@@ -55,14 +55,23 @@ class Row(NamedTuple):
     side: str | None
 
 
-def judge(data_dir: Path, truth: Iterable[Mapping[str, Any]], *, drained: bool = True) -> list[str]:
+def judge(
+    data_dir: Path,
+    truth: Iterable[Mapping[str, Any]],
+    *,
+    drained: bool = True,
+    by_the_end: Iterable[Mapping[str, Any]] | None = None,
+) -> list[str]:
     """Return everything that is wrong.
 
     Parameters
     ----------
     truth : what the venue says it issued, one mapping a trade (docs/simulator.md); of one epoch.
+    by_the_end : what it had issued before the last probe, if its market went on.
     drained : whether everything decoded was published, so that the lake must equal the log.
     """
+    truth = list(truth)
+    ended = truth if by_the_end is None else list(by_the_end)
     issued: dict[str, dict[int, Mapping[str, Any]]] = {}
     for line in truth:
         issued.setdefault(line["symbol"], {})[line["trade_id"]] = line
@@ -74,7 +83,8 @@ def judge(data_dir: Path, truth: Iterable[Mapping[str, Any]], *, drained: bool =
     wrong = [f"{symbol}: in the log, unknown to the ledger" for symbol in copies.keys() - books.keys()]
     for symbol, book in books.items():
         mine = copies.get(symbol, [])
-        found = [*_identity(book), *_beyond(book, issued.get(symbol, {})), *_stored(book, mine)]
+        known = [line["trade_id"] for line in ended if line["symbol"] == symbol]
+        found = [*_identity(book), *_beyond(book, known), *_stored(book, mine)]
         found += _invented(mine, issued.get(symbol, {}))
         if drained:
             found += _published(data_dir, symbol, mine)
@@ -109,7 +119,7 @@ def _identity(book: Account) -> list[str]:
     ]
 
 
-def _beyond(book: Account, issued: Mapping[int, Any]) -> list[str]:
+def _beyond(book: Account, issued: Iterable[int]) -> list[str]:
     beyond = {number for number in issued if number > book.head}
     return _say("issued beyond the head of a closed tail", beyond) if book.tail == "closed" else []
 

@@ -117,7 +117,8 @@ class ToxicProxy:
                 if way == "down" and self.bandwidth is not None:
                     wait_s += len(data) / self.bandwidth
                 if wait_s:
-                    await asyncio.sleep(wait_s)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._stop.wait(), wait_s)
                 if way in self.timeout:
                     continue
                 await self._write(writer, data)
