@@ -86,6 +86,15 @@ def test_a_sequence_gap_of_any_size_is_filled(world: Callable[..., World], count
     assert lake_rows(one.data_dir, BTC)[50].source == "rest"
 
 
+@pytest.mark.campaign
+@pytest.mark.timeout(600)
+def test_a_hundred_thousand_missing_ids_are_fetched(world: Callable[..., World]) -> None:
+    """E2: a gap of 100,000: a hundred pages within the venue's limits, and every trade is there."""
+    one = world(seconds=3 * 3600.0, events=[Event(kind="drop", at_id=FIRST + 50, count=100_000)])
+    assert [gap.missing for gap in one.ingest.ledger.gaps()] == [100_000]
+    one.ingest.assert_whole(one.venue.truth(), bitten=True)
+
+
 def test_repeats_of_the_last_thousand_are_one_copy_each(world: Callable[..., World]) -> None:
     """E3: everything sent twice, and the last 1,000 once more in the middle: one row each, no gap, no conflict."""
     one = world(seconds=240.0, duplicate=1.0, events=[Event(kind="replay", at_id=FIRST + 1500, count=1000)])

@@ -1,0 +1,421 @@
+"""The catalogue of faults: each row with what shows of it and the tests that prove it; docs/faults.md is made from it.
+
+``python -m tests.catalogue`` writes the tables into the page; tests/unit/test_catalogue.py holds both to the tests.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "faults.md"
+NETWORK = "tests/fault/test_catalogue_network.py::"
+LINKS = "tests/fault/test_catalogue_links.py::"
+EXCHANGE = "tests/fault/test_catalogue_exchange.py::"
+PROCESS = "tests/fault/test_catalogue_process.py::"
+CLOCK = "tests/fault/test_catalogue_clock.py::"
+SESSION = "tests/integration/test_session.py::"
+DECIDES = "tests/unit/ingest/test_session.py::"
+REST = "tests/unit/ingest/test_rest.py::"
+BUDGET = "tests/unit/ingest/test_rest_budget.py::"
+CONNECTS = "tests/unit/ingest/test_connects.py::"
+SILENCE = "tests/unit/ingest/test_silence.py::"
+BINANCE = "tests/unit/venues/test_binance.py::"
+
+
+class Row(NamedTuple):
+    """One fault.
+
+    Attributes
+    ----------
+    fault : what goes wrong.
+    shows : what the platform does, and how a user sees it.
+    tests : node ids that prove it.
+    """
+
+    fault: str
+    shows: str
+    tests: tuple[str, ...]
+
+
+SECTIONS: dict[str, dict[str, Row]] = {
+    "Network": {
+        "N1": Row(
+            "a socket that stays open and goes dead",
+            "`lost: stale` within 15 s, a new connection, the gap fetched",
+            (
+                NETWORK + "test_a_silent_hole_is_noticed_and_filled",
+                LINKS + "test_packets_that_go_astray_one_way",
+                DECIDES + "test_a_silent_hole_is_noticed_within_fifteen_seconds",
+            ),
+        ),
+        "N2": Row(
+            "RST in the middle of a frame",
+            "half a frame is no trade; `disconnected`, connected again, the rest fetched",
+            (NETWORK + "test_an_end_in_the_middle_of_a_frame_discards_the_piece",),
+        ),
+        "N3": Row(
+            "FIN without a close frame, once or again and again",
+            "`closed without a close frame`, connected again with growing waits",
+            (
+                NETWORK + "test_an_end_in_the_middle_of_a_frame_discards_the_piece",
+                NETWORK + "test_cut_again_and_again_nothing_is_lost",
+            ),
+        ),
+        "N4": Row(
+            "a partition of one direction",
+            "nothing arrives: as N1; only ours is lost: nothing, until nobody has anything to say",
+            (
+                LINKS + "test_packets_that_go_astray_one_way",
+                NETWORK + "test_a_hole_towards_the_venue_loses_nothing",
+                NETWORK + "test_a_quiet_market_behind_a_one_way_hole_is_noticed",
+            ),
+        ),
+        "N5": Row(
+            "30 % of packets lost",
+            "slower; the same connection, no gap",
+            (LINKS + "test_a_third_of_all_packets_lost",),
+        ),
+        "N6": Row(
+            "latency and jitter of seconds",
+            "the same connection",
+            (NETWORK + "test_latency_and_jitter_reconnect_nobody",),
+        ),
+        "N7": Row(
+            "a link of 64 kbit/s",
+            "what the wire cannot carry is fetched when it can",
+            (LINKS + "test_a_slow_link_is_fetched_behind",),
+        ),
+        "N8": Row(
+            "a link that flaps",
+            "waits grow, at most half of the venue's connects are used in any 5 minutes",
+            (
+                LINKS + "test_a_cable_pulled_out_again_and_again",
+                NETWORK + "test_cut_again_and_again_nothing_is_lost",
+                DECIDES + "test_an_hour_of_flapping_stays_within_the_budget",
+                "tests/fault/test_connect_budget.py::test_a_crash_loop_keeps_the_connect_budget",
+            ),
+        ),
+        "N9": Row(
+            "no such name, the wrong address, ::1 refused",
+            "`connect: …` in the log, tried again with growing waits, a stop works at once",
+            (LINKS + "test_an_address_that_leads_nowhere",),
+        ),
+        "N10": Row(
+            "frames in pieces of a byte, endless and empty fragments",
+            "the same trades, or closed with 1009; memory stays",
+            (
+                NETWORK + "test_a_stream_in_pieces_of_a_byte_is_the_same_stream",
+                "tests/fault/test_hostile_peer.py::test_hostile_input_costs_a_connection_and_no_memory",
+            ),
+        ),
+        "N11": Row(
+            "large packets vanish (MTU)",
+            "as N1: silence decides",
+            (LINKS + "test_a_black_hole_for_large_packets",),
+        ),
+        "N12": Row(
+            "a handshake that never ends",
+            "given up after 10 s, tried again",
+            (NETWORK + "test_a_handshake_that_hangs_is_given_up",),
+        ),
+        "N13": Row(
+            "a close that is never answered",
+            "a second, then connected again; a stop takes no longer",
+            (
+                NETWORK + "test_a_close_that_is_never_answered_costs_a_second",
+                NETWORK + "test_a_stop_does_not_wait_for_the_peer",
+            ),
+        ),
+        "N14": Row(
+            "every connection lost at once",
+            "each waits as long as chance says; few attempts",
+            (
+                NETWORK + "test_many_connections_cut_at_once_come_back_one_by_one",
+                LINKS + "test_a_cable_pulled_out_again_and_again",
+            ),
+        ),
+    },
+    "Exchange": {
+        "E1": Row(
+            "the 24 h cut, `serverShutdown`",
+            "another connection has taken over before: `handover`, no gap",
+            (
+                SESSION + "test_connections_are_replaced_before_the_venues_cut",
+                SESSION + "test_a_shutdown_that_is_announced_costs_nothing",
+                DECIDES + "test_before_the_venues_cut_another_connection_has_taken_over",
+            ),
+        ),
+        "E2": Row(
+            "ids skipped: one, a page, a hundred thousand",
+            "one open gap, leased, fetched, filled",
+            (
+                EXCHANGE + "test_a_sequence_gap_of_any_size_is_filled",
+                EXCHANGE + "test_a_hundred_thousand_missing_ids_are_fetched",
+                "tests/integration/test_dagster.py::test_missing_trades_are_found_leased_fetched_and_computed",
+            ),
+        ),
+        "E3": Row(
+            "trades twice, the last thousand again",
+            "one row each",
+            (EXCHANGE + "test_repeats_of_the_last_thousand_are_one_copy_each",),
+        ),
+        "E4": Row(
+            "trades out of order by one or a thousand",
+            "no gap for good; rows in order of ids",
+            (EXCHANGE + "test_disorder_of_any_depth_is_no_gap_for_good",),
+        ),
+        "E5": Row(
+            "ids that start again",
+            "a new epoch, old rows untouched; a stray id is kept apart",
+            (
+                "tests/integration/test_numberings.py::test_ids_that_start_again_are_an_epoch_of_their_own",
+                "tests/integration/test_numberings.py::test_a_stray_id_is_kept_apart",
+            ),
+        ),
+        "E6": Row(
+            "REST and stream disagree: a price, ms and µs",
+            "the first copy stays, `conflicts` in `status`; ms and µs of one instant agree",
+            (
+                EXCHANGE + "test_what_rest_says_otherwise_is_a_conflict_and_no_second_row",
+                EXCHANGE + "test_milliseconds_and_microseconds_of_one_trade_agree",
+            ),
+        ),
+        "E7": Row(
+            "429, whatever its Retry-After",
+            "60 s or longer, and up to a tenth more; at most a week is believed",
+            (
+                REST + "test_a_429_waits_a_minute_or_longer",
+                REST + "test_an_absurd_retry_after_is_not_believed",
+                BUDGET + "test_nothing_is_asked_within_a_minute_of_a_429",
+                CONNECTS + "test_a_refusal_waits_a_minute_or_longer_if_told",
+            ),
+        ),
+        "E8": Row(
+            "418 for days, and a restart",
+            "nothing is asked before its end, by any process",
+            (
+                BUDGET + "test_nothing_is_asked_within_a_ban",
+                SESSION + "test_a_ban_is_honoured_by_the_next_process_too",
+                "tests/integration/test_recovery.py::test_a_ban_outlives_the_process",
+            ),
+        ),
+        "E9": Row(
+            "half an hour of 5xx",
+            "`circuit_breaker_state` 2; two requests a minute at most, one answer closes it",
+            (
+                BUDGET + "test_a_storm_of_errors_is_met_with_one_request_in_thirty_seconds",
+                REST + "test_one_answer_closes_the_breaker",
+            ),
+        ),
+        "E10": Row(
+            "trades that the venue serves no more, or never had",
+            "said twice, ten minutes apart: `unrecoverable` (bars incomplete), or `void` between ids that it serves",
+            (
+                EXCHANGE + "test_ids_beyond_the_venues_memory_are_declared_lost",
+                EXCHANGE + "test_ids_that_a_listing_skips_twice_were_never_trades",
+            ),
+        ),
+        "E11": Row(
+            "subscribed, and never delivered from the start",
+            "the head is asked for; what moved is undertaken, the subscription renewed",
+            (
+                SILENCE + "test_a_symbol_that_never_delivers_is_found_deaf",
+                "tests/integration/test_prober.py::test_what_traded_since_and_was_never_seen_is_undertaken",
+            ),
+        ),
+        "E12": Row(
+            "one symbol falls silent, others flow",
+            "asked for by REST, never a reconnect; deaf: `handover: subscribed but not delivered`",
+            (
+                SESSION + "test_a_deaf_subscription_is_renewed_and_nobody_else_loses_a_trade",
+                SILENCE + "test_a_head_beyond_what_was_delivered_renews_the_subscription",
+            ),
+        ),
+        "E13": Row(
+            "pings are answered, trades stop",
+            "as E12, for each symbol by its own rate",
+            (
+                DECIDES + "test_a_deaf_subscription_is_renewed_without_losing_the_others",
+                SILENCE + "test_real_silence_is_noticed_the_sooner_the_busier_the_symbol",
+            ),
+        ),
+        "E14": Row(
+            "a symbol is halted or delisted",
+            "no reconnect; halted: its end is known; delisted: its end stays unknown, `recover` names the refusal",
+            (EXCHANGE + "test_halted_and_delisted_symbols_are_no_outage",),
+        ),
+        "E15": Row(
+            "fields added, renamed, of another type; events never heard of",
+            "unknown is ignored; broken is kept with its bytes: `quarantined` in `status`, its id a gap",
+            (
+                BINANCE + "test_new_fields_are_ignored",
+                BINANCE + "test_a_broken_trade_is_a_frame_error",
+                BINANCE + "test_a_bad_row_leaves_the_others_alone",
+            ),
+        ),
+        "E16": Row(
+            "a flood of pings of 125 bytes",
+            "the newest is answered, within five messages a second",
+            (
+                SESSION + "test_a_ping_flood_is_answered_within_the_allowance",
+                "tests/integration/test_fast_transport.py::"
+                "test_a_pong_is_a_sign_of_life_and_a_ping_flood_is_answered_within_the_allowance",
+            ),
+        ),
+        "E17": Row(
+            "pages of exactly a thousand, short, repeated, or always the same",
+            "it ends, and is whole, or the gap stays open",
+            (
+                EXCHANGE + "test_a_sequence_gap_of_any_size_is_filled",
+                EXCHANGE + "test_a_page_that_is_none_or_half_is_asked_for_again",
+                EXCHANGE + "test_a_listing_that_ignores_where_to_begin_ends",
+            ),
+        ),
+        "E18": Row(
+            "200 with HTML, half a JSON, no gzip, nothing",
+            "a failure, never an empty page; the bytes are kept apart",
+            (
+                EXCHANGE + "test_a_page_that_is_none_or_half_is_asked_for_again",
+                REST + "test_a_body_that_cannot_be_unpacked_is_no_answer",
+                "tests/integration/test_recovery.py::test_an_answer_that_is_no_page_closes_nothing",
+            ),
+        ),
+        "E19": Row(
+            "a burst",
+            "taken whole; the processor lags and catches up",
+            (
+                EXCHANGE + "test_a_burst_is_taken_whole",
+                "tests/integration/test_main_line.py::test_the_lake_holds_exactly_the_recorded_trades",
+            ),
+        ),
+        "E20": Row(
+            "a trade on a bar's edge, a trade after its bar",
+            "`[ts_open, ts_close)`; the bar is computed again, and all that hangs on it",
+            (
+                "tests/property/test_stored_bars.py::test_bars_are_those_of_the_contract",
+                "tests/integration/test_pipeline.py::test_any_order_of_work_gives_the_same_files",
+            ),
+        ),
+    },
+    "Process": {
+        "P1": Row(
+            "killed with -9 at any moment",
+            "started again; what was not yet durable is fetched",
+            ("tests/fault/test_kills.py::test_killed_at_random_moments_nothing_is_lost",),
+        ),
+        "P2": Row(
+            "killed at every write, sync, rename, unlink",
+            "the next start goes on from it",
+            (
+                "tests/fault/test_every_operation.py::test_a_crash_at_any_operation_loses_nothing",
+                "tests/fault/test_strace.py::test_killed_at_sampled_system_calls_nothing_is_lost",
+            ),
+        ),
+        "P3": Row(
+            "publishing or computing killed",
+            "whole files before and after; done again",
+            (
+                "tests/fault/test_publish_stops.py::test_kill_9_at_every_step",
+                "tests/fault/test_pipeline_killed.py::test_killed_computations_leave_no_trace",
+            ),
+        ),
+        "P4": Row(
+            "stopped (SIGSTOP), the machine suspended",
+            "`lost: we stood still for … s`, connected anew, the gap fetched",
+            (
+                SESSION + "test_a_stopped_recorder_sees_that_it_stood_still",
+                DECIDES + "test_a_pause_of_our_own_is_recognised",
+            ),
+        ),
+        "P5": Row(
+            "out of memory",
+            "as P1; memory stays below its bound under hostile input and load",
+            (
+                PROCESS + "test_a_recorder_that_runs_out_of_memory_is_started_again",
+                "tests/fault/test_hostile_peer.py::test_hostile_input_costs_a_connection_and_no_memory",
+            ),
+        ),
+        "P6": Row(
+            "a tenth of a core",
+            "the same connection; it lags and catches up",
+            (PROCESS + "test_starved_to_a_tenth_of_a_core_it_lives_and_loses_nothing",),
+        ),
+        "P7": Row(
+            "no free descriptor",
+            "`Too many open files` in the log, the log goes on, connected when there is one",
+            (PROCESS + "test_without_a_free_descriptor_it_waits_and_goes_on",),
+        ),
+        "P8": Row(
+            "a second ingest of the same data",
+            "refused in one line that names the first, exit 2",
+            ("tests/integration/test_bad_input.py::test_a_second_ingest_names_the_first",),
+        ),
+        "P9": Row(
+            "SIGTERM in a flood, or in the middle of a recovery",
+            "in order within 5 s; nothing is asked twice that was answered",
+            (
+                PROCESS + "test_stopped_in_the_middle_of_a_flood_all_that_came_is_kept",
+                PROCESS + "test_stopped_while_it_fetches_recovery_ends_and_goes_on_later",
+            ),
+        ),
+        "P10": Row(
+            "an event loop that is blocked",
+            "an error after 5 s, the end with every stack after 30 s, started again",
+            (
+                "tests/unit/ingest/test_watchdog.py::test_a_process_whose_loop_is_blocked_ends_and_says_where",
+                "tests/unit/ingest/test_watchdog.py::test_thirty_seconds_are_the_end_and_five_a_warning",
+            ),
+        ),
+        "P11": Row(
+            "two recorders of one venue, and back again",
+            "a lane each, one account, each trade once",
+            (PROCESS + "test_two_recorders_of_one_venue_make_one_account",),
+        ),
+    },
+    "Clock": {
+        "C1": Row(
+            "the wall clock jumps by an hour, or by a second all the time",
+            "deadlines do not notice; ends are known and gaps due as before",
+            (
+                CLOCK + "test_a_wall_clock_that_jumps_moves_no_trade",
+                CLOCK + "test_after_a_step_back_the_end_is_found_all_the_same",
+                CLOCK + "test_a_gap_is_due_though_the_clock_was_set_back",
+            ),
+        ),
+        "C2": Row(
+            "trade times in seconds, in ns, of 1970, of the future",
+            "`quarantined` with the reason; the id is a gap and fetched",
+            (CLOCK + "test_an_impossible_trade_time_is_kept_apart_and_asked_for",),
+        ),
+        "C3": Row(
+            "leap seconds, leap days, year's ends, daylight saving",
+            "days are UTC and half-open, by the exchange's trade time",
+            (CLOCK + "test_days_are_utc_and_half_open",),
+        ),
+    },
+}
+
+
+def table(rows: dict[str, Row]) -> str:
+    """Return the rows as the page shows them."""
+    lines = ["| | fault | what is done, and how it shows | proved by |", "|---|---|---|---|"]
+    for name, row in rows.items():
+        files = dict.fromkeys(test.partition("::")[0].rpartition("/")[2].removesuffix(".py") for test in row.tests)
+        lines.append(f"| {name} | {row.fault} | {row.shows} | {', '.join(f'`{file}`' for file in files)} |")
+    return "\n".join(lines)
+
+
+def filled(page: str) -> str:
+    """Return the page with each table as it is now; what lies between the tables stays."""
+    for section, rows in SECTIONS.items():
+        head, mark, rest = page.partition(f"## {section}\n")
+        assert mark, f"docs/faults.md has no section {section}"
+        intro, _, rest = rest.partition("| | fault |")
+        after = rest.partition("\n\n")[2]
+        page = f"{head}{mark}{intro}{table(rows)}\n\n{after}"
+    return page.rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
