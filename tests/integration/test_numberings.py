@@ -10,12 +10,23 @@ from typing import Any
 
 import pytest
 
+from quality.schemas import GATES
 from tests.identity import lake_rows
+from tests.recording import Ingest
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401
-from tests.small_ingest import SmallIngest
+from tests.small_ingest import BOUNDS, SmallIngest
 from tests.waiting import wait_until
+from trading_platform.domain.days import day_start
 from trading_platform.domain.sequence import IdRanges
+from trading_platform.domain.verdict import pass_all
+from trading_platform.ingest.replay import replay
+from trading_platform.pipeline.engine import Pipeline
+from trading_platform.pipeline.verify import verify
 from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.store import lake
+from trading_platform.store.coverage import coverage
+from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.ledger import Ledger
 
 FIRST = 5_000_000_001
 BTC = "BTC-USDT"
@@ -145,7 +156,7 @@ def test_ids_that_start_again_while_nobody_listens(
     plan = FaultPlan(events=[*deaf, renumber(1020, first_id)])
     venue = simulator(synthetic(120, symbols=[BTC]), plan=plan)
     mine = small(venue)
-    mine.record(lambda: mine.ends())
+    mine.record(mine.ends)
     mine.process()
     wait_until(lambda: venue.truth()[-1]["epoch"] == 1, what="the venue starts its ids again")
     mine.recover()
@@ -171,3 +182,66 @@ def test_ids_that_start_again_twice(simulator: Venue, small: Callable[[Simulator
     assert [(row.epoch, row.trade_id) for row in lake_rows(mine.data.root, BTC)] == [
         (line["epoch"], line["trade_id"]) for line in truth
     ]
+
+
+PROJECTED = ("sequences", "turns", "ranges", "evidence", "coverage", "quarantine")
+
+
+def account(data_dir: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of the ledger that a replay of the log rebuilds."""
+    with closing(sqlite3.connect(data_dir / "ledger.sqlite")) as db:
+        return {name: sorted(db.execute(f"SELECT * FROM {name}"), key=repr) for name in PROJECTED}
+
+
+def test_what_is_derived_knows_two_numberings(
+    simulator: Venue,  # noqa: F811
+    small: Callable[[Simulator], SmallIngest],
+    tmp_path: Path,
+) -> None:
+    """Bars and coverage doubt the time between the two, checks pass, and the log alone gives the same to the byte."""
+    events = [renumber(150, 1), Event(at_id=FIRST + 170, kind="drop", count=3), Event(at_id=FIRST + 200, kind="cut")]
+    venue = simulator(synthetic(20, symbols=[BTC]), plan=FaultPlan(events=events))
+    mine = small(venue)
+    mine.record(lambda: venue.wait_ended(0))
+    mine.process()
+    assert mine.recover().nothing_open
+    truth, day = venue.truth(), "2024-03-14"
+    assert wrong(mine.data.root, truth) == []
+    Pipeline(mine.data, mine.ledger, gates={"bars": pass_all}, timeframes=["1s"]).refresh("bars", day)
+    ended = max(line["ts_event"] for line in truth if line["epoch"] == 0)
+    begins = min(line["ts_event"] for line in truth if line["epoch"] == 1)
+    bars = lake.read_leaf(mine.data, Leaf("bars", "binance", BTC, day, "1s"))
+    assert bars is not None
+    doubted = {row["ts_open"].value // 10**9 for row in bars.to_pylist() if not row["complete"]}
+    edges = {truth[0]["ts_event"] // 10**9, truth[-1]["ts_event"] // 10**9}
+    turn = set(range(ended // 10**9, begins // 10**9 + 1))
+    first_second = 1710460200  # before the first trade nothing is covered
+    assert doubted - set(range(day_start(day) // 10**9, first_second)) == edges | turn
+    told = coverage(mine.data, mine.ledger, "binance", BTC).to_pylist()
+    assert [row["state"] for row in told] == ["proved", "lost", "proved"]
+    assert verify(mine.data, mine.ledger, GATES).violations == ()
+    files = {path: path.read_bytes() for path in (mine.data.lake / "ticks").glob("**/*.parquet")}
+    before = account(mine.data.root)
+    scratch = Ledger.open(DataDir(tmp_path / "scratch").create())
+    venues = {"binance": mine.adapter}
+    replay(
+        mine.data, mine.ledger, venues, BOUNDS, pass_all, days=lambda _: True, scratch=scratch, on_lane=lambda _: None
+    )
+    scratch.close()
+    assert account(mine.data.root) == before
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_ingest_tells_that_ids_start_again(simulator: Venue, tmp_path: Path) -> None:  # noqa: F811
+    """The command itself records through a turn, says so as an error, and stops with nothing open."""
+    plan = FaultPlan(events=[renumber(700, 1)])
+    venue = simulator(synthetic(120, symbols=[BTC]), plan=plan, speed=40.0)
+    ingest = Ingest(venue, tmp_path / "data", [BTC])
+    try:
+        venue.wait_ended(60)
+        assert ingest.stop() == 0
+    finally:
+        ingest.end()
+    log = (tmp_path / "ingest.log").read_text(encoding="utf-8")
+    assert log.count("the venue's ids start again") == 1
+    assert wrong(tmp_path / "data", venue.truth()) == []
