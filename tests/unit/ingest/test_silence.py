@@ -156,3 +156,23 @@ def test_a_symbol_that_never_trades_is_asked_about_ever_less_often() -> None:
         silence.probed({"A": 100}, now)
     assert waits[:3] == [60.0, 90.0, 135.0]
     assert waits[-1] == 480.0
+
+
+def test_ids_that_start_again_are_neither_deaf_nor_believed_for_ever() -> None:
+    """Heard, lower ids of a new epoch are the newest; unheard, a head far below what was delivered renews."""
+    silence = Silence(["A"], Patience())
+    for second in range(100):
+        silence.seen("A", 5_000_000 + second, second * S)
+    silence.seen("A", 7, 101 * S, epoch=1)
+    silence.seen("A", 5_000_100, 102 * S, epoch=0)  # a late copy
+    silence.probed({"A": 9}, 140 * S)
+    assert silence.tick(146 * S) == Verdicts(renew=("A",))
+    silence.seen("A", 10, 147 * S, epoch=1)
+    silence.probed({"A": 10}, 190 * S)
+    assert silence.tick(196 * S) == Verdicts()
+    silence.seen("A", 5_000, 200 * S, epoch=1)
+    silence.probed({"A": 12}, 240 * S)
+    assert silence.tick(246 * S) == Verdicts(renew=("A",))
+    silence.seen("A", 13, 247 * S, epoch=2)
+    silence.probed({"A": 5}, 290 * S)  # an answer that lags
+    assert silence.tick(296 * S) == Verdicts()
