@@ -18,6 +18,7 @@ from websockets.frames import DATA_OPCODES, CloseCode, Frame
 from websockets.protocol import Event, State
 
 from trading_platform.domain.venue import KeepAlive
+from trading_platform.ingest.frame_cutter import FrameCutter
 from trading_platform.ingest.packed import Packed
 from trading_platform.ingest.polite_protocol import INBOUND_PER_SECOND, PoliteProtocol
 
@@ -80,8 +81,8 @@ class Transport(Protocol):
 class _Connection(ClientConnection):
     """The library's connection, with a polite protocol object, keeping what arrives until it is taken.
 
-    Messages do not pass the library's queue: an awakening and a coroutine each cost a third of receiving one, and two
-    more rounds of the event loop before it is in the log.
+    Messages do not pass the library's queue: a coroutine for each costs a third of receiving one, and two more rounds
+    of the event loop before it is in the log. Simple frames do not pass its parser either (frame_cutter.py).
     """
 
     def __init__(self, protocol: ClientProtocol, *, per_second: float, **options: Any) -> None:
@@ -95,8 +96,7 @@ class _Connection(ClientConnection):
         super().__init__(self.polite, **options)
         self.heard_s = self.loop.time()
         self.held = False
-        self._arrived: list[bytes] = []
-        self._arrived_bytes = 0
+        self._cutter = FrameCutter(self.polite, super().data_received)
         self._fragments: list[bytes | bytearray | memoryview] = []
         self._waiter: asyncio.Future[None] | None = None
         self._ending = False
@@ -105,10 +105,10 @@ class _Connection(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = self.loop.time()
-        super().data_received(data)
-        if self._arrived:
+        self._cutter.feed(data)
+        if self._cutter:
             self._wake()
-            if self._arrived_bytes > PENDING_BYTES and not self.held:
+            if self._cutter.size > PENDING_BYTES and not self.held:
                 self.held = True
                 self.transport.pause_reading()
         if not self._ending and self.polite.close_expected():
@@ -120,8 +120,7 @@ class _Connection(ClientConnection):
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
         elif event.fin and not self._fragments:
-            self._arrived.append(bytes(event.data))
-            self._arrived_bytes += len(event.data)
+            self._cutter.add(bytes(event.data))
         else:
             self._fragment(event)
 
@@ -129,13 +128,16 @@ class _Connection(ClientConnection):
         fragments = self._fragments
         fragments.append(frame.data)
         if frame.fin:
-            message = b"".join(fragments)
+            self._cutter.add(b"".join(fragments))
             fragments.clear()
-            self._arrived.append(message)
-            self._arrived_bytes += len(message)
         elif len(fragments) > FRAGMENTS and self.polite.state is State.OPEN:
             self.polite.fail(CloseCode.MESSAGE_TOO_BIG, f"a message of more than {FRAGMENTS} fragments")
             self.send_data()
+        self._cutter.joining = bool(fragments)
+
+    def eof_received(self) -> None:
+        self._cutter.end()
+        super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -145,13 +147,13 @@ class _Connection(ClientConnection):
 
     async def arrived(self) -> list[bytes]:
         """Return the messages that have arrived, at least one; none once there will be none."""
-        while not self._arrived and not self.connection_lost_waiter.done():
+        while not self._cutter and not self.connection_lost_waiter.done():
             self._waiter = self.loop.create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        messages, self._arrived, self._arrived_bytes = self._arrived, [], 0
+        messages = self._cutter.take()
         if self.held:
             self.held = False
             self.transport.resume_reading()
