@@ -204,3 +204,16 @@ def test_a_venue_of_a_later_version_is_named() -> None:
     ):
         with pytest.raises(UsageError, match="nowhere"):
             decode(unknown)
+
+
+def test_an_id_that_contradicts_is_kept_apart_with_its_own_frame() -> None:
+    """Of two frames that bear the same id and time, each has its own reason, its own bytes, and one row."""
+    late = NOW // 10**6 + 60_000
+    impossible, odd = trade(7, ms=late, price="1e18"), trade(7, ms=late, price="1234567890.1234567")
+    frames = [trade(5_000_000), trade(5_000_001, ms=late), impossible, odd, trade(5_000_002, ms=late)]
+    decoded = decode(CONNECTED, record(Kind.FRAMES, *frames, at=5, connection=1))
+    assert [(item.kind, item.item, item.raw) for item in decoded.batch.quarantine] == [
+        ("price", 2, impossible),
+        ("numbering", 3, odd),
+    ]
+    assert decoded.trades[KEY].trade_id.tolist() == [5_000_000, 5_000_001, 5_000_002]
