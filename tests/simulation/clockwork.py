@@ -31,6 +31,7 @@ class Clock:
     ----------
     now : since the world began.
     suspended : for how long the machine was asleep; its monotonic clock stood still then.
+    asleep_since : when it fell asleep, None while it is awake.
     stepped : by how much the machine's wall clock is wrong.
     """
 
@@ -40,6 +41,7 @@ class Clock:
         self.start_ns = start_ns
         self.now = 0
         self.suspended = 0
+        self.asleep_since: int | None = None
         self.stepped = 0
 
     def utc(self) -> int:
@@ -52,7 +54,8 @@ class Clock:
 
     def monotonic_ns(self) -> int:
         """Return the clock of waits."""
-        return self.MONOTONIC_ZERO + self.now - self.suspended
+        awake = self.now if self.asleep_since is None else self.asleep_since
+        return self.MONOTONIC_ZERO + awake - self.suspended
 
     def boot_ns(self) -> int:
         """Return the clock that runs on while the machine sleeps."""
@@ -176,7 +179,7 @@ class Fiber:
     def sleep(self, seconds: float) -> None:
         """Wait, called by its own code."""
         loop = self._process.loop
-        loop.call_at(loop.time() + max(0.0, seconds), self.resume, context=self._process.context)
+        loop.call_at(loop.time() + max(_LEAST_SLEEP_S, seconds), self.resume, context=self._process.context)
         self.park()
 
     def park(self) -> None:
@@ -222,8 +225,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(self)
         try:
             while True:
+                turns = 0
                 while self.ready:
                     self._do(self.ready.popleft())
+                    turns += 1
+                    if turns > _MOST_TURNS:
+                        raise RuntimeError(f"time stands still at {self.clock.now / S} s")
                 if done():
                     return True
                 if not self._timers or self._timers[0][0] > until_ns:
@@ -362,4 +369,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
 
 _LONGEST_AFTERLIFE = 20
+_MOST_TURNS = 100_000
+_LEAST_SLEEP_S = 1e-6
+"""A real clock moves on even if nobody waits; this one must be made to, or a wait for a rounding error never ends."""
 _WORLD = contextvars.Context()

@@ -207,6 +207,7 @@ class Exchange:
     truth : every trade issued, by symbol and id.
     attempts : when somebody tried to connect, and what became of it.
     floods : connections ended because a client sent too much.
+    exchanged : of each request that was answered when it was sent, when we had the answer, and its status.
     network : what lies between us and it.
     """
 
@@ -234,6 +235,7 @@ class Exchange:
         self.all_connections: list[Connection] = []
         self.attempts: list[tuple[int, str]] = []
         self.floods = 0
+        self.exchanged: list[tuple[int, int, int]] = []
         self._number = 0
         self._listeners: Counter[str] = Counter()
         self._lifetime_s = lifetime_s
@@ -459,6 +461,7 @@ class _Rest(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         exchange, network = self._exchange, self._exchange.network
         fault = "unsent" if network.down else network.rest_fault()
+        sent = exchange.clock.now
         clockwork.sleep(network.latency_s())
         if fault == "unsent":
             clockwork.sleep(0.0 if network.down else OPEN_TIMEOUT_S)
@@ -467,6 +470,7 @@ class _Rest(httpx.BaseTransport):
         clockwork.sleep(network.latency_s())
         if fault == "unanswered":
             raise httpx.ReadError("connection reset", request=request)
+        exchange.exchanged.append((sent, exchange.clock.now, answer.status))
         body = answer.body
         if fault == "half" and answer.status == 200:
             body = body[: len(body) // 2]

@@ -10,7 +10,6 @@ import re
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from pathlib import Path
 
 from tests import identity
@@ -174,11 +173,16 @@ class Judge:
                 window.popleft()
             if (weight := sum(one.weight for one in window)) > WEIGHT:
                 self.say("weight", f"{weight} within the minute up to {record.mono_s:.1f} s")
-        for one, following in pairwise(requests):
-            waited = following.mono_s - one.mono_s
-            least = {429: 60.0, 418: 120.0}.get(one.status, 0.0)
-            if waited < least - 0.5:
-                self.say("refused", f"asked {waited:.1f} s after a {one.status} at {one.mono_s:.1f} s")
+        self._refusals()
+
+    def _refusals(self) -> None:
+        """Nobody asks within what an answer forbade, once we have that answer."""
+        told = self._exchange.exchanged
+        for _, known, status in told:
+            least = {429: 60, 418: 120}.get(status, 0) * S
+            early = [sent for sent, _, _ in told if known < sent < known + least]
+            if early:
+                self.say("refused", f"asked {(min(early) - known) / S:.1f} s after a {status} at {known / S:.1f} s")
 
 
 def _most_within(times: list[int], window: int, allowed: int) -> int | None:

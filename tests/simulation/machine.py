@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
+from random import Random, SystemRandom
 from typing import Any, Self, cast
 from weakref import WeakKeyDictionary
 
@@ -20,11 +20,12 @@ import sqlalchemy as sa
 
 from tests.simulation import clockwork
 from tests.simulation.clockwork import Clock, Fiber, Killed, Process, VirtualLoop
-from tests.simulation.exchange import Exchange, Trace
+from tests.simulation.exchange import CONNECTS_WINDOW_S, Exchange, Trace
 from tests.simulation.platter import Platter, ProcessDisk
-from trading_platform.domain.errors import PlatformError, VenueError, WorkError
+from trading_platform.domain.errors import PlatformError, StorageError, VenueError, WorkError
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest import messages
+from trading_platform.ingest.attempts import AttemptBook
 from trading_platform.ingest.bans import stream_ban_until
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.children import Child
@@ -38,6 +39,7 @@ from trading_platform.ingest.processor import Processor
 from trading_platform.ingest.publisher import publish_until
 from trading_platform.ingest.recorder import Clocks, Recorder
 from trading_platform.ingest.recovery import ingest_lock, probe_ended, recover
+from trading_platform.ingest.refusals import Refusals
 from trading_platform.ingest.rest import RestClient, Waiter
 from trading_platform.ingest.silence_watch import SilenceWatch
 from trading_platform.ingest.supervisor import IngestConfig, Supervisor
@@ -55,7 +57,8 @@ BOUNDS = Bounds.of("2016-01-01")
 SEGMENT_BYTES = 64 << 10
 RESERVE_BYTES = 256 << 10
 STOP_WITHIN_S = 30.0
-POLL_S = 1.0
+POLL_S = 2.0
+ZERO_EVERY_S = 20.0
 RECORDER_ORPHANED_S = 0.7
 
 
@@ -100,15 +103,27 @@ class VirtualCommitter(Committer):
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
+        zeroing = asyncio.create_task(self._zero(loop))
+        try:
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                while runs := self._backlog.take():
+                    await loop.run_in_executor(None, self._commit, runs)
+                    self._backlog.committed(sum(run.size for run in runs))
+                    self._has_room()
+                if self._closing:
+                    return
+        finally:
+            zeroing.cancel()
+
+    async def _zero(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make space ahead now and then, between any two commits."""
         while True:
-            await self._work.wait()
-            self._work.clear()
-            while runs := self._backlog.take():
-                await loop.run_in_executor(None, self._commit, runs)
-                self._backlog.committed(sum(run.size for run in runs))
-                self._has_room()
-            if self._closing:
-                return
+            await asyncio.sleep(ZERO_EVERY_S)
+            with suppress(StorageError):  # the next commit says so
+                while await loop.run_in_executor(None, self._writer.zero_ahead):
+                    pass
 
 
 class JudgedLedger(Ledger):
@@ -273,7 +288,7 @@ class Machine:
         platter: Platter,
         data: DataDir,
         exchange: Exchange,
-        rng: Random,
+        rng: Random | SystemRandom,
         trace: Trace,
         habits: Habits,
         database: Database,
@@ -282,7 +297,7 @@ class Machine:
     ) -> None:
         self.loop, self.clock, self.platter, self.data, self.exchange = loop, clock, platter, data, exchange
         self.trace, self.habits = trace, habits
-        self._rng, self._database, self._ledger_class, self._on_batch = rng, database, ledger_class, on_batch
+        self.rng, self._database, self.ledger_class, self._on_batch = rng, database, ledger_class, on_batch
         self.processes: dict[str, Process] = {}
         self._disks: dict[Process, ProcessDisk] = {}
         self.crashes: list[str] = []
@@ -338,11 +353,11 @@ class Machine:
         self.trace("disk", name, "tmp" if place.endswith(".tmp") else place, data)
 
     def _commit_s(self) -> float:
-        return self.habits.commit_s * self.fsync_slow * self._rng.uniform(0.2, 3.0)
+        return self.habits.commit_s * self.fsync_slow * self.rng.uniform(0.2, 3.0)
 
     def open_ledger(self) -> Ledger:
         """Open the ledger."""
-        return self._ledger_class.of(self._database, self._on_batch)
+        return self.ledger_class.of(self._database, self._on_batch)
 
     def _guard(self, what: str) -> None:
         """Let no dead process write; a commit is an operation that a process may die at."""
@@ -355,7 +370,7 @@ class Machine:
         return self._disks[process]
 
     def _ground(self, process: Process) -> Ground:
-        rng = Random(self._rng.getrandbits(64))
+        rng = Random(self.rng.getrandbits(64))
         return Ground(self.clock.wall_ns, self.clock.monotonic_ns, rng.randbytes, self.disk_of(process))
 
     def _waiter(self, process: Process) -> Waiter:
@@ -423,9 +438,10 @@ class Machine:
                 wall_ns=self.clock.wall_ns,
                 monotonic=self.clock.monotonic,
                 wait=self._waiter(prober.process),
-                rng=Random(self._rng.getrandbits(64)),
+                rng=Random(self.rng.getrandbits(64)),
                 banned_until_ns=ledger.ban_until(VENUE),
                 on_ban=on_ban,
+                refusals=Refusals(ledger, VENUE, self.clock.monotonic),
                 transport=self.exchange.rest(),
             )
 
@@ -450,7 +466,7 @@ class Machine:
             pass_all,
             0.5,
             self._waiter(process),
-            Random(self._rng.getrandbits(64)),
+            Random(self.rng.getrandbits(64)),
             self.clock.wall_ns,
             self.clock.monotonic,
             self._ground(process),
@@ -486,7 +502,7 @@ class Machine:
         stop = asyncio.Event()
         child.stopping = stop.set
         recorders: list[Recorder] = []
-        rng = Random(self._rng.getrandbits(64))
+        rng = Random(self.rng.getrandbits(64))
         disk = self.disk_of(child.process)
 
         def heed(line: bytes) -> None:
@@ -497,6 +513,7 @@ class Machine:
                     recorders[-1].renew(symbols)
 
         child.heed = heed
+        attempts = AttemptBook(self.data.run / "connects-binance", CONNECTS_WINDOW_S)
 
         def open_writer(on_full: Callable[[], None]) -> LaneWriter:
             writer = LaneWriter.open(
@@ -507,6 +524,7 @@ class Machine:
                 segment_bytes=SEGMENT_BYTES,
                 reserve_bytes=RESERVE_BYTES,
                 on_full=on_full,
+                apart=True,
             )
             child.process.at_end.append(writer._lock.release)
             return writer
@@ -522,6 +540,8 @@ class Machine:
                 transport=self.exchange.connect,
                 banned_until_ns=child.config.banned_until_ns,
                 probe=lambda symbols: [child.send(line) for line in messages.probe(symbols)],
+                attempted_ns=attempts.recall(self.clock.wall_ns()),
+                on_connect=attempts.note,
             )
             recorder.committer = VirtualCommitter(
                 writer,

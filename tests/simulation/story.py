@@ -22,6 +22,8 @@ CALM = 0.15
 _DAY = day_start("2024-03-15")
 STARTS = (_DAY - 5 * 60 * 10**9, _DAY + 9 * 3600 * 10**9, _DAY + 15 * 3600 * 10**9, _DAY + 20 * 3600 * 10**9)
 """Where the markets begin: one is cut by a midnight."""
+SYMBOLS = (None, ("BTC-USDT", "SOL-USDT"), None, ("ETH-USDT",))
+"""What they trade; None: everything. A transaction costs by symbol."""
 
 PROFILES = (
     Profile("BTC-USDT", 5_000_000_001, 62_000.0, 2, 0.004, 5, 60_000, 1.0, pauses=False),
@@ -89,11 +91,11 @@ def draw(seed: int, minutes: float) -> Story:
 
 def _habits(rng: Random) -> Habits:
     return Habits(
-        look_s=rng.choice([2.0, 4.0]),
-        decode_every=rng.choice([5, 10, 20]),
-        stage_s=rng.uniform(120.0, 240.0),
-        publish=rng.uniform(6.0, 10.0),
-        recover_s=rng.uniform(120.0, 300.0),
+        look_s=4.0,
+        decode_every=rng.choice([5, 15, 30]),
+        stage_s=rng.uniform(150.0, 300.0),
+        publish=rng.uniform(8.0, 20.0),
+        recover_s=rng.uniform(200.0, 500.0),
         commit_s=rng.choice([0.0003, 0.002, 0.02]),
     )
 

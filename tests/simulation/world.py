@@ -1,7 +1,7 @@
 """One seed, played: the exchange, the way to it, our machine, and everything that befalls them; then the verdict.
 
 `play` is a function of its arguments: the same seed gives the same trace in any process. What is inside the world and
-what is not is docs/decisions/0014-simulation.md.
+what is not is docs/decisions/0019-simulation.md.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict
 
-from tests.simulation.clockwork import Clock, S, VirtualLoop
+from tests.simulation.clockwork import Clock, Process, S, VirtualLoop
 from tests.simulation.exchange import Exchange
 from tests.simulation.judge import Judge
 from tests.simulation.machine import JudgedLedger, Machine, open_database
 from tests.simulation.platter import Platter
-from tests.simulation.story import MARKETS, PROFILES, STARTS, Happening, Story, draw
+from tests.simulation.story import MARKETS, PROFILES, STARTS, SYMBOLS, Happening, Story, draw
 from trading_platform.domain.errors import StorageError
 from trading_platform.simulate.market import SyntheticMarket
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.ledger.database import Database
 
+SUITE_SEEDS = range(200)
+"""What the suite plays, ten minutes each."""
 SETTLE_S = 90.0
 STOP_S = 200.0
 DRAIN_S = 4 * 3600.0
@@ -189,7 +191,7 @@ class World:
     def _manage(self) -> None:
         """Start ingest again when it is dead, as a service manager does."""
         machine = self.machine
-        if machine.alive("ingest") is None and not self._stopping:
+        if machine.alive("ingest") is None and not self._stopping and self.clock.asleep_since is None:
             if self._restart_at is None:
                 self._restart_at = self.clock.now + int(self.rng.uniform(1.0, 20.0) * S)
             elif self.clock.now >= self._restart_at:
@@ -200,7 +202,8 @@ class World:
 
     def _recover(self) -> None:
         if not self._stopping:
-            self.machine.start_recovery()
+            if self.clock.asleep_since is None:
+                self.machine.start_recovery()
             self.loop.after(int(self.story.habits.recover_s * S), self._recover)
 
     # ---- what befalls us
@@ -251,16 +254,20 @@ class World:
             self.loop.after(int(happening.seconds * S), process.resume)
 
     def _suspend(self, happening: Happening) -> None:
+        if self.clock.asleep_since is not None:
+            return
         sleeping = [process for process in self.machine.processes.values() if not process.dead]
         for process in sleeping:
             process.pause()
+        self.clock.asleep_since = self.clock.now
+        self.loop.after(int(happening.seconds * S), self._wake, sleeping)
 
-        def wake() -> None:
-            self.clock.suspended += int(happening.seconds * S)
-            for process in sleeping:
-                process.resume()
-
-        self.loop.after(int(happening.seconds * S), wake)
+    def _wake(self, sleeping: list[Process]) -> None:
+        if self.clock.asleep_since is not None:
+            self.clock.suspended += self.clock.now - self.clock.asleep_since
+            self.clock.asleep_since = None
+        for process in sleeping:
+            process.resume()
 
     def _step(self, happening: Happening) -> None:
         self.clock.stepped += int(happening.seconds * S)
@@ -311,10 +318,10 @@ class World:
         self.platter.failing_syncs = 0
         network = self.exchange.network
         network.rest_errors = network.short_pages = network.hang = network.deaf = 0.0
+        self._wake([process for process in self.machine.processes.values() if not process.dead])
         for process in self.machine.processes.values():
             if not process.dead:
                 self.machine.disk_of(process).dies_in = None
-                process.resume()
 
     def close(self) -> None:
         """End what still runs."""
@@ -375,7 +382,9 @@ def play(
 
 @lru_cache(maxsize=MARKETS)
 def _market(number: int, end_ns: int) -> SyntheticMarket:
-    return SyntheticMarket(seed=number, start_ns=STARTS[number], end_ns=end_ns, profiles=PROFILES)
+    return SyntheticMarket(
+        seed=number, start_ns=STARTS[number], end_ns=end_ns, symbols=SYMBOLS[number], profiles=PROFILES
+    )
 
 
 @lru_cache(maxsize=1)
