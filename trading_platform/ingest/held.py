@@ -170,7 +170,8 @@ def read(run: Run) -> Columns:
 
 
 def _runs(batches: list[Columns]) -> Iterator[Columns]:
-    columns = joined(batches)
+    # Segments are decoded in any order; by their first ids they usually follow each other.
+    columns = joined(sorted(batches, key=lambda batch: int(batch.trade_id[0])))
     ids = columns.trade_id
     if not bool((ids[:-1] <= ids[1:]).all()):
         order = np.argsort(ids, kind="stable")

@@ -199,7 +199,8 @@ class _Replay:
             publish_shares(self._means, self._ledger, self._claims, leaves)
             if self._helpers is not None:
                 self._helpers.join()
-            for leaf in leaves:
+            published = self._ledger.leaves("ticks")
+            for leaf in [leaf for leaf in leaves if midnight.has_neighbour(leaf, published)]:
                 midnight.settle(self._means.data, leaf, ledger=self._ledger, disk=self._means.disk)
         finally:
             self._held.close()

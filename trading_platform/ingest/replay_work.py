@@ -34,7 +34,9 @@ from trading_platform.store.sealing import is_pinned
 from trading_platform.store.segment_log import LaneReader
 
 TOGETHER = 8
-"""Leaves that are published with one transaction."""
+"""Leaves that are published with one transaction, at most."""
+SHARES = 8
+"""A share is this part of what is left: so that nobody has a large one when the others are done."""
 
 
 class Stretch(NamedTuple):
@@ -154,10 +156,24 @@ def _refuse(damaged: object) -> None:
 
 def publish_shares(means: Means, ledger: Ledger, claims: Claims, leaves: Mapping[Leaf, Sequence[slices.Group]]) -> None:
     """Publish those leaves that nobody else does, some at a time."""
-    ordered = sorted(leaves)
-    for number in claims.take("leaves", -(-len(ordered) // TOGETHER)):
-        mine = ordered[number * TOGETHER :][:TOGETHER]
-        _publish(means, ledger, [(leaf, leaves[leaf]) for leaf in mine])
+    shares = in_shares(sorted(leaves))
+    for number in claims.take("leaves", len(shares)):
+        _publish(means, ledger, [(leaf, leaves[leaf]) for leaf in shares[number]])
+
+
+def in_shares(leaves: Sequence[Leaf]) -> list[Sequence[Leaf]]:
+    """Cut what there is to publish into shares, each smaller than the one before.
+
+    >>> [len(share) for share in in_shares([Leaf("ticks", "binance", "BTC-USDT", "2024-08-08")] * 30)]
+    [3, 3, 3, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    """
+    shares: list[Sequence[Leaf]] = []
+    done = 0
+    while done < len(leaves):
+        size = min(TOGETHER, max(1, (len(leaves) - done) // SHARES))
+        shares.append(leaves[done : done + size])
+        done += size
+    return shares
 
 
 def _publish(means: Means, ledger: Ledger, wanted: Sequence[tuple[Leaf, Sequence[slices.Group]]]) -> None:

@@ -7,7 +7,7 @@ happens, and nothing is read, where the ids of neighbouring days do not overlap:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import ExitStack
 
 import numpy as np
@@ -41,6 +41,11 @@ def settle(data: DataDir, leaf: Leaf, *, ledger: Leaves, disk: Disk = REAL_DISK)
         if _may_share(ledger.leaf(pair[0]), ledger.leaf(pair[1])):
             changed += _settle_pair(data, pair, ledger, disk)
     return changed
+
+
+def has_neighbour(leaf: Leaf, published: Container[Leaf]) -> bool:
+    """Tell whether the day before or the day after is among those: else there is nothing to settle."""
+    return any(neighbour in published for neighbour in _neighbours(leaf))
 
 
 def _neighbours(leaf: Leaf) -> tuple[Leaf, Leaf]:
