@@ -3,8 +3,8 @@
 Binance combined `@trade`, one trade a text frame of about 170 B, 50 symbols; the sender is another process on the
 other core and sends each trade when it is due; neither TLS nor deflate. The recorder is the real one, with log and
 session; decoding and publishing are other processes, running where a line says so. Every trade's id is checked in the
-log afterwards. Rounds alternate, the values are medians. The reference logger has the same schedule, bytes and commit
-rule, and nothing else.
+log afterwards. Rounds alternate, the values are medians. A wait begins when the socket has been read and ends when
+fdatasync has returned. The reference logger has the same schedule, bytes, commit rule and priority, and nothing else.
 """
 
 from __future__ import annotations
