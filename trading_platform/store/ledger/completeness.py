@@ -33,6 +33,8 @@ def day_statuses(account: Account, today: str) -> list[DayStatus]:
     ----------
     today : the UTC day that is not over yet.
     """
+    if not account.days:
+        return []  # what is missing lies on no day that is known: a day is witnessed by trades that are held
     spans = [
         (kind, *_span(account.days, gap), gap) for kind in ("open", "unrecoverable") for gap in getattr(account, kind)
     ]
