@@ -5,11 +5,14 @@ A root's business: here settings become arguments. Heavy things are imported ins
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -24,10 +27,48 @@ if TYPE_CHECKING:
 
 
 def data_dir(settings: Settings) -> DataDir:
-    """Return the data directory, which need not exist."""
+    """Return the data directory, which need not exist.
+
+    Raises
+    ------
+    UsageError : if this user may not use it.
+    """
     from trading_platform.store.layout import DataDir
 
-    return DataDir(settings.data_dir)
+    data = DataDir(settings.data_dir)
+    check_usable(data)
+    return data
+
+
+def check_usable(data: DataDir) -> None:
+    """Refuse a data directory that this user cannot work in, before anything is begun there.
+
+    Raises
+    ------
+    UsageError : naming the first folder or file below it that belongs to someone else.
+    """
+    if not os.path.lexists(data.root):
+        parent = next(path for path in data.root.absolute().parents if os.path.lexists(path))
+        _check(parent, os.W_OK | os.X_OK)
+        return
+    _check(data.root, _ALL)
+    parts = [data.log, data.lake, data.staging, data.state, data.run, data.ledger_path]
+    with suppress(OSError), os.scandir(data.log) as entries:
+        parts += [Path(entry.path) for entry in entries if entry.is_dir()]
+    for path in parts:
+        if os.path.lexists(path):
+            _check(path, _ALL if os.path.isdir(path) else os.R_OK | os.W_OK)
+
+
+_ALL = os.R_OK | os.W_OK | os.X_OK
+
+
+def _check(path: Path, wanted: int) -> None:
+    if not os.access(path, wanted):
+        raise UsageError(
+            f"{path} may not be read and written by this user; change its owner or permissions,"
+            " or give another --data-dir"
+        )
 
 
 def existing(settings: Settings) -> DataDir:
@@ -37,7 +78,11 @@ def existing(settings: Settings) -> DataDir:
     ------
     UsageError : if nothing was ever recorded there.
     """
-    data = data_dir(settings)
+    from trading_platform.store.layout import DataDir
+
+    data = DataDir(settings.data_dir)
+    if os.path.lexists(data.root):
+        check_usable(data)
     if not settings.database_url.get_secret_value() and not data.ledger_path.exists():
         raise UsageError(f"nothing is recorded in {data.root}; record with ingest or demo, or give another --data-dir")
     return data

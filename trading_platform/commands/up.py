@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Run everything until SIGTERM or SIGINT, then stop it in order."""
+    from trading_platform.commands.runtime import check_usable
     from trading_platform.orchestration.platform import Platform, free_port
     from trading_platform.store.layout import DataDir
     from trading_platform.store.locks import FileLock
@@ -47,7 +48,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         signal.signal(number, lambda *_: stopping.set())
     root, recorded = _what(settings)
     port = None if args.no_ui else free_port(args.port)
-    data = DataDir(root.absolute()).create()
+    data = DataDir(root.absolute())
+    check_usable(data)
+    data.create()
     with FileLock.acquire(data.run / "up.lock", f"data directory {root}"):
         platform = Platform(data.root, recorded, simulated=not settings.venues, port=port)
         try:
