@@ -56,7 +56,8 @@ def read_json(data: bytes, names: frozenset[str], *, errors: str = "strict") -> 
         found = dict(pairs)
         if len(found) != len(pairs):
             told = [name for name, _ in pairs if name in names]
-            if len(told) != len(set(told)):
+            # What the last of two equal names hides counts too.
+            if len(told) != len(set(told)) or any(_twice(value) for _, value in pairs):
                 found["\0twice"] = True
         return found
 
