@@ -29,6 +29,7 @@ from trading_platform.store.ledger import (
     Seen,
     SequenceKey,
     TailEvent,
+    Turn,
 )
 from trading_platform.store.ledger.database import HEAD
 from trading_platform.store.ledger.tables import metadata
@@ -136,6 +137,40 @@ def test_a_gap_across_midnight_is_open_on_both_days(ledger: Ledger) -> None:
     assert [row.open for row in report.values()] == [2, 2, 0]
     assert report["2024-08-09"].expected is None
     assert report["2024-08-08"].state == report["2024-08-09"].state == "repairing"
+
+
+def test_a_turn_ends_one_numbering_for_good(ledger: Ledger) -> None:
+    """Turns are kept as first told; the old tail stays closed; equal ids of two numberings are two; days say so."""
+    new, turn = KEY._replace(epoch=1), Turn(5, DAY2, 1, DAY2 + 9, 7)
+    tell(ledger, [1, 2, 4, 5], [DAY1, DAY1 + 5, DAY2 - 1, DAY2])
+    seen = {KEY: Seen(), new: Seen(ids=np.array([1, 2]), ts=np.array([DAY2 + 9, DAY3]), undertaken=1)}
+    for told in (turn, turn._replace(first_id=2)):
+        ledger.apply(Batch("live-binance", START, Position(0, 2), seen, turns={new: told}), advance)
+    tell(ledger, [], tails=[TailEvent("open", 99)])
+    assert ledger.turns("binance", "BTC-USDT") == [turn]
+    assert [(row.epoch, row.head, row.tail) for row in ledger.sequences()] == [(0, 5, "closed"), (1, 2, "live")]
+    assert ledger.reach(*KEY) == (1, 5, DAY1, DAY2)
+    assert ledger.reach("binance", "BTC-USDT", 2) is None
+    assert [ledger.holds(*KEY, number) for number in (2, 3, 4)] == [True, False, True]
+    assert [ledger.holds(*new, number) for number in (2, 3)] == [True, False]
+    ledger.apply(Batch("live-binance", START, Position(0, 3), {new: Seen(tails=[TailEvent("closed", 100)])}), advance)
+    report = {row.day: row for row in ledger.day_report(NOW)}
+    assert [row.state for row in report.values()] == ["repairing", "repairing", "unproven"]
+    assert (report["2024-08-09"].stored, report["2024-08-09"].expected) == (2, None)
+    tell(ledger, [3], [DAY1 + 6])
+    assert [row.state for row in ledger.day_report(NOW)] == ["incomplete", "incomplete", "unproven"]
+
+
+def test_what_is_readmitted_leaves_quarantine(ledger: Ledger) -> None:
+    """A record that counts after all is kept apart no longer; others of its record are."""
+    at = Position(0, 40)
+    kept = [
+        Quarantined(at, item, "binance", "BTC-USDT", item, "ws", "numbering", "a stray id?", 9, b"{}")
+        for item in (1, 2)
+    ]
+    ledger.apply(Batch("live-binance", START, Position(0, 50), quarantine=kept), advance)
+    ledger.apply(Batch("live-binance", START, Position(0, 60), readmitted=[(at, 2)]), advance)
+    assert ledger.quarantined() == {("binance", "BTC-USDT", "numbering"): 1}
 
 
 def test_void_ids_complete_a_day(ledger: Ledger) -> None:
