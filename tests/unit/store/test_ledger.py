@@ -155,7 +155,7 @@ def test_a_turn_ends_one_numbering_for_good(ledger: Ledger) -> None:
     assert [ledger.holds(*new, number) for number in (2, 3)] == [True, False]
     ledger.apply(Batch("live-binance", START, Position(0, 3), {new: Seen(tails=[TailEvent("closed", 100)])}), advance)
     report = {row.day: row for row in ledger.day_report(NOW)}
-    assert [row.state for row in report.values()] == ["repairing", "repairing", "unproven"]
+    assert [row.state for row in report.values()] == ["repairing", "incomplete", "unproven"]
     assert (report["2024-08-09"].stored, report["2024-08-09"].expected) == (2, None)
     tell(ledger, [3], [DAY1 + 6])
     assert [row.state for row in ledger.day_report(NOW)] == ["incomplete", "incomplete", "unproven"]
