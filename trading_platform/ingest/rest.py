@@ -28,6 +28,10 @@ ATTEMPTS = 10
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 TIMEOUT_S = 10.0
+LONGEST_ANSWER_S = 60.0
+MOST_BYTES = 15 << 20
+"""Of a body, unpacked: a record of the log holds no more than 16 MB; the longest listing has ten."""
+_OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 _FINAL = frozenset({400, 404, 410, 422, 451})
 
 
@@ -108,7 +112,7 @@ class RestClient:
         for _ in range(ATTEMPTS):
             self._hold(request)
             try:
-                answer = self._http.get(request.path, params=list(request.params))
+                answer = self._read(request)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 self._failed(f"{venue}: {type(error).__name__}")
                 continue
@@ -120,6 +124,19 @@ class RestClient:
                 return answer.content
             self._refused(answer)
         raise VenueUnavailable(f"{venue}: no answer to {request.path} in {ATTEMPTS} attempts")
+
+    def _read(self, request: Request) -> httpx.Response:
+        """Return an answer, read whole within bounds of size and time: a body need not end."""
+        ends = self._monotonic() + LONGEST_ANSWER_S
+        parts, size = [], 0
+        with self._http.stream("GET", request.path, params=list(request.params)) as answer:
+            for part in answer.iter_bytes():
+                size += len(part)
+                if size > MOST_BYTES or self._monotonic() > ends:
+                    raise httpx.ReadError(f"{size} bytes and no end")
+                parts.append(part)
+        headers = [(name, value) for name, value in answer.headers.multi_items() if name not in _OF_THE_WIRE]
+        return httpx.Response(answer.status_code, headers=headers, content=b"".join(parts), request=answer.request)
 
     def _hold(self, request: Request) -> None:
         """Wait until the request may be sent."""

@@ -94,6 +94,39 @@ def test_a_body_that_cannot_be_unpacked_is_no_answer() -> None:
     assert len(world.asked_at) == 2
 
 
+class _Endless(httpx.SyncByteStream):
+    """A body that never ends; each piece takes as long as told."""
+
+    def __init__(self, world: World, piece: bytes, seconds: float) -> None:
+        self._world, self._piece, self._seconds = world, piece, seconds
+        self.sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self._world.now += self._seconds
+            self.sent += len(self._piece)
+            assert self.sent < 1 << 30, "it reads for ever"
+            yield self._piece
+
+
+@pytest.mark.parametrize(("piece", "seconds"), [(bytes(1 << 20), 0.01), (b" ", 9.0)], ids=["giant", "dripping"])
+def test_an_answer_without_end_is_given_up(piece: bytes, seconds: float) -> None:
+    """A body of gigabytes, or one byte every nine seconds: given up within bounds and asked again."""
+    bodies: list[_Endless] = []
+
+    def answer(number: int) -> httpx.Response:
+        if number:
+            return OK
+        bodies.append(_Endless(world, piece, seconds))
+        return httpx.Response(200, stream=bodies[0])
+
+    world = World(answer)
+    began = world.now
+    assert world.client().get(ASK) == b"[]"
+    assert bodies[0].sent <= 17 << 20
+    assert world.now - began < 90
+
+
 @pytest.mark.parametrize(("header", "least"), [(None, 60.0), ("5", 60.0), ("90", 90.0), ("-3", 60.0), ("soon", 60.0)])
 def test_a_429_waits_a_minute_or_longer(header: str | None, least: float) -> None:
     """Whatever Retry-After says, never under 60 s, never under what it says."""
