@@ -15,7 +15,7 @@ from tests.bench.__main__ import Line
 from tests.bench.streams import bare, feed, medians, record_once
 
 ROUNDS = 7
-TRADES = 150_000
+TRADES = 300_000
 
 
 def measure() -> Iterator[Line]:

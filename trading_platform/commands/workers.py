@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 LOCK_WAIT_S = 5.0
 IDLE_S = 0.02
 STAGE_EVERY_S = 5.0
-SWITCH_S = 0.000_5
-"""How long the recorder's event loop may keep the interpreter to itself while a commit has returned from the disk."""
 PARENT_DEAD_EXIT = 3
 
 
@@ -57,7 +55,6 @@ def record(config: IngestConfig) -> int:
 
     priority.come_first()
     gc.freeze()  # what is loaded by now stays: no collection has to look at it again
-    sys.setswitchinterval(SWITCH_S)
 
     async def run() -> None:
         stop = asyncio.Event()
