@@ -5,13 +5,15 @@ The ledger knows of bans that are decoded; a ban in the log that nobody has deco
 
 from __future__ import annotations
 
-from trading_platform.domain.errors import FrameError, LedgerUnavailable
+from contextlib import suppress
+
+from trading_platform.domain.errors import FrameError, LedgerUnavailable, LockHeld
 from trading_platform.domain.position import START, Position
 from trading_platform.ingest import control
 from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import Kind, LaneReader, durable_position
+from trading_platform.store.segment_log import Kind, LaneReader, durable_position, recover_lane
 
 MOST_SEGMENTS = 8
 """Of a lane that was left undecoded for long only the end is read: recording must begin within seconds."""
@@ -30,6 +32,9 @@ def stream_ban_until(data: DataDir, ledger: Ledger, venue: str, lane: str, *, di
     directory = data.lane(lane)
     if not disk.exists(directory):
         return until_ns
+    with suppress(LockHeld):  # who writes it has recovered it
+        # After a power cut the mark may lie behind what is durable, and a ban with it.
+        recover_lane(directory, disk=disk)
     start = max(decoded, Position(max(0, durable_position(directory, disk=disk).segment - MOST_SEGMENTS), 0))
     with LaneReader(directory, start=start, disk=disk, on_damage=lambda damaged: None) as reader:
         while True:
