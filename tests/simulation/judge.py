@@ -57,6 +57,11 @@ class Judge:
         if self._said[kind] <= 3:
             self.problems.append(f"at {self._clock.now / S:.3f} s: {kind}: {text}")
 
+    def gaps(self) -> int:
+        """Return how many gaps there ever were."""
+        (number,) = self._db.execute("SELECT COUNT(*) FROM gaps").fetchone()
+        return int(number)
+
     # ---- while it runs
 
     def on_durable(self, path: Path, data: bytes) -> None:

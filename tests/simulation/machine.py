@@ -279,6 +279,7 @@ class Machine:
     ----------
     processes : the living ones by what they do; the latest of each role.
     crashes : what ended otherwise than on purpose.
+    deaths : how many were killed.
     """
 
     def __init__(
@@ -301,6 +302,7 @@ class Machine:
         self.processes: dict[str, Process] = {}
         self._disks: dict[Process, ProcessDisk] = {}
         self.crashes: list[str] = []
+        self.deaths = 0
         self.stop_ingest = False
         self.outcome_open = True
         self.fsync_slow = 1.0
@@ -325,6 +327,7 @@ class Machine:
 
     def _ended(self, process: Process) -> None:
         self.trace("process ends", process.name, process.code)
+        self.deaths += process.code == -9
         if process.crash is not None:
             self.crashes.append(f"{process.name}: {process.crash!r}")
 

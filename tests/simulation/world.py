@@ -368,6 +368,8 @@ def play(
         figures = {
             "trades": sum(map(len, world.exchange.truth.values())),
             "events": world.trace.events,
+            "gaps": world.judge.gaps(),
+            "processes that died": world.machine.deaths,
             "transactions": world.judge.transactions,
             "connections": len(world.exchange.all_connections),
             "requests": len(world.exchange.api.requests),
