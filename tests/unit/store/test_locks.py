@@ -141,3 +141,18 @@ def test_a_lock_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None
         FileLock.acquire(tmp_path, "it")
     with pytest.raises(StorageError, match=str(tmp_path)):
         held_by(tmp_path)
+
+
+def test_a_child_that_is_given_a_lock_keeps_it(tmp_path: Path) -> None:
+    """Whoever holds the descriptor keeps others out after the one who took the lock is gone."""
+    path = tmp_path / "lock"
+    lock = FileLock.acquire(path, "the example")
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, pass_fds=[lock.descriptor]
+    )
+    lock.leave_to_parent()  # as if this process were killed
+    assert lock.descriptor == -1
+    with pytest.raises(LockHeld):
+        FileLock.acquire(path, "the example")
+    child.communicate()
+    FileLock.acquire(path, "the example", wait_s=5.0).release()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes import NOON, Copy, ticks
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.store import lake, parquet
+from trading_platform.store import lake, parquet, schema
 from trading_platform.store.schema import TICKS
 
 
@@ -110,3 +110,34 @@ def test_a_channel_or_an_earlier_reception_does_not_change_the_content():
     late = ticks([Copy(1, ts_recv=NOON + 5, source="rest"), Copy(2)])
     assert lake.content_hash(early) == lake.content_hash(late)
     assert lake.content_hash(early) != lake.content_hash(ticks([Copy(1, side=None), Copy(2)]))
+
+
+@pytest.mark.parametrize("differ", [False, True], ids=["few prices", "all differ"])
+def test_prices_are_encoded_as_they_repeat(tmp_path, differ):
+    """Prices that nearly all differ get no dictionary, others do; texts as codes give the bytes of texts."""
+    table = many(6000)
+    if differ:
+        at = table.schema.get_field_index("price")
+        table = table.set_column(at, "price", pa.array(np.linspace(1, 2, 6000)))
+    written = parquet.write(tmp_path / "a", table)
+    assert parquet.write(tmp_path / "b", schema.lean(table)) == written
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    parquet.verify(tmp_path / "a", written, lean=True)
+    assert parquet.read(tmp_path / "a").equals(table)
+    with parquet.open_file(tmp_path / "a") as file:
+        group = file.metadata.row_group(0)
+        encodings = {group.column(at).path_in_schema: group.column(at).encodings for at in range(group.num_columns)}
+    assert ("BYTE_STREAM_SPLIT" in encodings["price"]) == differ
+    assert ("RLE_DICTIONARY" in encodings["price"]) != differ
+    assert "RLE_DICTIONARY" in encodings["side"]
+
+
+def test_a_file_that_is_not_what_was_written_is_refused(tmp_path):
+    """Another row, another order or another channel's name behind whole pages: reading back notices."""
+    table = many(50)
+    written = parquet.write(tmp_path / "a", table)
+    for wrong in (table.slice(1), table.take(list(reversed(range(50)))), ticks([Copy(1, source="rest")])):
+        parquet.write(tmp_path / "b", wrong)
+        with pytest.raises(CorruptionError, match="what was read back"):
+            parquet.verify(tmp_path / "b", written, lean=True)
+    parquet.verify(tmp_path / "a", written, lean=True)
