@@ -273,11 +273,12 @@ SECTIONS: dict[str, dict[str, Row]] = {
             ),
         ),
         "E18": Row(
-            "200 with HTML, half a JSON, no gzip, nothing",
+            "200 with HTML, half a JSON, no gzip, nothing, or no end",
             "a failure, never an empty page; the bytes are kept apart",
             (
                 EXCHANGE + "test_a_page_that_is_none_or_half_is_asked_for_again",
                 REST + "test_a_body_that_cannot_be_unpacked_is_no_answer",
+                REST + "test_an_answer_without_end_is_given_up",
                 "tests/integration/test_recovery.py::test_an_answer_that_is_no_page_closes_nothing",
             ),
         ),
