@@ -136,6 +136,7 @@ class Page(msgspec.Struct, frozen=True):
     to_id: int | None = None
     source: Literal["rest", "archive"] = "rest"
     epoch: int = 0  # of the ids that were asked for
+    turns: int | None = None  # how many turns of the symbol's ids were on record; None: those known when it came
     after_ns: int = 0  # a head asked for when this was the latest that was known of the end, see tail_clock.py
     listening: bool = False  # a head asked for while a stream of the symbol was open: its end stays live
 

@@ -22,7 +22,7 @@ from trading_platform.domain.errors import FrameError, UsageError
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import SOURCES, Source, Trade
-from trading_platform.domain.venue import VenueAdapter
+from trading_platform.domain.venue import TradePage, VenueAdapter
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.columns import Columns, together
@@ -385,6 +385,11 @@ class _Work:
             return
         if page.from_id is not None and adapter.ids == "contiguous":
             rows = rows.placed(page.from_id)
+        self.epochs.turns = page.turns
+        self._rows(record, page, adapter, rows, body)
+        self.epochs.turns = None
+
+    def _rows(self, record: Record, page: control.Page, adapter: VenueAdapter, rows: TradePage, body: bytes) -> None:
         raw = RawRows(adapter, body)
         believed: list[tuple[int, int]] = []
         for item, trade in enumerate(rows.trades, start=1):
@@ -410,8 +415,8 @@ class _Work:
     def _head(self, record: Record, page: control.Page, believed: list[tuple[int, int]], refused: list[int]) -> None:
         """Take note of where a sequence ends, as an answer says: ids by epoch, and those of rows that are no trades."""
         told_ns = self.context.clock.event(record.ts_recv, page.after_ns)
-        self._tail(page.venue, page.symbol, TailEvent("live" if page.listening else "closed", told_ns))
         key = SequenceKey(page.venue, page.symbol, self.epochs.newest(page.venue, page.symbol, record.ts_recv))
+        self._of(key).tails.append(TailEvent("live" if page.listening else "closed", told_ns))
         ids = [number for epoch, number in believed if epoch in (key.epoch, _LATER)] + refused
         ids = [number for number in ids if not self.epochs.is_stray(key, number)]
         if ids:

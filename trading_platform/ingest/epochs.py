@@ -69,10 +69,15 @@ class Epochs:
     ----------
     numberings : what the lane's streams have shown, by ``venue symbol``; changed in place, part of its context.
     book : asked once a batch for each symbol that needs it; None: nothing is on record.
+
+    Attributes
+    ----------
+    turns : with how many of a symbol's turns the page being read is to be understood; None: those known by its time.
     """
 
     def __init__(self, numberings: dict[str, Numbering], book: Book | None) -> None:
         self._numberings, self._book = numberings, book
+        self.turns: int | None = None
         self._turns: dict[Pair, list[Turn]] = {}
         self._reach: dict[SequenceKey, Reach | None] = {}
 
@@ -131,7 +136,10 @@ class Epochs:
         return reach is not None and trade_id - reach.head > AHEAD
 
     def _known(self, venue: str, symbol: str, at_ns: int) -> list[Turn]:
-        return [turn for turn in self._on_record(venue, symbol) if turn.known_ns <= at_ns]
+        on_record = self._on_record(venue, symbol)
+        if self.turns is not None:
+            return on_record[: self.turns]
+        return [turn for turn in on_record if turn.known_ns <= at_ns]
 
     def _on_record(self, venue: str, symbol: str) -> list[Turn]:
         if (venue, symbol) not in self._turns:

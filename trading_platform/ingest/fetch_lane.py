@@ -77,6 +77,8 @@ class FetchLane:
         """Log an answer, durably, and decode it."""
         if page.kind == "head":
             page = msgspec.structs.replace(page, after_ns=self._ahead(page.venue, [page.symbol]))
+        if page.symbol:
+            page = msgspec.structs.replace(page, turns=len(self._ledger.turns(page.venue, page.symbol)))
         self._append(Kind.PAGE, [control.encode_page(page), body])
 
     def fact(self, fact: control.Control) -> None:

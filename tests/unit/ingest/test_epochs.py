@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.unit.ingest.test_decode import CONNECTED, KEY, NOW, fact, record, trade
@@ -228,3 +229,16 @@ def test_a_first_stream_begins_with_what_is_on_record(lanes: Lanes) -> None:
     lanes.take(RESET)
     assert lanes.stored() == {0: [(1000, 1009)], 1: [(1, 5)]}
     assert SequenceKey("binance", "BTC-USDT", 1) == NEW
+
+
+def test_a_page_says_with_which_turns_it_is_understood(lanes: Lanes) -> None:
+    """Not the clock, which may be set back, but what was on record when the page was logged decides."""
+    lanes.take(OLD, RESET)
+    early = msgspec.structs.replace(control.Page("binance", "trades", "BTC-USDT", 7, epoch=1), turns=1)
+    late = msgspec.structs.replace(early, turns=0)
+    body = page(range(7, 9), 106, 0).frames[1]
+    decoded = lanes.take(record(Kind.PAGE, control.encode_page(late), body, at=99))
+    assert decoded.trades == {}
+    decoded = lanes.take(record(Kind.PAGE, control.encode_page(early), body, at=1))
+    assert decoded.trades[NEW].trade_id.tolist() == [7, 8]
+    assert lanes.stored()[1] == [(1, 5), (7, 8)]
