@@ -113,6 +113,7 @@ def ingesting(folder: Path, urls: Mapping[str, str], transport: str) -> Iterator
             for each in (process, *children):
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
+            psutil.wait_procs([process, *children], timeout=10)
 
 
 def workers(process: psutil.Popen) -> dict[str, int]:
