@@ -122,7 +122,6 @@ TIMES = {
     "seconds": 1_710_460_205,
     "nanoseconds": 1_710_460_205_000_000_000,
     "in two years": (time.time_ns() // S // 86_400 * 86_400 + 2 * 366 * 86_400) * 1000,
-    "negative": -1_710_460_205_000,
 }
 
 
@@ -146,8 +145,8 @@ def test_an_impossible_trade_time_is_kept_apart_and_asked_for(
     ingest.close()
 
 
-MIDNIGHTS = ["2023-01-01", "2024-02-29", "2024-03-01", "2017-01-01", "2024-03-31"]
-"""A year's end, a leap day's two ends, the midnight after a leap second, the day that has 23 hours in Europe."""
+MIDNIGHTS = ["2017-01-01", "2024-02-29", "2024-03-31"]
+"""A year's end after a leap second, the beginning of a leap day, and of the day that has 23 hours in Europe."""
 
 
 @pytest.mark.parametrize("day", MIDNIGHTS)
