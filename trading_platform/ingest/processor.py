@@ -62,10 +62,14 @@ class Processor:
         self._lane = lane
         self._ledger = ledger
         self._observe = observe
-        _, staged, context = ledger.lane(lane)
         self._damage: list[Damaged] = []
-        self._reader = LaneReader(data.lane(lane), start=staged, disk=disk, on_damage=self._damage.append)
-        self._decoder = Decoder(lane, venues, bounds, context, book=ledger)
+        try:
+            _, staged, context = ledger.lane(lane)
+            self._reader = LaneReader(data.lane(lane), start=staged, disk=disk, on_damage=self._damage.append)
+            self._decoder = Decoder(lane, venues, bounds, context, book=ledger)
+        except BaseException:
+            self._lock.release()  # whoever lives on and tries again must not stand in its own way
+            raise
         self._sink = StagingSink(data, lane, staged, disk=disk)
         self._staged = staged
         self.touched: set[tuple[str, str, str]] = set()
