@@ -23,5 +23,5 @@ def test_many_at_a_time_is_one_by_one() -> None:
 def test_a_scanner_of_another_mind_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison can fail: with the powers of ten off by one the two ways differ."""
     monkeypatch.setattr(trade_scanner, "FLOAT_TENS", trade_scanner.FLOAT_TENS * 10)
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, KeyError)):  # a scanned trade may also be of no frame at all
         both_ways(Mutator(corpus(), values, 1).make(2000))
