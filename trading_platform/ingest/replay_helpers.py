@@ -23,6 +23,7 @@ from trading_platform.domain.errors import CorruptionError, PlatformError, Stora
 from trading_platform.ingest.children import Child, obey_parent, parent_teller
 from trading_platform.ingest.held import Held, Run, grouped
 from trading_platform.ingest.replay_work import Claims, Means, decode, publish_shares, shared
+from trading_platform.store import schema
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.segment_log import all_lanes
 
@@ -150,8 +151,11 @@ def help_out(task: Task, means: Means, open_ledger: Callable[[], Ledger]) -> int
     try:
         if task.decodes:
             scan_frames.dispatcher()
+        means.gate(schema.LEAN.empty_table())  # what it needs is imported when it is first asked
+        ledger = open_ledger()
         tell(READY)
-        _help(task, means, open_ledger, lambda: tell(DECODED), told.wait)
+        _help(task, means, ledger, lambda: tell(DECODED), told.wait)
+        ledger.close()
     except PlatformError as error:
         kind = "damaged" if isinstance(error, CorruptionError) else "failed"
         (folder / f"{kind}-{task.number}").write_text(str(error))
@@ -162,7 +166,7 @@ def help_out(task: Task, means: Means, open_ledger: Callable[[], Ledger]) -> int
 def _help(
     task: Task,
     means: Means,
-    open_ledger: Callable[[], Ledger],
+    ledger: Ledger,
     decoded: Callable[[], object],
     wait: Callable[[], object],
 ) -> None:
@@ -179,12 +183,10 @@ def _help(
         _share_of(folder, task.number).write_bytes(msgspec.json.encode(share))
     finally:
         held.close()
-    ledger = open_ledger()
     decoded()
     wait()
     runs = msgspec.json.decode(_plan_of(folder).read_bytes(), type=list[Run])
     publish_shares(means, ledger, claims, grouped(runs))
-    ledger.close()
 
 
 def _failure(folder: Path, child: Child, number: int) -> PlatformError:
