@@ -89,6 +89,7 @@ class SmallIngest:
                 self.clocks,
                 random.Random(1),
                 transport=self.transport,
+                known_ns=max(self.ledger.tail_ns("binance", symbol) for symbol in self.symbols.values()),
             )
             running = asyncio.create_task(recorder.run(stop))
             waiting = asyncio.create_task(asyncio.to_thread(wait_until, until, timeout_s=timeout_s, what="recorded"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.identity import judge, lake_rows
+from tests.identity import accounts, judge, lake_rows
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.small_ingest import SmallIngest
 from trading_platform.domain.days import day_start
@@ -85,6 +85,8 @@ def test_after_a_step_back_the_end_is_found_all_the_same(simulator: Start, tmp_p
     wall.ahead_ns = 0
     ingest.record(lambda: venue.wait_ended(0))
     ingest.process()
+    # Who listens again knows the end no more, whatever time the answer before bears.
+    assert accounts(ingest.data.root)[BTC].tail != "closed"
     assert judge(ingest.data.root, venue.truth()) == []
     outcome = ingest.recover(wall_ns=wall, ground=Ground(wall_ns=wall))
     assert outcome.nothing_open, outcome

@@ -66,7 +66,7 @@ def test_packets_that_go_astray_one_way(simulator: Start, tmp_path: Path, cable:
 
     def harm() -> None:
         astray(yes=True)
-        wait_until(lambda: "stale" in world.ingest.ends(), what="the hole is noticed")
+        wait_until(world.ingest.ends, what="the hole is noticed")
         astray(yes=False)
         wait_until(lambda: world.ingest.opened() >= 2, what="connected again")
 
@@ -125,7 +125,7 @@ def test_a_black_hole_for_large_packets(simulator: Start, tmp_path: Path, cable:
 
     def harm() -> None:
         cable.narrow(120)  # less than any trade takes
-        wait_until(lambda: "stale" in world.ingest.ends(), what="the hole is noticed")
+        wait_until(world.ingest.ends, what="the hole is noticed")
         cable.narrow(1500)
         wait_until(lambda: world.ingest.opened() >= 2, what="connected again")
 

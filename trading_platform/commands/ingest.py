@@ -170,7 +170,11 @@ def _record(
     from trading_platform.telemetry.logs import get_logger
 
     log = get_logger(__name__)
-    supervisor = Supervisor(config, banned_until_ns=lambda: stream_ban_until(data, ledger, config.venue, config.lane))
+    supervisor = Supervisor(
+        config,
+        banned_until_ns=lambda: stream_ban_until(data, ledger, config.venue, config.lane),
+        known_ns=lambda: _known_ns(ledger, config),
+    )
     ends_at = None if args.seconds is None else time.monotonic() + args.seconds
     problem = False
     try:
@@ -208,6 +212,16 @@ def _record(
     finally:
         supervisor.kill()
     return problem
+
+
+def _known_ns(ledger: Ledger, config: IngestConfig) -> int:
+    """Return up to when what is on record of the symbols' ends bears times; 0 if the ledger does not answer."""
+    from trading_platform.domain.errors import LedgerUnavailable
+
+    try:
+        return max((ledger.tail_ns(config.venue, symbol) for symbol in config.symbols.values()), default=0)
+    except LedgerUnavailable:
+        return 0  # it keeps nobody from recording
 
 
 def _prober(

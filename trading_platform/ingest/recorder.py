@@ -55,6 +55,7 @@ class Recorder:
     ws_url : the venue's base address.
     transport : opens connections.
     banned_until_ns : wall time before which the venue's stream may not be connected to.
+    known_ns : what is on record of the symbols' ends bears times up to this one.
     probe : has the heads of these symbols (canonical) asked for; the answer comes through `probed`.
     attempted_ns : how long ago processes before this one tried to connect, the oldest first.
     on_commit_thread : called once in the thread that commits.
@@ -72,6 +73,7 @@ class Recorder:
         *,
         transport: Transport = open_stream,
         banned_until_ns: int = 0,
+        known_ns: int = 0,
         probe: Callable[[Iterable[str]], object] = lambda symbols: None,
         on_commit_thread: Callable[[], object] = lambda: None,
         attempted_ns: Iterable[int] = (),
@@ -89,6 +91,7 @@ class Recorder:
         self.address = Address(ConnectLimits(connects=adapter.connects_per_5min // 2), rng)
         self.address.recall(attempted_ns, clocks.monotonic_ns())
         self.on_connect = on_connect
+        self._known_ns = known_ns
         ban_ns = banned_until_ns - clocks.wall_ns()
         if ban_ns > 0:
             log.error("the venue refuses connects", venue=adapter.name, seconds=round(ban_ns / 1e9))
@@ -105,7 +108,9 @@ class Recorder:
         ------
         StorageError : when the disk refuses; what was received after the last commit is lost and will be refetched.
         """
-        self.control(control.Started(self.adapter.name, self.symbols))
+        # On record later than now: the clock was set back, and what begins now comes after it all the same.
+        after_ns = self._known_ns if self._known_ns >= self.clocks.wall_ns() else 0
+        self.control(control.Started(self.adapter.name, self.symbols, after_ns))
         committing = asyncio.create_task(self.committer.run())
         names = sorted(self.symbols)
         size = self.adapter.streams_per_connection

@@ -46,6 +46,7 @@ class IngestConfig(msgspec.Struct, frozen=True):
     transport: Literal["websockets", "fast"] = "websockets"
     compression: bool = False
     banned_until_ns: int = 0
+    known_ns: int = 0
 
     @property
     def lane(self) -> str:
@@ -68,6 +69,7 @@ class Supervisor:
     Parameters
     ----------
     banned_until_ns : asked at each start of a recorder: until when the venue's stream may not be connected to.
+    known_ns : asked then too: up to when what is on record of the symbols' ends bears times.
 
     Attributes
     ----------
@@ -80,10 +82,11 @@ class Supervisor:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         banned_until_ns: Callable[[], int] = lambda: 0,
+        known_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self._config = config
         self._monotonic = monotonic
-        self._banned_until_ns = banned_until_ns
+        self._banned_until_ns, self._known_ns = banned_until_ns, known_ns
         self._heads: SimpleQueue[dict[str, int | None]] = SimpleQueue()
         self.ask: Callable[[list[str]], object] = lambda symbols: None
         self._workers: dict[str, _Worker] = {}
@@ -137,7 +140,8 @@ class Supervisor:
     def _spawn(self, role: str) -> children.Child:
         config = self._config
         if role == "recorder":
-            config = msgspec.structs.replace(config, banned_until_ns=self._banned_until_ns())
+            known = {"banned_until_ns": self._banned_until_ns(), "known_ns": self._known_ns()}
+            config = msgspec.structs.replace(config, **known)
         environ = {CONFIG_VARIABLE: msgspec.json.encode(config).decode()}
         if config.metrics_dir is not None:
             environ[metrics.SHARED] = config.metrics_dir
