@@ -7,7 +7,6 @@ two acts is `check`, what must hold once all is drained is `finish`. Acts are ch
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,12 +15,19 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-import pyarrow as pa
-
 from tests.dying import Death, Died, DyingDisk, PowerLost
 from tests.property import store_model as model
 from tests.property import store_wire as wire
 from tests.property.store_model import Copy, Told
+from tests.property.store_twin import (
+    another_world,
+    differences,
+    empty_ledger,
+    ledger_account,
+    memory_folder,
+    result,
+    to_copies,
+)
 from tests.small_platform import BOUNDS, MIDNIGHT, SYMBOLS, S
 from trading_platform.domain.errors import LockHeld
 from trading_platform.domain.verdict import pass_all
@@ -30,7 +36,8 @@ from trading_platform.ingest.log_keeping import LogKeeper
 from trading_platform.ingest.processor import Processor
 from trading_platform.ingest.publisher import publish_staged
 from trading_platform.ingest.replay import replay
-from trading_platform.store import lake, midnight, parquet, staging
+from trading_platform.pipeline.verify import verify
+from trading_platform.store import lake, midnight, staging
 from trading_platform.store.lane_files import segment_numbers
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger import Ledger
@@ -40,7 +47,6 @@ from trading_platform.venues import VENUES
 LIVE = ("live-binance", "live-binance-b")
 FETCH = ("fetch-0", "fetch-1")
 LANES = LIVE + FETCH
-MEMORY = Path("/dev/shm")  # noqa: S108  a folder of our own below it; what is durable is told by the disk
 
 
 class Fate(NamedTuple):
@@ -61,25 +67,6 @@ class Fate(NamedTuple):
 
 
 FINE = Fate()
-
-
-def memory_folder() -> Path:
-    """Return a new folder, in memory where there is one."""
-    return Path(tempfile.mkdtemp(prefix="store-", dir=MEMORY if MEMORY.is_dir() else None))
-
-
-def empty_ledger() -> Path:
-    """Return a migrated ledger's file, made once: migrating takes longer than many acts."""
-    global _empty  # noqa: PLW0603
-    if _empty is None:
-        folder = DataDir(memory_folder()).create()
-        Ledger.open(folder).close()
-        _empty = folder.ledger_path.read_bytes()
-        shutil.rmtree(folder.root)
-    return _empty
-
-
-_empty: bytes | None = None
 
 
 class World:
@@ -450,8 +437,12 @@ class World:
                 self._abandon(f"processor {lane}")
         publish_staged(self.data, self.ledger, pass_all, disk=self.disk)
 
-    def finish(self) -> None:
-        """With everything drained the lake is the model, and so is the ledger."""
+    def finish(self, *, twice: int | None = None) -> None:
+        """With everything drained the lake is the model, and so is the ledger.
+
+        Given a seed, also: a rebuild changes neither, and another world that gets the same records in another order
+        comes to the same bytes.
+        """
         self.drain()
         self.check()
         told = [record for lane in LANES for record in self.log[lane]]
@@ -461,54 +452,12 @@ class World:
         for leaf in expected.keys() | rows.keys():
             assert rows.get(leaf) == expected.get(leaf), f"{leaf}: {rows.get(leaf)} for {expected.get(leaf)}"
         assert not staging.parts(self.data)
-        for leaf in self.tables():
-            record = self.ledger.leaf(leaf)
-            assert record is not None
-            assert record.file_sha256 == parquet.file_sha256(self.data.lake / leaf.path)
-
-
-def ledger_account(ledger: Ledger, symbol: str) -> model.Account | None:
-    """Return what the ledger holds of a symbol; what is open, by its rows of gaps."""
-    found = [row for row in ledger.sequences("binance", symbol) if row.epoch == 0]
-    if not found:
-        return None
-    state = ledger.state("binance", symbol)
-    open_ids = [
-        n for gap in ledger.gaps() if gap.symbol == symbol for n in range(gap.first_missing, gap.last_missing + 1)
-    ]
-    assert len(open_ids) == len(set(open_ids)), "gaps overlap"
-    kinds = [
-        frozenset(n for first, last in ranges for n in range(first, last + 1))
-        for ranges in (state.stored, state.void, state.unrecoverable)
-    ]
-    return model.Account(found[0].from_id, found[0].head, found[0].tail, *kinds, frozenset(open_ids))
-
-
-def differences(held: model.Account | None, expected: model.Account | None) -> str:
-    """Say where two accounts differ."""
-    if held is None or expected is None:
-        return f"the ledger has {held}, the model {expected}"
-    pairs = zip(held._fields, held, expected, strict=True)
-    return "; ".join(f"{name} {have} for {want}" for name, have, want in pairs if have != want)
-
-
-def to_copies(table: pa.Table | None) -> list[Copy]:
-    """Return a file's rows as copies, in its order."""
-    assert table is not None
-    for name in ("ts_event", "ts_recv"):
-        at = table.schema.get_field_index(name)
-        table = table.set_column(at, name, table.column(name).cast(pa.int64()))
-    return [Copy(**row) for row in table.drop_columns(["trade_uid"]).to_pylist()]
-
-
-def log_writer(data: DataDir, lane: str, told: Sequence[Told], segment_bytes: int) -> None:
-    """Write records into a lane of another data directory."""
-    writer = LaneWriter.open(
-        data.lane(lane), clock=lambda: 0, entropy=Random(lane).randbytes, segment_bytes=segment_bytes
-    )
-    with writer:
-        for record in told:
-            kind, connection, frames = record.raw
-            writer.append(kind, frames, ts_recv=record.ts_recv, mono_ns=0, connection=connection)  # type: ignore[arg-type]
-            with suppress(IndexError):
-                writer.commit()
+        found = verify(self.data, self.ledger, {"ticks": pass_all}).violations
+        assert not found, f"verify says: {found}"
+        if twice is None:
+            return
+        whole = result(self.data, self.ledger)
+        self.replay(rebuild_ledger=True)
+        assert result(self.data, self.ledger) == whole, "rebuilt, it is not the same"
+        with another_world(self.log, twice) as (data, ledger):
+            assert result(data, ledger) == whole, "in another order it is not the same"
