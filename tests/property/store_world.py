@@ -234,7 +234,7 @@ class World:
             ]
         assert read == expected, f"{lane}: not what was appended"
 
-    def _tick(self, by: int = 1) -> int:
+    def _tick(self, by: int = 1000) -> int:
         self.now += by
         return self.now
 
