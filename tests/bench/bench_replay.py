@@ -39,7 +39,7 @@ from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.venues import VENUES
 
-TRADES = 4_500_000
+TRADES = 13_500_000
 ROUNDS = 3
 BOUNDS = Bounds.of(HISTORY_START)
 
