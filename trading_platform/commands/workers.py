@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from trading_platform.store.ledger import Ledger, SequenceKey
 
 LOCK_WAIT_S = 5.0
-IDLE_S = 0.02
-STAGE_EVERY_S = 5.0
 PARENT_DEAD_EXIT = 3
 
 
@@ -151,7 +149,7 @@ def process(config: IngestConfig) -> int:
     from pathlib import Path
 
     from trading_platform.ingest.bounds import Bounds
-    from trading_platform.ingest.processor import Processor
+    from trading_platform.ingest.processor import Processor, follow
     from trading_platform.ingest.silence_watch import SilenceWatch
     from trading_platform.store.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -171,16 +169,12 @@ def process(config: IngestConfig) -> int:
     processor = Processor(
         data, config.lane, ledger, VENUES, Bounds.of(config.history_start), wait_s=LOCK_WAIT_S, observe=observe
     )
-    staged_at = time.monotonic()
-    while not stop.is_set():
-        if not processor.step():
-            watch.judge()
-            stop.wait(IDLE_S)
-        if time.monotonic() - staged_at > STAGE_EVERY_S:
-            processor.stage()
-            staged_at = time.monotonic()
-            if config.metrics_dir is not None:
-                _gauge(ledger, config.venue)
+
+    def staged() -> None:
+        if config.metrics_dir is not None:
+            _gauge(ledger, config.venue)
+
+    follow(processor, judge=watch.judge, staged=staged, wait=stop.wait, monotonic=time.monotonic)
     processor.drain()
     processor.close()
     ledger.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from trading_platform.domain.position import Position
 from trading_platform.domain.venue import VenueAdapter
@@ -25,6 +26,12 @@ log = get_logger(__name__)
 
 BATCH_BYTES = 32 << 20
 """The most of the log that is decoded at a time: a transaction costs a millisecond a symbol, whatever its size."""
+BEHIND_BYTES = 4 << 20
+"""Whoever finds more than this to decode at a time has fallen behind: a second of 20,000 trades is 3.5 MB."""
+IDLE_S = 0.02
+REST_FACTOR, LONGEST_REST_S = 3.0, 0.2
+"""A batch of little costs nearly what one of much does: a step is followed by a rest, and takes a quarter of a core."""
+STAGE_EVERY_S = 5.0
 STAGE_ROWS = 1_000_000
 """Decoded trades that are held at most, 50 bytes each: a part costs three fsyncs, whatever its size."""
 
@@ -40,6 +47,10 @@ class Processor:
     Parameters
     ----------
     observe : told every decoded batch and how many trades of each sequence were new (metrics).
+
+    Attributes
+    ----------
+    behind : whether the latest step found so much that there is more than a rest to catch up with.
 
     Raises
     ------
@@ -73,6 +84,7 @@ class Processor:
         self._sink = StagingSink(data, lane, staged, disk=disk)
         self._staged = staged
         self.touched: set[tuple[str, str, str]] = set()
+        self.behind = False
 
     @property
     def position(self) -> Position:
@@ -89,6 +101,7 @@ class Processor:
         start = self._reader.position
         records = read_batch(self._reader)
         end = self._reader.position
+        self.behind = sum(len(record.body) for record in records) > BEHIND_BYTES
         if end == start:
             return False
         decoded = self._decoder.decode(records, start, end)
@@ -122,6 +135,49 @@ class Processor:
         """Give the lane back."""
         self._reader.close()
         self._lock.release()
+
+
+class Follower(Protocol):
+    """What `follow` needs of a Processor."""
+
+    behind: bool
+
+    def step(self) -> bool:
+        """Decode a batch; return whether there was anything."""
+
+    def stage(self) -> None:
+        """Put everything decoded into staging."""
+
+
+def follow(
+    processor: Follower,
+    *,
+    judge: Callable[[], object],
+    staged: Callable[[], object],
+    wait: Callable[[float], bool],
+    monotonic: Callable[[], float],
+) -> None:
+    """Decode and stage a lane that is being written, until `wait` says stop.
+
+    Parameters
+    ----------
+    judge : called whenever all but the newest moments are decoded, however busy the lane is.
+    staged : called after each staging.
+    """
+    staged_at, stopped = monotonic(), False
+    while not stopped:
+        began = monotonic()
+        found = processor.step()
+        if not processor.behind:
+            judge()
+        if not found:
+            stopped = wait(IDLE_S)
+        else:
+            stopped = wait(0.0 if processor.behind else min(LONGEST_REST_S, REST_FACTOR * (monotonic() - began)))
+        if monotonic() - staged_at > STAGE_EVERY_S:
+            processor.stage()
+            staged()
+            staged_at = monotonic()
 
 
 def read_batch(reader: LaneReader) -> list[PackedRecord]:
