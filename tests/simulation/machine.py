@@ -7,34 +7,34 @@ commands/recover.py do as roots: make the parts, hand them their surroundings, s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Any, Self, cast
-from weakref import WeakKeyDictionary
-
-import msgspec
-import sqlalchemy as sa
 
 from tests.simulation import clockwork
 from tests.simulation.clockwork import Clock, Fiber, Killed, Process, VirtualLoop
 from tests.simulation.exchange import CONNECTS_WINDOW_S, Exchange, Trace
 from tests.simulation.platter import Platter, ProcessDisk
-from trading_platform.domain.errors import PlatformError, StorageError, VenueError, WorkError
+from tests.simulation.virtual_parts import (
+    GUARDS,
+    JudgedLedger,
+    VirtualChild,
+    VirtualCommitter,
+    VirtualProber,
+    VirtualSupervisor,
+)
+from trading_platform.domain.errors import PlatformError, VenueError, WorkError
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest import messages
 from trading_platform.ingest.attempts import AttemptBook
 from trading_platform.ingest.bans import stream_ban_until
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.children import Child
-from trading_platform.ingest.committer import Committer
 from trading_platform.ingest.desk import Endpoint, Means
 from trading_platform.ingest.disk_space import record_with_space
 from trading_platform.ingest.fetch_lane import Ground
 from trading_platform.ingest.log_keeping import LogKeeper
-from trading_platform.ingest.prober import Prober
 from trading_platform.ingest.processor import Processor
 from trading_platform.ingest.publisher import publish_until
 from trading_platform.ingest.recorder import Clocks, Recorder
@@ -42,11 +42,10 @@ from trading_platform.ingest.recovery import ingest_lock, probe_ended, recover
 from trading_platform.ingest.refusals import Refusals
 from trading_platform.ingest.rest import RestClient, Waiter
 from trading_platform.ingest.silence_watch import SilenceWatch
-from trading_platform.ingest.supervisor import IngestConfig, Supervisor
+from trading_platform.ingest.supervisor import IngestConfig
 from trading_platform.store.layout import DataDir
-from trading_platform.store.ledger import Batch, Ledger, SequenceKey
+from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.ledger.database import Database
-from trading_platform.store.ledger.projection import Advance
 from trading_platform.store.locks import FileLock
 from trading_platform.store.segment_log import LaneWriter
 from trading_platform.venues import VENUES
@@ -58,8 +57,6 @@ SEGMENT_BYTES = 64 << 10
 RESERVE_BYTES = 256 << 10
 STOP_WITHIN_S = 30.0
 POLL_S = 2.0
-ZERO_EVERY_S = 20.0
-RECORDER_ORPHANED_S = 0.7
 
 
 @dataclass
@@ -80,196 +77,6 @@ class Habits:
     publish: float = 10.0
     recover_s: float = 90.0
     commit_s: float = 0.001
-
-
-class VirtualCommitter(Committer):
-    """The committer's rule and its commits, on the event loop's time instead of in a thread."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._work = asyncio.Event()
-
-    def add(self, *args: Any, **options: Any) -> None:
-        super().add(*args, **options)
-        self._work.set()
-
-    def add_batch(self, *args: Any, **options: Any) -> None:
-        super().add_batch(*args, **options)
-        self._work.set()
-
-    def close(self) -> None:
-        super().close()
-        self._work.set()
-
-    async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        zeroing = asyncio.create_task(self._zero(loop))
-        try:
-            while True:
-                await self._work.wait()
-                self._work.clear()
-                while runs := self._backlog.take():
-                    await loop.run_in_executor(None, self._commit, runs)
-                    self._backlog.committed(sum(run.size for run in runs))
-                    self._has_room()
-                if self._closing:
-                    return
-        finally:
-            zeroing.cancel()
-
-    async def _zero(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Make space ahead now and then, between any two commits."""
-        while True:
-            await asyncio.sleep(ZERO_EVERY_S)
-            with suppress(StorageError):  # the next commit says so
-                while await loop.run_in_executor(None, self._writer.zero_ahead):
-                    pass
-
-
-class JudgedLedger(Ledger):
-    """The real ledger; the judge is told of every batch it took.
-
-    All processes of all worlds share its engine, because SQLAlchemy compiles statements once for each: who writes is
-    told by whose turn it is, and a dead process writes no more.
-    """
-
-    told: Callable[[Batch], object]
-
-    @classmethod
-    def of(cls, database: Database, told: Callable[[Batch], object]) -> Self:
-        """Return the ledger in this database."""
-        ledger = cls(database)
-        ledger.told = told
-        return ledger
-
-    def close(self) -> None:
-        """Leave the connections to others."""
-
-    def apply(self, batch: Batch, advance: Advance) -> dict[SequenceKey, int]:
-        added = super().apply(batch, advance)
-        self.told(batch)
-        return added
-
-
-GUARDS: WeakKeyDictionary[Database, Callable[[str], object]] = WeakKeyDictionary()
-"""Asked before each transaction and before each commit of a writer: that of the world that uses the database now."""
-
-
-def open_database(path: Path) -> Database:
-    """Open a ledger's database whose transactions ask `GUARDS`."""
-    database = Database.open(path)
-
-    @sa.event.listens_for(database.engine, "begin")
-    def _(connection: sa.Connection) -> None:
-        GUARDS[database]("ledger begin")
-
-    @sa.event.listens_for(database.engine, "commit")
-    def _(connection: sa.Connection) -> None:
-        if connection.get_execution_options().get("writing"):
-            GUARDS[database]("ledger commit")
-
-    return database
-
-
-class VirtualChild(Child):
-    """A worker as its supervisor has it."""
-
-    def __init__(self, machine: Machine, role: str, config: IngestConfig) -> None:
-        self.name, self.role = role, role
-        self.process = machine.process(role)
-        self.config = config
-        self.stopping: Callable[[], object] = lambda: None
-        self.heed: Callable[[bytes], object] = lambda line: None
-        self._sent: list[bytes] = []
-        self._machine = machine
-
-    @property
-    def pid(self) -> int:
-        return 1
-
-    def ended(self) -> int | None:
-        return self.process.code
-
-    def tell(self, message: bytes) -> bool:
-        self.process.soon(lambda: self.heed(message))
-        return True
-
-    def send(self, message: bytes) -> bool:
-        """Tell the parent."""
-        self._sent.append(message)
-        return True
-
-    def messages(self) -> list[bytes]:
-        sent, self._sent = self._sent, []
-        return sent
-
-    def stop(self, within_s: float) -> int:
-        if self.process.code is None:
-            self.process.soon(lambda: self.stopping())  # noqa: PLW0108  it may still change
-            waited = 0.0
-            while self.process.code is None and waited < within_s:
-                clockwork.sleep(0.1)
-                waited += 0.1
-        self.process.kill()
-        return cast("int", self.process.code)
-
-    def orphan(self) -> None:
-        """End as a worker whose parent is dead: the recorder in order, if that is quick."""
-        if self.role == "recorder" and self.process.code is None:
-            self.process.soon(lambda: self.stopping())  # noqa: PLW0108  as above
-            self._machine.loop.after(int(RECORDER_ORPHANED_S * clockwork.S), self.process.kill)
-        else:
-            self.process.kill()
-
-
-class VirtualSupervisor(Supervisor):
-    """The real supervisor, whose children are virtual processes."""
-
-    def __init__(self, machine: Machine, process: Process, config: IngestConfig, banned: Callable[[], int]) -> None:
-        super().__init__(config, monotonic=machine.clock.monotonic, banned_until_ns=banned)
-        self._machine, self._process = machine, process
-
-    def _spawn(self, role: str) -> VirtualChild:
-        config = self._config
-        if role == "recorder":
-            config = msgspec.structs.replace(config, banned_until_ns=self._banned_until_ns())
-        child = VirtualChild(self._machine, role, config)
-        self._process.at_end.append(child.orphan)
-        self._machine.start_worker(child)
-        return child
-
-
-class VirtualProber(Prober):
-    """The real prober, on a virtual process instead of a thread."""
-
-    def __init__(self, machine: Machine, parent: Process, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._machine, self._waiting = machine, False
-        self.process = machine.process("prober")
-        parent.at_end.append(self.process.kill)
-
-    def __enter__(self) -> Self:
-        self._machine.fiber(self.process, self._run)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._asked.put(None)
-        self.process.soon(self._wake)
-
-    def ask(self, symbols: Iterable[str]) -> None:
-        super().ask(symbols)
-        self.process.soon(self._wake)
-
-    def _wake(self) -> None:
-        if self._waiting:
-            self._waiting = False
-            self.process.fibers[0].resume()
-
-    def _next(self) -> list[str] | None:
-        if self._asked.empty():
-            self._waiting = True
-            self.process.fibers[0].park()
-        return super()._next()
 
 
 class Machine:

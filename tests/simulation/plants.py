@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from tests.simulation.machine import JudgedLedger
+from tests.simulation.virtual_parts import JudgedLedger
 from tests.simulation.world import World
 from trading_platform.store.ledger import Batch, Seen, SequenceKey, SequenceState
 

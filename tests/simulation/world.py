@@ -25,9 +25,10 @@ from structlog.typing import EventDict
 from tests.simulation.clockwork import Clock, Process, S, VirtualLoop
 from tests.simulation.exchange import Exchange
 from tests.simulation.judge import Judge
-from tests.simulation.machine import JudgedLedger, Machine, open_database
+from tests.simulation.machine import Machine
 from tests.simulation.platter import Platter
 from tests.simulation.story import MARKETS, PROFILES, STARTS, SYMBOLS, Happening, Story, draw
+from tests.simulation.virtual_parts import JudgedLedger, open_database
 from trading_platform.domain.errors import StorageError
 from trading_platform.simulate.market import SyntheticMarket
 from trading_platform.store.layout import DataDir
