@@ -88,7 +88,7 @@ def test_files_fit_in_a_head():
 PLAYS_TIME = {
     "tests/toxic_proxy.py": "delay is the fault that it plays",
     "tests/simulation/exchange.py": "its loop's time is virtual: nobody waits",
-    "tests/simulation/machine.py": "as above",
+    "tests/simulation/virtual_parts.py": "as above",
 }
 
 
