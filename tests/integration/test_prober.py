@@ -151,3 +151,13 @@ def test_a_ban_is_on_record_while_its_end_is_waited_for(world: World) -> None:
         wait_until(lambda: ledger.ban_until("binance"), what="the ban is in the ledger")
         assert world.told == []
     ledger.close()
+
+
+def test_a_question_about_nothing_of_ours_is_none(world: World) -> None:
+    """A symbol that we do not listen to wakes nobody: a simulated hour once stood still for it (seed 193)."""
+    prober = world.prober()
+    prober.ask(["DOGE-USDT"])
+    prober.ask([])
+    assert prober._asked.empty()
+    prober.ask(["DOGE-USDT", "BTC-USDT"])
+    assert prober._next() == ["BTC-USDT"]

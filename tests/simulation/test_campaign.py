@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -18,8 +20,17 @@ AGAIN = 20
 """Every so manieth seed is played a second time, by another process."""
 
 
+LONGEST_S = 300.0
+"""Real time that a seed may take, fifty times what it does: a simulated world that stands still is a finding."""
+
+
 def _play(seed: int) -> Verdict:
-    return play(seed, minutes=MINUTES)
+    faulthandler.dump_traceback_later(LONGEST_S, exit=True)
+    print(f"plays seed {seed}", file=sys.__stderr__, flush=True)
+    try:
+        return play(seed, minutes=MINUTES)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.mark.campaign

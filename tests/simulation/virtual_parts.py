@@ -217,7 +217,7 @@ class VirtualProber(Prober):
             self.process.fibers[0].resume()
 
     def _next(self) -> list[str] | None:
-        if self._asked.empty():
+        while self._asked.empty():
             self._waiting = True
             self.process.fibers[0].park()
         return super()._next()

@@ -68,8 +68,10 @@ class Prober:
         self._thread.join(CLOSE_WITHIN_S)
 
     def ask(self, symbols: Iterable[str]) -> None:
-        """Have these symbols' heads asked for, soon."""
-        self._asked.put([symbol for symbol in symbols if symbol in self._spelling])
+        """Have these symbols' heads asked for, soon; those that are not ours are nobody's question."""
+        ours = [symbol for symbol in symbols if symbol in self._spelling]
+        if ours:
+            self._asked.put(ours)
 
     def _run(self) -> None:
         ledger = self._open_ledger()
@@ -91,7 +93,7 @@ class Prober:
     def _next(self) -> list[str] | None:
         """Return everything asked for by now, each symbol once; None at the end."""
         found: dict[str, None] = {}
-        while not found or not self._asked.empty():
+        while not found or not self._asked.empty():  # nobody asks for nothing, so it waits once at most
             symbols = self._asked.get()
             if symbols is None:
                 return None
