@@ -420,7 +420,7 @@ class Machine:
                 pass_all,
                 monotonic=self.clock.monotonic,
                 wait=wait,
-                keep_log=keeper.keep,
+                afterwards=keeper.keep,
                 disk=disk,
             )
         finally:

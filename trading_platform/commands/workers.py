@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trading_platform.domain.errors import PlatformError
-from trading_platform.ingest import messages, priority
+from trading_platform.ingest import messages, priority, spare_memory
 from trading_platform.ingest.children import obey_parent, parent_teller
 from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
 from trading_platform.telemetry import logs
@@ -212,6 +212,7 @@ def _gauge(ledger: Ledger, venue: str) -> None:
 
 def publish(config: IngestConfig) -> int:
     """Publish what is staged again and again until told to stop, and once more then; seal and retire the log."""
+    spare_memory.use_system_allocator()
     from pathlib import Path
 
     from quality.schemas import GATES
@@ -236,7 +237,12 @@ def publish(config: IngestConfig) -> int:
         now_ns=time.time_ns,
         stopping=stop.is_set,
     )
-    publish_until(data, ledger, GATES["ticks"], monotonic=time.monotonic, wait=stop.wait, keep_log=keeper.keep)
+
+    def afterwards() -> None:
+        keeper.keep()
+        spare_memory.give_back()
+
+    publish_until(data, ledger, GATES["ticks"], monotonic=time.monotonic, wait=stop.wait, afterwards=afterwards)
     ledger.close()
     return 0
 

@@ -41,19 +41,19 @@ def publish_until(
     *,
     monotonic: Callable[[], float],
     wait: Callable[[float], bool],
-    keep_log: Callable[[], object] = lambda: None,
+    afterwards: Callable[[], object] = lambda: None,
     disk: Disk = REAL_DISK,
 ) -> None:
     """Publish again and again until `wait` says stop, and once more then.
 
     Parameters
     ----------
-    keep_log : called after each publish but the last: what is published no longer needs its log as it was.
+    afterwards : called after each publish but the last: what is published no longer needs its log as it was.
     """
     pause = EVERY_S
     while not wait(pause):
         began = monotonic()
         publish_staged(data, ledger, gate, disk=disk)
         pause = max(EVERY_S, REST_FACTOR * (monotonic() - began))
-        keep_log()
+        afterwards()
     publish_staged(data, ledger, gate, disk=disk)

@@ -28,7 +28,7 @@ def test_the_log_is_kept_after_each_publish_but_the_last(tmp_path: Path) -> None
         pass_all,
         monotonic=lambda: 0.0,
         wait=wait,
-        keep_log=lambda: events.append(len(platform.held())),
+        afterwards=lambda: events.append(len(platform.held())),
     )
     assert events == [EVERY_S, 1, EVERY_S, 2, EVERY_S]
     assert platform.held() == platform.acknowledged
