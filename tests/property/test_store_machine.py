@@ -229,6 +229,19 @@ class LongMachine(StoreMachine):
     totals: ClassVar[Counter[str]] = Counter()
 
 
+def test_a_rebuild_without_power_leaves_the_lake_within_the_ledger() -> None:
+    """Found by the long form: a rebuild had published what its own account, not yet in place, alone knew."""
+    for at in range(1, 12):
+        state = StoreMachine()
+        state.begin(segment_bytes=8192, batch_bytes=1 << 20, twice=None)
+        page = {"lane": "fetch-0", "symbol": "BTC-USDT", "source": "rest", "later": S, "fate": FINE}
+        state.fetch(items=[(100, "plain")], before=3, head=True, way=3, **page)
+        state.fetch(items=[(106, "plain"), (111, "plain")], before=3, head=False, way=1, **page)
+        state.replay(rebuild_ledger=True, days=DAYS, fate=Fate("power", at, 653))
+        state.holds()
+        state.teardown()
+
+
 @pytest.mark.campaign
 @pytest.mark.timeout(7200)
 def test_the_store_is_its_model_for_a_long_time() -> None:

@@ -122,15 +122,20 @@ def replay(
         if account is not None and any(_oldest(data, lane) for lane in lanes):
             account.adopt(ledger)
         work = _Replay(means, ledger, folder, helpers, ahead=scratch is None)
-        told = work.run(lanes, account, on_lane)
-        if scratch is not None:
-            if not work.whole:
-                # Of the other days nothing was published: what waited to be staged still does.
-                for lane in lanes:
-                    _, staged, context = ledger.lane(lane)
-                    scratch.mark_staged(lane, staged, context)
-            # Last: an account that says what is staged must not be there before it is.
-            ledger.adopt(scratch)
+        ends = {} if scratch is None else {lane: ledger.lane(lane)[1:] for lane in lanes}
+
+        def decoded() -> None:
+            # Before anything is published, because the ledger must know whatever is; but not yet what will be staged.
+            if scratch is not None:
+                for lane, before in ends.items():
+                    ends[lane] = scratch.lane(lane)[1:]
+                    scratch.mark_staged(lane, *before)
+                ledger.adopt(scratch)
+
+        told = work.run(lanes, account, on_lane, decoded)
+        if work.whole:  # else nothing was published of the other days: what waited to be staged still does
+            for lane, end in ends.items():
+                ledger.mark_staged(lane, *end)
     return told
 
 
@@ -184,10 +189,17 @@ class _Replay:
         self._claims = Claims(folder)
         self._held = Held(folder / "trades", means.days)
 
-    def run(self, lanes: Sequence[str], account: Ledger | None, on_lane: Callable[[str], object]) -> Replayed:
-        """Decode everything, then publish it; tell `account` what the log says of ids."""
+    def run(
+        self,
+        lanes: Sequence[str],
+        account: Ledger | None,
+        on_lane: Callable[[str], object],
+        decoded: Callable[[], object],
+    ) -> Replayed:
+        """Decode everything and say so, then publish it; tell `account` what the log says of ids."""
         try:
             trades = self._decode(lanes, account, on_lane)
+            decoded()
             if self._helpers is None:
                 leaves = self._held.groups()
             else:
