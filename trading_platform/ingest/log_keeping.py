@@ -101,6 +101,10 @@ class LogKeeper:
             if end is None:
                 continue
             index = self._describe(lane, number, end)
+            if index is None:
+                # Power was lost and nobody has recovered the lane since: what is durable is not known yet.
+                kept.objections.append(f"{lane}: segment {number} cannot be read to its end yet")
+                break
             if sealing.seal(directory, index, end, disk=self._disk):
                 kept.sealed.append((lane, number))
             else:
@@ -116,8 +120,8 @@ class LogKeeper:
             kept.objections.append(f"{lane}: {objection}")
             log.warning("an old segment stays", lane=lane, reason=objection)
 
-    def _describe(self, lane: str, number: int, end: int) -> Index:
-        """Decode a segment once more and say what it gave."""
+    def _describe(self, lane: str, number: int, end: int) -> Index | None:
+        """Decode a segment once more and say what it gave, None if not all of it can be read."""
         context = context_before(self._data, lane, number, self._disk)
         decoder = Decoder(lane, self._venues, self._bounds, context, book=self._ledger)
         work = _Contents()
@@ -129,7 +133,7 @@ class LogKeeper:
                 start = reader.position
                 records = [item for item in reader.read_packed(BATCH_BYTES) if item.position.segment == number]
                 if reader.position == start:
-                    break
+                    return None
                 work.add(records, decoder.decode(records, start, min(reader.position, Position(number, end))))
         return work.index(number, context, decoder.context())
 

@@ -9,15 +9,17 @@ import pytest
 
 from tests.small_platform import BOUNDS, LANE, S, SmallPlatform
 from trading_platform.domain.errors import CorruptionError, LockHeld
+from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.replay import Replayed, replay
 from trading_platform.pipeline.verify import verify
 from trading_platform.store import lake, sealing
 from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.lane_files import sealed_numbers, segment_numbers
+from trading_platform.store.lane_files import Mark, sealed_numbers, segment_numbers
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.locks import FileLock
+from trading_platform.store.segment_log import recover_lane
 from trading_platform.venues import VENUES
 
 
@@ -76,6 +78,30 @@ def test_old_segments_go_once_published(platform: SmallPlatform) -> None:
     assert platform.keep(retention_ns=0).retired == []
     assert (platform.held(), platform.lake_bytes()) == (held, files)
     verified(platform)
+
+
+def test_what_cannot_be_read_is_neither_sealed_nor_retired(platform: SmallPlatform) -> None:
+    """Power was lost, and with it how far the lane is durable: only a recovered lane tells what a segment gave.
+
+    Found by the long form of the store's model: such segments were sealed as empty ones, and empty ones may go.
+    """
+    platform.process()
+    platform.publish()
+    directory = platform.data.lane(LANE)
+    before = segments(platform)
+    mark = Mark.open(directory, REAL_DISK)
+    for _ in range(2):  # into both of its places: it is never synced, so an old one may come back
+        mark.write(Position(2, 0))
+    mark.close()
+    kept = platform.keep(retention_ns=0)
+    assert {number for _, number in kept.sealed} <= {0, 1}
+    assert any("cannot be read to its end" in objection for objection in kept.objections)
+    assert segments(platform) == before[len(kept.retired) :]
+    recover_lane(directory)
+    assert platform.keep(retention_ns=0).retired
+    held, files = platform.held(), platform.lake_bytes()
+    replay_all(platform)
+    assert (platform.held(), platform.lake_bytes()) == (held, files)
 
 
 def test_young_segments_stay(platform: SmallPlatform) -> None:
