@@ -412,7 +412,11 @@ class World:
         ids = {leaf: {row.trade_id for row in rows} for leaf, rows in held.items()}
         for leaf, before in self.published.items():
             assert before <= ids.get(leaf, set()), f"{leaf.path} lost ids"
-        self.published = ids
+        # A name that no directory sync has made durable, its publisher being dead, may go again with the power.
+        self.published |= {leaf: found for leaf, found in ids.items() if self._is_durable(self.data.lake / leaf.path)}
+
+    def _is_durable(self, path: Path) -> bool:
+        return not self.disk.honest or self.disk.durable_names.get(path) == self.disk.node(path)
 
     def tables(self) -> dict[Leaf, list[Copy]]:
         """Return every published row; files that have not changed are not read again."""
