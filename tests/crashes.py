@@ -49,6 +49,9 @@ class WatchedFile:
         self._disk.before("truncate", self.path)
         self._file.truncate(size)
 
+    def hurry(self, offset: int, size: int) -> None:
+        pass
+
     def allocate(self, size: int) -> None:
         self._disk.before("allocate", self.path)
         self._file.allocate(size)

@@ -61,6 +61,9 @@ class MemoryFile:
         self._node.live.extend(bytes(size - len(self._node.live)))
         self._disk.after()
 
+    def hurry(self, offset: int, size: int) -> None:
+        pass
+
     def allocate(self, size: int) -> None:
         """Extend with zeros."""
         self._disk.operate("allocate", self.path)

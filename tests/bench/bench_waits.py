@@ -22,7 +22,7 @@ from tests.bench.__main__ import Line
 from tests.bench.feed import PAUSE
 from tests.bench.streams import Feed, feed, fresh_data, logged, verify, worker
 
-ROUNDS = 3
+ROUNDS = 5
 RATE, SECONDS = 20_000, 10
 
 

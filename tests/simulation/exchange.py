@@ -21,7 +21,7 @@ from tests.simulation import clockwork
 from tests.simulation.clockwork import Clock, Process, S, VirtualLoop
 from trading_platform.domain.venue import KeepAlive
 from trading_platform.ingest.keepalive import Allowance
-from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused
+from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused, Take
 from trading_platform.simulate.binance_rest import Answer, RestApi
 from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, trade_payload
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
@@ -155,14 +155,17 @@ class Connection:
         self._end("closed without a close frame")
         self._left()
 
-    async def receive_batch(self) -> list[bytes]:
-        await self._changed.wait()
-        messages, self._arrived = self._arrived, []
-        if self._ended is None:
-            self._changed.clear()
-        elif not messages:
-            raise ConnectionLost(self._ended)
-        return messages
+    async def deliver(self, take: Take) -> None:
+        enough = False
+        while not enough:
+            await self._changed.wait()
+            messages, self._arrived = self._arrived, []
+            if self._ended is None:
+                self._changed.clear()
+            elif not messages:
+                raise ConnectionLost(self._ended)
+            if messages:
+                enough = not take(messages)
 
     async def close_by_us(self) -> None:
         """Say goodbye; what was on its way before the answer still arrives; a second at most."""
@@ -191,7 +194,7 @@ class OurEnd:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.tend, self.abort, self.receive_batch = connection.tend, connection.abort, connection.receive_batch
+        self.tend, self.abort, self.deliver = connection.tend, connection.abort, connection.deliver
         self.close = connection.close_by_us
 
     @property

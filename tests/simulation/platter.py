@@ -133,6 +133,9 @@ class MemoryFile:
         self._disk.operate("truncate", self.path)
         self._resize(size)
 
+    def hurry(self, offset: int, size: int) -> None:
+        pass
+
     def allocate(self, size: int) -> None:
         self._disk.operate("allocate", self.path)
         if size > len(self._node.live):
@@ -188,6 +191,9 @@ class RealFile:
     def truncate(self, size: int) -> None:
         self._disk.operate("truncate", self.path)
         self._file.truncate(size)
+
+    def hurry(self, offset: int, size: int) -> None:
+        pass
 
     def allocate(self, size: int) -> None:
         self._disk.operate("allocate", self.path)

@@ -32,6 +32,7 @@ from trading_platform.ingest.websocket_client import (
     OPEN_TIMEOUT_S,
     ConnectionLost,
     HandshakeRefused,
+    Take,
     retry_after,
 )
 
@@ -204,6 +205,8 @@ class _Socket(asyncio.BufferedProtocol):
         self.queued_bytes = 0
         self.paused = False
         self.lost = False
+        self.take: Take | None = None
+        self.enough = False
         self.reason = "closed without a close frame"
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
@@ -226,7 +229,12 @@ class _Socket(asyncio.BufferedProtocol):
         if self.protocol.writes:
             self.flush()
         packed = self.receiver.take()
-        if packed is not None:
+        if packed is not None and self.take is not None:
+            if not self.take(packed):
+                self.take, self.enough = None, True
+            else:
+                return
+        elif packed is not None:
             self.queue.append(packed)
             self.queued_bytes += len(packed.payload)
             if self.queued_bytes > QUEUE_BYTES and not self.paused:
@@ -252,13 +260,14 @@ class _Socket(asyncio.BufferedProtocol):
 
     # ---- called by who receives
 
-    async def wait(self) -> None:
-        """Wait until something has changed."""
-        self._waiter = self._loop.create_future()
+    async def wait(self, take: Take | None = None) -> bool:
+        """Give away what arrives until something else happens; return whether that is that `take` has enough."""
+        self.take, self.enough, self._waiter = take, False, self._loop.create_future()
         try:
             await self._waiter
         finally:
-            self._waiter = None
+            self.take = self._waiter = None
+        return self.enough
 
     def taken(self, packed: Packed) -> None:
         """Go on reading once there is room again."""
@@ -294,21 +303,19 @@ class FastStream:
     def __init__(self, connection: _Socket) -> None:
         self._connection = connection
 
-    async def receive_batch(self) -> Packed:
-        """Return the messages that have arrived, at least one, in order.
-
-        Raises
-        ------
-        ConnectionLost : when there will be none.
-        """
+    async def deliver(self, take: Take) -> None:
+        """Give `take` the messages as they arrive; see `OpenStream`."""
         connection = self._connection
-        while not connection.queue:
-            if connection.lost:
+        while True:
+            if connection.queue:
+                packed = connection.queue.popleft()
+                connection.taken(packed)
+                if not take(packed):
+                    return
+            elif connection.lost:
                 raise ConnectionLost(connection.reason)
-            await connection.wait()
-        packed = connection.queue.popleft()
-        connection.taken(packed)
-        return packed
+            elif await connection.wait(take):
+                return
 
     @property
     def heard_s(self) -> float:

@@ -308,18 +308,25 @@ class _Feed:
 
     async def _receive(self, number: int, stream: OpenStream) -> str:
         committer, farewell = self._recorder.committer, self._adapter.farewell
+        heard = False
+
+        def take(batch: list[bytes] | Packed) -> bool:
+            nonlocal heard
+            if not heard:
+                heard = True
+                self._session.delivered(number)
+            committer.add_batch(batch, number)
+            if self._looking:
+                self._look(number, batch)
+            if farewell and _says(batch, farewell):
+                self._session.farewell(number)
+                self._changed.set()
+            return not committer.full
+
         try:
-            batch = await stream.receive_batch()
-            self._session.delivered(number)
             while True:
-                committer.add_batch(batch, number)
-                if self._looking:
-                    self._look(number, batch)
-                if farewell and _says(batch, farewell):
-                    self._session.farewell(number)
-                    self._changed.set()
+                await stream.deliver(take)
                 await committer.room()
-                batch = await stream.receive_batch()
         except ConnectionLost as error:
             return self._ends.setdefault(number, str(error))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Protocol, cast
 
@@ -19,7 +19,6 @@ from websockets.protocol import Event, State
 
 from trading_platform.domain.venue import KeepAlive
 from trading_platform.ingest.frame_cutter import FrameCutter
-from trading_platform.ingest.packed import Packed
 from trading_platform.ingest.polite_protocol import INBOUND_PER_SECOND, PoliteProtocol
 
 MAX_FRAME_BYTES = 1 << 20
@@ -45,6 +44,10 @@ class ConnectionLost(Exception):
     """The connection could not be made or has ended; the text says why."""
 
 
+Take = Callable[[Any], bool]
+"""Takes some messages, one at least, as a list or packed; returns whether more may follow at once."""
+
+
 class OpenStream(Protocol):
     """An open connection, whatever the transport."""
 
@@ -61,8 +64,15 @@ class OpenStream(Protocol):
         """End at once: nothing more will arrive."""
         ...
 
-    async def receive_batch(self) -> list[bytes] | Packed:
-        """Return the messages that have arrived, at least one; raises ConnectionLost when there will be none."""
+    async def deliver(self, take: Take) -> None:
+        """Give `take` the messages in order, some at a time, as soon as they arrive, until it does not want more.
+
+        They are given from within the event loop's reading of the socket: no task has to be woken for them first.
+
+        Raises
+        ------
+        ConnectionLost : when there will be none.
+        """
         ...
 
     async def close(self) -> None:
@@ -98,7 +108,8 @@ class _Connection(ClientConnection):
         self.held = False
         self._cutter = FrameCutter(self.polite, super().data_received)
         self._fragments: list[bytes | bytearray | memoryview] = []
-        self._waiter: asyncio.Future[None] | None = None
+        self._take: Take | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._ending = False
 
     # ---- called by the event loop
@@ -106,7 +117,11 @@ class _Connection(ClientConnection):
     def data_received(self, data: bytes) -> None:
         self.heard_s = self.loop.time()
         self._cutter.feed(data)
-        if self._cutter:
+        if self._cutter and self._take is not None:
+            if not self._take(self._cutter.take()):
+                self._take = None
+                self._wake(enough=True)
+        elif self._cutter:
             self._wake()
             if self._cutter.size > PENDING_BYTES and not self.held:
                 self.held = True
@@ -145,23 +160,31 @@ class _Connection(ClientConnection):
 
     # ---- called by who receives
 
-    async def arrived(self) -> list[bytes]:
-        """Return the messages that have arrived, at least one; none once there will be none."""
-        while not self._cutter and not self.connection_lost_waiter.done():
-            self._waiter = self.loop.create_future()
+    async def deliver(self, take: Take) -> None:
+        """Give messages away until `take` has enough or there will be none."""
+        enough = False
+        while not enough and not self.over:
+            if self._cutter:
+                messages = self._cutter.take()
+                if self.held:
+                    self.held = False
+                    self.transport.resume_reading()
+                enough = not take(messages)
+                continue
+            self._take, self._waiter = take, self.loop.create_future()
             try:
-                await self._waiter
+                enough = await self._waiter
             finally:
-                self._waiter = None
-        messages = self._cutter.take()
-        if self.held:
-            self.held = False
-            self.transport.resume_reading()
-        return messages
+                self._take = self._waiter = None
 
-    def _wake(self) -> None:
+    @property
+    def over(self) -> bool:
+        """Whether there are no messages and will be none."""
+        return not self._cutter and self.connection_lost_waiter.done()
+
+    def _wake(self, *, enough: bool = False) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(enough)
 
 
 class Stream:
@@ -171,18 +194,12 @@ class Stream:
         self._connection = connection
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def receive_batch(self) -> list[bytes]:
-        """Return the messages that have arrived, at least one, in order.
-
-        Raises
-        ------
-        ConnectionLost : when there will be none.
-        """
-        messages = await self._connection.arrived()
-        if not messages:
+    async def deliver(self, take: Take) -> None:
+        """Give `take` the messages as they arrive; see `OpenStream`."""
+        await self._connection.deliver(take)
+        if self._connection.over:
             ended = self._connection.polite.close_exc
             raise ConnectionLost(_reason(ended)) from ended
-        return messages
 
     @property
     def heard_s(self) -> float:

@@ -6,6 +6,7 @@ that fails, tears writes, or forgets what was not synced. What the bytes mean is
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import itertools
 import os
@@ -48,6 +49,9 @@ class File(Protocol):
 
     def allocate(self, size: int) -> None:
         """Extend the file to `size` bytes of zeros for which there is space."""
+
+    def hurry(self, offset: int, size: int) -> None:
+        """Have the system begin to write a stretch out. Nothing waits for it, and nothing is durable by it."""
 
     def sync(self) -> None:
         """Make what was written durable (fdatasync: data, and the length needed to read it)."""
@@ -107,6 +111,22 @@ _ADVICE = {
 }
 
 
+_BEGIN_WRITING = 2
+
+
+def _system_call() -> Callable[[int, int, int, int], int] | None:
+    """Return Linux's sync_file_range, which the standard library has no name for."""
+    try:
+        found = ctypes.CDLL(None).sync_file_range
+    except (AttributeError, OSError):
+        return None
+    found.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    return found
+
+
+_sync_file_range = _system_call()
+
+
 class RealFile:
     """A file of the operating system."""
 
@@ -151,6 +171,11 @@ class RealFile:
         """Extend the file to `size` bytes of zeros for which there is space."""
         with _named(self.path, "allocate"):
             os.posix_fallocate(self._descriptor, 0, size)
+
+    def hurry(self, offset: int, size: int) -> None:
+        """Have the system begin to write a stretch out, where it can be told to. What fails there, `sync` tells."""
+        if _sync_file_range is not None:
+            _sync_file_range(self._descriptor, offset, size, _BEGIN_WRITING)
 
     def sync(self) -> None:
         """Make what was written durable. After an error the file counts as lost: never call it again."""

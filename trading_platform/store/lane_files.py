@@ -219,6 +219,8 @@ def read_mark(directory: Path, disk: Disk) -> Position | None:
 
 STEP_BYTES = 256 << 10
 """How much is zeroed at a time."""
+APART_STEP_BYTES = 1 << 20
+"""The same from a thread of its own, which waits for the disk only once a segment is zeroed."""
 AHEAD_BYTES = 4 << 20
 """How far ahead of the records space is zeroed, across the segment's end if need be."""
 FIRST_BYTES = 4 << 20
@@ -329,8 +331,9 @@ class SegmentFiles:
             if self._spare is None:
                 self._make_spare()
             else:
-                size = min(STEP_BYTES, self._segment_bytes - self._spare_zeroed)
-                self._spare_zeroed = self._zero(self._spare, self._spare_zeroed, size)
+                size = min(APART_STEP_BYTES, self._segment_bytes - self._spare_zeroed)
+                last = self._spare_zeroed + size == self._segment_bytes
+                self._spare_zeroed = self._zero(self._spare, self._spare_zeroed, size, wait=last)
             return self._spare_zeroed < due
 
     def _make_spare(self) -> None:
@@ -382,12 +385,20 @@ class SegmentFiles:
         file.sync()
         self._disk.sync_directory(self._directory)
 
-    def _zero(self, file: File, offset: int, size: int) -> int:
-        """Zero a stretch of a file durably; return up to where the file is zeroed."""
+    def _zero(self, file: File, offset: int, size: int, *, wait: bool = True) -> int:
+        """Zero a stretch of a file; return up to where the file is zeroed.
+
+        Parameters
+        ----------
+        wait : whether until it is durable: each such step holds up the commits beside it.
+        """
         try:
             file.write(bytes(size), offset)
         except StorageError:
             self._no_space = True
             return offset
-        file.sync()
+        if wait:
+            file.sync()
+        else:
+            file.hurry(offset, size)
         return offset + size
