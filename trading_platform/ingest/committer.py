@@ -148,9 +148,12 @@ class Committer:
         self._writer = writer
         self._monotonic_ns = monotonic_ns
         self._on_durable, self._on_thread = on_durable, on_thread
-        # Guarded by `_ready`, as is `_closing`.
+        # Guarded, as are `_closing` and `_asleep`. No Condition: it makes a lock for each wait, and each trade waits.
         self._backlog = Backlog(wall_ns, monotonic_ns)
-        self._ready = threading.Condition(threading.Lock())
+        self._guard = threading.Lock()
+        self._wake = threading.Lock()  # taken; given back when the commit thread, asleep, has something to do
+        self._wake.acquire()
+        self._asleep = False
         self._room = asyncio.Event()
         self._room.set()
         self._closing = self._over = False
@@ -158,15 +161,15 @@ class Committer:
 
     def add(self, kind: Kind, frame: bytes, connection: int = 0) -> None:
         """Take one frame; it is received now."""
-        with self._ready:
+        with self._guard:
             self._backlog.add(kind, frame, connection)
-            self._ready.notify()
+            self._rouse()
 
     def add_batch(self, batch: list[bytes] | Packed, connection: int) -> None:
         """Take the frames of one receive; they are received now."""
-        with self._ready:
+        with self._guard:
             self._backlog.add_batch(batch, connection)
-            self._ready.notify()
+            self._rouse()
             if self._backlog.full:
                 self._room.clear()
 
@@ -204,9 +207,9 @@ class Committer:
 
     def close(self) -> None:
         """Let `run` return once everything taken is durable."""
-        with self._ready:
+        with self._guard:
             self._closing = True
-            self._ready.notify()
+            self._rouse()
 
     def _commit_all(self, on_loop: Callable[[Callable[[], None]], object]) -> None:
         self._on_thread()
@@ -215,7 +218,7 @@ class Committer:
             while runs := self._next():
                 self._commit(runs)
                 size = sum(run.size for run in runs)
-                with self._ready:
+                with self._guard:
                     was_full = self._backlog.full
                     self._backlog.committed(size)
                     has_room = was_full and not self._backlog.full
@@ -238,13 +241,21 @@ class Committer:
 
     def _next(self) -> list[Run]:
         """Wait for something to commit; nothing means that there will be no more."""
-        with self._ready:
-            while not (self._backlog or self._closing):
-                self._ready.wait()
-            return self._backlog.take()
+        while True:
+            with self._guard:
+                if self._backlog or self._closing:
+                    return self._backlog.take()
+                self._asleep = True
+            self._wake.acquire()
+
+    def _rouse(self) -> None:
+        """Let the commit thread go on; the caller holds the guard."""
+        if self._asleep:
+            self._asleep = False
+            self._wake.release()
 
     def _has_room(self) -> None:
-        with self._ready:
+        with self._guard:
             if not self._backlog.full:
                 self._room.set()
 

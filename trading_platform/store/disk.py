@@ -93,11 +93,16 @@ class MissingFile(StorageError):
 def _named(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        raise MissingFile(f"{doing} {path}: {error.strerror}") from error
     except OSError as error:
-        kind = DiskFull if error.errno in _FULL else StorageError
-        raise kind(f"{doing} {path}: {error.strerror or error}{_ADVICE.get(error.errno or 0, '')}") from error
+        raise _refused(path, doing, error) from error
+
+
+def _refused(path: Path, doing: str, error: OSError) -> StorageError:
+    """Return what to raise for what the system refused."""
+    if isinstance(error, FileNotFoundError):
+        return MissingFile(f"{doing} {path}: {error.strerror}")
+    kind = DiskFull if error.errno in _FULL else StorageError
+    return kind(f"{doing} {path}: {error.strerror or error}{_ADVICE.get(error.errno or 0, '')}")
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -138,13 +143,15 @@ class RealFile:
 
     def write(self, data: bytes, offset: int) -> None:
         """Write all of `data` at `offset`, however few bytes one call takes."""
-        with _named(self.path, "write"):
+        try:  # not `_named`: a commit does this twice, and a generator costs as much as the rest of it
             written = os.pwrite(self._descriptor, data, offset)
             while written < len(data):
                 more = os.pwrite(self._descriptor, memoryview(data)[written:], offset + written)
                 if more == 0:
                     raise OSError(errno.EIO, "no byte was accepted")
                 written += more
+        except OSError as error:
+            raise _refused(self.path, "write", error) from error
 
     def read(self, size: int, offset: int) -> bytes:
         """Return up to `size` bytes from `offset`; fewer only where the file ends."""
