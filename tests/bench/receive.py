@@ -3,7 +3,7 @@
 ``bare URL COUNT``: a loop over `websockets` that keeps nothing. ``logger URL COUNT FILE``: a raw socket and the
 recorder's commit rule, nothing else. Both ask for the recorder's priority, so that what is compared is the work.
 ``timed OUT recorder``: the real recorder; at its end OUT gets, for every read of the socket, how many trades it
-brought and how long they took to be durable, in ns. ``publish publisher``: publish again and again.
+brought, when, and how long they took to be durable, in ns. ``publish publisher``: publish again and again.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def logger(url: str, count: int, file: Path) -> None:
     )
     pending: list[tuple[int, bytes]] = []
     ready, over = threading.Condition(), threading.Event()
-    waits: list[tuple[int, int]] = []
+    waits: list[tuple[int, int, int]] = []
 
     ended = 0
 
@@ -78,7 +78,7 @@ def logger(url: str, count: int, file: Path) -> None:
             os.fdatasync(target)
             place += len(data)
             ended = time.monotonic_ns()
-            waits.extend((len(run), ended - begun) for begun, run in runs)
+            waits.extend((len(run), begun, ended - begun) for begun, run in runs)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -106,7 +106,7 @@ def timed(out: Path, role: str) -> int:
     from trading_platform.store.segment_log import Kind
 
     arrived: deque[tuple[int, int]] = deque()
-    waits: list[tuple[int, int]] = []
+    waits: list[tuple[int, int, int]] = []
     heard: list[int] = []
     durable_ns = 0
     hear, add_batch = websocket_client._Connection.data_received, Committer.add_batch
@@ -131,7 +131,7 @@ def timed(out: Path, role: str) -> int:
         commit(self, runs)
         while left > 0:
             count, begun = arrived.popleft()
-            waits.append((count, durable_ns - begun))
+            waits.append((count, begun, durable_ns - begun))
             left -= count
 
     websocket_client._Connection.data_received = hearing  # type: ignore[method-assign]
@@ -150,11 +150,13 @@ def publish() -> int:
     import msgspec
 
     from quality.schemas import GATES
+    from trading_platform.ingest import priority
     from trading_platform.ingest.publisher import publish_staged
     from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
     from trading_platform.store.layout import DataDir
     from trading_platform.store.ledger import Ledger
 
+    priority.come_last()  # as the real publisher, which only pauses longer
     config = msgspec.json.decode(os.environ[CONFIG_VARIABLE], type=IngestConfig)
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: over.set())

@@ -201,7 +201,7 @@ def medians(measured: Sequence[Measured]) -> Measured:
     return Measured(*(statistics.median(values) for values in zip(*measured, strict=True)))
 
 
-def logged(source: Feed) -> tuple[list[tuple[int, int]], int]:
+def logged(source: Feed) -> tuple[list[tuple[int, int, int]], int]:
     """Let the reference logger keep everything; return its waits and when the last byte was durable."""
     with fresh_data() as data:
         command = [sys.executable, "-m", "tests.bench.receive", "logger", source.url, str(source.count)]
