@@ -381,7 +381,7 @@ class SegmentFiles:
 
     def _keep_spare(self, file: File, size: int) -> None:
         self._spare = file
-        self._spare_zeroed = 0 if self._spent else self._zero(file, 0, min(size, self._segment_bytes))
+        self._spare_zeroed = 0 if self._spent else self._zero(file, 0, min(size, self._segment_bytes), wait=False)
         file.sync()
         self._disk.sync_directory(self._directory)
 

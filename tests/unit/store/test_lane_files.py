@@ -134,6 +134,21 @@ def test_apart_the_next_segment_is_made_while_this_one_is_used() -> None:
     assert [name for name, _ in disk.operations[written:] if name in {"create", "sync"}] == []
 
 
+def test_zeroing_ahead_waits_for_the_disk_once_a_segment() -> None:
+    """Each fdatasync beside a commit holds it up: one when the next segment is made, one when all of it is zeroed."""
+    disk = MemoryDisk()
+    disk.directories.add(LANE)
+    files = SegmentFiles(LANE, disk, 8 << 20, apart=True)
+    files.turn(Header(0, b"8 random", 0, 0))
+    files.write(bytes(files.limit - 256))
+    written = len(disk.operations)
+    while files.zero_ahead():
+        pass
+    spare = LANE / "00000001.seg"
+    assert len(disk.names[spare].live) == len(disk.names[spare].durable) == 8 << 20
+    assert [name for name, _ in disk.operations[written:]].count("sync") == 2
+
+
 def test_a_next_segment_that_is_not_ready_is_taken_as_it_is() -> None:
     """Whoever zeroes ahead may be late by any amount: commits then make room as they would without it."""
     disk = MemoryDisk()
