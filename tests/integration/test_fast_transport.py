@@ -152,6 +152,29 @@ def test_what_cannot_be_reached_is_a_lost_connection(transport: Transport, url: 
 
 
 @TRANSPORTS
+def test_a_bug_of_who_takes_is_loud(transport: Transport) -> None:
+    """What taking raises reaches who asked for messages, not only the log of the event loop."""
+
+    def take(batch: object) -> bool:
+        raise ZeroDivisionError
+
+    async def run() -> None:
+        async def later(connection: ServerConnection) -> None:
+            await connection.recv()
+            await connection.send(b"one", text=True)
+            await connection.wait_closed()
+
+        async with serve(later, "localhost", 0) as server, transport(address(server)) as stream:
+            receiving = asyncio.create_task(stream.deliver(take))
+            await asyncio.sleep(0)  # it waits now: the message goes to it directly
+            stream.tend(KeepAlive("text", b"go"))
+            await receiving
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(run())
+
+
+@TRANSPORTS
 def test_closing_keeps_what_has_arrived(transport: Transport) -> None:
     """After our own close everything sent before it is still handed out, and then the end."""
 

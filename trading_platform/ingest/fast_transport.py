@@ -230,11 +230,9 @@ class _Socket(asyncio.BufferedProtocol):
             self.flush()
         packed = self.receiver.take()
         if packed is not None and self.take is not None:
-            if not self.take(packed):
-                self.take, self.enough = None, True
-            else:
-                return
-        elif packed is not None:
+            self._give(self.take, packed)
+            return
+        if packed is not None:
             self.queue.append(packed)
             self.queued_bytes += len(packed.payload)
             if self.queued_bytes > QUEUE_BYTES and not self.paused:
@@ -242,6 +240,18 @@ class _Socket(asyncio.BufferedProtocol):
                 assert self.transport is not None
                 self.transport.pause_reading()
         self._wake()
+
+    def _give(self, take: Take, packed: Packed) -> None:
+        try:
+            self.enough = not take(packed)
+        except Exception as error:  # noqa: BLE001  a bug is for who receives: the event loop would only reconnect
+            self.take = None
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)
+            return
+        if self.enough:
+            self.take = None
+            self._wake()
 
     def eof_received(self) -> bool:
         self.protocol.receive_eof()

@@ -13,16 +13,17 @@ import sys
 from contextlib import suppress
 
 
-def use_system_allocator() -> None:
-    """Have Arrow take its memory from the C library; call it before pyarrow is imported. What a user chose stays.
+def use_system_allocator() -> bool:
+    """Have Arrow take its memory from the C library; what a user chose stays.
 
-    Raises
-    ------
-    RuntimeError : if it is too late.
+    Returns
+    -------
+    bool : False if pyarrow is loaded already and has made its choice.
     """
     if "pyarrow" in sys.modules:
-        raise RuntimeError("pyarrow has chosen its allocator already")
+        return False
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    return True
 
 
 def give_back() -> None:

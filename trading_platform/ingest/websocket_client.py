@@ -118,9 +118,7 @@ class _Connection(ClientConnection):
         self.heard_s = self.loop.time()
         self._cutter.feed(data)
         if self._cutter and self._take is not None:
-            if not self._take(self._cutter.take()):
-                self._take = None
-                self._wake(enough=True)
+            self._give(self._take)
         elif self._cutter:
             self._wake()
             if self._cutter.size > PENDING_BYTES and not self.held:
@@ -130,6 +128,18 @@ class _Connection(ClientConnection):
             # The library waits for the other side to close, until somebody calls close(): we wait a second.
             self._ending = True
             self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
+
+    def _give(self, take: Take) -> None:
+        try:
+            enough = not take(self._cutter.take())
+        except Exception as error:  # noqa: BLE001  a bug is for who receives: the event loop would only reconnect
+            self._take = None
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)
+            return
+        if enough:
+            self._take = None
+            self._wake(enough=True)
 
     def process_event(self, event: Event) -> None:
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
