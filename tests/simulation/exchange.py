@@ -20,8 +20,9 @@ import httpx
 from tests.simulation import clockwork
 from tests.simulation.clockwork import Clock, Process, S, VirtualLoop
 from trading_platform.domain.venue import KeepAlive
+from trading_platform.ingest.delivery import Take
 from trading_platform.ingest.keepalive import Allowance
-from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused, Take
+from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused
 from trading_platform.simulate.binance_rest import Answer, RestApi
 from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, trade_payload
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal

@@ -24,6 +24,7 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from trading_platform.analytics import frame_splitter
 from trading_platform.domain.venue import KeepAlive
+from trading_platform.ingest.delivery import Delivery, Take
 from trading_platform.ingest.packed import Packed
 from trading_platform.ingest.polite_protocol import INBOUND_PER_SECOND, PoliteProtocol
 from trading_platform.ingest.websocket_client import (
@@ -32,7 +33,6 @@ from trading_platform.ingest.websocket_client import (
     OPEN_TIMEOUT_S,
     ConnectionLost,
     HandshakeRefused,
-    Take,
     retry_after,
 )
 
@@ -205,11 +205,9 @@ class _Socket(asyncio.BufferedProtocol):
         self.queued_bytes = 0
         self.paused = False
         self.lost = False
-        self.take: Take | None = None
-        self.enough = False
+        self.delivery = Delivery()
         self.reason = "closed without a close frame"
         self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
         self.heard_s = self._loop.time()
 
     # ---- called by the event loop
@@ -229,8 +227,8 @@ class _Socket(asyncio.BufferedProtocol):
         if self.protocol.writes:
             self.flush()
         packed = self.receiver.take()
-        if packed is not None and self.take is not None:
-            self._give(self.take, packed)
+        if packed is not None and self.delivery.wanted:
+            self.delivery.give(packed)
             return
         if packed is not None:
             self.queue.append(packed)
@@ -239,19 +237,7 @@ class _Socket(asyncio.BufferedProtocol):
                 self.paused = True
                 assert self.transport is not None
                 self.transport.pause_reading()
-        self._wake()
-
-    def _give(self, take: Take, packed: Packed) -> None:
-        try:
-            self.enough = not take(packed)
-        except Exception as error:  # noqa: BLE001  a bug is for who receives: the event loop would only reconnect
-            self.take = None
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_exception(error)
-            return
-        if self.enough:
-            self.take = None
-            self._wake()
+        self.delivery.wake()
 
     def eof_received(self) -> bool:
         self.protocol.receive_eof()
@@ -266,18 +252,9 @@ class _Socket(asyncio.BufferedProtocol):
             self.reason = f"closed {int(close.code)} {close.reason}".strip()
         elif error is not None:
             self.reason = f"lost: {error}"
-        self._wake()
+        self.delivery.wake()
 
     # ---- called by who receives
-
-    async def wait(self, take: Take | None = None) -> bool:
-        """Give away what arrives until something else happens; return whether that is that `take` has enough."""
-        self.take, self.enough, self._waiter = take, False, self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self.take = self._waiter = None
-        return self.enough
 
     def taken(self, packed: Packed) -> None:
         """Go on reading once there is room again."""
@@ -302,10 +279,6 @@ class _Socket(asyncio.BufferedProtocol):
         if self.protocol.close_expected() and not self.lost:
             self._loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
 
 class FastStream:
     """An open connection; the same calls as `websocket_client.Stream`."""
@@ -324,7 +297,7 @@ class FastStream:
                     return
             elif connection.lost:
                 raise ConnectionLost(connection.reason)
-            elif await connection.wait(take):
+            elif await connection.delivery.wait(take):
                 return
 
     @property
@@ -406,7 +379,7 @@ async def _connect(uri: WebSocketURI, *, compression: bool, per_second: float, t
                 lambda: connection, uri.host, uri.port, ssl=context, server_hostname=uri.host if context else None
             )
             while protocol.state is State.CONNECTING and protocol.handshake_exc is None and not connection.lost:
-                await connection.wait()
+                await connection.delivery.wait()
     except (OSError, TimeoutError) as error:
         _abort(connection)
         raise ConnectionLost(f"connect: {error or type(error).__name__}") from error

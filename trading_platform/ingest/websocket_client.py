@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Protocol, cast
 
@@ -18,6 +18,7 @@ from websockets.frames import DATA_OPCODES, CloseCode, Frame
 from websockets.protocol import Event, State
 
 from trading_platform.domain.venue import KeepAlive
+from trading_platform.ingest.delivery import Delivery, Take
 from trading_platform.ingest.frame_cutter import FrameCutter
 from trading_platform.ingest.polite_protocol import INBOUND_PER_SECOND, PoliteProtocol
 
@@ -42,10 +43,6 @@ class HandshakeRefused(Exception):
 
 class ConnectionLost(Exception):
     """The connection could not be made or has ended; the text says why."""
-
-
-Take = Callable[[Any], bool]
-"""Takes some messages, one at least, as a list or packed; returns whether more may follow at once."""
 
 
 class OpenStream(Protocol):
@@ -108,8 +105,7 @@ class _Connection(ClientConnection):
         self.held = False
         self._cutter = FrameCutter(self.polite, super().data_received)
         self._fragments: list[bytes | bytearray | memoryview] = []
-        self._take: Take | None = None
-        self._waiter: asyncio.Future[bool] | None = None
+        self._delivery = Delivery()
         self._ending = False
 
     # ---- called by the event loop
@@ -117,10 +113,10 @@ class _Connection(ClientConnection):
     def data_received(self, data: bytes) -> None:
         self.heard_s = self.loop.time()
         self._cutter.feed(data)
-        if self._cutter and self._take is not None:
-            self._give(self._take)
+        if self._cutter and self._delivery.wanted:
+            self._delivery.give(self._cutter.take())
         elif self._cutter:
-            self._wake()
+            self._delivery.wake()
             if self._cutter.size > PENDING_BYTES and not self.held:
                 self.held = True
                 self.transport.pause_reading()
@@ -128,18 +124,6 @@ class _Connection(ClientConnection):
             # The library waits for the other side to close, until somebody calls close(): we wait a second.
             self._ending = True
             self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
-
-    def _give(self, take: Take) -> None:
-        try:
-            enough = not take(self._cutter.take())
-        except Exception as error:  # noqa: BLE001  a bug is for who receives: the event loop would only reconnect
-            self._take = None
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_exception(error)
-            return
-        if enough:
-            self._take = None
-            self._wake(enough=True)
 
     def process_event(self, event: Event) -> None:
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
@@ -166,7 +150,7 @@ class _Connection(ClientConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._wake()
+        self._delivery.wake()
 
     # ---- called by who receives
 
@@ -180,21 +164,13 @@ class _Connection(ClientConnection):
                     self.held = False
                     self.transport.resume_reading()
                 enough = not take(messages)
-                continue
-            self._take, self._waiter = take, self.loop.create_future()
-            try:
-                enough = await self._waiter
-            finally:
-                self._take = self._waiter = None
+            else:
+                enough = await self._delivery.wait(take)
 
     @property
     def over(self) -> bool:
         """Whether there are no messages and will be none."""
         return not self._cutter and self.connection_lost_waiter.done()
-
-    def _wake(self, *, enough: bool = False) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(enough)
 
 
 class Stream:
