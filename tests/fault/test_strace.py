@@ -25,6 +25,7 @@ from tests.waiting import wait_until
 
 CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "unlink", "ftruncate", "openat")
 FALLBACK = "strace cannot attach here"
+DETACHED_WITHIN_S = 5.0
 
 
 @contextmanager
@@ -41,7 +42,12 @@ def attached(pid: int, *options: str) -> Iterator[subprocess.Popen[str]]:
         yield tracer
     finally:
         tracer.terminate()
-        tracer.communicate()
+        try:
+            tracer.communicate(timeout=DETACHED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            # It can wait for ever for a thread that ended while it let go; the kernel lets go of the others itself.
+            tracer.kill()
+            tracer.communicate()
 
 
 def _incapable(message: str) -> None:
