@@ -64,7 +64,6 @@ def logger(url: str, count: int, file: Path) -> None:
     def write() -> None:
         nonlocal ended
         place = 0
-        priority.come_at_once()
         while True:
             with ready:
                 while not pending:

@@ -102,7 +102,6 @@ def record(config: IngestConfig) -> int:
                 banned_until_ns=config.banned_until_ns,
                 known_ns=config.known_ns,
                 probe=lambda symbols: [tell(line) for line in messages.probe(symbols)],
-                on_commit_thread=priority.come_at_once,
                 attempted_ns=attempts.recall(time.time_ns()),
                 on_connect=attempts.note,
             )

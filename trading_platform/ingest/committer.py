@@ -133,7 +133,6 @@ class Committer:
     ----------
     wall_ns, monotonic_ns : clocks.
     on_durable : called in that thread with (frames, lag in ns of the oldest of them) after each commit.
-    on_thread : called in that thread before the first commit.
     """
 
     def __init__(
@@ -143,11 +142,10 @@ class Committer:
         wall_ns: Callable[[], int],
         monotonic_ns: Callable[[], int],
         on_durable: Callable[[int, int], None],
-        on_thread: Callable[[], object] = lambda: None,
     ) -> None:
         self._writer = writer
         self._monotonic_ns = monotonic_ns
-        self._on_durable, self._on_thread = on_durable, on_thread
+        self._on_durable = on_durable
         # Guarded, as are `_closing` and `_asleep`. No Condition: it makes a lock for each wait, and each trade waits.
         self._backlog = Backlog(wall_ns, monotonic_ns)
         self._guard = threading.Lock()
@@ -212,7 +210,6 @@ class Committer:
             self._rouse()
 
     def _commit_all(self, on_loop: Callable[[Callable[[], None]], object]) -> None:
-        self._on_thread()
         used = 0
         try:
             while runs := self._next():

@@ -20,7 +20,7 @@ from pathlib import Path
 
 SLICE_NS = 100_000
 """The recorder works in short bursts. Who asks for short slices need not wait for another's to end (Linux 6.12)."""
-FIRST, LAST = -10, 5
+FIRST, LAST = -20, 5
 _AUTOGROUP = Path("/proc/self/autogroup")
 _ATTRIBUTES = struct.Struct("<IIQiIQQQ")
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
@@ -39,15 +39,6 @@ def come_first() -> None:
             _AUTOGROUP.write_text(str(FIRST))
     _ask_for_slices(SLICE_NS)
     _call(_IOPRIO_SET, 1, 0, _DISK_FIRST)
-
-
-def come_at_once() -> None:
-    """Let this thread run as soon as it can, before any that is not such a one.
-
-    For a thread that mostly waits for the disk: one that did not would keep others from the processor.
-    """
-    with suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
 
 
 def come_last() -> None:

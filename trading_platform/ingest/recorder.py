@@ -58,7 +58,6 @@ class Recorder:
     known_ns : what is on record of the symbols' ends bears times up to this one.
     probe : has the heads of these symbols (canonical) asked for; the answer comes through `probed`.
     attempted_ns : how long ago processes before this one tried to connect, the oldest first.
-    on_commit_thread : called once in the thread that commits.
     on_connect : told the wall time of each attempt, before it is made.
     """
 
@@ -75,7 +74,6 @@ class Recorder:
         banned_until_ns: int = 0,
         known_ns: int = 0,
         probe: Callable[[Iterable[str]], object] = lambda symbols: None,
-        on_commit_thread: Callable[[], object] = lambda: None,
         attempted_ns: Iterable[int] = (),
         on_connect: Callable[[int], object] = lambda wall_ns: None,
     ) -> None:
@@ -86,7 +84,6 @@ class Recorder:
             wall_ns=clocks.wall_ns,
             monotonic_ns=clocks.monotonic_ns,
             on_durable=self._durable,
-            on_thread=on_commit_thread,
         )
         self.address = Address(ConnectLimits(connects=adapter.connects_per_5min // 2), rng)
         self.address.recall(attempted_ns, clocks.monotonic_ns())

@@ -6,12 +6,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
-
-from trading_platform.ingest import priority
 
 AUTOGROUP = Path("/proc/self/autogroup")
 TOLD = """
@@ -46,35 +43,18 @@ def test_who_comes_last_is_nicer_and_never_interrupts() -> None:
 def test_who_comes_first_is_less_nice_where_that_is_allowed() -> None:
     """Root gets what it asks for."""
     told = wish("come_first")
-    assert told["nice"] == -10
+    assert told["nice"] == -20
     assert not told["batch"]
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists() or os.geteuid() != 0, reason="this kernel does not group by session")
 def test_the_session_comes_first_too_if_it_is_the_process_s_own() -> None:
     """Niceness counts only within a session; one that is shared is left alone, as is that of who comes last."""
-    assert str(wish("come_first")["group"]).endswith("nice -10\n")
+    assert str(wish("come_first")["group"]).endswith("nice -20\n")
     assert str(wish("come_last")["group"]).endswith("nice 0\n")
     ours = AUTOGROUP.read_text()
     wish("come_first", alone=False)
     assert AUTOGROUP.read_text() == ours
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may interrupt")
-def test_a_thread_that_comes_at_once_leaves_the_others_as_they_are() -> None:
-    """What one thread asks for is granted to it alone."""
-    before = os.sched_getscheduler(0)
-    granted: list[int] = []
-
-    def ask() -> None:
-        priority.come_at_once()
-        granted.append(os.sched_getscheduler(0))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    thread.join()
-    assert granted == [os.SCHED_RR]
-    assert os.sched_getscheduler(0) == before
 
 
 def test_what_the_system_does_not_have_is_left_out() -> None:
