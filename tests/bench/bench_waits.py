@@ -6,6 +6,8 @@ session; decoding and publishing are other processes, running where a line says 
 log afterwards. Rounds alternate, the values are medians. A wait begins when the socket has been read and ends when
 fdatasync has returned. The reference logger has the same schedule, bytes, commit rule and priority, and nothing else.
 Of each round the first three seconds do not count: decoders load their kernels then. Ratios are of the medians.
+Publishing is that of `ingest`, sealing of the log included, with pauses of a second instead of thirty, or of twenty
+times what the last publish took, which is its own rule.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 ``bare URL COUNT``: a loop over `websockets` that keeps nothing. ``logger URL COUNT FILE``: a raw socket and the
 recorder's commit rule, nothing else. Both ask for the recorder's priority, so that what is compared is the work.
 ``timed OUT recorder``: the real recorder; at its end OUT gets, for every read of the socket, how many trades it
-brought, when, and how long they took to be durable, in ns. ``publish publisher``: publish again and again.
+brought, when, and how long they took to be durable, in ns. ``publish publisher``: the real publisher, which
+begins after a second instead of thirty.
 """
 
 from __future__ import annotations
@@ -143,28 +144,12 @@ def timed(out: Path, role: str) -> int:
 
 
 def publish() -> int:
-    """Publish what is staged every second, until told to stop."""
-    import signal
+    """Run the real publisher; its pauses are a second, or twenty times what the last publish took, as ever."""
+    from trading_platform.commands import workers
+    from trading_platform.ingest import publisher
 
-    import msgspec
-
-    from quality.schemas import GATES
-    from trading_platform.ingest import priority
-    from trading_platform.ingest.publisher import publish_staged
-    from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
-    from trading_platform.store.layout import DataDir
-    from trading_platform.store.ledger import Ledger
-
-    priority.come_last()  # as the real publisher, which only pauses longer
-    config = msgspec.json.decode(os.environ[CONFIG_VARIABLE], type=IngestConfig)
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: over.set())
-    data = DataDir(Path(config.data_dir))
-    ledger = Ledger.open(data)
-    while not over.wait(1.0):
-        publish_staged(data, ledger, GATES["ticks"])
-    ledger.close()
-    return 0
+    publisher.EVERY_S = 1.0
+    return workers.main(["publisher"])
 
 
 if __name__ == "__main__":
