@@ -21,13 +21,12 @@ from typing import NamedTuple
 import psutil
 
 from tests.bench.feed import symbols
-from tests.recording import COMMAND, ROLES
+from tests.recording import COMMAND, MOST_RSS, ROLES
 from tests.waiting import wait_until
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
 
 RATE, SYMBOLS = 20_000, 50
-MOST_RSS = 512 << 20
 MOST_GROWTH, OVER_S = 16 << 20, 1800.0
 """What private dirty memory may grow in half an hour."""
 STOP_S = 60.0

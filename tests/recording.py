@@ -5,9 +5,11 @@ The oracle reads files and the venue's truth only: nothing of what is under test
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,20 @@ from tests.waiting import wait_until
 
 ROLES = ("recorder", "processor", "publisher")
 COMMAND = [sys.executable, "-m", "trading_platform"]
+MOST_RSS = 512 << 20
+"""What no process of ``ingest`` may ever have resident, whatever happens to it."""
+PEAKS_VARIABLE = "TESTS_PEAKS"
+"""Where set, a file that gets the peak of every process weighed, in bytes, a line each."""
+
+
+def peak_bytes(pid: int, *, reset: bool = False) -> int:
+    """Return the peak of resident memory since the last reset; what is resident at a reset counts."""
+    if reset:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+    raise psutil.ZombieProcess(pid)
 
 
 class Ingest:
@@ -35,13 +51,16 @@ class Ingest:
 
     def worker(self, role: str) -> psutil.Process | None:
         """Return the worker of that role, None while it is not running."""
-        try:
-            for child in self.process.children():
+        for child in self._workers():
+            with suppress(psutil.NoSuchProcess):
                 if child.cmdline()[-2:] == ["trading_platform.commands.workers", role]:
                     return child
-        except psutil.NoSuchProcess:
-            pass
         return None
+
+    def _workers(self) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            return list(self.process.children())
+        return []
 
     def wait_for(self, role: str) -> psutil.Process:
         """Return the worker once it runs."""
@@ -49,6 +68,7 @@ class Ingest:
 
     def kill(self, role: str) -> None:
         """Kill -9 the command itself (``ingest``) or one of its workers."""
+        self.weigh()
         victim = self.process if role == "ingest" else self.worker(role)
         if victim is not None:
             try:
@@ -61,10 +81,22 @@ class Ingest:
 
     def stop(self, within_s: float = 40.0) -> int:
         """Stop in order; return the exit code."""
+        self.weigh()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(within_s)
         self._log.close()
         return int(code)
+
+    def weigh(self) -> None:
+        """See that no process has ever had more resident than it may; of those that run, before they are ended."""
+        peaks = []
+        for pid in (self.process.pid, *(child.pid for child in self._workers())):
+            with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):  # it has just ended
+                peaks.append(peak_bytes(pid))
+        if PEAKS_VARIABLE in os.environ:
+            with Path(os.environ[PEAKS_VARIABLE]).open("a") as file:
+                file.writelines(f"{peak}\n" for peak in peaks)
+        assert max(peaks, default=0) <= MOST_RSS, [peak >> 20 for peak in peaks]
 
     def end(self) -> None:
         """Kill whatever still runs, at once; nothing if it was stopped."""

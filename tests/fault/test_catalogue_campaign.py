@@ -13,6 +13,7 @@ import pytest
 from tests import evidence
 from tests.catalogue import SECTIONS, Row
 from tests.conftest import ROOT
+from tests.recording import MOST_RSS, PEAKS_VARIABLE
 
 COSTLY = frozenset(
     f"tests/{name}.py"
@@ -40,11 +41,13 @@ def run(tests: Iterable[str], report: Path) -> dict[str, list[tuple[bool, float]
 
 @pytest.mark.campaign
 @pytest.mark.timeout(6000)
-def test_every_row_of_the_catalogue(tmp_path: Path) -> None:
+def test_every_row_of_the_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All tests that prove a row pass, one after the other on one machine."""
     rows: dict[str, Row] = {name: row for section in SECTIONS.values() for name, row in section.items()}
     wanted = dict.fromkeys(test for row in rows.values() for test in row.tests if test.partition("::")[0] not in COSTLY)
+    monkeypatch.setenv(PEAKS_VARIABLE, str(tmp_path / "peaks"))
     found = run(wanted, tmp_path / "report.xml")
+    peaks = [int(line) for line in (tmp_path / "peaks").read_text().splitlines()]
     lines, failed = [], []
     for name, row in rows.items():
         cases = [case for test in row.tests for case in found.get(test, [])]
@@ -64,6 +67,8 @@ def test_every_row_of_the_catalogue(tmp_path: Path) -> None:
             "tests": len(found),
             "cases": len(total),
             "cases that hold": sum(good for good, _ in total),
+            "processes of ingest weighed": len(peaks),
+            "most any of them had resident, MB": max(peaks) >> 20,
             "seconds": round(sum(seconds for _, seconds in total), 1),
         },
         rows=lines,
@@ -71,3 +76,4 @@ def test_every_row_of_the_catalogue(tmp_path: Path) -> None:
         "The judge of most rows is `tests/identity.py`, whose own tests tamper with what it judges and are told so.",
     )
     assert failed == []
+    assert max(peaks) <= MOST_RSS

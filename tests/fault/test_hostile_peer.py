@@ -22,6 +22,7 @@ import pytest
 
 from tests import evidence
 from tests.lanes import read_all
+from tests.recording import peak_bytes
 from trading_platform.ingest import children
 from trading_platform.ingest.supervisor import CONFIG_VARIABLE, WORKERS, IngestConfig
 from trading_platform.store.segment_log import Kind
@@ -173,16 +174,6 @@ async def _end_of(reader: asyncio.StreamReader) -> None:
     with suppress(ConnectionError):
         while await reader.read(1 << 16):
             pass
-
-
-def peak_bytes(pid: int, *, reset: bool = False) -> int:
-    """Return the peak of resident memory since the last reset; what is resident at a reset counts."""
-    if reset:
-        Path(f"/proc/{pid}/clear_refs").write_text("5")
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) << 10
-    raise AssertionError("no VmHWM")
 
 
 async def torment(data_dir: Path, transport: str) -> dict[str, int]:

@@ -7,9 +7,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests import evidence, memory
+from tests import evidence, memory, recording
 from tests.memory import MOST_GROWTH, MOST_RSS, OVER_S, RATE, Sample, growth, judge, measure, sample
 
 LEAK = """
@@ -35,6 +36,16 @@ def test_resident_memory_stays_small(tmp_path: Path) -> None:
     print({role: f"{max(one.rss for one in samples) >> 20} MB" for role, samples in taken.items()}, f"{rate:,.0f}/s")
     assert judge(taken, slopes=lambda role: False) == []
     assert set(taken) == {"ingest", "recorder", "processor", "publisher"}
+
+
+def test_a_process_that_has_too_much_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What weighs the processes of each fault can fail: with less allowed than this process has, it does."""
+    ingest = recording.Ingest.__new__(recording.Ingest)
+    ingest.process = psutil.Process()
+    ingest.weigh()
+    monkeypatch.setattr(recording, "MOST_RSS", 1 << 20)
+    with pytest.raises(AssertionError):
+        ingest.weigh()
 
 
 def test_a_leak_is_found() -> None:
