@@ -42,6 +42,7 @@ def test_a_process_that_has_too_much_is_told(monkeypatch: pytest.MonkeyPatch) ->
     """What weighs the processes of each fault can fail: with less allowed than this process has, it does."""
     ingest = recording.Ingest.__new__(recording.Ingest)
     ingest.process = psutil.Process()
+    monkeypatch.setattr(recording, "MOST_RSS", 1 << 40)
     ingest.weigh()
     monkeypatch.setattr(recording, "MOST_RSS", 1 << 20)
     with pytest.raises(AssertionError):

@@ -32,23 +32,24 @@ def status(data_dir: Path) -> dict[str, Any]:
     return row
 
 
-def holds_something(data_dir: Path) -> bool:
-    """Tell whether a trade is in the ledger, once there is one."""
+def holds_something(data_dir: Path, *, since: int | None = None) -> bool:
+    """Tell whether a trade is in the ledger, once there is one, and all since that id is undertaken."""
     data = DataDir(data_dir)
     if not data.ledger_path.exists():
         return False
     ledger = Ledger.open(data)
     try:
-        return any(day.stored for row in ledger.sequences() for day in ledger.days(row.venue, row.symbol))
+        rows = [row for row in ledger.sequences() if since is None or row.from_id == since]
+        return any(day.stored for row in rows for day in ledger.days(row.venue, row.symbol))
     finally:
         ledger.close()
 
 
-def recorded_for_a_while(venue: Simulator, data_dir: Path) -> dict[str, Any]:
-    """Record until something is held, stop in order, and return the status."""
+def recorded_for_a_while(venue: Simulator, data_dir: Path, *, since: int | None = None) -> dict[str, Any]:
+    """Record until something is held (and undertaken since that id), stop in order, and return the status."""
     ingest = Ingest(venue, data_dir, [SYMBOL])
     try:
-        wait_until(lambda: holds_something(data_dir), every_s=0.1, what="something is held")
+        wait_until(lambda: holds_something(data_dir, since=since), every_s=0.1, what="something is held")
         assert ingest.stop() == 0
     finally:
         ingest.end()
@@ -66,7 +67,7 @@ def test_what_was_traded_since_a_day_is_missing_and_comes(
     venue = simulator(synthetic(1200, symbols=[SYMBOL]), speed=100)
     begin(venue, 3000)
     first = venue.truth()[0]["trade_id"]
-    before = recorded_for_a_while(venue, tmp_path / "data")
+    before = recorded_for_a_while(venue, tmp_path / "data", since=first)
     assert before["from_id"] == first
     assert before["open"] > 0
     done = run("recover", "--once", "--venue", "binance", "--rest-url", venue.rest_url, data_dir=tmp_path / "data")

@@ -240,7 +240,7 @@ def test_a_slow_taker_stops_the_reading() -> None:
         async with serve(flood, "localhost", 0, compression=None) as server, open_stream(address(server)) as stream:
             socket = stream._connection
             while not socket.paused:
-                await socket.wait()
+                await socket.delivery.wait()
             most = socket.queued_bytes
             return most, len((await received(stream))[0])
 
