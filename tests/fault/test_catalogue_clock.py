@@ -41,6 +41,10 @@ class Wall:
         self.strobes = False
         self._asked = count()
 
+    def start_strobing(self, phase: int) -> None:
+        """Go a second back, to the true time and a second ahead in turn, beginning anywhere."""
+        self.strobes, self._asked = True, count(phase)
+
     def __call__(self) -> int:
         """Tell the time, or what it takes for it."""
         strobe_ns = (next(self._asked) % 3 - 1) * S if self.strobes else 0
@@ -88,6 +92,25 @@ def test_after_a_step_back_the_end_is_found_all_the_same(simulator: Start, tmp_p
     # Who listens again knows the end no more, whatever time the answer before bears.
     assert accounts(ingest.data.root)[BTC].tail != "closed"
     assert judge(ingest.data.root, venue.truth()) == []
+    outcome = ingest.recover(wall_ns=wall, ground=Ground(wall_ns=wall))
+    assert outcome.nothing_open, outcome
+    assert judge(ingest.data.root, venue.truth()) == []
+    ingest.close()
+
+
+@pytest.mark.parametrize("phase", range(3))
+def test_an_end_is_found_though_the_clock_steps_between_two_readings(
+    simulator: Start,  # noqa: F811
+    tmp_path: Path,
+    phase: int,
+) -> None:
+    """C1: whatever the first of three readings is, an answer comes after what was known when it was asked for."""
+    wall = Wall()
+    venue = simulator(synthetic(60.0, symbols=[BTC]), speed=None)
+    ingest = SmallIngest(tmp_path / "data", venue.ws_url, venue.rest_url, clocks=Clocks(wall, time.monotonic_ns))
+    ingest.record(lambda: venue.wait_ended(0))
+    ingest.process()
+    wall.start_strobing(phase)
     outcome = ingest.recover(wall_ns=wall, ground=Ground(wall_ns=wall))
     assert outcome.nothing_open, outcome
     assert judge(ingest.data.root, venue.truth()) == []

@@ -24,7 +24,7 @@ class Started(_Control, frozen=True, tag="started"):
 
     venue: str
     symbols: dict[str, str]  # venue's spelling -> canonical
-    after_ns: int = 0  # what was known of their ends by then, if the clock was set back since: see tail_clock.py
+    after_ns: int = 0  # up to when something was known of their ends, see tail_clock.py
 
 
 class Connected(_Control, frozen=True, tag="connected"):

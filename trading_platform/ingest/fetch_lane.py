@@ -76,7 +76,7 @@ class FetchLane:
     def page(self, page: control.Page, body: bytes) -> None:
         """Log an answer, durably, and decode it."""
         if page.kind == "head":
-            page = msgspec.structs.replace(page, after_ns=self._ahead(page.venue, [page.symbol]))
+            page = msgspec.structs.replace(page, after_ns=self._known_ns(page.venue, [page.symbol]))
         if page.symbol:
             page = msgspec.structs.replace(page, turns=len(self._ledger.turns(page.venue, page.symbol)))
         self._append(Kind.PAGE, [control.encode_page(page), body])
@@ -84,13 +84,12 @@ class FetchLane:
     def fact(self, fact: control.Control) -> None:
         """Log a fact, durably, and take it into the ledger."""
         if isinstance(fact, control.Lost):
-            fact = msgspec.structs.replace(fact, after_ns=self._ahead(fact.venue, fact.symbols))
+            fact = msgspec.structs.replace(fact, after_ns=self._known_ns(fact.venue, fact.symbols))
         self._append(Kind.CONTROL, [control.encode(fact)])
 
-    def _ahead(self, venue: str, symbols: Iterable[str]) -> int:
-        """Return what is known of these ends if it bears a time that is yet to come: the clock was set back; else 0."""
-        known = max((self._ledger.tail_ns(venue, symbol) for symbol in symbols), default=0)
-        return known if known >= self._ground.wall_ns() else 0
+    def _known_ns(self, venue: str, symbols: Iterable[str]) -> int:
+        """Return up to when something is known of these ends. Our clock may say less, now or when this is written."""
+        return max((self._ledger.tail_ns(venue, symbol) for symbol in symbols), default=0)
 
     def settle(self) -> None:
         """Decode and stage everything."""

@@ -105,9 +105,8 @@ class Recorder:
         ------
         StorageError : when the disk refuses; what was received after the last commit is lost and will be refetched.
         """
-        # On record later than now: the clock was set back, and what begins now comes after it all the same.
-        after_ns = self._known_ns if self._known_ns >= self.clocks.wall_ns() else 0
-        self.control(control.Started(self.adapter.name, self.symbols, after_ns))
+        # If that is on record later than now, the clock was set back, and what begins now comes after it all the same.
+        self.control(control.Started(self.adapter.name, self.symbols, self._known_ns))
         committing = asyncio.create_task(self.committer.run())
         names = sorted(self.symbols)
         size = self.adapter.streams_per_connection
