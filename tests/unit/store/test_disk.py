@@ -24,6 +24,23 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     file.close()
 
 
+def test_a_long_read_is_many_short_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is asked for, no single call keeps a processor for long, and what comes is whole."""
+    content = Random(1).randbytes(1_000_003)
+    file = REAL_DISK.open(tmp_path / "a", "create")
+    file.write(content, 0)
+    pread, asked = os.pread, list[int]()
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: asked.append(size) or pread(fd, size, at))
+    assert file.read(1_000_000, 1) == content[1:1_000_001]
+    assert file.read(1 << 30, 0) == content
+    assert max(asked) <= 1 << 18
+    assert file.read(10, 2_000_000) == b""
+    asked.clear()
+    assert file.read(100, 5) == content[5:105]
+    assert asked == [100]
+    file.close()
+
+
 def test_a_write_that_is_never_taken_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that takes no byte and reports no error does not loop for ever."""
     monkeypatch.setattr(os, "pwrite", lambda fd, data, at: 0)
