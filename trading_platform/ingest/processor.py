@@ -29,8 +29,8 @@ BATCH_BYTES = 32 << 20
 BEHIND_BYTES = 4 << 20
 """Whoever finds more than this to decode at a time has fallen behind: a second of 20,000 trades is 3.5 MB."""
 IDLE_S = 0.02
-REST_FACTOR, LONGEST_REST_S = 3.0, 0.2
-"""A batch of little costs nearly what one of much does: a step is followed by a rest, and takes a quarter of a core."""
+REST_FACTOR, LONGEST_REST_S = 10.0, 0.5
+"""A batch of little costs nearly what one of much does: a step is followed by a rest, and takes a tenth of a core."""
 STAGE_EVERY_S = 5.0
 STAGE_ROWS = 1_000_000
 """Decoded trades that are held at most, 50 bytes each: a part costs three fsyncs, whatever its size."""

@@ -68,13 +68,13 @@ class Lane:
 
 def test_silence_is_judged_on_a_lane_that_is_never_quiet() -> None:
     """There is something new at each look: one deaf symbol among busy ones must be found all the same."""
-    assert Lane([(True, False, 0.01)] * 3).follow() == ["step", "judge", "wait 0.03"] * 3
+    assert Lane([(True, False, 0.01)] * 3).follow() == ["step", "judge", "wait 0.1"] * 3
 
 
 def test_whoever_has_fallen_behind_neither_rests_nor_judges() -> None:
     """What is not decoded yet may hold the very trade that is missed; after it, all is as before."""
     done = Lane([(True, True, 0.5), (True, False, 0.5), (False, False, 0.0)]).follow()
-    assert done == ["step", "wait 0", "step", "judge", "wait 0.2", "step", "judge", "wait 0.02"]
+    assert done == ["step", "wait 0", "step", "judge", "wait 0.5", "step", "judge", "wait 0.02"]
 
 
 def test_what_is_decoded_is_staged_every_few_seconds() -> None:
