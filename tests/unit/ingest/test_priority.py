@@ -18,13 +18,15 @@ before = os.getpriority(os.PRIO_PROCESS, 0)
 getattr(priority, sys.argv[1])()
 group = open("/proc/self/autogroup").read() if os.path.exists("/proc/self/autogroup") else ""
 told = {"before": before, "nice": os.getpriority(os.PRIO_PROCESS, 0), "group": group}
-print(json.dumps({**told, "batch": os.sched_getscheduler(0) == os.SCHED_BATCH}))
+on = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+print(json.dumps({**told, "batch": os.sched_getscheduler(0) == os.SCHED_BATCH, "on": on}))
 """
 
 
-def wish(name: str, *, alone: bool = True) -> dict[str, object]:
+def wish(name: str, *, alone: bool = True, on: set[int] | None = None) -> dict[str, object]:
+    narrow = "" if on is None else f"import os; os.sched_setaffinity(0, {on})\n"
     done = subprocess.run(
-        [sys.executable, "-c", TOLD, name], stdout=subprocess.PIPE, check=True, start_new_session=alone
+        [sys.executable, "-c", narrow + TOLD, name], stdout=subprocess.PIPE, check=True, start_new_session=alone
     )
     told: dict[str, object] = json.loads(done.stdout)
     return told
@@ -55,6 +57,15 @@ def test_the_session_comes_first_too_if_it_is_the_process_s_own() -> None:
     ours = AUTOGROUP.read_text()
     wish("come_first", alone=False)
     assert AUTOGROUP.read_text() == ours
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system keeps nobody off a processor")
+def test_who_comes_last_leaves_one_processor_if_there_are_others() -> None:
+    """What is allowed to us is not all of the machine; on a single processor everybody runs."""
+    allowed = sorted(os.sched_getaffinity(0))
+    assert wish("come_last")["on"] == (allowed[:-1] or allowed)
+    assert wish("come_last", on={allowed[0]})["on"] == allowed[:1]
+    assert wish("come_first")["on"] == allowed
 
 
 def test_what_the_system_does_not_have_is_left_out() -> None:
