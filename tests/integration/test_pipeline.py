@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from trading_platform.pipeline.engine import Pipeline
 from trading_platform.pipeline.report import DayReport
 from trading_platform.pipeline.work import RegimeConfig
 from trading_platform.store import lake
-from trading_platform.store.layout import Leaf
+from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger import Ledger
 
 FIRST, LAST = "2024-01-29", "2024-02-03"
@@ -263,6 +263,27 @@ def test_a_damaged_input_is_named(market: Market) -> None:
     (refused,) = pipeline.refresh("bars", FIRST).failed
     assert refused.status == "refused"
     assert refused.reason.endswith("is not the file that was published; rebuild it with: replay")
+
+
+def test_an_input_that_goes_while_it_is_read_is_waited_for(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process takes the bars out between reading them and making sure that they are still there."""
+    market.hold(trades())
+    pipeline = pipeline_of(market)
+    pipeline.refresh_range(["bars"], FIRST, LAST)
+    bars = Leaf("bars", VENUE, SYMBOL, FIRST, "1m")
+    read_leaf = lake.read_leaf
+
+    def read_and_gone(data: DataDir, leaf: Leaf, columns: Sequence[str] | None = None) -> pa.Table | None:
+        table = read_leaf(data, leaf, columns)
+        if leaf == bars:
+            (data.lake / leaf.path).unlink(missing_ok=True)
+        return table
+
+    monkeypatch.setattr(lake, "read_leaf", read_and_gone)
+    (waiting,) = pipeline.refresh("indicators", FIRST).failed
+    assert waiting.status == "waiting"
+    assert waiting.reason is not None
+    assert str(bars.path) in waiting.reason
 
 
 def test_several_at_once_come_to_the_same_end(market: Market, tmp_path: Path) -> None:

@@ -180,8 +180,7 @@ class _SymbolDay:
 
     def _intact(self, leaf: Leaf, record: LeafRecord) -> bool:
         """Tell whether what was published is still there, with the state it ended in."""
-        path = self._data.lake / leaf.path
-        if not path.exists() or parquet.file_sha256(path) != record.file_sha256:
+        if not parquet.is_file(self._data.lake / leaf.path, record.file_sha256):
             return False
         return not self._dataset.stateful or states.load(self._data, leaf, record) is not None
 

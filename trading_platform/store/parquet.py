@@ -264,6 +264,14 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_file(path: Path, sha256: str) -> bool:
+    """Tell whether a file is there and has that SHA-256; another process may remove it at any moment."""
+    try:
+        return file_sha256(path) == sha256
+    except FileNotFoundError:
+        return False
+
+
 class ContentHash:
     """A hash of a table's values, the same however the rows are sliced.
 
