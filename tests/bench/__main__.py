@@ -88,6 +88,9 @@ def headlines(page: str) -> str:
 
 def main(wanted: Sequence[str]) -> None:
     """Measure, and write the pages after each benchmark."""
+    if unknown := [name for name in wanted if name not in names()]:
+        print(f"no benchmark {unknown[0]}; there are: {', '.join(names())}", file=sys.stderr)
+        sys.exit(2)
     for name in wanted or names():
         print(f"measuring {name}", file=sys.stderr, flush=True)
         new = "\n".join(section(name))

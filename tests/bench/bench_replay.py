@@ -40,7 +40,7 @@ from trading_platform.store.ledger import Ledger
 from trading_platform.venues import VENUES
 
 TRADES = 13_500_000
-ROUNDS = 3
+ROUNDS = 7
 BOUNDS = Bounds.of(HISTORY_START)
 
 
