@@ -42,13 +42,24 @@ class Task(msgspec.Struct, frozen=True):
     Attributes
     ----------
     folder : the scratch folder.
-    number : which helper this is.
+    number, of : which helper this is, of how many.
     decodes : whether it decodes, too.
     """
 
     folder: str
     number: int
+    of: int
     decodes: bool
+
+    def begin(self, count: int) -> int:
+        """Return the first of so many stretches that it takes.
+
+        Each process begins elsewhere: what one decodes then follows on itself, and need not be merged with the rest.
+
+        >>> [Task("", number, 3, decodes=True).begin(8) for number in range(3)]
+        [2, 4, 6]
+        """
+        return count * (self.number + 1) // (self.of + 1)
 
 
 class Share(msgspec.Struct):
@@ -79,7 +90,7 @@ class Helpers:
         self._children: list[Child] = []
         try:
             for number in range(count):
-                self._children.append(start(Task(str(folder), number, decodes), locks))
+                self._children.append(start(Task(str(folder), number, count, decodes), locks))
         except BaseException:
             self.stop()
             raise
@@ -177,7 +188,7 @@ def _help(
     try:
         if task.decodes:
             items = shared(means.data, all_lanes(means.data.log))
-            for number in claims.take("stretch", len(items)):
+            for number in claims.take("stretch", len(items), task.begin(len(items))):
                 share.trades += decode(means, items[number], held).trades
         share.runs = held.spill()
         _share_of(folder, task.number).write_bytes(msgspec.json.encode(share))

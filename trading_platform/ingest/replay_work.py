@@ -89,9 +89,15 @@ class Claims:
         self._folder = folder
         folder.mkdir(exist_ok=True)
 
-    def take(self, kind: str, count: int) -> Iterator[int]:
-        """Yield the numbers that nobody else has taken."""
-        for number in range(count):
+    def take(self, kind: str, count: int, begin: int = 0) -> Iterator[int]:
+        """Yield the numbers below `count` that nobody else has taken: from `begin` on, then those before it.
+
+        >>> import tempfile
+        >>> claims = Claims(Path(tempfile.mkdtemp()))
+        >>> list(claims.take("part", 4, 2)), list(claims.take("part", 5))
+        ([2, 3, 0, 1], [4])
+        """
+        for number in (*range(begin, count), *range(begin)):
             try:
                 descriptor = os.open(self._folder / f"{kind}-{number}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             except FileExistsError:
