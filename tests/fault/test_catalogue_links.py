@@ -133,6 +133,21 @@ def test_a_black_hole_for_large_packets(simulator: Start, tmp_path: Path, cable:
     world.assert_whole(bitten=True)
 
 
+def test_a_narrow_cable_lets_nothing_large_through(cable: Link) -> None:
+    """The control of N11: nor what the kernel hands on as one packet because many are sent at once."""
+    with socket.create_server((cable.here, 0)) as server:
+        far = cable.inside(lambda: socket.create_connection(server.getsockname()))
+        near, _ = server.accept()
+        with near, far:
+            near.sendall(b"small")
+            assert far.recv(100) == b"small"
+            cable.narrow(120)
+            near.sendall(bytes(12 << 10))
+            far.settimeout(1.0)
+            with pytest.raises(TimeoutError):
+                far.recv(100)
+
+
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "[::1]", "127.0.0.1"])
 def test_an_address_that_leads_nowhere(simulator: Start, tmp_path: Path, host: str) -> None:  # noqa: F811
     """N9: no such name, ::1 and a port where nobody listens: tried again and again, waiting, and stopped at once."""
