@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from trading_platform.cli import main
+from trading_platform import early_signals
+
+early_signals.arm(sys.argv[1:])  # before the imports below: a signal may come while they run
+
+from trading_platform.cli import main  # noqa: E402
 
 sys.exit(main())

@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from trading_platform import early_signals
 from trading_platform.domain.errors import UsageError, WorkError
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def _add_common(parser: argparse.ArgumentParser, example: str | None) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 the work failed, 2 arguments or settings are wrong."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # a process of our own
+        early_signals.arm(arguments)
     try:
         return _run(arguments)
     except UsageError as error:
@@ -135,6 +138,7 @@ def _run(arguments: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 2
     if module is None:  # argparse has refused every way to get here; kept so that the type is honest
         raise UsageError("no command was given")
+    early_signals.disarm()
     code = module.run(args, _settings(args))
     sys.stdout.flush()
     return code
