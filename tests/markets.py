@@ -27,13 +27,13 @@ VENUE, SYMBOL = "binance", "BTC-USDT"
 
 @dataclass(frozen=True)
 class Trades:
-    """Trades as columns, in the order of their ids."""
+    """Trades as columns, in the order of their ids; `buy` may hold None, a side that nobody knows."""
 
     ids: Int64
     ts: Int64
     price: npt.NDArray[np.float64]
     quantity: npt.NDArray[np.float64]
-    buy: npt.NDArray[np.bool_]
+    buy: npt.NDArray[np.bool_] | npt.NDArray[np.object_]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -151,7 +151,7 @@ def ticks_table(trades: Trades, epoch: int = 0) -> pa.Table:
         pa.array(trades.ts + 5_000_000).cast(schema.TIME),
         pa.array(trades.price),
         pa.array(trades.quantity),
-        pa.array(np.where(trades.buy, "buy", "sell").astype(object), pa.string()),
+        pa.array([None if buy is None else "buy" if buy else "sell" for buy in trades.buy.tolist()], pa.string()),
         pa.array(["ws"] * n, pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=schema.TICKS)

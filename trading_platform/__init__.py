@@ -1,6 +1,7 @@
 """Records every exchange trade, proves that none is missing, and turns trades into bars, indicators and regimes.
 
-``import trading_platform as tp`` is quick: what a name needs is imported when it is first used.
+``import trading_platform as tp`` is quick: what a name needs is imported when it is first used. A call that cannot mean
+what it is asked raises `tp.UsageError` (a ValueError) with one sentence, one whose work failed `tp.WorkError`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from trading_platform.analytics.calls import compute, indicator_table
     from trading_platform.analytics.make import make_bars
     from trading_platform.analytics.regimes.fit import fit_regimes
+    from trading_platform.domain.errors import UsageError, WorkError
     from trading_platform.readers import (
         coverage,
         instruments,
@@ -25,6 +27,8 @@ __version__ = "0.1.0"
 
 # Name → module and the name there. No subpackage may bear one of these names: importing it would overwrite the call.
 _CALLS = {
+    "UsageError": ("trading_platform.domain.errors", "UsageError"),
+    "WorkError": ("trading_platform.domain.errors", "WorkError"),
     "compute": ("trading_platform.analytics.calls", "compute"),
     "stream": ("trading_platform.analytics.calls", "Stream"),
     "indicator_table": ("trading_platform.analytics.calls", "indicator_table"),
@@ -39,6 +43,8 @@ _CALLS = {
 }
 
 __all__ = [
+    "UsageError",
+    "WorkError",
     "compute",
     "coverage",
     "fit_regimes",

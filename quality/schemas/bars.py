@@ -5,16 +5,23 @@ from __future__ import annotations
 import polars as pl
 
 from quality.schemas.rules import Dataset, Rule, grid
+from trading_platform.domain.bar import TAKER
 from trading_platform.store.schema import BARS
 
 _PRICES = ("open", "high", "low", "close", "vwap")
-_SUMS = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
+_SUMS = ("volume", "quote_volume")
 _ULPS = 4 * 2.0**-53
 """How far the rounded quotient may lie outside [low, high]: a unit in the last place."""
 
 _open, _high, _low, _close, _vwap = (pl.col(name) for name in ("open", "high", "low", "close", "vwap"))
 _held = pl.col("trade_count") > 0
 _empty = pl.col("trade_count") == 0
+
+
+def _unknown(name: str) -> pl.Expr:
+    """Tell where what takers bought is missing: only where a trade is held, for it is one whose side is unknown."""
+    return pl.col(name).is_null() & _held
+
 
 DATASET = Dataset(
     "bars",
@@ -31,8 +38,16 @@ DATASET = Dataset(
         Rule("high is the greatest price", _empty | ((_high >= _open) & (_high >= _close))),
         Rule("vwap lies within low and high", _empty | _vwap.is_between(_low * (1 - _ULPS), _high * (1 + _ULPS))),
         *(Rule(f"{name} is finite and not negative", (pl.col(name) >= 0) & pl.col(name).is_finite()) for name in _SUMS),
-        Rule("volume holds the takers' buys", pl.col("volume") >= pl.col("taker_buy_volume")),
-        Rule("quote_volume holds the takers' buys", pl.col("quote_volume") >= pl.col("taker_buy_quote_volume")),
+        *(
+            Rule(
+                f"{name} is finite and not negative",
+                _unknown(name) | ((pl.col(name) >= 0) & pl.col(name).is_finite()),
+            )
+            for name in TAKER
+        ),
+        Rule("what takers bought is known in both currencies or in none", _unknown(TAKER[0]) == _unknown(TAKER[1])),
+        Rule("volume holds the takers' buys", _unknown(TAKER[0]) | (pl.col("volume") >= pl.col(TAKER[0]))),
+        Rule("quote_volume holds the takers' buys", _unknown(TAKER[1]) | (pl.col("quote_volume") >= pl.col(TAKER[1]))),
         Rule("volume is positive exactly where a trade is held", (pl.col("volume") > 0) == _held),
         Rule("a complete bar holds a trade", pl.col("complete").not_() | _held),
         Rule("a complete bar has a proof", pl.col("complete").not_() | pl.col("proof").is_not_null()),

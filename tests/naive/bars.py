@@ -10,12 +10,12 @@ CONTEXT = decimal.Context(prec=200)
 
 
 class Print(NamedTuple):
-    """A trade as the venue printed it."""
+    """A trade as the venue printed it; `buy` is None where nobody knows the taker."""
 
     ts_event: int
     price: str
     quantity: str
-    buy: bool
+    buy: bool | None
 
 
 def nearest(value: Fraction) -> float:
@@ -51,6 +51,8 @@ def bar(group: list[Print]) -> dict[str, float]:
         **{name: nearest(value) for name, value in exact.items()},
         "trade_count": len(group),
     }
+    if any(one.buy is None for one in group):
+        fields["taker_buy_volume"] = fields["taker_buy_quote_volume"] = None
     if exact["volume"]:
         fields["vwap"] = nearest(exact["quote_volume"] / exact["volume"])
     return fields

@@ -11,17 +11,17 @@ DAY = 86_400 * 10**9
 
 
 class Held(NamedTuple):
-    """A held trade; price and quantity as the venue printed them."""
+    """A held trade; price and quantity as the venue printed them, `buy` None where nobody knows the taker."""
 
     trade_id: int
     ts: int
     price: str
     quantity: str
-    buy: bool
+    buy: bool | None
 
 
 class Bar(NamedTuple):
-    """A row; prices None where no trade is held."""
+    """A row; prices None where no trade is held, the takers' sums where a held one's side is unknown."""
 
     ts_open: int
     open: float | None
@@ -30,8 +30,8 @@ class Bar(NamedTuple):
     close: float | None
     volume: float
     quote_volume: float
-    taker_buy_volume: float
-    taker_buy_quote_volume: float
+    taker_buy_volume: float | None
+    taker_buy_quote_volume: float | None
     trade_count: int
     vwap: float | None
     complete: bool
@@ -79,6 +79,7 @@ def bar_of(trades: Sequence[Held], ts_open: int, *, complete: bool) -> Bar:
     quote = sum((Decimal(t.price) * Decimal(t.quantity) for t in trades), Decimal(0))
     buys = [t for t in trades if t.buy]
     buy = sum((Decimal(t.quantity) for t in buys), Decimal(0))
+    known = all(t.buy is not None for t in trades)
     buy_quote = sum((Decimal(t.price) * Decimal(t.quantity) for t in buys), Decimal(0))
     return Bar(
         ts_open,
@@ -88,8 +89,8 @@ def bar_of(trades: Sequence[Held], ts_open: int, *, complete: bool) -> Bar:
         float(prices[-1]) if trades else None,
         float(volume),
         float(quote),
-        float(buy),
-        float(buy_quote),
+        float(buy) if known else None,
+        float(buy_quote) if known else None,
         len(trades),
         float(Fraction(quote) / Fraction(volume)) if trades else None,
         complete,

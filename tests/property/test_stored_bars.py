@@ -37,7 +37,7 @@ def markets(draw: st.DrawFn) -> tuple[list[Held], Ranges]:
     for pause in draw(st.lists(pauses, min_size=2, max_size=30)):
         ts += pause
         price, quantity = draw(st.sampled_from(["0.1", "61837.63", "3"])), draw(st.sampled_from(["0.00001", "7"]))
-        held.append(Held(trade_id, ts, price, quantity, draw(st.booleans())))
+        held.append(Held(trade_id, ts, price, quantity, draw(st.sampled_from([True, True, False, False, None]))))
         skipped = draw(st.sampled_from([0, 0, 0, 1, 3]))
         if skipped and draw(st.booleans()):
             voids.append((trade_id + 1, trade_id + draw(st.integers(1, skipped))))
@@ -154,7 +154,7 @@ def _trades(held: list[Held]) -> Trades:
         np.array([t.ts for t in held], np.int64),
         np.array([float(t.price) for t in held]),
         np.array([float(t.quantity) for t in held]),
-        np.array([t.buy for t in held], np.bool_),
+        np.array([t.buy for t in held], np.object_),
     )
 
 

@@ -39,3 +39,11 @@ def test_an_unknown_name_is_an_attribute_error():
     """What is not public is not there."""
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         tp.nothing  # noqa: B018  the lookup is what is tested
+
+
+def test_the_errors_stand_on_the_package():
+    """A refusal is caught as `tp.UsageError` or as a ValueError, a failure as `tp.WorkError`."""
+    assert issubclass(tp.UsageError, ValueError)
+    assert not issubclass(tp.WorkError, ValueError)
+    with pytest.raises(tp.UsageError):
+        tp.compute([], ["sma_2"])

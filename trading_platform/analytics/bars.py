@@ -14,6 +14,7 @@ import numpy.typing as npt
 from trading_platform.analytics import exact
 from trading_platform.analytics.exact import Floats, Ints, Wide
 from trading_platform.analytics.kernel import kernel
+from trading_platform.domain.bar import TAKER
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError
 
@@ -106,7 +107,17 @@ class Trades:
         else:
             columns |= self._big_sums(bins, held, count)
         columns["trade_count"] = sums[:, 10]
+        doubtful = self._doubtful(bins, count)[held]
+        for name in TAKER if doubtful.any() else ():
+            columns[name] = np.where(doubtful, np.nan, columns[name])
         return Folded(held, first[held], last[held], columns)
+
+    def _doubtful(self, bins: Ints, count: int) -> npt.NDArray[np.bool_]:
+        """Tell which bars hold a trade of which nobody knows the taker: what the buyers took there is unknown."""
+        doubtful = np.zeros(count, dtype=np.bool_)
+        at = bins[self.side == UNKNOWN]
+        doubtful[at[at >= 0]] = True
+        return doubtful
 
     def _big_sums(self, bins: Ints, held: Ints, count: int) -> dict[str, npt.NDArray[np.generic]]:
         """Sum with Python integers: for numbers beyond 15 digits."""

@@ -1,4 +1,4 @@
-"""Timeframes of time bars. How trades fold into bars is analytics/bars.py."""
+"""Timeframes of time bars, and names that bars have everywhere. How trades fold into bars is analytics/bars.py."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ TIMEFRAMES: dict[str, int] = {
 """Name to width in ns; every one divides the UTC day."""
 
 
+TAKER = ("taker_buy_volume", "taker_buy_quote_volume")
+"""Columns that are missing where a bar holds a trade of an unknown side."""
+
+
 def timeframe_ns(name: str) -> int:
     """Return the width of a timeframe in ns.
 
     >>> timeframe_ns("5m")
     300000000000
     """
-    try:
-        return TIMEFRAMES[name]
-    except KeyError:
-        raise UsageError(f"{name!r} is not a timeframe; known: {' '.join(TIMEFRAMES)}") from None
+    if not isinstance(name, str) or name not in TIMEFRAMES:
+        raise UsageError(f"{str(name)[:40]!r} is not a timeframe; known: {' '.join(TIMEFRAMES)}")
+    return TIMEFRAMES[name]

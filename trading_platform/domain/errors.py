@@ -1,7 +1,7 @@
 """The one tree of errors. Raise where the fact is seen, with facts; handle where someone can act.
 
 PlatformError
-├── UsageError            arguments, settings or input are wrong: one line, exit 2
+├── UsageError            arguments, settings or input are wrong: one line, exit 2 (also a ValueError)
 │   ├── SettingsError     a setting is unknown or has an impossible value
 │   ├── SymbolError       not a symbol, or not one the venue lists
 │   ├── RecordingError    a recording is truncated, not gzip, or of an unknown form
@@ -26,7 +26,7 @@ class PlatformError(Exception):
     """Base of every error the platform raises on purpose."""
 
 
-class UsageError(PlatformError):
+class UsageError(PlatformError, ValueError):
     """Arguments, settings or input are wrong; the message is one line that says what to change."""
 
 

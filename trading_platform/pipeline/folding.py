@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from trading_platform.analytics.bars import BarColumns, Trades, fold_timeframe
-from trading_platform.domain.bar import timeframe_ns
+from trading_platform.domain.bar import TAKER, timeframe_ns
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.pipeline.uncertain import Int64, Spans, touched
 from trading_platform.store import schema
@@ -74,5 +74,6 @@ def _table(
         source = getattr(folded, name)
         values = np.zeros(len(ts_open), source.dtype)
         values[at] = source
-        columns[name] = pa.array(values, mask=empty if name in _PRICES else None)
+        missing = np.isnan(values) if name in TAKER else empty if name in _PRICES else None
+        columns[name] = pa.array(values, mask=missing)
     return pa.Table.from_arrays([columns[name] for name in schema.BARS.names], schema=schema.BARS)

@@ -122,6 +122,15 @@ def test_a_good_frame_passes(dataset: str) -> None:
     assert GATES[dataset](frame(dataset).slice(0, 0)).failures == ()
 
 
+def test_bars_of_an_unknown_side_pass() -> None:
+    """What takers bought may be missing where a trade is held."""
+
+    def unknown(values: dict[str, list[Any]]) -> None:
+        values["taker_buy_volume"][0] = values["taker_buy_quote_volume"][0] = None
+
+    assert GATES["bars"](frame("bars", unknown)).failures == ()
+
+
 BROKEN: list[tuple[str, Change, str]] = [
     ("ticks", put("price", 1, -1.0), "price is positive and finite"),
     ("ticks", put("price", 1, math.inf), "price is positive and finite"),
@@ -141,6 +150,9 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("bars", put("open", 1, 10.0), "open is null exactly where no trade is held"),
     ("bars", put("taker_buy_volume", 0, 2.5), "volume holds the takers' buys"),
     ("bars", put("taker_buy_volume", 0, -0.5), "taker_buy_volume is finite and not negative"),
+    ("bars", put("taker_buy_volume", 0, math.nan), "taker_buy_volume is finite and not negative"),
+    ("bars", put("taker_buy_volume", 1, None), "taker_buy_volume is finite and not negative"),
+    ("bars", put("taker_buy_quote_volume", 0, None), "what takers bought is known in both currencies or in none"),
     ("bars", put("volume", 0, math.nan), "volume is finite and not negative"),
     ("bars", put("trade_count", 1, -1), "trade_count is not negative"),
     ("bars", put("vwap", 0, 12.1), "vwap lies within low and high"),
