@@ -108,7 +108,9 @@ def read_indicators(
     """
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
     with _source(ask, as_of, "indicators", (venue, symbol), timeframe) as data:
-        return _frame(readers.read_indicators(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
+        outputs = partial(_outputs, ask.settings)
+        table = readers.read_indicators(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns, outputs=outputs)
+        return _frame(table, engine)
 
 
 def read_regimes(
@@ -182,7 +184,8 @@ def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Ite
     named = [view for view in (*_COMPUTED, "coverage") if view in sql.lower()]
     url = settings.database_url.get_secret_value()
     if known is None or not named:
-        yield from engine.answer(data, sql, coverage=partial(_stretches, data, url), ticks_as_of_ns=known)
+        coverage, outputs = partial(_stretches, data, url), partial(_outputs, settings)
+        yield from engine.answer(data, sql, coverage=coverage, outputs=outputs, ticks_as_of_ns=known)
         return
     engine.check_text(sql)  # before anything is computed for it
     with ledger_of(data, url) as ledger:
@@ -201,6 +204,13 @@ def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Ite
             timeframes=settings.timeframes,
         ) as (past, past_ledger):
             yield from engine.answer(past, sql, coverage=partial(_coverage_of_all, past, past_ledger))
+
+
+def _outputs(settings: Settings) -> list[str]:
+    """Return the indicator columns that the settings name."""
+    from trading_platform.analytics.names import parse
+
+    return list(dict.fromkeys(column for name in settings.indicators for column in parse(name).columns))
 
 
 def _stretches(data: DataDir, url: str) -> pa.Table:

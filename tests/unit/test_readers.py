@@ -14,7 +14,7 @@ from tests.fakes import DAY, NOON, Copy, MemoryLedger, ticks
 from trading_platform.domain.errors import CorruptionError, SymbolError, UsageError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.store import lake, staging
+from trading_platform.store import lake, parquet, staging
 from trading_platform.store import schema as shapes
 from trading_platform.store.layout import DataDir, Leaf
 
@@ -80,13 +80,25 @@ def test_an_empty_answer_is_typed(root):
         assert table.num_rows == 0
         assert table.schema.equals(shape)
         assert read(*ask, data_dir=root).columns.tolist() == shape.names
-    assert tp.read_indicators(*ask, engine="arrow", data_dir=root).schema.names[:3] == [
-        "ts_open",
-        "ts_close",
-        "complete",
-    ]
+    outputs = tp.read_indicators(*ask, engine="arrow", data_dir=root).schema.names
+    assert outputs[:5] == ["ts_open", "ts_close", "complete", "sma_20", "ema_20"]
     assert tp.instruments("kraken", engine="arrow", data_dir=root).schema.equals(shapes.INSTRUMENTS)
     assert tp.read_ticks("BTC-USDT", NEXT, NEXT, data_dir=root).empty
+
+
+def test_what_has_no_value_is_null_and_nan_in_pandas_only(tmp_path):
+    """A file of older code that holds NaN reads as null in Arrow and polars; pandas has no other word than NaN."""
+    shape, nan = shapes.indicators(["rsi_14"]), float("nan")
+    rows = {"ts_open": [NOON], "ts_close": [NOON + 60 * SECOND], "complete": [True], "rsi_14": [nan]}
+    path = DataDir(tmp_path).lake / Leaf("indicators", "binance", "BTC-USDT", DAY, "1m").path
+    path.parent.mkdir(parents=True)
+    arrays = [pa.array(rows[field.name], field.type, from_pandas=False) for field in shape]
+    parquet.write(path, pa.Table.from_arrays(arrays, schema=shape))
+    ask = ("BTC-USDT", DAY, NEXT)
+    assert tp.read_indicators(*ask, engine="arrow", data_dir=tmp_path)["rsi_14"].to_pylist() == [None]
+    assert tp.read_indicators(*ask, engine="polars", data_dir=tmp_path)["rsi_14"].to_list() == [None]
+    assert tp.read_indicators(*ask, data_dir=tmp_path)["rsi_14"].isna().tolist() == [True]
+    assert str(tp.read_indicators(*ask, data_dir=tmp_path)["rsi_14"].dtype) == "float64"
 
 
 def test_ids_beside_nulls_stay_exact():

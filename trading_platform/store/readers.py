@@ -5,7 +5,7 @@ What users call is trading_platform/readers.py: engines, `as_of` and defaults ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,16 +40,26 @@ def read_bars(data: DataDir, venue: str, symbol: str, timeframe: str, start_ns: 
 
 
 def read_indicators(
-    data: DataDir, venue: str, symbol: str, timeframe: str, start_ns: int, end_ns: int, *, outputs: Sequence[str] = ()
+    data: DataDir,
+    venue: str,
+    symbol: str,
+    timeframe: str,
+    start_ns: int,
+    end_ns: int,
+    *,
+    outputs: Callable[[], Sequence[str]] = tuple,
 ) -> pa.Table:
     """Return the indicators with `ts_open` in [start, end).
 
     Parameters
     ----------
-    outputs : columns of the result where nothing is stored.
+    outputs : called for the columns of the result where nothing is stored.
     """
     leaf = Leaf("indicators", venue, symbol, "1970-01-01", timeframe)
-    return _read(data, leaf, start_ns, end_ns, shapes.indicators(outputs))
+    table = _read(data, leaf, start_ns, end_ns, shapes.indicators(()))
+    if table.num_columns == len(INDICATOR_COLUMNS) and not table.num_rows:
+        return shapes.indicators(outputs()).empty_table()
+    return table
 
 
 def read_regimes(
@@ -80,11 +90,16 @@ def _read(data: DataDir, leaf: Leaf, start_ns: int, end_ns: int, shape: pa.Schem
         if day_of(start_ns) <= day <= day_of(end_ns - 1):
             table = lake.read_leaf(data, leaf._replace(day=day))
             if table is not None:
-                tables.append(_within(table, time, day, start_ns, end_ns))
+                tables.append(_within(_sound(table, leaf.dataset), time, day, start_ns, end_ns))
     if not tables:
         return shape.empty_table()
     # Indicators of different settings have different columns: what a day lacks is null there.
     return pa.concat_tables(tables, promote_options="default")
+
+
+def _sound(table: pa.Table, dataset: str) -> pa.Table:
+    """Return what a file holds; files of older code held NaN where there is no value."""
+    return table if dataset == "ticks" else shapes.without_nan(table)
 
 
 def _within(table: pa.Table, time: str, day: str, start_ns: int, end_ns: int) -> pa.Table:

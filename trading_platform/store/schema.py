@@ -121,6 +121,21 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def without_nan(table: pa.Table) -> pa.Table:
+    """Return the table with null for every NaN: what has no value is null, or `rsi_14 > 70` finds it.
+
+    >>> without_nan(pa.table({"rsi_14": pa.array([70.5, float("nan"), None])})).column("rsi_14").to_pylist()
+    [70.5, None, None]
+    """
+    for at, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            column = table.column(at)
+            nan = pc.is_nan(column)
+            if pc.any(nan).as_py():
+                table = table.set_column(at, field, pc.if_else(nan, pa.scalar(None, field.type), column))
+    return table
+
+
 def is_ticks(schema: pa.Schema) -> bool:
     """Tell whether a table's columns are those of ticks."""
     return list(schema.names) == list(TICKS.names)

@@ -36,6 +36,9 @@ class _View(NamedTuple):
     keys: tuple[str, ...]
 
 
+_FIRST = ("venue", "symbol", "timeframe")
+"""Keys that a view begins with; the others end it."""
+
 _VIEWS = {
     "ticks": _View(shapes.TICKS, ("venue", "symbol", "date")),
     "bars": _View(shapes.BARS, ("timeframe", "venue", "symbol", "date")),
@@ -47,16 +50,27 @@ COVERAGE = pa.schema([("venue", pa.string()), ("symbol", pa.string()), *shapes.C
 """Columns of the view `coverage`."""
 
 
+def _no_outputs() -> Sequence[str]:
+    return ()
+
+
 def answer(
-    data: DataDir, sql: str, *, coverage: Callable[[], pa.Table], ticks_as_of_ns: int | None = None
+    data: DataDir,
+    sql: str,
+    *,
+    coverage: Callable[[], pa.Table],
+    outputs: Callable[[], Sequence[str]] = _no_outputs,
+    ticks_as_of_ns: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Run one SELECT over the views ``ticks bars indicators regimes coverage`` and yield the rows.
 
-    Times are TIMESTAMPTZ, which DuckDB's functions know; ticks also have `ts_event_ns` and `ts_recv_ns`.
+    Times are TIMESTAMPTZ, which DuckDB's functions know; ticks also have `ts_event_ns` and `ts_recv_ns`. What has no
+    value is null, in files of older code too, which held NaN: DuckDB orders it above all numbers.
 
     Parameters
     ----------
     coverage : called for the rows of `coverage` (with the columns of `COVERAGE`) if the text names it.
+    outputs : called for the indicator columns if the text names `indicators` and no file says them.
     ticks_as_of_ns : show only trades received by then.
 
     Yields
@@ -69,7 +83,7 @@ def answer(
     """
     for last_try in (False,) * _TRIES + (True,):
         with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
-            _prepare(db, data, sql, coverage, ticks_as_of_ns)
+            _prepare(db, data, sql, coverage, outputs, ticks_as_of_ns)
             try:
                 reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
                 first = next(iter(reader), pa.RecordBatch.from_pylist([], schema=reader.schema))
@@ -84,15 +98,21 @@ def answer(
 
 
 def _prepare(
-    db: duckdb.DuckDBPyConnection, data: DataDir, sql: str, coverage: Callable[[], pa.Table], as_of_ns: int | None
+    db: duckdb.DuckDBPyConnection,
+    data: DataDir,
+    sql: str,
+    coverage: Callable[[], pa.Table],
+    outputs: Callable[[], Sequence[str]],
+    as_of_ns: int | None,
 ) -> None:
     """Check the statement, make the views, close the doors."""
     check(db, sql)
     for name, view in _VIEWS.items():
-        _create(db, data, name, view, as_of_ns if name == "ticks" else None)
+        wanted = outputs if name == "indicators" and name in sql.lower() else _no_outputs
+        _create(db, data, name, view, wanted, as_of_ns if name == "ticks" else None)
     rows = coverage() if "coverage" in sql.lower() else COVERAGE.empty_table()
     db.register("_rows", rows)
-    _run(db, f"CREATE TABLE coverage AS {_select('_rows', COVERAGE, ())}")
+    _run(db, f"CREATE TABLE coverage AS {_select('_rows', _View(COVERAGE, ()))}")
     db.unregister("_rows")
     _lock(db, data)
 
@@ -174,12 +194,20 @@ def _dicts(value: object) -> Iterator[dict[str, Any]]:
             stack.extend(top)
 
 
-def _create(db: duckdb.DuckDBPyConnection, data: DataDir, name: str, view: _View, as_of_ns: int | None) -> None:
+def _create(
+    db: duckdb.DuckDBPyConnection,
+    data: DataDir,
+    name: str,
+    view: _View,
+    outputs: Callable[[], Sequence[str]],
+    as_of_ns: int | None,
+) -> None:
     parts = "/".join(f"{key}=*" for key in view.keys)
     if next((data.lake / name).glob(f"{parts}/{name}.parquet"), None) is None:
         keys = [(key, pa.date32() if key == "date" else pa.string()) for key in view.keys]
-        db.register("_none", pa.schema([*view.shape, *keys]).empty_table())
-        _run(db, f"CREATE TABLE {name} AS {_select('_none', view.shape, view.keys)}")
+        further = [(output, pa.float64()) for output in outputs()]
+        db.register("_none", pa.schema([*view.shape, *further, *keys]).empty_table())
+        _run(db, f"CREATE TABLE {name} AS {_select('_none', view)}")
         db.unregister("_none")
         return
     pattern = _text(f"{_escape(str(data.lake.resolve()))}/{name}/{parts}/{name}.parquet")
@@ -187,19 +215,36 @@ def _create(db: duckdb.DuckDBPyConnection, data: DataDir, name: str, view: _View
     union = str(name == "indicators").lower()  # files of different settings have different outputs
     source = f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{{types}}}, union_by_name = {union})"
     where = "" if as_of_ns is None else f" WHERE epoch_ns(ts_recv) <= {as_of_ns}"
-    _run(db, f"CREATE VIEW {name} AS {_select(source, view.shape, view.keys)}{where}")
+    _run(db, f"CREATE VIEW {name} AS {_select(source, view)}{where}")
 
 
-def _select(source: str, shape: pa.Schema, keys: tuple[str, ...]) -> str:
-    """Return the SELECT of a view: what the files hold, times as TIMESTAMPTZ, then the keys."""
+def _select(source: str, view: _View) -> str:
+    """Return the SELECT of a view: venue, symbol and timeframe, what the files hold, the other keys.
+
+    Times become TIMESTAMPTZ, and NaN null.
+    """
+    shape = view.shape
     times = [field.name for field in shape if pa.types.is_timestamp(field.type)]
-    # Nothing in DuckDB takes a TIMESTAMPTZ_NS: not date_trunc, time_bucket, extract, nor + INTERVAL.
+    # Not everything takes a TIMESTAMPTZ_NS: minus, age and epoch_ms, for example, do not.
     # A cast would round, and a trade of 23:59:59.9999999 would move to the next day.
-    replace = ", ".join(f"make_timestamptz(epoch_ns({name}) // 1000) AS {name}" for name in times)
+    replaced = {name: f"make_timestamptz(epoch_ns({name}) // 1000)" for name in times}
+    further = ""
+    if not shape.equals(shapes.TICKS):  # a price or quantity is never NaN: every day of trades has passed a gate
+        replaced |= {field.name: _number(field.name) for field in shape if pa.types.is_floating(field.type)}
+    if shape.equals(shapes.indicators([])):
+        outputs = f"COLUMNS(* EXCLUDE ({', '.join([*shape.names, *view.keys])}))"
+        further = f", {_number(outputs)}"
+    first = [key for key in _FIRST if key in view.keys]
+    named = [f"{replaced[name]} AS {name}" if name in replaced else name for name in shape.names]
     exact = [f"epoch_ns({name}) AS {name}_ns" for name in times] if shape.equals(shapes.TICKS) else []
-    exclude = f" EXCLUDE ({', '.join(keys)})" if keys else ""
-    columns = ", ".join([f"*{exclude} REPLACE ({replace})", *exact, *keys])
-    return f"SELECT {columns} FROM {source}"  # noqa: S608  made of our own names; paths are quoted by _text
+    columns = ", ".join([*first, *named]) + further
+    last = "".join(f", {key}" for key in [*exact, *(key for key in view.keys if key not in first)])
+    return f"SELECT {columns}{last} FROM {source}"  # noqa: S608  made of our own names; paths are quoted by _text
+
+
+def _number(column: str) -> str:
+    # Not nullif: in DuckDB 2 NaN equals nothing.
+    return f"CASE WHEN isnan({column}) THEN NULL ELSE {column} END"
 
 
 def _lock(db: duckdb.DuckDBPyConnection, data: DataDir) -> None:

@@ -17,12 +17,14 @@ from trading_platform import cli
 from trading_platform.domain.errors import QueryError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.store import lake, sql, staging
+from trading_platform.store import lake, parquet, sql, staging
 from trading_platform.store import schema as shapes
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger import Ledger
 
 SECOND = 10**9
+TICKS_FIRST = ("venue", "symbol")
+KEYS = (*TICKS_FIRST, "timeframe")
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,86 @@ def test_ticks_have_their_columns_and_their_partition(query):
             "date": DAY,
         }
     ]
+
+
+VIEWS = {
+    "ticks": [*TICKS_FIRST, *shapes.TICKS.names, "ts_event_ns", "ts_recv_ns", "date"],
+    "bars": [*KEYS, *shapes.BARS.names, "date"],
+    "indicators": [*KEYS, *shapes.indicators(()).names],
+    "regimes": [*KEYS, *shapes.REGIMES.names, "model", "date"],
+    "coverage": ["venue", "symbol", "ts_from", "ts_to", "state"],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_begins_with_what_its_rows_are_of(query, tmp_path, view):
+    """Venue, symbol and timeframe come first, whether anything is stored or not."""
+    for root in (None, tmp_path):
+        code, out, _ = query(f"SELECT * FROM {view}", "--format", "csv", **({} if root is None else {"root": root}))
+        assert code == 0
+        names = out.splitlines()[0].split(",")
+        assert names[: len(VIEWS[view])] == VIEWS[view]
+        assert len(names) == len(set(names))
+
+
+def test_indicators_without_a_file_have_the_columns_of_the_settings(query, tmp_path):
+    """A dashboard's query is answered before the first day is computed, too."""
+    code, out, _ = query("SELECT rsi_14, bbands_20_2_upper FROM indicators", "--format", "csv", root=tmp_path)
+    assert (code, out) == (0, "rsi_14,bbands_20_2_upper\n")
+
+
+def test_what_has_no_value_is_null_in_every_format(tmp_path, query):
+    """A file of older code that holds NaN gives null, so a threshold finds only numbers above it."""
+    data, nan = DataDir(tmp_path / "old"), float("nan")
+    times = [NOON + at * 60 * SECOND for at in range(3)]
+    rsi = shapes.indicators(["rsi_14", "ema_9"])
+    write(
+        data,
+        Leaf("indicators", "binance", "BTC-USDT", DAY, "1m"),
+        rsi,
+        times,
+        rsi_14=[nan, 71.0, None],
+        ema_9=[nan] * 3,
+    )
+    put = {
+        "state": [None, 1, None],
+        "p_0": [nan, 0.25, None],
+        "p_1": [nan, 0.75, None],
+        "change_probability": [nan] * 3,
+    }
+    write(data, Leaf("regimes", "binance", "BTC-USDT", DAY, "1m", "gaussian_hmm"), shapes.REGIMES, times, **put)
+    write(
+        data, Leaf("bars", "binance", "BTC-USDT", DAY, "1m"), shapes.BARS, times, close=[nan, 2.0, None], vwap=[nan] * 3
+    )
+    for text, expected in {
+        "SELECT count(*) AS n FROM indicators WHERE rsi_14 > 70": "1",
+        "SELECT max(rsi_14) AS n FROM indicators": "71.0",
+        "SELECT rsi_14 AS n FROM indicators ORDER BY rsi_14 DESC NULLS LAST LIMIT 1": "71.0",
+        "SELECT count(rsi_14) + count(ema_9) AS n FROM indicators": "1",
+        "SELECT count(p_0) + count(p_1) + count(change_probability) AS n FROM regimes": "2",
+        "SELECT max(p_1) AS n FROM regimes": "0.75",
+        "SELECT max(close) AS n FROM bars WHERE vwap IS NULL": "2.0",
+    }.items():
+        assert query(text, "--format", "csv", root=data.root)[1] == f"n\n{expected}\n", text
+    text = "SELECT rsi_14, ema_9 FROM indicators ORDER BY ts_open"
+    assert query(text, "--format", "csv", root=data.root)[1] == "rsi_14,ema_9\n,\n71.0,\n,\n"
+    assert "nan" not in query(text, root=data.root)[1].lower()
+    assert json.loads(query(text, "--json", root=data.root)[1])[1] == {"rsi_14": 71.0, "ema_9": None}
+
+
+def write(data: DataDir, leaf: Leaf, shape: pa.Schema, times: list[int], **columns: list[float | None]) -> None:
+    """Write a file as older code did."""
+    values = {
+        "ts_open": times,
+        "ts_close": [at + 60 * SECOND for at in times],
+        "complete": [True] * len(times),
+        **columns,
+    }
+    nothing = [None] * len(times)
+    arrays = [pa.array(values.get(field.name, nothing), field.type, from_pandas=False) for field in shape]
+    path = data.lake / leaf.path
+    path.parent.mkdir(parents=True)
+    parquet.write(path, pa.Table.from_arrays(arrays, schema=shape))
 
 
 def test_times_work_with_the_functions_people_use(query):
