@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
+import shutil
 from collections.abc import Callable
 from decimal import Decimal, getcontext
 from pathlib import Path
@@ -146,4 +148,43 @@ def test_replay_rebuilds_the_same_lake_and_ledger(demos: dict[str, Path]) -> Non
     assert run("replay", "--ledger", data_dir=folder).returncode == 0
     assert {path: path.read_bytes() for path in files} == files
     assert run("status", "--days", "--json", data_dir=folder).stdout == before
+    assert run("verify", data_dir=folder).returncode == 0
+
+
+def files_of(data_dir: Path) -> dict[Path, bytes]:
+    """Return every file of the lake."""
+    lake = data_dir / "lake"
+    return {path.relative_to(lake): path.read_bytes() for path in lake.glob("**/*.parquet")}
+
+
+def test_a_lost_lake_comes_back_from_the_log(demos: dict[str, Path]) -> None:
+    """A replay gives ticks and instruments back, byte for byte, and names the command that computes the rest."""
+    folder = demos["rough"]
+    before = files_of(folder)
+    given = {path for path in before if path.parts[0] in {"ticks", "instruments"}}
+    assert {path.parts[0] for path in given} == {"ticks", "instruments"} < {path.parts[0] for path in before}
+    shutil.rmtree(folder / "lake")
+    replayed = run("replay", data_dir=folder)
+    assert replayed.returncode == 0, replayed.stderr
+    assert files_of(folder) == {path: before[path] for path in given}
+    _, found, command = replayed.stdout.splitlines()[-1].partition("; run: trading-platform ")
+    assert found, replayed.stdout
+    assert "bars of 2 days, indicators of 2 days, regimes of 2 days" in replayed.stdout
+    named = shlex.split(command)
+    assert named[-2:] == ["--data-dir", str(folder)]
+    assert run(*named[:-2], data_dir=folder).returncode == 0
+    assert files_of(folder) == before
+    assert "run:" not in run("replay", data_dir=folder).stdout
+
+
+def test_replay_all_computes_the_rest_too(demos: dict[str, Path]) -> None:
+    """With --all everything is as it was, and nothing must follow."""
+    folder = demos["gentle"]
+    before = files_of(folder)
+    shutil.rmtree(folder / "lake")
+    replayed = run("replay", "--all", "--json", data_dir=folder)
+    assert replayed.returncode == 0, replayed.stderr
+    told = json.loads(replayed.stdout)
+    assert (told["instruments"], told["follows"], told["failed"]) == (1, None, [])
+    assert files_of(folder) == before
     assert run("verify", data_dir=folder).returncode == 0

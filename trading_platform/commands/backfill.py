@@ -62,7 +62,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     ledger = runtime.open_ledger(data, settings)
     try:
         fetched = _fetch(args, settings, data, ledger, asked, stop) if args.fetch else None
-        reports = _compute(settings, data, ledger, asked, stop)
+        pairs = _pairs(ledger, asked)
+        reports = compute(settings, data, ledger, asked.assets, (asked.first, asked.last), pairs, stop)
     finally:
         ledger.close()
     emit(args, _payload(asked, reports, fetched), _text(reports, fetched))
@@ -126,18 +127,29 @@ def _fetch(
         raise WorkError("stopped while fetching; what was fetched is kept") from None
 
 
-def _compute(
-    settings: Settings, data: DataDir, ledger: Ledger, asked: _Asked, stop: threading.Event
+def compute(
+    settings: Settings,
+    data: DataDir,
+    ledger: Ledger,
+    assets: Sequence[str],
+    span: tuple[str, str],
+    pairs: Sequence[Pair],
+    stop: threading.Event,
 ) -> list[DayReport]:
+    """Bring the days from span[0] to span[1] up to date, showing progress.
+
+    Raises
+    ------
+    WorkError : if `stop` was set; what was computed until then is kept.
+    """
     from quality.schemas import GATES
     from trading_platform.domain.days import day_range
     from trading_platform.pipeline.engine import Pipeline
     from trading_platform.telemetry.progress import Progress
 
-    pairs = _pairs(ledger, asked)
     pipeline = Pipeline.from_settings(data, ledger, settings, gates=GATES)
-    begin = pipeline.begin(asked.assets, asked.first, pairs)
-    total = sum(1 for _ in day_range(begin, asked.last)) * len(asked.assets)
+    begin = pipeline.begin(assets, span[0], pairs)
+    total = sum(1 for _ in day_range(begin, span[1])) * len(assets)
     with Progress("backfill", total) as progress:
 
         def on_report(report: DayReport) -> None:
@@ -145,8 +157,8 @@ def _compute(
             if stop.is_set():
                 raise WorkError(f"stopped after {report.dataset} {report.day}; what was computed is kept")
 
-        reports = pipeline.refresh_range(asked.assets, begin, asked.last, pairs, on_report=on_report)
-        return reports + pipeline.carry_on(asked.assets, asked.last, pairs, on_report=on_report)
+        reports = pipeline.refresh_range(assets, begin, span[1], pairs, on_report=on_report)
+        return reports + pipeline.carry_on(assets, span[1], pairs, on_report=on_report)
 
 
 def _payload(asked: _Asked, reports: Sequence[DayReport], fetched: Outcome | None) -> dict[str, object]:
@@ -157,7 +169,7 @@ def _payload(asked: _Asked, reports: Sequence[DayReport], fetched: Outcome | Non
         "from": asked.first,
         "to": asked.last,
         "datasets": {name: {"rows": rows, **counts} for name, (rows, counts) in _totals(reports).items()},
-        "failed": [_failure(result) for result in failed],
+        "failed": [failure(result) for result in failed],
         "fetched": None if fetched is None else _fetched(fetched),
     }
 
@@ -175,7 +187,8 @@ def _totals(reports: Sequence[DayReport]) -> dict[str, tuple[int, Counter[str]]]
     return totals
 
 
-def _failure(result: LeafResult) -> dict[str, object]:
+def failure(result: LeafResult) -> dict[str, object]:
+    """Return what failed and why, for ``--json``."""
     leaf = result.leaf
     named = {"dataset": leaf.dataset, "venue": leaf.venue, "symbol": leaf.symbol, "day": leaf.day}
     return {**named, "timeframe": leaf.timeframe, "status": result.status, "reason": result.reason}
@@ -197,11 +210,17 @@ def _text(reports: Sequence[DayReport], fetched: Outcome | None) -> str:
             for gap in fetched.not_fetched
         ]
         lines = [f"fetched {fetched.pages} pages", *fetched.problems, *missing, *lines]
+    return "\n".join([*lines, *failure_lines(reports)])
+
+
+def failure_lines(reports: Sequence[DayReport]) -> list[str]:
+    """Return a line for each of the first leaves that failed, and how many more there are."""
     failed = [result for report in reports for result in report.failed]
+    lines = []
     for result in failed[:SHOWN]:
         leaf = result.leaf
         where = " ".join(part for part in (leaf.dataset, leaf.timeframe, leaf.venue, leaf.symbol, leaf.day) if part)
         lines.append(f"{where}: {result.status}: {result.reason}")
     if len(failed) > SHOWN:
         lines.append(f"… and {len(failed) - SHOWN} more")
-    return "\n".join(lines)
+    return lines

@@ -1,10 +1,16 @@
-"""``replay``: rebuild lake and ledger from the segment log. How is trading_platform/ingest/replay.py."""
+"""``replay``: rebuild lake and ledger from the segment log. How is trading_platform/ingest/replay.py.
+
+The log gives ticks, instruments and the ledger; what is computed from ticks follows with ``--all``, else the last line
+names the command. Which computed days must follow is found here, by what the ledger knew before and after.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,24 +18,65 @@ from trading_platform.commands.common import add_days, emit, parse_days
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
+    from trading_platform.ingest.decode import Listing
+    from trading_platform.ingest.replay import Replayed
+    from trading_platform.pipeline.report import DayReport
     from trading_platform.settings import Settings
+    from trading_platform.store.layout import DataDir, Leaf
+    from trading_platform.store.ledger import Ledger
 
 EXAMPLE = "trading-platform replay --from 2024-08-08 --to 2024-08-09"
 
+Span = tuple[str, str] | None
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the days, ``--ledger`` and ``--processes``."""
+    """Add the days, ``--ledger``, ``--all`` and ``--processes``."""
     add_days(parser)
     parser.add_argument("--ledger", action="store_true", help="rebuild the account of ids too")
+    parser.add_argument("--all", action="store_true", help="then compute bars, indicators and regimes of these days")
     parser.add_argument(
         "--processes", type=int, metavar="N", default=None, help="how many may work on it; else as many as it is worth"
     )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Decode the log from its beginning and publish the days anew."""
+    """Decode the log from its beginning, publish the days anew, and compute or name what depends on them."""
     from quality.schemas import GATES
     from trading_platform.commands import runtime
+    from trading_platform.commands.backfill import compute
+    from trading_platform.commands.replay_helper import wanted
+    from trading_platform.ingest.listing import publish_listings
+    from trading_platform.pipeline.datasets import COMPUTED
+
+    if args.processes is not None and args.processes < 1:
+        raise UsageError("--processes is at least 1")
+    span = parse_days(args.first, args.last, earliest=settings.history_start)
+    stop = runtime.stop_event() if args.all else None
+    data = runtime.existing(settings).create()
+    ledger = runtime.open_ledger(data, settings)
+    try:
+        before = _contents(ledger)
+        listings: list[Listing] = []
+        done = _replay(args, settings, data, ledger, span, listings)
+        listed = publish_listings(data, ledger, listings, GATES["instruments"], days=wanted(span))
+        behind = _behind(data, ledger, before, span)
+        reports: list[DayReport] = []
+        if stop is not None and (days := _ticks_days(ledger, span)):
+            reports = compute(settings, data, ledger, COMPUTED, days, ledger.symbols(), stop)
+            behind = _behind(data, ledger, _contents(ledger), span)
+    finally:
+        ledger.close()
+    follows = _follows(behind, args.data_dir)
+    emit(args, _payload(done, listed, follows, reports), _text(done, listed, behind, follows, reports))
+    return 0 if all(report.ok for report in reports) else 1
+
+
+def _replay(
+    args: argparse.Namespace, settings: Settings, data: DataDir, ledger: Ledger, span: Span, listings: list[Listing]
+) -> Replayed:
+    """Rebuild the ticks, and with ``--ledger`` the account; collect what the venues listed."""
+    from quality.schemas import GATES
     from trading_platform.commands.replay_helper import starter, wanted
     from trading_platform.ingest.bounds import Bounds
     from trading_platform.ingest.replay import HELP_FROM, Company, replay
@@ -38,17 +85,12 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from trading_platform.telemetry.logs import get_logger
     from trading_platform.venues import VENUES
 
-    if args.processes is not None and args.processes < 1:
-        raise UsageError("--processes is at least 1")
     processes = args.processes or len(os.sched_getaffinity(0))
     each = HELP_FROM if args.processes is None else 1
-    span = parse_days(args.first, args.last, earliest=settings.history_start)
-    data = runtime.existing(settings).create()
-    ledger = runtime.open_ledger(data, settings)
     with tempfile.TemporaryDirectory(dir=data.staging, prefix="replay-") as scratch_dir:
         scratch = Ledger.open(DataDir(Path(scratch_dir))) if args.ledger else None
         try:
-            done = replay(
+            return replay(
                 data,
                 ledger,
                 VENUES,
@@ -57,11 +99,70 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
                 days=wanted(span),
                 scratch=scratch,
                 on_lane=lambda lane: get_logger(__name__).info("replaying", lane=lane),
+                on_listing=listings.append,
                 company=Company(processes, starter(settings, span), each),
             )
         finally:
             if scratch is not None:
                 scratch.close()
-    text = f"{done.trades:,} trades read from {done.lanes} lanes, {done.leaves} days of symbols published anew"
-    emit(args, done._asdict(), text)
-    return 0
+
+
+def _contents(ledger: Ledger) -> dict[Leaf, str]:
+    """Return what each symbol-day of ticks holds."""
+    return {leaf: record.content_hash for leaf, record in ledger.leaves("ticks").items()}
+
+
+def _ticks_days(ledger: Ledger, span: Span) -> Span:
+    """Return the first and the last wanted day with ticks."""
+    days = sorted(leaf.day for leaf in ledger.leaves("ticks") if span is None or span[0] <= leaf.day <= span[1])
+    return (days[0], days[-1]) if days else None
+
+
+def _behind(data: DataDir, ledger: Ledger, before: Mapping[Leaf, str], span: Span) -> dict[str, list[str]]:
+    """Return for each computed dataset the wanted days whose file is gone, or whose ticks are not what they were."""
+    from trading_platform.pipeline.datasets import COMPUTED
+
+    now = _contents(ledger)
+    changed = {leaf[1:4] for leaf in {*before, *now} if before.get(leaf) != now.get(leaf)}
+    behind: dict[str, set[str]] = {}
+    for dataset in COMPUTED:
+        for leaf in ledger.leaves(dataset):
+            wanted = span is None or span[0] <= leaf.day <= span[1]
+            if wanted and (leaf[1:4] in changed or not (data.lake / leaf.path).exists()):
+                behind.setdefault(dataset, set()).add(leaf.day)
+    return {dataset: sorted(days) for dataset, days in behind.items()}
+
+
+def _follows(behind: Mapping[str, list[str]], data_dir: Path | None) -> str | None:
+    """Return the command that brings up to date what a replay left behind, None if nothing is."""
+    if not behind:
+        return None
+    days = [day for found in behind.values() for day in found]
+    where = "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}"
+    return f"trading-platform backfill --assets {','.join(behind)} --from {min(days)} --to {max(days)}{where}"
+
+
+def _payload(done: Replayed, listed: int, follows: str | None, reports: list[DayReport]) -> dict[str, object]:
+    from trading_platform.commands.backfill import failure
+
+    failed = [failure(result) for report in reports for result in report.failed]
+    computed = sum(report.counts["computed"] for report in reports)
+    return {**done._asdict(), "instruments": listed, "computed": computed, "failed": failed, "follows": follows}
+
+
+def _text(
+    done: Replayed, listed: int, behind: Mapping[str, list[str]], follows: str | None, reports: list[DayReport]
+) -> str:
+    from trading_platform.commands.backfill import failure_lines
+
+    lines = [
+        f"{done.trades:,} trades read from {done.lanes} lanes; published again: {done.leaves} symbol-days of ticks,"
+        f" {listed} days of instruments"
+    ]
+    if reports:
+        lines.append(f"computed again: {sum(report.counts['computed'] for report in reports)} leaves")
+        lines += failure_lines(reports)
+    if follows is not None:
+        parts = ", ".join(f"{dataset} of {len(days)} days" for dataset, days in behind.items())
+        lines.append(f"not up to date any more: {parts}; run: {follows}")
+    return "\n".join(lines)

@@ -9,8 +9,9 @@ A venue's usual trade frames are read many at a time (analytics/trade_scanner.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -35,7 +36,7 @@ from trading_platform.store.ledger.rows import Batch, Claim, Quarantined, Seen, 
 from trading_platform.store.segment_format import TABLE_AT
 from trading_platform.store.segment_log import Kind, PackedRecord, Record
 
-__all__ = ["SCAN_AFTER", "Columns", "Decoded", "Decoder"]
+__all__ = ["SCAN_AFTER", "Columns", "Decoded", "Decoder", "Listing"]
 
 _SIDES = {"buy": 1, "sell": -1, None: 0}
 
@@ -46,12 +47,21 @@ _LATER = -1
 """The epoch of a trade before it is known: a stream's is, once all of the batch has been read."""
 
 
+class Listing(NamedTuple):
+    """A venue's answer to what it lists, and when it came (ns)."""
+
+    venue: str
+    ts_recv: int
+    instruments: Sequence[Instrument]
+
+
 @dataclass
 class Decoded:
-    """What a stretch of a lane holds: `trades` for the sinks, `batch` for the ledger."""
+    """What a stretch of a lane holds: `trades` for the sinks, `batch` for the ledger, `listings` as they came."""
 
     batch: Batch
     trades: dict[SequenceKey, Columns]
+    listings: Sequence[Listing] = ()
 
 
 class Decoder:
@@ -123,7 +133,7 @@ class _Work:
         self.turns: dict[SequenceKey, Turn] = {}
         self.readmitted: list[tuple[Position, int]] = []
         self.quarantine: list[Quarantined] = []
-        self.instruments: list[Instrument] = []
+        self.listings: list[Listing] = []
         self.bans: dict[str, int] = {}
 
     def take(self, record: Record | PackedRecord) -> None:
@@ -151,8 +161,9 @@ class _Work:
             else:
                 seen.ids, first = np.unique(ids, return_index=True)
                 seen.ts = mine.ts_event[first]
-        facts = (self.quarantine, self.instruments, self.bans, self.turns, self.readmitted)
-        return Decoded(Batch(self.lane, start, end, self.seen, *facts), columns)
+        instruments = [instrument for listing in self.listings for instrument in listing.instruments]
+        facts = (self.quarantine, instruments, self.bans, self.turns, self.readmitted)
+        return Decoded(Batch(self.lane, start, end, self.seen, *facts), columns, self.listings)
 
     def _by_epoch(self) -> dict[SequenceKey, Columns]:
         """Return the trades by sequence; give what was waiting for their epochs to these."""
@@ -377,7 +388,8 @@ class _Work:
         adapter = self._adapter(page.venue)
         try:
             if page.kind == "instruments":
-                self.instruments = adapter.decode_instruments(body)
+                listed = adapter.decode_instruments(body)
+                self.listings.append(Listing(page.venue, record.ts_recv, listed))
                 return
             rows = adapter.read_page(body, page.symbol)
         except FrameError as error:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 
 import pyarrow as pa
 
+from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import SymbolError
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.decode import Listing
 from trading_platform.ingest.fetch_lane import FetchLane
 from trading_platform.ingest.rest import RestClient
 from trading_platform.store import lake, schema
@@ -31,12 +35,38 @@ def fetch_instruments(
 
 def publish_instruments(data: DataDir, ledger: Ledger, venue: str, day: str, gate: Gate) -> None:
     """Publish the venue's instruments as of this day, as far as they are known."""
-    listed = ledger.instruments(venue)
+    _publish(data, ledger, Leaf("instruments", venue, "", day), ledger.instruments(venue), gate)
+
+
+def publish_listings(
+    data: DataDir, ledger: Ledger, listings: Iterable[Listing], gate: Gate, *, days: Callable[[str], bool]
+) -> int:
+    """Publish the instruments of each wanted day again, from the listings in the log; return how many leaves.
+
+    A day is one on which a listing came, or of which the ledger knows a leaf: a recording that began without an answer
+    published the list so far. What was listed stays listed: an instrument that trades no more still names its trades.
+    """
+    arrived = sorted(listings, key=lambda listing: (listing.venue, listing.ts_recv))
+    count = 0
+    for venue, group in groupby(arrived, key=lambda listing: listing.venue):
+        waiting = deque(group)
+        published = {leaf.day for leaf in ledger.leaves("instruments", venue)}
+        known: dict[str, Instrument] = {}
+        for day in sorted(published | {day_of(listing.ts_recv) for listing in waiting}):
+            while waiting and day_of(waiting[0].ts_recv) <= day:
+                known |= {item.symbol: item for item in waiting.popleft().instruments}
+            if known and days(day):
+                _publish(data, ledger, Leaf("instruments", venue, "", day), sorted(known.values()), gate)
+                count += 1
+    return count
+
+
+def _publish(data: DataDir, ledger: Ledger, leaf: Leaf, listed: Sequence[Instrument], gate: Gate) -> None:
     if not listed:
         return
     columns = {name: [getattr(item, name) for item in listed] for name in schema.INSTRUMENTS.names}
     table = pa.table(columns, schema=schema.INSTRUMENTS)
-    lake.write_leaf(data, Leaf("instruments", venue, "", day), table, ledger=ledger, gate=gate, input_hash=None)
+    lake.write_leaf(data, leaf, table, ledger=ledger, gate=gate, input_hash=None)
 
 
 def spell(adapter: VenueAdapter, symbols: Iterable[str], listed: Iterable[Instrument]) -> Mapping[str, str]:

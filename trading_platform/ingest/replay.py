@@ -20,6 +20,7 @@ from trading_platform.domain.position import START
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.decode import Listing
 from trading_platform.ingest.gap_detector import advance
 from trading_platform.ingest.held import Held, grouped
 from trading_platform.ingest.processor import processor_lock
@@ -84,6 +85,7 @@ def replay(
     days: Callable[[str], bool],
     scratch: Ledger | None,
     on_lane: Callable[[str], object],
+    on_listing: Callable[[Listing], object] = lambda listing: None,
     company: Company | None = None,
     disk: Disk = REAL_DISK,
 ) -> Replayed:
@@ -95,6 +97,7 @@ def replay(
     scratch : an empty ledger; given one, the account of ids is rebuilt in it and then takes the place of the old one
         in one transaction. Where segments were retired it starts from the account so far: nothing else knows of them.
     on_lane : told each lane's name before it is read.
+    on_listing : given each listing of a venue that the log holds; listing.py publishes them.
     company : who else may work on it; the result is the same. The account of ids is rebuilt by this process alone.
 
     Raises
@@ -121,7 +124,7 @@ def replay(
                 helpers.ready()
         if account is not None and any(_oldest(data, lane) for lane in lanes):
             account.adopt(ledger)
-        work = _Replay(means, ledger, folder, helpers, ahead=scratch is None)
+        work = _Replay(means, ledger, folder, helpers, on_listing, ahead=scratch is None)
         ends = {} if scratch is None else {lane: ledger.lane(lane)[1:] for lane in lanes}
 
         def decoded() -> None:
@@ -182,9 +185,16 @@ class _Replay:
     """What this process does."""
 
     def __init__(
-        self, means: Means, ledger: Ledger, folder: Path, helpers: Helpers | None, *, ahead: bool = False
+        self,
+        means: Means,
+        ledger: Ledger,
+        folder: Path,
+        helpers: Helpers | None,
+        on_listing: Callable[[Listing], object],
+        *,
+        ahead: bool = False,
     ) -> None:
-        self._means, self._ledger, self._helpers = means, ledger, helpers
+        self._means, self._ledger, self._helpers, self._on_listing = means, ledger, helpers, on_listing
         self._decoded = {lane: decoded for lane, (decoded, _) in ledger.lane_positions().items()} if ahead else None
         self._claims = Claims(folder)
         self._held = Held(folder / "trades", means.days)
@@ -238,9 +248,10 @@ class _Replay:
                 continue
             book = None if is_stream(lane) else self._ledger
             alone = [stretch for stretch in stretches(data, lane) if stretch not in free]
-            trades += sum(
-                decode(self._means, stretch, self._held, book=book, on_batch=self._know).trades for stretch in alone
-            )
+            for stretch in alone:
+                trades += decode(
+                    self._means, stretch, self._held, book=book, on_batch=self._know, on_listing=self._on_listing
+                ).trades
         for number in self._claims.take("stretch", len(free)):
             trades += decode(self._means, free[number], self._held).trades
             if self._helpers is not None:
@@ -256,7 +267,7 @@ class _Replay:
             account.apply(batch, advance)
             self._know(batch)
 
-        told = decode(self._means, lane, self._held, book=account, on_batch=tell)
+        told = decode(self._means, lane, self._held, book=account, on_batch=tell, on_listing=self._on_listing)
         account.mark_staged(lane.lane, told.end, told.context)
         return told.trades
 

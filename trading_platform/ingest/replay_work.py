@@ -20,7 +20,7 @@ from trading_platform.domain.position import Position
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import SCAN_AFTER, Decoder
+from trading_platform.ingest.decode import SCAN_AFTER, Decoder, Listing
 from trading_platform.ingest.epochs import Book
 from trading_platform.ingest.held import Held
 from trading_platform.ingest.log_keeping import context_before
@@ -125,8 +125,9 @@ def decode(
     *,
     book: Book | None = None,
     on_batch: Callable[[Batch], object] = lambda batch: None,
+    on_listing: Callable[[Listing], object] = lambda listing: None,
 ) -> Told:
-    """Decode a stretch; hold its trades, hand on what it tells the ledger.
+    """Decode a stretch; hold its trades, hand on what it tells the ledger and what the venue listed.
 
     Parameters
     ----------
@@ -151,6 +152,8 @@ def decode(
                 break
             decoded = decoder.decode(records, start, reader.position)
             on_batch(decoded.batch)
+            for listing in decoded.listings:
+                on_listing(listing)
             trades += sum(len(columns.trade_id) for columns in decoded.trades.values())
             held.add(decoded.trades)
         return Told(trades, reader.position, decoder.context())

@@ -92,6 +92,9 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType(
 )
 """Name to dataset, inputs before what is computed from them."""
 
+COMPUTED = tuple(name for name, dataset in DATASETS.items() if dataset.upstream is not None)
+"""The datasets that are computed from ticks, inputs first."""
+
 
 def in_order(names: Iterable[str]) -> list[Dataset]:
     """Return the named datasets, inputs first.
