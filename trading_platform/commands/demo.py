@@ -8,15 +8,17 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trading_platform.commands.common import emit
 from trading_platform.commands.simulate import add_market, parse_speed
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "trading-platform demo --seconds 20"
 FOLDER = "data-demo"
-SPEED = "60"
+SPEED, RECORDING_SPEED = "180", "60"
+"""An hour of the synthetic market: a regime is labelled from the 22nd bar on."""
 SECONDS = 20.0
 DATASETS = ("bars", "indicators", "regimes")
 INGEST_STOP_S = 60.0
@@ -42,9 +45,9 @@ _S = 1_000_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is played, how fast, how long, and what goes wrong."""
-    add_market(parser)
+    add_market(parser, f"{SPEED}; a recording: {RECORDING_SPEED}")
     parser.add_argument("--seconds", type=float, metavar="N", help=f"how long to play (synthetic market: {SECONDS:g})")
-    parser.set_defaults(speed=SPEED)
+    parser.set_defaults(speed=None)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
@@ -54,6 +57,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     if args.seconds is not None and not 0 < args.seconds < 86_400:
         raise UsageError(f"--seconds {args.seconds:g} is not a duration of up to a day")
+    args.speed = args.speed or (RECORDING_SPEED if args.recording else SPEED)
     stop = runtime.stop_event()
     say = _narrator()
     # Refused requests are part of the show; what a person needs to know is said in sentences.
@@ -99,7 +103,7 @@ def _plan(args: argparse.Namespace) -> FaultPlan:
 
     if args.faults is not None:
         return FaultPlan.load(args.faults)
-    return FaultPlan(drop=0.01, duplicate=0.01, reorder=0.02, cut=0.0002, rest_5xx=0.05)
+    return FaultPlan(drop=0.01, duplicate=0.01, reorder=0.02, cut=0.0001, rest_5xx=0.05)
 
 
 def _market(args: argparse.Namespace) -> _Play:
@@ -188,7 +192,8 @@ def _recover(settings: Settings, data: DataDir, ledger: Ledger, venue: VenueThre
     from trading_platform.venues import VENUES
 
     endpoint = Endpoint(VENUES["binance"], venue.rest_url)
-    means = runtime.means(settings, stop.wait)._replace(rng=random.Random(0))
+    # Nobody shares this venue's address with us.
+    means = runtime.means(settings, stop.wait)._replace(rng=random.Random(0), share=1.0)
     return recover(data, ledger, {"binance": endpoint}, means).pages
 
 
@@ -211,32 +216,47 @@ def _verify(data: DataDir, ledger: Ledger) -> Verified:
     return verify(data, ledger, GATES)
 
 
+class _Counts(NamedTuple):
+    """What became of the ids of one sequence, or of several."""
+
+    issued: int
+    held: int
+    void: int
+    open: int
+
+    @classmethod
+    def of(cls, parts: Iterable[_Counts]) -> _Counts:
+        """Add up."""
+        return cls(*map(sum, zip(*parts, strict=True)))
+
+
 def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, checked: Verified) -> dict[str, object]:
     from trading_platform.ingest.recovery import open_tails
 
-    issued: dict[str, int] = {}
-    unsent = 0
-    with (data.run / "truth.jsonl").open() as lines:
-        for line in lines:
-            truth = json.loads(line)
-            issued[truth["symbol"]] = issued.get(truth["symbol"], 0) + 1
-            unsent += not truth["sent"]
-    symbols = {}
-    for row in ledger.sequences():
-        state = ledger.state(row.venue, row.symbol, row.epoch)
-        missing = sum(last - first + 1 for first, last in state.open())
-        symbols[row.symbol] = {
-            "issued": issued.get(row.symbol, 0),
-            "held": len(state.stored),
-            "open": missing,
-            "days": [day.day for day in ledger.days(row.venue, row.symbol)],
+    issued, unsent = _truth(data.run / "truth.jsonl")
+    symbols: dict[str, dict[str, Any]] = {}
+    total = _Counts(0, 0, 0, 0)
+    for venue, symbol in ledger.symbols():
+        epochs = {}
+        for row in ledger.sequences(venue, symbol):
+            state = ledger.state(venue, symbol, row.epoch)
+            missing = sum(last - first + 1 for first, last in state.open())
+            epochs[row.epoch] = _Counts(issued[symbol, row.epoch], len(state.stored), len(state.void), missing)
+        mine = _Counts.of(epochs.values())._replace(issued=sum(n for (name, _), n in issued.items() if name == symbol))
+        total = _Counts.of((total, mine))
+        symbols[symbol] = {
+            **mine._asdict(),
+            "days": sorted({day.day for day in ledger.days(venue, symbol)}),
+            "epochs": [{"epoch": epoch, **counts._asdict()} for epoch, counts in epochs.items()],
         }
     nothing_open = not ledger.gaps() and not open_tails(data, ledger)
-    exact = all(symbol["held"] == symbol["issued"] for symbol in symbols.values())
+    # Of the ids that the venue used up, each is a trade that we hold or known to be none.
+    exact = all(counts["held"] + counts["void"] == counts["issued"] for counts in symbols.values())
     return {
         "ok": nothing_open and exact and not checked.violations and bool(symbols),
         "symbols": symbols,
         "issued": sum(issued.values()),
+        "void": total.void,
         "never_delivered": unsent,
         "pages": pages,
         "rows": rows,
@@ -246,18 +266,34 @@ def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, ch
     }
 
 
-def _text(summary: dict[str, object], data: DataDir) -> str:
-    symbols, rows, violations = summary["symbols"], summary["rows"], summary["violations"]
-    assert isinstance(symbols, dict) and isinstance(rows, dict) and isinstance(violations, list)
+def _truth(path: Path) -> tuple[Counter[tuple[str, int]], int]:
+    """Return how many ids the venue used, by symbol and epoch, and how many of them it never sent."""
+    issued: Counter[tuple[str, int]] = Counter()
+    unsent = 0
+    with path.open() as lines:
+        for line in lines:
+            truth = json.loads(line)
+            issued[truth["symbol"], truth["epoch"]] += 1
+            unsent += not truth["sent"]
+    return issued, unsent
+
+
+def _text(summary: dict[str, Any], data: DataDir) -> str:
+    rows, violations = summary["rows"], summary["violations"]
+    what = "trades" if not summary["void"] else "trade ids"
     lines = [
-        f"The venue issued {summary['issued']:,} trades. {summary['never_delivered']:,} never came over the stream:",
+        f"The venue issued {summary['issued']:,} {what}. {summary['never_delivered']:,} never came over the stream:",
         f"dropped, or sent while the connection was cut. They were fetched again, in {summary['pages']} pages.",
-        "",
     ]
-    for name, symbol in symbols.items():
+    if summary["void"]:
+        lines.append(f"{summary['void']:,} of the ids are void: the venue used them up without an order-book trade.")
+    lines.append("")
+    for name, symbol in summary["symbols"].items():
         days = f"{symbol['days'][0]} to {symbol['days'][-1]}" if symbol["days"] else "no day"
-        held = f"{symbol['held']:>9,} of {symbol['issued']:,} trades held"
-        lines.append(f"  {name:<10} {held}, {symbol['open']:,} open ({days})")
+        lines.append(f"  {name:<10} {_held(symbol)} ({days})")
+        if len(symbol["epochs"]) > 1:
+            lines += [f"    ids, numbering {part['epoch'] + 1}: {_held(part)}" for part in symbol["epochs"]]
+    where = f" --data-dir {shlex.quote(str(data.root))}"
     lines += [
         "",
         "Computed: " + ", ".join(f"{count:,} rows of {name}" for name, count in rows.items()) + ".",
@@ -265,7 +301,13 @@ def _text(summary: dict[str, object], data: DataDir) -> str:
         + ("all hold." if not violations else f"{len(violations)} VIOLATED, first: {violations[0]}"),
         "",
         "Look at it:",
-        f"  trading-platform status --days --data-dir {data.root}",
-        f"  trading-platform query \"SELECT * FROM bars WHERE timeframe = '5m'\" --data-dir {data.root}",  # noqa: S608  for a person to type
+        f"  trading-platform status --days{where}",
+        f"  trading-platform query \"SELECT * FROM regimes WHERE timeframe = '1m' AND label IS NOT NULL\"{where}",  # noqa: S608  for a person to type
+        f"  trading-platform up --demo{'' if str(data.root) == FOLDER else where}",
     ]
     return "\n".join(lines)
+
+
+def _held(counts: dict[str, int]) -> str:
+    void = f", {counts['void']:,} void" if counts["void"] else ""
+    return f"{counts['held']:>9,} of {counts['issued']:,} trades held{void}, {counts['open']:,} open"

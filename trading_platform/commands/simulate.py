@@ -38,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_market(parser: argparse.ArgumentParser) -> None:
+def add_market(parser: argparse.ArgumentParser, speed: str = "1") -> None:
     """Add what chooses the market and what goes wrong in it."""
     parser.add_argument(
         "--recording", type=Path, action="append", default=[], metavar="PATH", help="play this capture; repeatable"
     )
-    parser.add_argument("--speed", default="1", metavar="X", help="times real time, or max (default: 1)")
+    parser.add_argument("--speed", default="1", metavar="X", help=f"times real time, or max (default: {speed})")
     parser.add_argument("--faults", type=Path, metavar="PLAN.json", help="what shall go wrong")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the synthetic market and of chance")
 

@@ -1,0 +1,43 @@
+"""What `demo` says of its account: ids used up without a trade count, and so does every numbering of a symbol."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.recording import run
+
+FIRST, COUNT, TURN = 3735683259, 900, 600
+VOIDS = {FIRST + 40: {"p": "0.00000000"}, FIRST + 90: {"X": "NA"}, FIRST + 700: {"X": "INSURANCE_FUND"}}
+
+
+def recording(path: Path) -> Path:
+    """Write a capture in which three ids are used up without an order-book trade."""
+    lines = []
+    for number in range(FIRST, FIRST + COUNT):
+        time = 1723161255342 + 70 * (number - FIRST)
+        event = {"e": "trade", "E": time, "s": "BTCUSDT", "t": number, "p": "61837.63000000", "q": "0.02000000"}
+        event |= {"T": time, "m": True, "M": True} | VOIDS.get(number, {})
+        lines.append(f"{time}000000 {json.dumps({'stream': 'btcusdt@trade', 'data': event})}\n")
+    path.write_text("".join(lines))
+    return path
+
+
+def test_void_ids_and_every_numbering_are_part_of_what_holds(tmp_path: Path) -> None:
+    """Held and void together are what the venue issued: exit 0, the void named, each numbering shown."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"events": [{"at_id": FIRST + TURN, "kind": "renumber", "first_id": 1}]}))
+    words = ["--recording", str(recording(tmp_path / "capture")), "--faults", str(plan), "--speed", "20"]
+    done = run("demo", *words, data_dir=tmp_path / "data")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "897 of 900 trades held, 3 void, 0 open" in done.stdout
+    assert "598 of 600 trades held, 2 void, 0 open" in done.stdout
+    assert "299 of 300 trades held, 1 void, 0 open" in done.stdout
+    assert "3 of the ids are void: the venue used them up without an order-book trade" in done.stdout
+    assert done.stdout.splitlines()[-1].split() == [
+        "trading-platform",
+        "up",
+        "--demo",
+        "--data-dir",
+        str(tmp_path / "data"),
+    ]
