@@ -21,6 +21,7 @@ from trading_platform.domain.venue import KeepAlive
 from trading_platform.ingest.delivery import Delivery, Take
 from trading_platform.ingest.frame_cutter import FrameCutter
 from trading_platform.ingest.polite_protocol import INBOUND_PER_SECOND, PoliteProtocol
+from trading_platform.ingest.retry_after import seconds
 
 MAX_FRAME_BYTES = 1 << 20
 OPEN_TIMEOUT_S = 10.0
@@ -268,6 +269,6 @@ def _reason(error: ConnectionClosed) -> str:
 
 
 def retry_after(error: InvalidStatus) -> float | None:
-    """Return how long the server asks to wait, None if it does not say so in seconds."""
-    text = error.response.headers.get("Retry-After")
-    return float(text) if text is not None and text.isascii() and text.isdecimal() else None
+    """Return how long the server asks to wait, None if it does not say so."""
+    headers = error.response.headers
+    return seconds(headers.get("Retry-After"), headers.get("Date"))

@@ -309,7 +309,7 @@ class Binance:
         75
         """
         for name, value in headers.items():
-            if name.lower() == "x-mbx-used-weight-1m" and value.isascii() and value.isdigit():
+            if name.lower() == "x-mbx-used-weight-1m" and value.isascii() and value.isdigit() and len(value) < 10:
                 return int(value)
         return None
 

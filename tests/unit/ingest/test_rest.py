@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
+from tests.hostile_rest import Behaviour, HostileRest, answer, drip_body, drip_headers, hang
 from trading_platform.domain.errors import Banned, RateLimited, VenueError, VenueUnavailable
 from trading_platform.domain.venue import Request
+from trading_platform.ingest import rest
 from trading_platform.ingest.refusals import Refusals
 from trading_platform.ingest.rest import ATTEMPTS, RestClient, Stopped
 from trading_platform.venues import VENUES
@@ -127,13 +130,42 @@ def test_an_answer_without_end_is_given_up(piece: bytes, seconds: float) -> None
     assert world.now - began < 90
 
 
-@pytest.mark.parametrize(("header", "least"), [(None, 60.0), ("5", 60.0), ("90", 90.0), ("-3", 60.0), ("soon", 60.0)])
+@pytest.mark.parametrize(
+    ("header", "least"),
+    [
+        (None, 60.0),
+        ("5", 60.0),
+        ("90", 90.0),
+        (" 90 ", 90.0),
+        ("100.5", 100.5),
+        ("1.5", 60.0),
+        ("-3", 60.0),
+        ("-90.5", 60.0),
+        ("soon", 60.0),
+        ("nan", 60.0),
+        ("inf", 60.0),
+        ("1e2", 60.0),
+        ("Thu, 01 Jan 1970 00:18:20 GMT", 100.0),  # our clock stands at 1000 s
+        ("Thursday, 01-Jan-70 00:18:20 GMT", 100.0),
+        ("Thu, 01 Jan 1970 00:00:20 GMT", 60.0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 60.0),
+        ("Wed, 99 Oct 2026 07:28:00 GMT", 60.0),
+    ],
+)
 def test_a_429_waits_a_minute_or_longer(header: str | None, least: float) -> None:
     """Whatever Retry-After says, never under 60 s, never under what it says."""
     headers = {} if header is None else {"Retry-After": header}
     world = World(script(httpx.Response(429, headers=headers), OK))
     world.client().get(ASK)
     assert least <= world.asked_at[1] - world.asked_at[0] <= least * 1.1 + 0.01
+
+
+def test_a_date_is_understood_by_the_venues_own_clock() -> None:
+    """Retry-After less the Date of the same answer, whatever our clock says."""
+    headers = {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT", "Date": "Wed, 21 Oct 2026 07:26:20 GMT"}
+    world = World(script(httpx.Response(429, headers=headers), OK))
+    world.client().get(ASK)
+    assert 100.0 <= world.asked_at[1] - world.asked_at[0] <= 110.1
 
 
 def test_a_429_that_asks_for_too_long_a_wait_is_told_instead() -> None:
@@ -219,6 +251,25 @@ def test_what_others_use_counts() -> None:
     assert world.asked_at[1] - world.asked_at[0] >= 60
 
 
+def test_our_share_is_ours_whatever_others_use() -> None:
+    """Others use 3,100 of 6,000: with half the limit ours, three pages come at once."""
+    world = World(script(OK), used=3100)
+    client = world.client()
+    for _ in range(3):
+        client.get(ASK)
+    assert world.waits == []
+
+
+def test_near_the_limit_everybody_waits() -> None:
+    """The sum stays below nine tenths of the limit: at 5,380 of 6,000 one more page is too much, at 5,375 not."""
+    for used, waits in ((5375, 0), (5380, 1)):
+        world = World(script(OK), used=used)
+        client = world.client()
+        client.get(ASK)
+        client.get(ASK)
+        assert len(world.waits) == waits
+
+
 def test_a_venue_that_never_answers_is_given_up() -> None:
     """After five failures in a row the venue is asked once every 30 s, and given up after so many attempts."""
     world = World(script(httpx.ConnectError("refused")))
@@ -264,3 +315,65 @@ def test_being_told_to_stop_ends_a_wait() -> None:
     client._wait = lambda seconds: True  # type: ignore[method-assign]
     with pytest.raises(Stopped):
         client.get(ASK)
+
+
+def test_an_error_names_venue_symbol_and_reason() -> None:
+    """Whoever reads it at three in the morning knows what did not come."""
+    page = VENUES["binance"].page_request("BTCUSDT", 5, 1)
+    refusals = [
+        (httpx.Response(400, text="no"), "binance BTC-USDT: HTTP 400 for /api/v3/historicalTrades: no"),
+        (httpx.Response(403, text="no"), "binance BTC-USDT: HTTP 403"),
+        (httpx.Response(503), "binance BTC-USDT: no answer to .* the last: HTTP 503"),
+        (httpx.ReadTimeout("slow"), "binance BTC-USDT: no answer to .* the last: slow"),
+        (httpx.Response(418), "binance BTC-USDT: banned"),
+        (httpx.Response(429, headers={"Retry-After": "999"}), "binance BTC-USDT: rate limited"),
+    ]
+    for refusal, words in refusals:
+        with pytest.raises(VenueError, match=words):
+            World(script(refusal)).client(longest_wait_s=100.0).get(page, "BTC-USDT")
+    with pytest.raises(VenueError, match="binance BTCUSDT: HTTP 404"):
+        World(script(httpx.Response(404))).client().get(page)
+
+
+def real_client(url: str, wait: Callable[[float], bool], monotonic: Callable[[], float] = time.monotonic) -> RestClient:
+    """Return a client on the real network."""
+    return RestClient(
+        VENUES["binance"],
+        url,
+        share=0.5,
+        wall_ns=time.time_ns,
+        monotonic=monotonic,
+        wait=wait,
+        rng=random.Random(1),
+    )
+
+
+BEHAVIOURS = [hang, drip_headers, drip_body]
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=[each.__name__ for each in BEHAVIOURS])
+def test_a_stop_does_not_wait_for_a_server(behaviour: Behaviour) -> None:
+    """Whatever the server does meanwhile, a request under way ends when we are told to stop."""
+    with HostileRest(behaviour) as server:
+        client = real_client(server.url, lambda seconds: bool(server.asked))
+        began = time.monotonic()
+        with pytest.raises(Stopped):
+            client.get(ASK)
+        assert time.monotonic() - began < 5
+        client.close()
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=[each.__name__ for each in BEHAVIOURS])
+def test_a_request_has_a_deadline_whatever_drips(behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte in time is no answer in time: it is given up, said in words, and asked again."""
+    monkeypatch.setattr(rest, "HEADERS_WITHIN_S", 0.2)
+    monkeypatch.setattr(rest, "LONGEST_ANSWER_S", 0.4)
+    monkeypatch.setattr(rest, "ATTEMPTS", 2)
+    with HostileRest(behaviour) as server:
+        client = real_client(server.url, lambda seconds: False)
+        with pytest.raises(VenueUnavailable, match="in time"):
+            client.get(ASK)
+        assert len(server.asked) == 2
+        server.behaviour = answer("200 OK", b"[]")
+        assert client.get(ASK) == b"[]"
+        client.close()

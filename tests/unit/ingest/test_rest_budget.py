@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from itertools import pairwise
 
 import httpx
@@ -13,9 +14,9 @@ from trading_platform.domain.errors import Banned, RateLimited, VenueError
 from trading_platform.ingest.rest import RestClient
 from trading_platform.simulate.binance_rest import Limits, RestApi
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.venues import VENUES
+from trading_platform.venues.binance import Binance
 
-ADAPTER = VENUES["binance"]
+ADAPTER = Binance()
 FIRST = 5_000_000_001
 
 
@@ -29,9 +30,9 @@ class World:
             market, head=lambda name: FIRST + 500, server_ms=lambda: 0, plan=plan, seed=seed, limits=Limits()
         )
 
-    def client(self, share: float, seed: int = 1) -> RestClient:
+    def client(self, share: float, seed: int = 1, adapter: Binance = ADAPTER) -> RestClient:
         return RestClient(
-            ADAPTER,
+            adapter,
             "http://venue",
             share=share,
             wall_ns=lambda: int(self.now * 1e9),
@@ -123,8 +124,15 @@ def test_a_storm_of_errors_is_met_with_one_request_in_thirty_seconds() -> None:
     assert ask(client, 20) == 20
 
 
+class Heedless(Binance):
+    """Does not look at what the venue says is used."""
+
+    def used_weight(self, headers: Mapping[str, str]) -> int | None:
+        return None
+
+
 def test_without_a_budget_the_venue_would_ban_us() -> None:
-    """The log can tell: a client that takes ten times its share is refused."""
+    """The log can tell: a client that takes ten times its share, and does not look at the sum, is refused."""
     world = World()
-    ask(world.client(10.0), 400)
+    ask(world.client(10.0, adapter=Heedless()), 400)
     assert {record.status for record in world.api.requests} >= {200, 429}
