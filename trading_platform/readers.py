@@ -15,12 +15,11 @@ import pyarrow as pa
 
 from trading_platform.domain.bar import timeframe_ns
 from trading_platform.domain.days import day_of
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import SymbolError, UsageError
+from trading_platform.domain.instants import Instant, instant_ns
 from trading_platform.domain.instrument import check_symbol, check_venue
 from trading_platform.store import coverage as accounts
-from trading_platform.store import readers
-from trading_platform.store import schema as shapes
-from trading_platform.store.instants import Instant, instant_ns
+from trading_platform.store import readers, stored
 from trading_platform.store.layout import DataDir
 
 if TYPE_CHECKING:
@@ -53,12 +52,14 @@ def read_ticks(
 
     Raises
     ------
-    UsageError : if an argument is wrong. An empty answer is an empty frame with typed columns.
+    UsageError : if an argument is wrong, or names a data directory, venue, symbol or timeframe of which nothing is
+        stored (the nearest is named). A span without rows of a stored one is an empty frame with typed columns.
 
     Examples
     --------
-    >>> read_ticks("BTC-USDT", "2024-08-08", "2024-08-09", engine="arrow", data_dir="nowhere").num_rows
-    0
+    >>> read_ticks("BTC-USDT", "2024-08-08", "2024-08-09", data_dir="nowhere")
+    Traceback (most recent call last):
+    trading_platform.domain.errors.UsageError: data directory nowhere does not exist; give the one recorded into
     """
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine)
     known = None if as_of is None else instant_ns(as_of)
@@ -76,13 +77,7 @@ def read_bars(
     engine: Engine = "pandas",
     data_dir: str | Path | None = None,
 ) -> Any:
-    """Return the bars that open in [start, end); arguments as in `read_ticks`.
-
-    Examples
-    --------
-    >>> read_bars("BTC-USDT", "2024-08-08", "2024-08-09", engine="polars", data_dir="nowhere").columns[:3]
-    ['ts_open', 'ts_close', 'open']
-    """
+    """Return the bars that open in [start, end); arguments as in `read_ticks`."""
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
     with _source(ask, as_of, "bars", (venue, symbol), timeframe) as data:
         return _frame(readers.read_bars(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
@@ -99,13 +94,7 @@ def read_indicators(
     engine: Engine = "pandas",
     data_dir: str | Path | None = None,
 ) -> Any:
-    """Return the indicators of the bars that open in [start, end); arguments as in `read_ticks`.
-
-    Examples
-    --------
-    >>> read_indicators("BTC-USDT", "2024-08-08", "2024-08-09", data_dir="nowhere").empty
-    True
-    """
+    """Return the indicators of the bars that open in [start, end); arguments as in `read_ticks`."""
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
     with _source(ask, as_of, "indicators", (venue, symbol), timeframe) as data:
         outputs = partial(_outputs, ask.settings)
@@ -124,13 +113,7 @@ def read_regimes(
     engine: Engine = "pandas",
     data_dir: str | Path | None = None,
 ) -> Any:
-    """Return the regime labels of the bars that open in [start, end); arguments as in `read_ticks`.
-
-    Examples
-    --------
-    >>> list(read_regimes("BTC-USDT", "2024-08-08", "2024-08-09", data_dir="nowhere").columns[2:5])
-    ['state', 'label', 'p_0']
-    """
+    """Return the regime labels of the bars that open in [start, end); arguments as in `read_ticks`."""
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
     with _source(ask, as_of, "regimes", (venue, symbol), timeframe) as data:
         return _frame(readers.read_regimes(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
@@ -145,31 +128,22 @@ def coverage(
     engine: Engine = "pandas",
     data_dir: str | Path | None = None,
 ) -> Any:
-    """Return the stretches of [start, end) that are proved, open or lost; what was never recorded has no row.
-
-    Examples
-    --------
-    >>> list(coverage("BTC-USDT", "2024-08-08", "2024-08-09", data_dir="nowhere").columns)
-    ['ts_from', 'ts_to', 'state']
-    """
+    """Return the stretches of [start, end) that are proved, open or lost; what was never recorded has no row."""
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine)
     with ledger_of(ask.data, ask.database_url) as ledger:
         if ledger is None:
-            return _frame(shapes.COVERAGE.empty_table(), engine)
+            raise UsageError(f"coverage is told from the ledger, and {ask.data.ledger_path} is not there; copy it too")
         return _frame(accounts.coverage(ask.data, ledger, venue, symbol, ask.start_ns, ask.end_ns), engine)
 
 
 def instruments(venue: str = "binance", *, engine: Engine = "pandas", data_dir: str | Path | None = None) -> Any:
-    """Return what a venue lists, as last published.
-
-    Examples
-    --------
-    >>> list(instruments("binance", data_dir="nowhere").columns[:2])
-    ['symbol', 'venue_symbol']
-    """
+    """Return what a venue lists, as last published."""
     _check_engine(engine)
+    _check_venue(venue)
     data = DataDir(_settings(data_dir).data_dir)
-    return _frame(readers.read_instruments(data, check_venue(venue)), engine)
+    stored.check_directory(data)
+    stored.check_venue_stored(data, venue)
+    return _frame(readers.read_instruments(data, venue), engine)
 
 
 def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Iterator[pa.RecordBatch]:
@@ -256,21 +230,46 @@ def _ask(
     data_dir: str | Path | None,
     *,
     engine: str,
-    timeframe: str | None = None,
+    timeframe: str = "1m",
 ) -> _Ask:
-    check_symbol(symbol)
-    check_venue(venue)
     _check_engine(engine)
-    if timeframe is not None:
-        timeframe_ns(timeframe)
+    timeframe_ns(timeframe)
     begin, stop = instant_ns(start), instant_ns(end)
     if stop < begin:
         raise UsageError(f"end {end} lies before start {start}")
-    return _Ask(_settings(data_dir), begin, stop)
+    ask = _Ask(_settings(data_dir), begin, stop)
+    _check_names(ask, symbol, venue)
+    return ask
+
+
+def _check_names(ask: _Ask, symbol: str, venue: str) -> None:
+    """Refuse what is no name, a directory that is none, and what nothing is stored of."""
+    _check_venue(venue)
+    if not isinstance(symbol, str):
+        raise SymbolError(f"a symbol is a text such as BTC-USDT, not {str(symbol)[:40]!r}")
+    try:
+        check_symbol(symbol)
+    except SymbolError as error:
+        there = sorted({stored_symbol for _, stored_symbol in stored.stored_pairs(ask.data)})
+        near = stored.nearest(symbol.upper(), there)
+        raise SymbolError(f"{error}; nearest: {near}" if near else str(error)) from None
+    stored.check_directory(ask.data)
+    stored.check_pair(ask.data, venue, symbol, partial(_recorded, ask))
+
+
+def _check_venue(venue: str) -> None:
+    if not isinstance(venue, str):
+        raise SymbolError(f"a venue is a text such as binance, not {str(venue)[:40]!r}")
+    check_venue(venue)
+
+
+def _recorded(ask: _Ask) -> list[tuple[str, str]]:
+    with ledger_of(ask.data, ask.database_url) as ledger:
+        return [] if ledger is None else ledger.symbols()
 
 
 def _check_engine(engine: str) -> None:
-    if engine not in ENGINES:
+    if not isinstance(engine, str) or engine not in ENGINES:
         raise UsageError(f"{str(engine)[:40]!r} is not an engine; engines: {' '.join(ENGINES)}")
 
 
@@ -299,6 +298,7 @@ def ledger_of(data: DataDir, database_url: str = "") -> Iterator[Ledger | None]:
 def _source(ask: _Ask, as_of: Instant | None, dataset: str, pair: tuple[str, str], timeframe: str) -> Iterator[DataDir]:
     """Give the lake to read a computed dataset from: the published one, or one computed from what was known."""
     if as_of is None:
+        stored.check_timeframe(ask.data, dataset, *pair, timeframe)
         yield ask.data
         return
     known = instant_ns(as_of)

@@ -85,12 +85,16 @@ def test_what_was_answered_then_is_answered_again(lakes, name, timeframe):
     read = getattr(tp, f"read_{name}")
     more = {} if name == "ticks" else {"timeframe": timeframe}
     ask = (SYMBOL, FIRST, "2024-02-10")
+    if name == "regimes" and timeframe == "1d":  # not labelled by these settings
+        with pytest.raises(tp.UsageError, match=r"no regimes of .* in timeframe 1d; stored: 1h"):
+            read(*ask, **more, data_dir=then.data.root)
+        assert not len(read(*ask, **more, as_of=INSTANT, data_dir=now.data.root))
+        return
     expected = read(*ask, **more, engine="arrow", data_dir=then.data.root)
     answer = read(*ask, **more, as_of=INSTANT, engine="arrow", data_dir=now.data.root)
     assert same(answer, expected)
-    if not (name == "regimes" and timeframe == "1d"):  # not labelled by these settings
-        assert answer.num_rows
-        assert not same(read(*ask, **more, engine="arrow", data_dir=now.data.root), expected)
+    assert answer.num_rows
+    assert not same(read(*ask, **more, engine="arrow", data_dir=now.data.root), expected)
 
 
 def test_a_part_of_the_span_is_the_same_part(lakes):

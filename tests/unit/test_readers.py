@@ -11,10 +11,11 @@ import pytest
 
 import trading_platform as tp
 from tests.fakes import DAY, NOON, Copy, MemoryLedger, ticks
+from tests.markets import Market, at
 from trading_platform.domain.errors import CorruptionError, SymbolError, UsageError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.store import lake, parquet, staging
+from trading_platform.store import lake, staging
 from trading_platform.store import schema as shapes
 from trading_platform.store.layout import DataDir, Leaf
 
@@ -68,37 +69,68 @@ def test_every_engine_gives_its_own_frame(root):
 
 
 def test_an_empty_answer_is_typed(root):
-    """Where nothing is stored the columns are there, with their types."""
-    ask = ("ETH-USDT", DAY, NEXT)
-    for read, shape in (
-        (tp.read_ticks, shapes.TICKS),
-        (tp.read_bars, shapes.BARS),
-        (tp.read_regimes, shapes.REGIMES),
-        (tp.coverage, shapes.COVERAGE),
-    ):
+    """Where nothing of a stored symbol lies in the span the columns are there, with their types."""
+    ask = ("BTC-USDT", "2025-01-01", "2025-01-02")
+    for read, shape in ((tp.read_ticks, shapes.TICKS), (tp.read_bars, shapes.BARS), (tp.read_regimes, shapes.REGIMES)):
         table = read(*ask, engine="arrow", data_dir=root)
         assert table.num_rows == 0
         assert table.schema.equals(shape)
         assert read(*ask, data_dir=root).columns.tolist() == shape.names
-    outputs = tp.read_indicators(*ask, engine="arrow", data_dir=root).schema.names
-    assert outputs[:5] == ["ts_open", "ts_close", "complete", "sma_20", "ema_20"]
-    assert tp.instruments("kraken", engine="arrow", data_dir=root).schema.equals(shapes.INSTRUMENTS)
+    assert tp.read_indicators(*ask, engine="arrow", data_dir=root).schema.names[:3] == [
+        "ts_open",
+        "ts_close",
+        "complete",
+    ]
+    assert tp.instruments("binance", engine="arrow", data_dir=root).schema.equals(shapes.INSTRUMENTS)
     assert tp.read_ticks("BTC-USDT", NEXT, NEXT, data_dir=root).empty
 
 
-def test_what_has_no_value_is_null_and_nan_in_pandas_only(tmp_path):
-    """A file of older code that holds NaN reads as null in Arrow and polars; pandas has no other word than NaN."""
-    shape, nan = shapes.indicators(["rsi_14"]), float("nan")
-    rows = {"ts_open": [NOON], "ts_close": [NOON + 60 * SECOND], "complete": [True], "rsi_14": [nan]}
-    path = DataDir(tmp_path).lake / Leaf("indicators", "binance", "BTC-USDT", DAY, "1m").path
-    path.parent.mkdir(parents=True)
-    arrays = [pa.array(rows[field.name], field.type, from_pandas=False) for field in shape]
-    parquet.write(path, pa.Table.from_arrays(arrays, schema=shape))
-    ask = ("BTC-USDT", DAY, NEXT)
-    assert tp.read_indicators(*ask, engine="arrow", data_dir=tmp_path)["rsi_14"].to_pylist() == [None]
-    assert tp.read_indicators(*ask, engine="polars", data_dir=tmp_path)["rsi_14"].to_list() == [None]
-    assert tp.read_indicators(*ask, data_dir=tmp_path)["rsi_14"].isna().tolist() == [True]
-    assert str(tp.read_indicators(*ask, data_dir=tmp_path)["rsi_14"].dtype) == "float64"
+def test_a_symbol_that_is_only_recorded_is_known(tmp_path):
+    """What the ledger has begun to count is no misspelling, though nothing is published yet."""
+    market = Market.open(tmp_path)
+    market.hold(at((1, NOON), (2, NOON + 1)), symbol="ETH-USDT", publish=False)
+    market.ledger.close()
+    assert tp.read_bars("ETH-USDT", DAY, NEXT, data_dir=tmp_path).empty
+    assert tp.coverage("ETH-USDT", DAY, NEXT, engine="arrow", data_dir=tmp_path).schema.equals(shapes.COVERAGE)
+    with pytest.raises(SymbolError, match="nearest: ETH-USDT"):
+        tp.coverage("ETH-USD", DAY, NEXT, data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        ({"symbol": "BTC-USTD"}, "binance has no 'BTC-USTD' in .*; nearest: BTC-USDT"),
+        ({"symbol": "BTCUSDT"}, "'BTCUSDT' is not a symbol; .*nearest: BTC-USDT"),
+        ({"symbol": "btc-usdt"}, "nearest: BTC-USDT"),
+        ({"venue": "binanse"}, "nothing of venue 'binanse' is stored in .*; nearest: binance"),
+        ({"venue": "Binance"}, "'Binance' is not a venue"),
+        ({"symbol": None}, "a symbol is a text"),
+        ({"venue": ["binance"]}, "a venue is a text"),
+    ],
+)
+def test_a_name_that_is_not_stored_is_refused_with_the_nearest(root, ask, words):
+    """A misspelt symbol or venue is no empty market: every call says so and names what is nearest."""
+    for read in (tp.read_ticks, tp.read_bars, tp.read_indicators, tp.read_regimes, tp.coverage):
+        with pytest.raises(SymbolError, match=words):
+            read(**{"symbol": "BTC-USDT", "start": DAY, "end": NEXT, "data_dir": root} | ask)
+    if "venue" in ask:
+        with pytest.raises(SymbolError, match=words):
+            tp.instruments(ask["venue"], data_dir=root)
+
+
+def test_a_timeframe_that_is_not_stored_is_refused(root):
+    """Where bars of other timeframes are stored, those are named, the nearest first."""
+    with pytest.raises(UsageError, match="no bars of binance BTC-USDT are stored in timeframe 5m; stored: 1m"):
+        tp.read_bars("BTC-USDT", DAY, NEXT, timeframe="5m", data_dir=root)
+    for wrong in ("7m", None, ["1m"], 60):
+        with pytest.raises(UsageError, match="is not a timeframe; known: 1s 1m"):
+            tp.read_bars("BTC-USDT", DAY, NEXT, timeframe=wrong, data_dir=root)
+
+
+def test_coverage_without_a_ledger_is_refused(root):
+    """A lake that was copied without its ledger does not say that nothing was recorded."""
+    with pytest.raises(UsageError, match=r"told from the ledger, and .*ledger\.sqlite is not there"):
+        tp.coverage("BTC-USDT", DAY, NEXT, data_dir=root)
 
 
 def test_ids_beside_nulls_stay_exact():
@@ -142,8 +174,22 @@ def test_a_damaged_file_is_never_served(root, tmp_path):
         tp.read_ticks("BTC-USDT", DAY, "2024-08-10", data_dir=copy)
 
 
-def test_reading_makes_nothing(tmp_path):
-    """Asking about a data directory that is not there leaves it so."""
-    assert tp.coverage("BTC-USDT", DAY, NEXT, data_dir=tmp_path / "none").empty
-    assert tp.read_ticks("BTC-USDT", DAY, NEXT, data_dir=tmp_path / "none").empty
-    assert not (tmp_path / "none").exists()
+def test_a_directory_that_is_not_there_is_refused_and_not_made(root):
+    """A misspelt data directory is named with the nearest one beside it; reading makes nothing."""
+    calls = (tp.read_ticks, tp.read_bars, tp.read_indicators, tp.read_regimes, tp.coverage)
+    wrong = root.with_name(root.name + "x")
+    for call in calls:
+        with pytest.raises(UsageError, match=f"data directory {wrong} does not exist; nearest: {root}"):
+            call("BTC-USDT", DAY, NEXT, data_dir=wrong)
+    with pytest.raises(UsageError, match="does not exist"):
+        tp.instruments(data_dir=wrong)
+    assert not wrong.exists()
+
+
+def test_a_directory_without_a_lake_is_refused(root, tmp_path):
+    """An empty folder is no data directory, and the lake's own folder is named with the one above it."""
+    with pytest.raises(UsageError, match=r"is no data directory, it holds no lake$"):
+        tp.read_bars("BTC-USDT", DAY, NEXT, data_dir=tmp_path)
+    with pytest.raises(UsageError, match=f"it holds no lake; its data directory is {root}"):
+        tp.read_bars("BTC-USDT", DAY, NEXT, data_dir=root / "lake")
+    assert list(tmp_path.iterdir()) == []

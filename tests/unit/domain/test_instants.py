@@ -10,7 +10,7 @@ import pytest
 
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import UsageError
-from trading_platform.store.instants import instant_ns
+from trading_platform.domain.instants import instant_ns
 
 MIDNIGHT = day_start("2024-08-08")
 HOUR = 3600 * 10**9
@@ -56,9 +56,24 @@ def test_nanoseconds_are_kept():
     [
         *("", "today", "2024-02-30", "2024-08-08T25:00", "1723075200", "2024-8-8", "２０２４-08-08", "9999-01-01"),
         *("2024-08-08T00:00:00.1234567891", None, True, 1.5, pd.NaT, np.datetime64("NaT"), 2**63, [1]),
+        *(
+            np.datetime64("9999-01-01"),
+            pd.Timestamp("3000-01-01").as_unit("s"),
+            dt.datetime.max.replace(tzinfo=dt.UTC),
+            "2024-13-45",
+        ),
     ],
 )
 def test_what_is_no_time_is_refused(value):
     """Anything else is one clear line."""
     with pytest.raises(UsageError):
         instant_ns(value)
+
+
+@pytest.mark.parametrize(("number", "unit"), [(1, "seconds"), (10**3, "milliseconds"), (10**6, "microseconds")])
+@pytest.mark.parametrize("kind", [int, np.int64])
+def test_integers_of_another_unit_are_refused(number, unit, kind):
+    """Seconds, milliseconds and microseconds of our times are named with what to multiply them by."""
+    with pytest.raises(UsageError, match=f"in 197.*multiply {unit} by"):
+        instant_ns(kind(MIDNIGHT // 10**9 * number))
+    assert instant_ns(kind(0)) == 0

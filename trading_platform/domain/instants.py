@@ -1,4 +1,7 @@
-"""Turn the times users write into ns since the epoch. Naive means UTC."""
+"""Turn the times users write into ns since the epoch. Naive means UTC, integers are ns and nothing else.
+
+Whole columns of times are analytics/frames.py; days are days.py.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,17 @@ _TEXT = re.compile(
 )
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _LIMIT = np.iinfo(np.int64)
+_UNITS = (("seconds", 9, 10**11), ("milliseconds", 6, 10**14), ("microseconds", 3, 10**17))
+"""A unit's name, the power of ten that makes ns of it, and what its numbers of our times stay below."""
 
 
 def instant_ns(value: Instant) -> int:
-    """Return a time as int64 ns since the epoch, UTC.
+    """Return a time as int64 ns since the epoch, UTC. The integer 0 is the epoch, the beginning of everything.
 
     Raises
     ------
-    UsageError : if it is no time, or lies outside what int64 ns can say (1677 to 2262).
+    UsageError : if it is no time, lies outside what int64 ns can say (1677 to 2262), or is an integer that can only
+        be seconds, milliseconds or microseconds.
 
     Examples
     --------
@@ -39,13 +45,35 @@ def instant_ns(value: Instant) -> int:
     Traceback (most recent call last):
     trading_platform.domain.errors.UsageError: 'yesterday' is not a time; times look like 2024-08-08T23:55:00
     """
-    result = _convert(value)
+    try:
+        result = _convert(value)
+    except (ValueError, OverflowError, TypeError, AttributeError):  # what pandas and numpy say of odd ones
+        result = None
     if result is None:
-        shown = repr(value)[:60]
+        shown = " ".join(repr(value).split())[:60]
         raise UsageError(f"{shown} is not a time; times look like 2024-08-08T23:55:00")
     if not _LIMIT.min < result <= _LIMIT.max:
         raise UsageError(f"{str(value)[:60]!r} lies outside the years 1678 to 2261")
+    if isinstance(value, int | np.integer) and result:
+        check_ns(result)
     return result
+
+
+def check_ns(number: int) -> None:
+    """Refuse an integer that can only be a time in another unit: as ns it would lie in the first years after 1970.
+
+    >>> check_ns(1_723_075_200)
+    Traceback (most recent call last):
+    trading_platform.domain.errors.UsageError: 1723075200 is a time in 1970, for integers are nanoseconds since the \
+epoch; multiply seconds by 10**9
+    """
+    for unit, power, bound in _UNITS:
+        if abs(number) < bound:
+            year = (_EPOCH + dt.timedelta(microseconds=number // 1000)).year
+            raise UsageError(
+                f"{number} is a time in {year}, for integers are nanoseconds since the epoch; "
+                f"multiply {unit} by 10**{power}"
+            )
 
 
 def _convert(value: object) -> int | None:
@@ -56,7 +84,7 @@ def _convert(value: object) -> int | None:
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else int(value.astype("datetime64[ns]").astype(np.int64))
+        return _from_numpy(value)
     if isinstance(value, dt.datetime):
         if value != value:  # pandas' NaT is a datetime  # noqa: PLR0124
             return None
@@ -64,6 +92,16 @@ def _convert(value: object) -> int | None:
     if isinstance(value, dt.date):
         return _from_datetime(dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC))
     return None
+
+
+def _from_numpy(value: np.datetime64) -> int | None:
+    if np.isnat(value):
+        return None
+    exact = value.astype("datetime64[ns]")
+    # numpy wraps what lies outside; only the units below ns lose something inside.
+    if exact.astype(value.dtype) != value and np.datetime_data(value.dtype)[0] not in {"ps", "fs", "as"}:
+        return int(_LIMIT.max) + 1
+    return int(exact.astype(np.int64))
 
 
 def _from_datetime(value: dt.datetime) -> int:
