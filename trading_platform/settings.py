@@ -23,28 +23,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from trading_platform.domain.bar import TIMEFRAMES
+from trading_platform.domain.duration import duration_s
 from trading_platform.domain.errors import SettingsError, UsageError
+from trading_platform.domain.host import check_host
 from trading_platform.domain.instrument import check_symbol, check_venue
 
 PREFIX = "TRADING_PLATFORM_"
 FILE_NAME = "trading_platform.toml"
 COMMAND_LINE = "command line"
 DEFAULT = "default"
-
-_DURATION = re.compile(r"([1-9][0-9]{0,6})([smhdw])", re.ASCII)
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def duration_s(text: str) -> int:
-    """Return the seconds of a duration.
-
-    >>> duration_s("90d")
-    7776000
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError("must look like 12h, 30d or 8w")
-    return int(match[1]) * _UNIT_S[match[2]]
 
 
 def _split(value: object) -> object:
@@ -128,6 +115,7 @@ def _distinct(items: tuple[str, ...]) -> tuple[str, ...]:
 Day = Annotated[str, BeforeValidator(_day), AfterValidator(_check_day)]
 Symbol = Annotated[str, AfterValidator(_check_text(check_symbol))]
 Venue = Annotated[str, AfterValidator(_check_text(check_venue))]
+Host = Annotated[str, AfterValidator(_check_text(check_host))]
 Timeframe = Annotated[str, AfterValidator(_check_timeframe)]
 IndicatorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
 WsUrl = Annotated[str, AfterValidator(_check_url("ws", "wss"))]
@@ -191,6 +179,16 @@ class MetricsSettings(_Section):
     )
 
 
+class UiSettings(_Section):
+    """Who may open Dagster's UI."""
+
+    hosts: Annotated[tuple[Host, ...], Names, Distinct] = Field(
+        (),
+        description="hosts, as a browser names them, that may open the UI besides localhost;"
+        " it listens on the loopback only: a proxy or tunnel must lead there",
+    )
+
+
 class RegimeSettings(_Section):
     """The regime model and what it labels."""
 
@@ -215,6 +213,7 @@ class Settings(_Section):
     rest: RestSettings = RestSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    ui: UiSettings = UiSettings()
     timeframes: Annotated[tuple[Timeframe, ...], Names, Distinct] = Field(
         tuple(TIMEFRAMES), min_length=1, description="bars that are built"
     )

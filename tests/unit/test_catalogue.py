@@ -15,6 +15,7 @@ WANTED = {
     "Exchange": [f"E{number}" for number in range(1, 21)],
     "Process": [f"P{number}" for number in range(1, 12)],
     "Clock": [f"C{number}" for number in range(1, 4)],
+    "Browser": [f"B{number}" for number in range(1, 4)],
 }
 
 
@@ -26,7 +27,7 @@ def names_in(path: str) -> frozenset[str]:
 
 
 def test_every_fault_has_its_row() -> None:
-    """Fourteen of the network, twenty of the exchange, eleven of processes, three of clocks."""
+    """Fourteen of the network, twenty of the exchange, eleven of processes, three of clocks, three of browsers."""
     assert {section: list(rows) for section, rows in SECTIONS.items()} == WANTED
 
 

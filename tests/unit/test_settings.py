@@ -200,3 +200,14 @@ def test_what_is_no_duration_is_refused(text):
     """A duration is a positive whole number and a unit."""
     with pytest.raises(ValueError, match="must look like"):
         duration_s(text)
+
+
+def test_hosts_of_the_ui_are_names_as_a_browser_sends_them(tmp_path):
+    """Small letters, punycode, perhaps a port; an address or a star is refused."""
+    assert load({}, tmp_path).ui.hosts == ()
+    assert load(env(UI__HOSTS="NAS.local, b\u00fccher.example:8443"), tmp_path).ui.hosts == (
+        "nas.local",
+        "xn--bcher-kva.example:8443",
+    )
+    for wrong in ("http://nas.local", "*", "nas.local/x", "a b"):
+        assert "ui.hosts" in refused(tmp_path, env(UI__HOSTS=wrong))

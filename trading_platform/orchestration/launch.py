@@ -29,6 +29,7 @@ HOST = "127.0.0.1"
 
 _WORKSPACE = "load_from:\n  - grpc_server: {{socket: {socket}, location_name: {location}}}\n"
 _INSTANCE = "trading_platform.orchestration.instance"
+_WEBSERVER = "trading_platform.orchestration.webserver"
 _SOCKET = "code.sock"
 _POLL_S = 0.2
 _CODE_S = 30.0
@@ -48,8 +49,7 @@ def services(folder: Path, port: int | None, environ: Mapping[str, str]) -> list
         Service("dagster daemon", (*python, "dagster._daemon", "run", "--workspace", str(workspace), *quiet), environ),
     ]
     if port is not None:
-        address = ("--host", HOST, "--port", str(port), "--dagster-log-level", "warning")
-        web = (*python, "dagster_webserver", "--workspace", str(workspace), *address)
+        web = (*python, _WEBSERVER, "--workspace", str(workspace), "--port", str(port))
         found.append(Service("dagster webserver", web, environ))
     return found
 

@@ -121,3 +121,12 @@ def test_tools_that_cannot_be_installed_stop_nothing(install, monkeypatch, capsy
     monkeypatch.setattr(install.subprocess, "call", lambda command, **more: 100)
     install.install_tools()
     assert "will be skipped: strace xfsprogs e2fsprogs" in capsys.readouterr().err
+
+
+def test_a_tool_that_the_distribution_lacks_keeps_no_other_away(install, monkeypatch, capsys):
+    """Where all at once is refused, each is tried alone."""
+    monkeypatch.setattr(install.shutil, "which", lambda name, path=None: name if name == "apt-get" else None)
+    monkeypatch.setattr(install.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(install.subprocess, "call", lambda command, **more: 100 if "chromium" in command else 0)
+    install.install_tools()
+    assert capsys.readouterr().err.endswith("not installed, so some tests will be skipped: chromium\n")

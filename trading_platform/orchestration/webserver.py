@@ -1,0 +1,63 @@
+"""``python -m trading_platform.orchestration.webserver --workspace FILE --port N``: Dagster's UI behind our guard.
+
+One process, one port: Dagster's own web application, wrapped. `dagster-webserver` itself has no place for a guard.
+Pages of our own (`/platform/…`) go between the two, so that they are guarded alike. Who may pass is guard.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import dagster as dg
+import uvicorn
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._utils.interrupts import setup_interrupt_handlers
+from dagster_webserver.app import create_app_from_workspace_process_context
+from dagster_webserver.version import __version__
+
+from trading_platform.orchestration.guard import Application, Guard
+from trading_platform.orchestration.resources import settings_in_force
+
+_LOOPBACK = "127.0.0.1"
+# What `dagster-webserver` does where nothing is said.
+_STATEMENT_TIMEOUT_MS = 15_000
+_POOL_RECYCLE_S = 3600
+_POOL_OVERFLOW = 20
+_POLL_MS = 2000
+
+
+def application(context: WorkspaceProcessContext, hosts: Sequence[str]) -> Application:
+    """Return Dagster's web application, guarded."""
+    return Guard(create_app_from_workspace_process_context(context, "", _POLL_MS, lifespan=_lifespan), hosts)
+
+
+@asynccontextmanager
+async def _lifespan(_: object) -> AsyncIterator[None]:
+    with suppress(asyncio.CancelledError):  # how uvicorn ends it at SIGINT
+        yield
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m trading_platform.orchestration.webserver")
+    parser.add_argument("--workspace", type=Path, required=True, help="Dagster's workspace file")
+    parser.add_argument("--port", type=int, required=True, help="port on the loopback")
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING)
+    setup_interrupt_handlers()
+    with dg.DagsterInstance.get() as instance:
+        instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _POOL_RECYCLE_S, _POOL_OVERFLOW)
+        target = WorkspaceFileTarget(paths=[str(args.workspace)])
+        with WorkspaceProcessContext(instance, workspace_load_target=target, version=__version__) as context:
+            guarded = application(context, settings_in_force().ui.hosts)
+            uvicorn.run(guarded, host=_LOOPBACK, port=args.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
