@@ -2,7 +2,10 @@
 
 Forms: hftbacktest (`<receive time in ns> <message>`, gzip) and cryptofeed (`<receive time in s>: <message>`, with
 `<->` for a connect, `<-` for what the client sent, `->` for a REST answer); either may be compressed or plain. Only
-trade events matter, told by their content; when they were received does not. Synthetic trades are market.py.
+trade events matter, told by their content; when they were received does not. A capture of futures is refused: what is
+spelt alike there is another market. Synthetic trades are market.py.
+
+Files are read line by line, each of bounded length, and what unpacks to absurd sizes is refused.
 """
 
 from __future__ import annotations
@@ -12,9 +15,8 @@ import re
 import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 import msgspec
 
@@ -28,6 +30,16 @@ _BLOCK = 4096
 _MESSAGE = re.compile(rb"[0-9]{1,10}(?:\.[0-9]+)?: |[0-9]{16,20} ")
 _ASIDE = re.compile(rb"(?:wss?|https?)://\S+ (?:<->|<-|->) [0-9]|configuration: ")
 _LONGEST_STEP_BACK_NS = 60 * 1_000_000_000
+LONGEST_LINE = 32 << 20
+"""Bytes of a line: a venue's whole listing in one answer has a few million."""
+MOST_TRADES = 5_000_000
+"""Of all files together, half a kilobyte each."""
+_UNPACKED_FREELY, _MOST_UNPACKED = 32 << 20, 100
+"""Beyond so many bytes, a file that unpacks to more than a hundred times its size is no capture of messages."""
+
+_FUTURES_HOST = re.compile(rb"wss?://(?:fstream|dstream)[a-z-]*\.binance|https?://[fd]api[a-z-]*\.binance")
+_FUTURES_EVENT = re.compile(rb'"e":"(?:bookTicker|markPriceUpdate|forceOrder|contractInfo|compositeIndex)"|"pu":\d')
+"""Events, and the field of a depth update, that the spot market does not send."""
 
 # fmt: off
 _QUOTES = (
@@ -48,7 +60,13 @@ class _Event(msgspec.Struct, frozen=True):
     q: str
     T: int
     m: bool
+    M: bool | None = None
     X: str | None = None
+
+    @property
+    def is_futures(self) -> bool:
+        """Tell whether the futures' stream prints it: with a type, and without the spot market's `M`."""
+        return self.X == "MARKET" and self.M is None
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -117,10 +135,10 @@ class RecordedMarket:
         ------
         RecordingError : naming the file, if one is missing, cut off, of no known form, or without trades.
         """
-        events: list[_Event] = []
+        events: dict[tuple[str, int], _Event] = {}
         for path in paths:
-            events += _read(path)
-        return cls(events, loop=loop)
+            _read(path, events)
+        return cls(list(events.values()), loop=loop)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -239,41 +257,63 @@ def _finest(literals: Sequence[str]) -> str:
     return f"{10.0**-places:.{max(8, places)}f}"
 
 
-def _read(path: Path) -> list[_Event]:
-    """Return the trade events of one file."""
-    events: list[_Event] = []
-    aggregates, number, line = 0, 0, b""
-    with _lines(path) as lines:
-        for number, line in enumerate(lines, 1):
-            found = _MESSAGE.match(line)
-            if found is None:
-                if _ASIDE.match(line) is None and line.strip():
-                    raise RecordingError(f"{path}: line {number} is of no known form (hftbacktest or cryptofeed)")
-                continue
-            if b'trade"' in line:
-                event = _event(path, number, line[found.end() :])
-                if event is not None:
-                    events.append(event)
-            elif b'aggTrade"' in line:
-                aggregates += 1
+def _read(path: Path, events: dict[tuple[str, int], _Event]) -> None:
+    """Add the trade events of one file, by symbol and id."""
+    found_any, aggregates, number, line = False, 0, 0, b""
+    for number, line in enumerate(_lines(path), 1):
+        found = _MESSAGE.match(line)
+        if found is None:
+            if _ASIDE.match(line) is None and line.strip():
+                raise RecordingError(f"{path}: line {number} is of no known form (hftbacktest or cryptofeed)")
+            if _FUTURES_HOST.match(line):
+                raise _futures(path, number)
+            continue
+        if b'trade"' in line:
+            event = _event(path, number, line[found.end() :])
+            if event is not None:
+                if event.is_futures:
+                    raise _futures(path, number)
+                found_any = True
+                events.setdefault((event.s, event.t), event)
+                if len(events) > MOST_TRADES:
+                    raise RecordingError(f"{path}: more than {MOST_TRADES:,} trades; play a shorter piece of it")
+        elif b'aggTrade"' in line:
+            aggregates += 1
+        elif _FUTURES_EVENT.search(line, found.end(), found.end() + 400):
+            raise _futures(path, number)
     if number and not line.endswith(b"\n"):
         _check_whole(path, number, line)
-    if not events:
+    if not found_any:
         held = f"it holds {aggregates} aggregate trades; " if aggregates else ""
         raise RecordingError(f"{path}: no trades in it ({held}only @trade streams can be played)")
-    return events
 
 
-@contextmanager
-def _lines(path: Path) -> Iterator[IO[bytes]]:
-    """Open a recording, compressed or not; turn what goes wrong into one line."""
+def _futures(path: Path, number: int) -> RecordingError:
+    return RecordingError(
+        f"{path}: line {number} is of a futures market; only captures of the spot market can be played"
+    )
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a recording, compressed or not; turn what goes wrong into one line."""
     try:
-        with open(path, "rb") as probe:
-            compressed = probe.read(2) == b"\x1f\x8b"
-        if not compressed and path.suffix == ".gz":
-            raise RecordingError(f"{path}: named .gz, but it is not gzip")
-        with gzip.open(path, "rb") if compressed else open(path, "rb") as lines:
-            yield lines  # type: ignore[misc]
+        with open(path, "rb") as file:
+            compressed = file.peek(2)[:2] == b"\x1f\x8b"
+            if not compressed and path.suffix == ".gz":
+                raise RecordingError(f"{path}: named .gz, but it is not gzip")
+            lines = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if compressed else file
+            unpacked = 0
+            while line := lines.readline(LONGEST_LINE + 1):
+                unpacked += len(line)
+                if len(line) > LONGEST_LINE:
+                    raise RecordingError(
+                        f"{path}: a line of more than {LONGEST_LINE >> 20} MB is no message of a venue"
+                    )
+                if compressed and unpacked > _UNPACKED_FREELY and unpacked > _MOST_UNPACKED * file.tell():
+                    raise RecordingError(
+                        f"{path}: unpacks to more than {_MOST_UNPACKED} times its size; no capture of messages does"
+                    )
+                yield line
     except EOFError:
         raise RecordingError(f"{path}: truncated, the compressed data end too early") from None
     except (gzip.BadGzipFile, zlib.error) as error:

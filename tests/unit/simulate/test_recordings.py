@@ -12,7 +12,7 @@ import pytest
 from tests.simulators import RECORDINGS, recorded
 from trading_platform.domain.errors import RecordingError
 from trading_platform.simulate.binance_streams import trade_payload
-from trading_platform.simulate.recordings import RecordedMarket
+from trading_platform.simulate.recordings import LONGEST_LINE, RecordedMarket
 from trading_platform.simulate.tape import Print
 
 
@@ -43,6 +43,13 @@ def all_prints(market: RecordedMarket) -> list[Print]:
 
 
 T0 = 1723161255342
+FUTURES_TRADE = (
+    '{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,'
+    '"p":"61800.30","q":"0.006","X":"MARKET","m":false}}'
+)
+FUTURES_DEPTH = (
+    '{"stream":"btcusdt@depth@0ms","data":{"e":"depthUpdate","E":1,"T":1,"s":"BTCUSDT","U":1,"u":2,"pu":0,"b":[]}}'
+)
 
 
 def test_the_recordings_hold_exactly_their_trades(shared_data):
@@ -153,6 +160,15 @@ def squeeze(data: bytes) -> bytes:
         ("price", hft(message(1, T0, price="nan")), "no whole trade"),
         ("seconds", hft(message(1, T0 // 1000)), "no whole trade"),
         ("unknown", hft(message(1, T0, symbol="ABCDEF")), "quote asset"),
+        ("futures", hft(FUTURES_TRADE), "line 1 is of a futures market"),
+        ("futures", hft(FUTURES_DEPTH, FUTURES_TRADE), "line 1 is of a futures market"),
+        (
+            "futures",
+            b"wss://dstream.binance.com/stream <-> 1633998511.159679\n" + hft(message(1, T0)),
+            "futures market",
+        ),
+        ("line", b"1723161254087896568 " + b" " * LONGEST_LINE + b"\n", "a line of more than 32 MB"),
+        ("bomb.gz", squeeze(hft(message(1, T0)) * 190_000), "more than 100 times its size"),
         ("epochs", hft(message(1, T0), message(2, T0 - 3_600_000)), "different numberings"),
     ],
 )
@@ -176,3 +192,11 @@ def test_real_recordings_without_trades_say_so(shared_data):
         RecordedMarket.load([shared_data("ws/cryptofeed/BINANCE.ws.1.0")])
     with pytest.raises(RecordingError, match="no trades"):
         RecordedMarket.load([shared_data("ws/cryptofeed/OKX.ws.1.0")])
+
+
+def test_a_real_capture_of_futures_is_refused(shared_data):
+    """Its symbols are spelt like spot symbols; stored as such they would be another market's trades."""
+    with pytest.raises(RecordingError, match="futures market"):
+        RecordedMarket.load([shared_data("trades/hftbacktest/usdm/btcusdt_20240808.gz")])
+    with pytest.raises(RecordingError, match="futures market"):
+        RecordedMarket.load([shared_data("ws/cryptofeed/BINANCE_DELIVERY.ws.1.0")])
