@@ -56,3 +56,24 @@ def bar(group: list[Print]) -> dict[str, float]:
     if exact["volume"]:
         fields["vwap"] = nearest(exact["quote_volume"] / exact["volume"])
     return fields
+
+
+def repeated(group: list[Print], count: int) -> dict[str, float]:
+    """The bar of `count` trades, the group over and over: `Fraction` sums, each rounded once."""
+    times = [count // len(group) + (i < count % len(group)) for i in range(len(group))]
+    rows = [(n, Fraction(one.price), Fraction(one.quantity), one.buy) for n, one in zip(times, group, strict=True)]
+    held = [price for n, price, _, _ in rows if n]
+    volume = sum((n * quantity for n, _, quantity, _ in rows), Fraction())
+    quote = sum((n * price * quantity for n, price, quantity, _ in rows), Fraction())
+    return {
+        "open": nearest(held[0]),
+        "high": nearest(max(held)),
+        "low": nearest(min(held)),
+        "close": nearest(rows[(count - 1) % len(group)][1]),
+        "volume": nearest(volume),
+        "quote_volume": nearest(quote),
+        "taker_buy_volume": nearest(sum((n * quantity for n, _, quantity, buy in rows if buy), Fraction())),
+        "taker_buy_quote_volume": nearest(sum((n * price * q for n, price, q, buy in rows if buy), Fraction())),
+        "trade_count": count,
+        "vwap": nearest(quote / volume),
+    }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.bench.feed import payloads, symbols
@@ -118,6 +118,11 @@ def test_many_at_a_time_is_one_by_one(batches: list[list[bytes]]) -> None:
 
 @settings(deadline=None)
 @given(literals, literals)
+@example("9999999.99999999", "999999999999999")
+@example("10000000.00000001", "9999999999999999")
+@example("999999999999999000", "0.0000000999999999999999")
+@example("0.0000000000000000000001", "0.00000000000000000000001")
+@example("0000000000000000000999.5", "00000000000000000000999.5")
 def test_numbers_are_the_nearest(price: str, quantity: str) -> None:
     """What is scanned equals Python's float of the literal, to the last bit."""
     frame = (

@@ -23,7 +23,8 @@ Sides = npt.NDArray[np.int8]
 BUY, SELL, UNKNOWN = 1, -1, 0
 """Codes of the taker's side."""
 
-_SUMS = 11
+_SUMS = 13
+"""Words of a bar's totals, see `fold_trades`."""
 
 
 class BarColumns(NamedTuple):
@@ -63,12 +64,13 @@ class Trades:
 
     Raises
     ------
-    UsageError : if a price or quantity is not finite, or the lengths differ.
+    UsageError : if a price or quantity is not finite, the lengths differ, or there are more than `exact.MOST`.
     """
 
     def __init__(
         self, ts_event: npt.ArrayLike, price: npt.ArrayLike, quantity: npt.ArrayLike, side_code: npt.ArrayLike
     ) -> None:
+        exact.refuse_too_many(len(ts_event))  # type: ignore[arg-type]
         self.ts_event = np.ascontiguousarray(ts_event, dtype=np.int64)
         self.price = np.ascontiguousarray(price, dtype=np.float64)
         self.quantity = np.ascontiguousarray(quantity, dtype=np.float64)
@@ -106,7 +108,7 @@ class Trades:
             columns |= _sums(sums, price.scale, quantity.scale)
         else:
             columns |= self._big_sums(bins, held, count)
-        columns["trade_count"] = sums[:, 10]
+        columns["trade_count"] = sums[:, 12]
         doubtful = self._doubtful(bins, count)[held]
         for name in TAKER if doubtful.any() else ():
             columns[name] = np.where(doubtful, np.nan, columns[name])
@@ -120,19 +122,19 @@ class Trades:
         return doubtful
 
     def _big_sums(self, bins: Ints, held: Ints, count: int) -> dict[str, npt.NDArray[np.generic]]:
-        """Sum with Python integers: for numbers beyond 15 digits."""
+        """Sum with Python integers: for numbers of more than 15 digits, each or at their common scale."""
         prices, price_scale = exact.to_big_integers(self.price)
         quantities, quantity_scale = exact.to_big_integers(self.quantity)
         totals = [[0, 0, 0, 0] for _ in range(count)]
         for bar, price, quantity, side in zip(bins.tolist(), prices, quantities, self.side.tolist(), strict=True):
             if bar < 0:
                 continue
-            total = totals[bar]
+            total, product = totals[bar], price * quantity
             total[0] += quantity
-            total[1] += price * quantity
+            total[1] += product
             if side == BUY:
                 total[2] += quantity
-                total[3] += price * quantity
+                total[3] += product
         volume, quote, buy, buy_quote = ([totals[bar][i] for bar in held.tolist()] for i in range(4))
         one, both = 10**quantity_scale, 10 ** (price_scale + quantity_scale)
         return {
@@ -211,10 +213,10 @@ def fold_trades(
     bins: Ints, price: Floats, p: Ints, q: Ints, side: Sides, first: Ints, last: Ints,
     high: Floats, low: Floats, totals: Ints,
 ) -> None:  # fmt: skip
-    """Add every trade to its bar. `totals` holds 11 words a bar: volume 2, taker buy 2, quote 3, taker quote 3, count.
+    """Add every trade to its bar. `totals` holds 13 words a bar: volume 2, taker buy 2, quote 4, taker quote 4, count.
 
     Limbs are 25 bits of numbers below 2^50, so a product's limbs stay below 2^51: carried every 2,048 trades of a
-    bar, no word overflows.
+    bar, no word overflows; the highest word has room for `exact.MOST` trades, and so have the two of a volume.
     """
     mask = 33554431
     for i in range(bins.shape[0]):
@@ -231,37 +233,36 @@ def fold_trades(
         elif x < low[bar]:
             low[bar] = x
         last[bar] = i
-        at = bar * 11
+        at = bar * _SUMS
         p1, p0 = p[i] >> 25, p[i] & mask
         q1, q0 = q[i] >> 25, q[i] & mask
         top, middle, bottom = p1 * q1, p1 * q0 + p0 * q1, p0 * q0
         totals[at] += q1
         totals[at + 1] += q0
-        totals[at + 4] += top
-        totals[at + 5] += middle
-        totals[at + 6] += bottom
+        totals[at + 5] += top
+        totals[at + 6] += middle
+        totals[at + 7] += bottom
         if side[i] > 0:
             totals[at + 2] += q1
             totals[at + 3] += q0
-            totals[at + 7] += top
-            totals[at + 8] += middle
-            totals[at + 9] += bottom
-        totals[at + 10] += 1
-        if totals[at + 10] & 2047 == 0:
-            for limb in (at + 4, at + 7):
-                totals[limb + 1] += totals[limb + 2] >> 25
-                totals[limb + 2] &= mask
-                totals[limb] += totals[limb + 1] >> 25
-                totals[limb + 1] &= mask
+            totals[at + 9] += top
+            totals[at + 10] += middle
+            totals[at + 11] += bottom
+        totals[at + 12] += 1
+        if totals[at + 12] & 2047 == 0:
+            for sum_at in (at + 4, at + 8):
+                for limb in (sum_at + 3, sum_at + 2, sum_at + 1):
+                    totals[limb - 1] += totals[limb] >> 25
+                    totals[limb] &= mask
 
 
 def _sums(sums: Ints, price_scale: int, quantity_scale: int) -> dict[str, npt.NDArray[np.generic]]:
     """Round the exact totals once each."""
     none = np.zeros(len(sums), dtype=np.int64)
-    volume = Wide.of(none, sums[:, 0], sums[:, 1])
-    buy = Wide.of(none, sums[:, 2], sums[:, 3])
-    quote = Wide.of(sums[:, 4], sums[:, 5], sums[:, 6])
-    buy_quote = Wide.of(sums[:, 7], sums[:, 8], sums[:, 9])
+    volume = Wide.of(none, none, sums[:, 0], sums[:, 1])
+    buy = Wide.of(none, none, sums[:, 2], sums[:, 3])
+    quote = Wide.of(sums[:, 4], sums[:, 5], sums[:, 6], sums[:, 7])
+    buy_quote = Wide.of(sums[:, 8], sums[:, 9], sums[:, 10], sums[:, 11])
     both = price_scale + quantity_scale
     return {
         "volume": exact.over_power_of_ten(volume, quantity_scale),

@@ -1,7 +1,7 @@
 """Bars from a frame of trades: ``tp.make_bars``. Time bars, and bars by ticks, volume, dollars or imbalance.
 
 What the frame itself cannot tell (gaps known to the ledger, empty intervals) is not here: stored bars are pipeline/.
-The folding is analytics/bars.py.
+The folding is analytics/bars.py, where bars that are not of time end is thresholds.py.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.analytics import exact
 from trading_platform.analytics.bars import BarColumns, Folded, Trades, side_codes
 from trading_platform.analytics.exact import Ints
 from trading_platform.analytics.frames import Column, Frame
-from trading_platform.analytics.kernel import kernel
+from trading_platform.analytics.thresholds import cut
 from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError
@@ -177,68 +176,17 @@ def _unbroken(held: _Ticks, begin: Ints, end: Ints) -> Flags:
 
 def _by_threshold(held: _Ticks, rule: Rule) -> dict[str, Column]:
     trades = held.trades
-    weights, threshold = _weights(trades, rule)
-    bins = np.empty(len(trades), dtype=np.int64)
-    finished = np.zeros(len(trades), dtype=np.int64)
-    cut = cut_bars if isinstance(weights, np.ndarray) else cut_bars.function
-    count = cut(weights, trades.ts_event // DAY_NS, threshold, bins, finished)
-    folded = trades.fold(bins, int(count))
-    ts_open = np.full(int(count), np.iinfo(np.int64).max)
+    bins, finished = cut(trades, rule.threshold, rule.unit, signed=rule.signed)
+    count = len(finished)
+    folded = trades.fold(bins, count)
+    ts_open = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(ts_open, bins, trades.ts_event)
-    ts_close = np.full(int(count), np.iinfo(np.int64).min)
+    ts_close = np.full(count, np.iinfo(np.int64).min)
     np.maximum.at(ts_close, bins, trades.ts_event)
     proved = _unbroken(held, folded.first, folded.last)
-    whole = proved if held.ids is not None else np.ones(int(count), dtype=np.bool_)
-    columns = _columns(folded, ts_open, ts_close + 1, (finished[: int(count)] > 0) & whole, proved)
-    null = np.full(int(count), held.ids is None)
+    whole = proved if held.ids is not None else np.ones(count, dtype=np.bool_)
+    columns = _columns(folded, ts_open, ts_close + 1, finished & whole, proved)
+    null = np.full(count, held.ids is None)
     for name, at in (("first_id", folded.first), ("last_id", folded.last)):
-        columns[name] = Column(np.zeros(int(count), dtype=np.int64) if held.ids is None else held.ids[at], null=null)
+        columns[name] = Column(np.zeros(count, dtype=np.int64) if held.ids is None else held.ids[at], null=null)
     return columns
-
-
-def _weights(trades: Trades, rule: Rule) -> tuple[Any, int]:
-    """Return what each trade adds, as exact integers, and the threshold on their scale."""
-    if rule.unit == "t":
-        weights: Any = np.ones(len(trades), dtype=np.int64)
-        scale = 0
-    else:
-        prices, price_scale = exact.to_big_integers(trades.price) if rule.unit == "d" else ([1] * len(trades), 0)
-        quantities, scale = exact.to_big_integers(trades.quantity)
-        big = [p * q for p, q in zip(prices, quantities, strict=True)]
-        scale += price_scale
-        weights = np.array(big, dtype=np.int64) if sum(map(abs, big)) < 1 << 62 else big
-    # The least integer that is not below the threshold: the threshold may be finer than the trades.
-    threshold = _ceiling(rule.threshold, scale)
-    if rule.signed:
-        signs = trades.side.astype(np.int64)
-        if isinstance(weights, np.ndarray):
-            weights = weights * signs
-        else:
-            weights = [w * s for w, s in zip(weights, signs.tolist(), strict=True)]
-    if isinstance(weights, np.ndarray) and threshold >= 1 << 62:
-        threshold = 1 << 62
-    return weights, threshold
-
-
-def _ceiling(number: Decimal, scale: int) -> int:
-    up, down = number.as_integer_ratio()
-    return -(-up * 10**scale // down)
-
-
-@kernel("i8(const i8[::1], const i8[::1], i8, i8[::1], i8[::1])")
-def cut_bars(weights: Any, days: Ints, threshold: int, bins: Ints, finished: Ints) -> int:
-    """Give each trade its bar; a bar ends with the trade that brings its total to the threshold, or with the day."""
-    bar = -1
-    total = 0
-    closed = True
-    for i in range(len(bins)):
-        if closed or days[i] != days[i - 1]:
-            bar += 1
-            total = 0
-            closed = False
-        total += weights[i]
-        bins[i] = bar
-        if abs(total) >= threshold:
-            finished[bar] = 1
-            closed = True
-    return bar + 1

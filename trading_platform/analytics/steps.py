@@ -28,7 +28,10 @@ def add_exact(total: float, x: float) -> tuple[float, float]:
 
 @kernel()
 def multiply_exact(a: float, b: float) -> tuple[float, float]:
-    """Return the rounded product and its rounding error (Dekker), for magnitudes below 1e150."""
+    """Return the rounded product and its rounding error (Dekker).
+
+    The error is exact for magnitudes below 1e150 whose product is above 1e-275: what it is made of is above 1e-307.
+    """
     product = a * b
     t = 134217729.0 * a
     a1 = t - (t - a)

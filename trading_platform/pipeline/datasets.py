@@ -85,7 +85,7 @@ class Dataset(NamedTuple):
 DATASETS: Mapping[str, Dataset] = MappingProxyType(
     {
         "ticks": Dataset("ticks", None, version=1, stateful=False),
-        "bars": Dataset("bars", "ticks", version=1, stateful=False),
+        "bars": Dataset("bars", "ticks", version=2, stateful=False),
         "indicators": Dataset("indicators", "bars", version=1, stateful=True),
         "regimes": Dataset("regimes", "bars", version=1, stateful=True),
     }

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from tests.naive import bars as naive
-from trading_platform.analytics import bars
+from trading_platform.analytics import bars, exact
 from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import UsageError
 
 SECOND = 1_000_000_000
+MASK = (1 << 25) - 1
 
 
 @functools.cache
@@ -124,13 +125,50 @@ def test_a_day_without_trades_has_no_bars():
     assert len(bars.fold_day([], [], [], [], day_start_ns=0, timeframe_ns=SECOND).ts_open) == 0
 
 
-@pytest.mark.parametrize("count", [2048, 5000])
-def test_limbs_carry_in_a_crowded_bar(count):
-    """Thousands of the largest prices and quantities in one bar overflow no word."""
-    price, quantity = 999999999.999999, 999999.999999999
-    start = [1] * count
-    folded = bars.fold_day(start, [price] * count, [quantity] * count, [1] * count, day_start_ns=0, timeframe_ns=SECOND)
-    expected = naive.bar([naive.Print(1, repr(price), repr(quantity), True)] * count)
+@pytest.mark.parametrize("price", [exact.GREATEST, -exact.GREATEST, (1 << 50) - 1])
+@pytest.mark.parametrize("quantity", [exact.GREATEST, -exact.GREATEST, (1 << 50) - 1])
+def test_so_many_trades_add_up_in_a_bar_without_overflow(price, quantity):
+    """The words of a bar hold `MOST` of the greatest trades: the last 4,095 are added to all the others."""
+    last = 4095
+    before = exact.MOST - last
+    volume, product = before * quantity, before * price * quantity
+    volume_words = [volume >> 25, volume & MASK]
+    words = [product >> 75, product >> 50 & MASK, product >> 25 & MASK, product & MASK]
+    totals = np.array([*volume_words, *volume_words, *words, *words, before], dtype=np.int64)
+    rows = (np.full(last, number, dtype) for number, dtype in ((price, np.int64), (quantity, np.int64), (1, np.int8)))
+    ends = (np.full(1, -1), np.full(1, -1), np.empty(1), np.empty(1))
+    bars.fold_trades(np.zeros(last, np.int64), np.ones(last), *rows, *ends, totals)
+    found = [int(word) for word in totals]
+    assert found[12] == exact.MOST
+    for high, low in (found[0:2], found[2:4]):
+        assert (high << 25) + low == exact.MOST * quantity
+    for top, hi, mid, lo in (found[4:8], found[8:12]):
+        assert (top << 75) + (hi << 50) + (mid << 25) + lo == exact.MOST * price * quantity
+
+
+def test_more_trades_than_add_up_are_refused():
+    """One trade more than `MOST` is refused before anything is read."""
+    with pytest.raises(UsageError, match="274877906944 numbers are more than can be added exactly"):
+        bars.Trades(np.broadcast_to(np.int64(0), exact.MOST + 1), [], [], [])
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity"), [(1e308, 1e308), (1.7976931348623157e308, 1.0), (1e300, 123456789.12345679)]
+)
+def test_turnover_beyond_float64_is_refused(price, quantity):
+    """What would be infinite is refused in one sentence."""
+    given = ([1, 2], [price] * 2, [quantity] * 2, [1, 1])
+    with pytest.raises(UsageError, match=r"^a sum is beyond the largest float64, 1\.8e308; check the units[^\n]*$"):
+        bars.fold_day(*given, day_start_ns=0, timeframe_ns=SECOND)
+
+
+def test_the_smallest_floats_are_summed_exactly():
+    """Sums of subnormal numbers beside the largest ones equal the twin; a product below them all rounds to 0."""
+    numbers = [("5e-324", "1e-10"), ("1e308", "5e-324"), ("2.5e-320", "3"), ("1e-200", "1e-200")]
+    prints = [naive.Print(1, price, quantity, True) for price, quantity in numbers]
+    columns = ([1] * 4, [float(p) for p, _ in numbers], [float(q) for _, q in numbers], [1] * 4)
+    folded = bars.fold_day(*columns, day_start_ns=0, timeframe_ns=SECOND)
+    expected = naive.repeated(prints, 4)
     assert {name: getattr(folded, name)[0].item() for name in expected} == expected
 
 
