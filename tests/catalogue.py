@@ -20,6 +20,7 @@ REST = "tests/unit/ingest/test_rest.py::"
 BUDGET = "tests/unit/ingest/test_rest_budget.py::"
 CONNECTS = "tests/unit/ingest/test_connects.py::"
 SILENCE = "tests/unit/ingest/test_silence.py::"
+SUMS = "tests/property/test_exact_sums.py::"
 BINANCE = "tests/unit/venues/test_binance.py::"
 GUARD = "tests/unit/orchestration/test_guard.py::"
 UI = "tests/integration/test_ui.py::"
@@ -417,6 +418,23 @@ SECTIONS: dict[str, dict[str, Row]] = {
             "a page elsewhere shows the UI in a frame, to have its buttons clicked",
             "the browser shows nothing",
             (GUARD + "test_no_page_may_show_ours_in_a_frame",),
+        ),
+    },
+    "Numbers": {
+        "V1": Row(
+            "sums of more digits than a machine word holds, of any count",
+            "exact in `make_bars`, in stored bars and as of an instant; beyond float64 refused in one sentence",
+            (
+                SUMS + "test_sums_of_a_market_are_exact_however_many_trades",
+                SUMS + "test_stored_bars_and_those_as_of_an_instant_are_exact",
+                "tests/unit/analytics/test_bars.py::test_so_many_trades_add_up_in_a_bar_without_overflow",
+                "tests/unit/analytics/test_bars.py::test_turnover_beyond_float64_is_refused",
+            ),
+        ),
+        "V2": Row(
+            "a price of 18 decimals beside one of 15 whole digits",
+            "exact all the same, slower",
+            (SUMS + "test_sums_are_exact_whatever_scales_meet_in_a_frame",),
         ),
     },
 }
