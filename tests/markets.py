@@ -126,6 +126,12 @@ class Market:
         seen = Seen(voids=[Claim(a, b, "test", 0) for a, b in ranges])
         self.ledger.apply(Batch("fetch-0", start, end, {SequenceKey(VENUE, symbol): seen}), advance)
 
+    def undertake(self, from_id: int, symbol: str = SYMBOL) -> None:
+        """Promise to hold all from an id on."""
+        start, end = self._next("fetch-0")
+        seen = Seen(undertaken=from_id)
+        self.ledger.apply(Batch("fetch-0", start, end, {SequenceKey(VENUE, symbol): seen}), advance)
+
     def _next(self, lane: str) -> tuple[Position, Position]:
         at = self._offset.get(lane, 0)
         self._offset[lane] = at + 100

@@ -1,4 +1,4 @@
-"""The gate of indicators: the rows of bars, and in every output a number, NaN (lookback) or null (unknown)."""
+"""The gate of indicators: the rows of bars, and in every output a number or null (lookback, unknown), never NaN."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from trading_platform.store.schema import indicators
 
 
 def _outputs(names: Sequence[str]) -> list[Rule]:
-    return [Rule(f"{name} is not infinite", pl.col(name).is_infinite().not_().fill_null(value=True)) for name in names]
+    return [
+        Rule(f"{name} is a finite number or null", pl.col(name).is_finite().fill_null(value=True)) for name in names
+    ]
 
 
 DATASET = Dataset(

@@ -16,7 +16,7 @@ _change = pl.col("change_probability")
 
 
 def _probability(p: pl.Expr) -> pl.Expr:
-    return p.is_null() | p.is_nan() | p.is_between(-TOLERANCE, 1 + TOLERANCE)
+    return p.is_null() | p.is_between(-TOLERANCE, 1 + TOLERANCE)
 
 
 DATASET = Dataset(
@@ -27,7 +27,7 @@ DATASET = Dataset(
         *(Rule(f"p_{k} is a probability", _probability(p)) for k, p in enumerate(_P)),
         *(Rule(f"p_{k} is null if p_{k - 1} is", _P[k].is_null() | _P[k - 1].is_not_null()) for k in range(1, 5)),
         Rule("probabilities add up to one", ~_known | ((_total - 1).abs() <= TOLERANCE).fill_null(value=False)),
-        Rule("probabilities are numbers exactly where a state is", _known == ((_states > 0) & _total.is_not_nan())),
+        Rule("there are probabilities exactly where a state is", _known == (_states > 0)),
         Rule("state and label are known together", _known == pl.col("label").is_not_null()),
         Rule("state is one of the model's", ~_known | ((pl.col("state") >= 0) & (pl.col("state") < _states))),
         Rule("label is not empty", ~_known | (pl.col("label").str.len_chars() > 0)),

@@ -14,6 +14,7 @@ import pytest
 from quality.schemas import GATES
 from tests.markets import SYMBOL, VENUE, Market, Trades
 from tests.naive.stored_bars import Bar, Held, bar_of
+from trading_platform.analytics.regimes.scaled import LOOKBACK
 from trading_platform.domain.bar import timeframe_ns
 from trading_platform.domain.days import day_of, day_start
 from trading_platform.pipeline.engine import Pipeline
@@ -107,9 +108,10 @@ def test_every_bar_equals_its_decimal_twin(market: Market, recorded: list[Held],
 
 
 def test_rows_of_everything_are_those_of_bars(market: Market) -> None:
-    """Indicators and regimes have exactly the rows of bars."""
-    for day in DAYS:
-        for timeframe in ("1m", "5m", "1d"):
+    """Indicators and regimes have exactly the rows of bars, and a value in every one after the lookback."""
+    for timeframe in ("1m", "5m", "1d"):
+        begin = None
+        for day in DAYS:
             bars = lake.read_leaf(market.data, Leaf("bars", VENUE, SYMBOL, day, timeframe))
             indicators = lake.read_leaf(market.data, Leaf("indicators", VENUE, SYMBOL, day, timeframe))
             regimes = lake.read_leaf(market.data, Leaf("regimes", VENUE, SYMBOL, day, timeframe, "gaussian_hmm"))
@@ -119,5 +121,8 @@ def test_rows_of_everything_are_those_of_bars(market: Market) -> None:
             assert bars["ts_open"] == indicators["ts_open"] == regimes["ts_open"]
             assert bars["complete"] == indicators["complete"]
             held = bars["trade_count"].to_numpy() > 0
-            assert np.array_equal(held, ~indicators["sma_20"].is_null().to_numpy())
-            assert np.array_equal(held, ~regimes["p_0"].is_null().to_numpy())
+            opens = bars["ts_open"].to_numpy().astype(np.int64)
+            begin = opens[0] if begin is None else begin
+            steps = (opens - begin) // timeframe_ns(timeframe)
+            for column, lookback in ((indicators["sma_20"], 19), (regimes["p_0"], LOOKBACK)):
+                assert np.array_equal(held & (steps >= lookback), column.is_valid().to_numpy())

@@ -37,27 +37,32 @@ class Bar(NamedTuple):
     complete: bool
 
 
-def stored_bars(held: Sequence[Held], voids: Iterable[int], width: int) -> dict[int, list[Bar]]:
+def stored_bars(held: Sequence[Held], voids: Iterable[int], width: int, begin: int) -> dict[int, list[Bar]]:
     """Return day number → rows, for every day that has a leaf.
 
-    `held` ascend by id, and time never falls with the id.
+    `held` ascend by id, and time never falls with the id; `begin`: the first id that we undertook to hold.
     """
     used_up = set(voids)
     ids = [trade.trade_id for trade in held]
-    missing = [number for number in range(ids[0], ids[-1] + 1) if number not in used_up and number not in set(ids)]
+    missing = [number for number in range(begin, ids[-1] + 1) if number not in used_up and number not in set(ids)]
     days = {trade.ts // DAY for trade in held}
     for number in missing:
-        before = max(t.ts for t in held if t.trade_id < number)
-        after = min(t.ts for t in held if t.trade_id > number)
-        days.update(range(before // DAY, after // DAY + 1))
+        if number > ids[0]:
+            before = max(t.ts for t in held if t.trade_id < number)
+            after = min(t.ts for t in held if t.trade_id > number)
+            days.update(range(before // DAY, after // DAY + 1))
     return {day: list(_day(held, missing, width, day)) for day in sorted(days)}
 
 
 def _day(held: Sequence[Held], missing: Sequence[int], width: int, day: int) -> Iterable[Bar]:
     newest = max(t.ts for t in held)
+    # When a trade that is missing before all others was made nobody knows: it may have been at 00:00.
+    oldest = held[0].ts // DAY * DAY if any(number < held[0].trade_id for number in missing) else held[0].ts
     for ts_open in range(day * DAY, (day + 1) * DAY, width):
         if ts_open > newest:
             return
+        if ts_open + width <= oldest:
+            continue
         inside = [t for t in held if ts_open <= t.ts < ts_open + width]
         complete = _complete(held, missing, ts_open, ts_open + width)
         if inside or not complete:

@@ -45,15 +45,15 @@ def markets(draw: st.DrawFn) -> tuple[list[Held], Ranges]:
     return held, [pair for pair in voids if pair[1] < held[-1].trade_id]
 
 
-@given(markets())
-def test_bars_are_those_of_the_contract(market: tuple[list[Held], Ranges]) -> None:
-    """Days, rows, sums, prices and `complete` equal a naive reading of the contract."""
+@given(markets(), st.sampled_from([100, 98]), st.sampled_from([[], [(98, 98)], [(97, 99)]]))
+def test_bars_are_those_of_the_contract(market: tuple[list[Held], Ranges], begin: int, first: Ranges) -> None:
+    """Days, rows, sums, prices and `complete` equal a naive reading of the contract, wherever our promise begins."""
     held, voids = market
-    by_day = _by_day(held)
-    chain = Chain.load(DataDir(Path("nowhere")), _Book(by_day, voids), VENUE, SYMBOL)
+    by_day, voids = _by_day(held), [*first, *voids]
+    chain = Chain.load(DataDir(Path("nowhere")), _Book(by_day, voids, begin), VENUE, SYMBOL)
     for frame in FRAMES:
         found = {day: _rows(_bars(chain, day, by_day.get(day, []), frame)) for day in chain.days}
-        expected = stored_bars(held, _each(voids), timeframe_ns(frame))
+        expected = stored_bars(held, _each(voids), timeframe_ns(frame), begin)
         assert found == {day_of(day * DAY): rows for day, rows in expected.items()}
 
 
@@ -70,7 +70,7 @@ def test_the_lake_holds_these_bars(market: tuple[list[Held], Ranges]) -> None:
         pipeline = Pipeline(there.data, there.ledger, gates=GATES, timeframes=["4h"])
         assert all(done.ok for done in pipeline.refresh_range(["bars"], day_of(held[0].ts), day_of(held[-1].ts)))
         leaves = lake.leaves(there.data, "bars", venue=VENUE, symbol=SYMBOL)
-        expected = stored_bars(held, _each(voids), timeframe_ns("4h"))
+        expected = stored_bars(held, _each(voids), timeframe_ns("4h"), held[0].trade_id)
         assert {leaf.day: _rows(lake.read_leaf(there.data, leaf)) for leaf in leaves} == {
             day_of(day * DAY): rows for day, rows in expected.items()
         }
@@ -96,8 +96,8 @@ def test_times_that_fall_with_the_id_make_doubt_wider(order: list[int], lost: se
             doubtful = {row.ts_open for row in _rows(bars) if not row.complete}
             grid = range(day_start(day), day_start(day) + DAY, width)
             expected = {at for at in grid if touched(held, missing, at, at + width)}
-            newest = max(times) // width * width
-            assert doubtful == {at for at in expected if at <= newest}
+            oldest, newest = (end // width * width for end in (min(times), max(times)))
+            assert doubtful == {at for at in expected if oldest <= at <= newest}
             assert complete == {ts // width * width for ts in times if day_of(ts) == day} - doubtful
         there.ledger.close()
 
@@ -105,8 +105,8 @@ def test_times_that_fall_with_the_id_make_doubt_wider(order: list[int], lost: se
 class _Book:
     """A ledger of one symbol, in memory."""
 
-    def __init__(self, by_day: dict[str, list[Held]], voids: Ranges) -> None:
-        self._by_day, self._voids = by_day, voids
+    def __init__(self, by_day: dict[str, list[Held]], voids: Ranges, begin: int) -> None:
+        self._by_day, self._voids, self._begin = by_day, voids, begin
 
     def leaves(
         self,
@@ -124,7 +124,7 @@ class _Book:
         }
 
     def sequences(self, venue: str | None = None, symbol: str | None = None) -> list[SequenceRow]:
-        return [SequenceRow(VENUE, SYMBOL, 0, 0, 0, "live")]
+        return [SequenceRow(VENUE, SYMBOL, 0, self._begin, 0, "live")]
 
     def voids(self, venue: str, symbol: str, epoch: int = 0) -> Ranges:
         return self._voids

@@ -254,7 +254,7 @@ def run_day(
     Returns
     -------
     outputs : one array per output, a value for each row of `bars`.
-    unknown : rows that hold no trade; their outputs are null, not NaN.
+    unknown : rows that hold no trade; their outputs are NaN, and null once stored.
     state : the state after the day, in the one form that depends only on what it holds.
 
     Notes

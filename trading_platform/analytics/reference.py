@@ -19,7 +19,8 @@ Generated from the table in `trading_platform/analytics/indicators/`; do not edi
 `tp.compute(bars, ["rsi_14", "ema_9__rsi_14"])` computes them on a frame, `tp.stream([...])` bar by bar, with the same
 bits. A name alone gives all outputs of the indicator, with an output appended just that one; `__` is "of", `p` a
 decimal point (`bbands_20_2p5`). An indicator of one input can be taken of another one, or of a column
-(`sma_20__volume`). Outputs are NaN for exactly the lookback. A row with a missing input does not step.
+(`sma_20__volume`). Outputs have no value for exactly the lookback: null, in pandas NaN. A row with a missing input
+does not step.
 """
 
 

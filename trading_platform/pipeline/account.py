@@ -64,27 +64,40 @@ class IdAccount:
     ----------
     voids : used-up ids by epoch.
     ended : the epochs that ended because another began.
+    begin : the first id that we undertook to hold, None if nobody says.
 
     Examples
     --------
-    >>> account = IdAccount({0: Voids([(12, 12)])}, [])
+    >>> account = IdAccount({0: Voids([(12, 12)])}, [], begin=(0, 12))
     >>> account.missing((0, 11), (0, 13)), account.missing((0, 11), (0, 14))
+    (False, True)
+    >>> account.missing_below((0, 13)), account.missing_below((0, 14))
     (False, True)
     """
 
-    def __init__(self, voids: Mapping[int, Voids], ended: Iterable[int]) -> None:
+    def __init__(self, voids: Mapping[int, Voids], ended: Iterable[int], *, begin: Key | None = None) -> None:
         self._voids = voids
         self._ended = sorted(ended)
+        self._begin = begin
 
     @classmethod
     def of(cls, sequences: Iterable[SequenceRow], voids: Mapping[int, Iterable[Range]]) -> Self:
         """Make an account of the ledger's rows."""
-        epochs = sorted(row.epoch for row in sequences)
-        return cls({epoch: Voids(ranges) for epoch, ranges in voids.items()}, epochs[:-1])
+        begins = sorted((row.epoch, row.from_id) for row in sequences)
+        ended = [epoch for epoch, _ in begins[:-1]]
+        begin = begins[0] if begins else None
+        return cls({epoch: Voids(ranges) for epoch, ranges in voids.items()}, ended, begin=begin)
 
     def missing(self, low: Key, high: Key) -> bool:
         """Tell whether a trade may be missing between two keys with nothing held in between."""
         return bool(self.missing_between(np.array([low[0], high[0]]), np.array([low[1], high[1]]))[0])
+
+    def missing_below(self, first: Key) -> bool:
+        """Tell whether a trade that we undertook to hold may be missing before the first held key."""
+        if self._begin is None or self._begin >= first:
+            return False
+        epoch, begin = self._begin
+        return self.missing((epoch, begin - 1), first)
 
     def missing_between(self, epoch: Int64, ids: Int64) -> Bool:
         """Tell for each two neighbours among held keys, ascending, whether a trade may be missing between them."""

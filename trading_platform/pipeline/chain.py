@@ -56,7 +56,8 @@ class Facts(NamedTuple):
     ticks : content hash of the day's tick leaf, None for a day between two days without a trade of its own.
     proved : whether the trades have ids that prove which ones are missing.
     first, running : whether this is the day of the oldest, the newest held trade.
-    missing_before, missing_after : whether one may be missing before the day's trades, and after them.
+    missing_before, missing_after : whether one may be missing before the day's trades, and after them. On the first
+        day: one that we undertook to hold.
     voids : used-up ids among the day's, as (epoch, first, last).
     interleaved : content hashes by day of the other days whose ids are interleaved with this day's.
     turns : the epochs that end within the day.
@@ -202,10 +203,14 @@ class Chain:
             mine.record.content_hash,
             first=first,
             running=running,
-            missing_before=at > 0 and self.account.missing(self._groups[at - 1].last, group.first),
+            missing_before=self._missing_before(at),
             missing_after=at + 1 < len(self._groups) and self.account.missing(group.last, self._groups[at + 1].first),
         )
         return self._among(group, day, facts)
+
+    def _missing_before(self, at: int) -> bool:
+        first = self._groups[at].first
+        return self.account.missing(self._groups[at - 1].last, first) if at else self.account.missing_below(first)
 
     def _gap_day(self, day: str, group: _Group | None) -> Facts:
         if group is None:
@@ -222,18 +227,20 @@ class Chain:
     def uncertain(self, day: str, facts: Facts, ticks: pa.Table) -> Spans:
         """Return where in the day a trade may be missing, or may lie outside what is covered.
 
+        What lies before the first trade that we undertook to hold is neither: nothing is known of it, or asked.
+
         Parameters
         ----------
         facts : those of the day.
         ticks : its held trades in the order of their ids.
         """
         start, end = day_start(day), day_start(day_after(day))
-        if not facts.proved:
-            return Spans.whole(start, end)
-        spans = self._spans(day, facts, ticks)
         times = _column(ticks, "ts_event")
-        if facts.first:  # nothing is held before the day's earliest trade
-            spans = spans.and_(start, int(times.min()))
+        if not facts.proved:
+            return Spans.whole(int(times.min()) if facts.first else start, end)
+        spans = self._spans(day, facts, ticks)
+        if facts.first:  # nothing is held before the day's earliest trade: its interval may have begun with another
+            spans = spans.and_(int(times.min()), int(times.min()))
         return spans.and_(int(times.max()), end - 1) if facts.running else spans
 
     def _spans(self, day: str, facts: Facts, ticks: pa.Table | None) -> Spans:

@@ -86,8 +86,8 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType(
     {
         "ticks": Dataset("ticks", None, version=1, stateful=False),
         "bars": Dataset("bars", "ticks", version=2, stateful=False),
-        "indicators": Dataset("indicators", "bars", version=1, stateful=True),
-        "regimes": Dataset("regimes", "bars", version=1, stateful=True),
+        "indicators": Dataset("indicators", "bars", version=2, stateful=True),
+        "regimes": Dataset("regimes", "bars", version=2, stateful=True),
     }
 )
 """Name to dataset, inputs before what is computed from them."""

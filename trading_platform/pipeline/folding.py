@@ -2,8 +2,9 @@
 
 The sums are analytics/bars.py, where a trade may be missing is uncertain.py; the dataset made of this is bars.py.
 
-A day before the symbol's newest held trade has rows for all of its 24 hours, the day of that trade up to the
-interval that holds it. An interval nothing touches and nothing traded in is known to be empty: no row.
+A day before the symbol's newest held trade may have rows in all of its 24 hours, the day of that trade up to the
+interval that holds it; on the symbol's first day they begin with the first trade that we undertook to hold. An interval
+nothing touches and nothing traded in is known to be empty: no row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The dataset `indicators`: one column per output on the rows of bars, its state carried from day to day.
 
-The steps and the rules of a stored day are analytics/driver.py; this reads bars and writes columns. A row without a
-held trade is null in every output (unknown), a row within the lookback NaN.
+The steps and the rules of a stored day are analytics/driver.py; this reads bars and writes columns. What has no value
+is null: a row without a held trade in every output, a row within the lookback.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from trading_platform.analytics import driver
@@ -51,7 +52,7 @@ def compute(work: Work, leaf: Leaf, state: bytes | None) -> Computed:
         end_ns=grid_end(bars, leaf.day, work.inputs.upstream(leaf)),
     )
     columns = {name: bars[name] for name in ("ts_open", "ts_close", "complete")}
-    columns |= {name: pa.array(column, mask=unknown) for name, column in values.items()}
+    columns |= {name: pa.array(column, mask=unknown | np.isnan(column)) for name, column in values.items()}
     return Computed(pa.table(columns, schema=schema.indicators(plan.outputs)), plan.to_bytes(after))
 
 

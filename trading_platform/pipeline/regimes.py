@@ -1,7 +1,7 @@
 """The dataset `regimes`: for each row of bars which regime it lies in, judged by what was known at its close.
 
-The filter is analytics/regimes/scaled.py, the choice of the model models.py. A row without a held trade is null
-(unknown); within the lookback there is no state, and the probabilities are NaN.
+The filter is analytics/regimes/scaled.py, the choice of the model models.py. A row without a held trade is null, and
+so is one within the lookback: neither has a state or probabilities.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from trading_platform.analytics.regimes import scaled
+from trading_platform.analytics.regimes.hmm import Floats
 from trading_platform.analytics.regimes.scaled import RegimeRows
 from trading_platform.domain.bar import timeframe_ns
 from trading_platform.domain.days import day_start
@@ -61,12 +64,14 @@ def _table(bars: pa.Table, rows: RegimeRows, model_version: str) -> pa.Table:
         "ts_close": bars["ts_close"],
         "state": pa.array(rows.state, mask=stateless),
         "label": pa.array(rows.label, pa.string(), mask=stateless),
-        "change_probability": pa.array(rows.change_probability, mask=rows.unknown),
+        "change_probability": _floats(rows.change_probability, rows.unknown),
         "model_version": pa.array([model_version] * count, pa.string()),
     }
     for k in range(5):
         known = k < rows.probability.shape[1]
-        columns[f"p_{k}"] = (
-            pa.array(rows.probability[:, k], mask=rows.unknown) if known else pa.nulls(count, pa.float64())
-        )
+        columns[f"p_{k}"] = _floats(rows.probability[:, k], rows.unknown) if known else pa.nulls(count, pa.float64())
     return pa.table({name: columns[name] for name in schema.REGIMES.names}, schema=schema.REGIMES)
+
+
+def _floats(values: Floats, unknown: npt.NDArray[np.bool_]) -> pa.Array:
+    return pa.array(values, mask=unknown | np.isnan(values))

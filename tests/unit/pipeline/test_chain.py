@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from tests.markets import SYMBOL, VENUE, Market, Trades, at
+from tests.markets import SYMBOL, VENUE, Market, Trades, at, ticks_table
 from trading_platform.domain.days import day_start
+from trading_platform.domain.position import Position
 from trading_platform.pipeline.chain import Chain
 from trading_platform.pipeline.engine import Pipeline
-from trading_platform.store import lake
-from trading_platform.store.layout import Leaf
+from trading_platform.store import lake, staging
+from trading_platform.store.layout import DATASETS, Leaf
+from trading_platform.store.schema import TICKS
 
 HOUR = 3600 * 10**9
 D1, D2, D3, D4 = (f"2024-08-0{number}" for number in range(1, 5))
@@ -63,6 +66,63 @@ def test_facts_change_only_where_something_changes(market: Market) -> None:
     assert after[D3].missing_after
 
 
+def test_rows_begin_with_the_first_trade_that_we_undertook(market: Market) -> None:
+    """Before it nothing is promised, so nothing is shown; the interval that it lies in is not complete."""
+    market.hold(on((7, D1, 5), (8, D1, 7), (9, D2, 1)))
+    pipeline = Pipeline(market.data, market.ledger, gates=dict.fromkeys(DATASETS, market.gate), timeframes=["1h"])
+    pipeline.refresh_range(["bars", "indicators", "regimes"], D1, D2)
+    assert shown(market, D1) == [5, 7]
+    assert doubtful(market, D1) == [5]
+    assert shown(market, D2) == doubtful(market, D2) == [1]
+    for leaf in (Leaf("indicators", VENUE, SYMBOL, D1, "1h"), Leaf("regimes", VENUE, SYMBOL, D1, "1h", "gaussian_hmm")):
+        table = lake.read_leaf(market.data, leaf)
+        assert table is not None
+        assert table.num_rows == 2
+
+
+def test_a_promise_that_begins_earlier_shows_what_it_lacks(market: Market) -> None:
+    """Once ids before the first trade are promised the day's rows begin at 00:00; once they are void, no longer."""
+    market.hold(on((7, D1, 5), (8, D1, 7)))
+    pipeline = Pipeline(market.data, market.ledger, gates={"bars": market.gate}, timeframes=["1h"])
+    pipeline.refresh("bars", D1)
+    assert shown(market, D1) == [5, 7]
+    market.undertake(5)
+    assert pipeline.refresh("bars", D1).counts["computed"] == 1
+    assert shown(market, D1) == [0, 1, 2, 3, 4, 5, 7]
+    assert doubtful(market, D1) == [0, 1, 2, 3, 4, 5, 7]
+    market.declare_void((5, 6))
+    assert pipeline.refresh("bars", D1).counts["computed"] == 1
+    assert shown(market, D1) == [5, 7]
+
+
+def test_a_promise_that_is_kept_moves_the_beginning(market: Market) -> None:
+    """With the promised trades in hand the rows begin with the first of them, on whatever day it is."""
+    market.hold(on((7, D2, 5), (8, D2, 7)))
+    pipeline = Pipeline(market.data, market.ledger, gates={"bars": market.gate}, timeframes=["1h"])
+    pipeline.refresh("bars", D2)
+    market.undertake(5)
+    market.hold(on((6, D2, 3)))
+    pipeline.refresh("bars", D2)
+    assert (shown(market, D2), doubtful(market, D2)) == ([0, 1, 2, 3, 5, 7], [0, 1, 2, 3, 7])
+    market.hold(on((5, D1, 20)))
+    pipeline.refresh_range(["bars"], D1, D2)
+    assert (shown(market, D1), doubtful(market, D1)) == ([20], [20])
+    assert (shown(market, D2), doubtful(market, D2)) == ([3, 5, 7], [7])
+
+
+def test_without_ids_rows_begin_with_the_first_trade_too(market: Market) -> None:
+    """Where ids prove nothing no bar is complete, and none stands before the first trade."""
+    trades = ticks_table(on((1, D1, 5), (2, D1, 7)))
+    uids = pa.array(["a", "b"])
+    trades = trades.set_column(0, TICKS.field(0), pa.nulls(2, pa.int64())).set_column(1, TICKS.field(1), uids)
+    staging.write_part(market.data, VENUE, SYMBOL, D1, "live", Position(0, 0), Position(0, 1), trades)
+    lake.publish(market.data, Leaf("ticks", VENUE, SYMBOL, D1), ledger=market.ledger, gate=market.gate)
+    Pipeline(market.data, market.ledger, gates={"bars": market.gate}, timeframes=["1h"]).refresh(
+        "bars", D1, [(VENUE, SYMBOL)]
+    )
+    assert shown(market, D1) == doubtful(market, D1) == [5, 6, 7]
+
+
 def test_numbering_that_starts_again_leaves_doubt(market: Market) -> None:
     """Where ids start again within a day, doubt lies around the turn, whatever is known of the old end."""
     market.hold(on((100, D1, 1), (101, D1, 5)))
@@ -72,13 +132,19 @@ def test_numbering_that_starts_again_leaves_doubt(market: Market) -> None:
     assert not days.facts(D1).missing_after
     pipeline = Pipeline(market.data, market.ledger, gates={"bars": market.gate}, timeframes=["1h"])
     pipeline.refresh("bars", D1)
-    assert doubtful(market, D1) == [0, 1, 5, 6, 7, 8, 9]
+    assert doubtful(market, D1) == [1, 5, 6, 7, 8, 9]
     market.hold(on((101, D1, 5)), tail="closed", lane="fetch-0")
     pipeline.refresh("bars", D1)
-    assert doubtful(market, D1) == [0, 1, 5, 6, 7, 8, 9]
+    assert doubtful(market, D1) == [1, 5, 6, 7, 8, 9]
 
 
 def doubtful(market: Market, day: str) -> list[int]:
     table = lake.read_leaf(market.data, Leaf("bars", VENUE, SYMBOL, day, "1h"))
     assert table is not None
     return [row["ts_open"].hour for row in table.to_pylist() if not row["complete"]]
+
+
+def shown(market: Market, day: str) -> list[int]:
+    table = lake.read_leaf(market.data, Leaf("bars", VENUE, SYMBOL, day, "1h"))
+    assert table is not None
+    return [row["ts_open"].hour for row in table.to_pylist()]

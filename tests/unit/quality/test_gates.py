@@ -54,7 +54,7 @@ def bar_columns() -> dict[str, list[Any]]:
 
 def indicator_columns() -> dict[str, list[Any]]:
     bar = bar_columns()
-    return {name: bar[name] for name in ("ts_open", "ts_close", "complete")} | {"rsi_14": [math.nan, None, 50.0]}
+    return {name: bar[name] for name in ("ts_open", "ts_close", "complete")} | {"rsi_14": [None, None, 50.0]}
 
 
 def regime_columns() -> dict[str, list[Any]]:
@@ -64,12 +64,12 @@ def regime_columns() -> dict[str, list[Any]]:
         "ts_close": [*bar["ts_close"], START + 5 * MINUTE],
         "state": [0, None, 1, None],
         "label": ["calm", None, "turbulent", None],
-        "p_0": [0.75, None, 0.1, math.nan],
-        "p_1": [0.25, None, 0.9, math.nan],
+        "p_0": [0.75, None, 0.1, None],
+        "p_1": [0.25, None, 0.9, None],
         "p_2": [None] * 4,
         "p_3": [None] * 4,
         "p_4": [None] * 4,
-        "change_probability": [0.0, None, 0.8, math.nan],
+        "change_probability": [0.0, None, 0.8, None],
         "model_version": ["default-1"] * 4,
     }
 
@@ -161,12 +161,12 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("bars", put("proof", 0, "hope"), "proof is known"),
     ("bars", put("ts_close", 1, START + 3 * MINUTE), "intervals have one width"),
     ("bars", put("ts_open", 1, START), "ts_open rises"),
-    ("indicators", put("rsi_14", 2, math.inf), "rsi_14 is not infinite"),
+    ("indicators", put("rsi_14", 2, math.inf), "rsi_14 is a finite number or null"),
     ("indicators", put("complete", 2, None), "complete is known"),
     ("regimes", put("p_0", 0, 0.7), "probabilities add up to one"),
     ("regimes", put("state", 0, 2), "state is one of the model's"),
-    ("regimes", put("p_0", 2, math.nan), "probabilities are numbers exactly where a state is"),
-    ("regimes", put("state", 3, 1), "probabilities are numbers exactly where a state is"),
+    ("regimes", put("p_0", 2, math.nan), "p_0 is a probability"),
+    ("regimes", put("state", 3, 1), "there are probabilities exactly where a state is"),
     ("regimes", put("label", 0, None), "state and label are known together"),
     ("regimes", put("change_probability", 0, 1.5), "change_probability is a probability"),
     ("regimes", put("model_version", 0, ""), "model_version is known"),
@@ -200,6 +200,16 @@ def test_fast_path(dataset: str, change: Change | None) -> None:
     except SchemaErrors:
         passed = False
     assert module.gate(table).passed is passed
+
+
+@pytest.mark.parametrize("dataset", ["ticks", "bars", "indicators", "regimes"])
+def test_no_nan_passes(dataset: str) -> None:
+    """NaN in any column of numbers, in any row, fails the gate: what has no value is null."""
+    floats = [field.name for field in frame(dataset).schema if pa.types.is_floating(field.type)]
+    assert floats
+    for name in floats:
+        for row in range(frame(dataset).num_rows):
+            assert not GATES[dataset](frame(dataset, put(name, row, math.nan))).passed, (name, row)
 
 
 @pytest.mark.parametrize("dataset", CASES)
