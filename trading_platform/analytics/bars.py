@@ -195,16 +195,6 @@ def fold_timeframe(trades: Trades, *, day_start_ns: int, timeframe_ns: int) -> B
     return BarColumns(ts_open=ts_open, ts_close=ts_open + timeframe_ns, **folded.columns)  # type: ignore[arg-type]
 
 
-def side_codes(sides: npt.ArrayLike) -> Sides:
-    """Return the codes of ``buy``, ``sell`` and anything else.
-
-    >>> side_codes(["buy", None, "sell"]).tolist()
-    [1, 0, -1]
-    """
-    texts = np.asarray(sides, dtype=object)
-    return (texts == "buy").astype(np.int8) - (texts == "sell").astype(np.int8)
-
-
 @kernel(
     "void(const i8[::1], const f8[::1], const i8[::1], const i8[::1], const i1[::1],"
     " i8[::1], i8[::1], f8[::1], f8[::1], i8[::1])"

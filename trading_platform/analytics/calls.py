@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trading_platform.analytics.checks import bar_times
 from trading_platform.analytics.driver import Plan
-from trading_platform.analytics.frames import Column, Frame, to_ns
+from trading_platform.analytics.frames import Column, Frame
 from trading_platform.analytics.reference import table_rows
 from trading_platform.domain.errors import UsageError, WorkError
+from trading_platform.domain.instants import instant_ns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +57,7 @@ def compute(bars: Any, names: Sequence[str]) -> Any:
         frame.need(name, _user_of(plan, name))
     if plan.restarts_daily:
         frame.need("ts_open", plan.restarts_daily[0])
-    ts_open = frame.instants("ts_open") if "ts_open" in frame and plan.uses_days else None
-    ts_close = frame.instants("ts_close") if ts_open is not None and "ts_close" in frame else None
+    ts_open, ts_close = bar_times(frame)
     values = plan.run(plan.start(), {name: frame.floats(name) for name in plan.inputs}, ts_open, ts_close)
     return frame.like({name: Column(array) for name, array in values.items()}, index=True)
 
@@ -119,9 +120,9 @@ class Stream:
             if opened is None and plan.restarts_daily:
                 raise UsageError(f"column 'ts_open' is missing; {plan.restarts_daily[0]} needs it")
             if opened is not None:
-                ts_open = np.array([to_ns(opened)])
+                ts_open = np.array([instant_ns(opened)])
                 closed = _get(bar, "ts_close")
-                ts_close = None if closed is None else np.array([to_ns(closed)])
+                ts_close = None if closed is None else np.array([instant_ns(closed)])
         return {name: float(x[0]) for name, x in plan.run(self._state, columns, ts_open, ts_close).items()}
 
     def state(self) -> bytes:

@@ -1,28 +1,37 @@
 """Frames of any kind as numpy columns and back: pandas, polars or Arrow; what goes in comes out.
 
-Only the library whose frame was given is imported. What is computed on the columns is elsewhere.
+Every column is read through Arrow, so that a type means the same in all three. Only the library whose frame was given
+is imported. What rows of trades and bars must be is checks.py; what is computed on the columns is elsewhere.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from trading_platform.domain.errors import UsageError
+from trading_platform.domain.instants import check_ns
 
 Kind = Literal["pandas", "polars", "arrow"]
 Array = npt.NDArray[Any]
 
-_NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+_FRAMES: dict[Kind, tuple[str, tuple[str, ...]]] = {
+    "pandas": ("pandas", ("DataFrame",)),
+    "polars": ("polars", ("DataFrame", "LazyFrame")),
+    "arrow": ("pyarrow", ("Table", "RecordBatch")),
+}
 
 
 class Column(NamedTuple):
-    """A column to give back: its values, where it is null, and whether it holds instants (ns, UTC)."""
+    """A column to give back: its values, where it is null, and whether it holds instants (ns, UTC).
+
+    NaN is null too where a frame can say so: in polars and Arrow it orders above all numbers.
+    """
 
     data: Array
     null: npt.NDArray[np.bool_] | None = None
@@ -34,50 +43,50 @@ class Frame:
 
     Raises
     ------
-    UsageError : if it is none of them.
+    UsageError : if it is none of them, or a column stands in it twice.
     """
 
     def __init__(self, data: Any) -> None:
-        module = type(data).__module__.partition(".")[0]
-        name = type(data).__name__
-        if module == "polars" and name == "LazyFrame":
-            data, name = data.collect(), "DataFrame"
-        if module == "pyarrow" and name == "RecordBatch":
-            data, name = sys.modules["pyarrow"].Table.from_batches([data]), "Table"
-        kinds: dict[tuple[str, str], Kind] = {
-            ("pandas", "DataFrame"): "pandas",
-            ("polars", "DataFrame"): "polars",
-            ("pyarrow", "Table"): "arrow",
-        }
-        if (module, name) not in kinds:
-            raise UsageError(f"{type(data).__name__} is no frame; give a pandas, polars or Arrow table")
+        self.kind = _kind_of(data)
+        if self.kind == "polars" and hasattr(data, "collect"):
+            with _refused(lambda error: f"the lazy frame cannot be collected: {error}"):
+                data = data.collect()
+        if self.kind == "arrow" and not hasattr(data, "combine_chunks"):
+            data = sys.modules["pyarrow"].Table.from_batches([data])
         self.data = data
-        self.kind = kinds[module, name]
-        names = data.column_names if self.kind == "arrow" else data.columns
-        self.names = [str(n) for n in names]
+        if self.kind == "pandas" and data.columns.nlevels > 1:
+            raise UsageError("the columns have several levels; give a frame with one, such as frame['BTC-USDT']")
+        labels = data.column_names if self.kind == "arrow" else data.columns
+        self.names = [str(n) for n in labels]
+        self._labels = dict(zip(self.names, labels, strict=True))
+        if len(self._labels) < len(self.names):
+            twice = next(name for at, name in enumerate(self.names) if name in self.names[:at])
+            raise UsageError(f"column {twice!r} stands in the frame twice; drop or rename one")
+        self._arrow: dict[str, Any] = {}
 
     def __contains__(self, name: str) -> bool:
-        return name in self.names
+        return name in self._labels
 
     def __len__(self) -> int:
         return int(self.data.num_rows) if self.kind == "arrow" else len(self.data)
 
     def need(self, name: str, by: str) -> None:
         """Raise a UsageError naming the column if it is missing."""
-        if name not in self.names:
+        if name not in self._labels:
             raise UsageError(f"column {name!r} is missing; {by} needs it")
 
     def floats(self, name: str) -> npt.NDArray[np.float64]:
-        """Return a column as float64, null as NaN."""
-        column = self._column(name)
-        try:
-            if self.kind == "pandas":
-                return np.ascontiguousarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-            if self.kind == "polars":
-                return np.ascontiguousarray(column.cast(sys.modules["polars"].Float64).to_numpy())
-            return np.ascontiguousarray(column.cast("float64").to_numpy())
-        except Exception as error:
-            raise UsageError(f"column {name!r} holds no numbers: {_line(error)}") from error
+        """Return a column as float64, null as NaN. Texts, truth values and times are no numbers."""
+        import pyarrow as pa
+
+        column = self._column(name, "numbers")
+        if pa.types.is_decimal(column.type):  # Arrow's own cast is not always the nearest float64
+            values = [float("nan") if x is None else float(x) for x in column.to_pylist()]
+            return np.array(values, dtype=np.float64)
+        if not _is_number(column.type):
+            raise UsageError(f"column {name!r} holds no numbers: its type is {column.type}")
+        with _refused(lambda error: f"column {name!r} holds no numbers: {error}"):
+            return np.ascontiguousarray(_filled(column.cast("float64", safe=False), float("nan")), dtype=np.float64)
 
     def integers(self, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Return a column as int64 and where it is null (0 there).
@@ -86,52 +95,91 @@ class Frame:
         ------
         UsageError : if it holds anything but whole numbers and nulls.
         """
-        column = self._column(name)
-        null = self._null(column)
-        try:
-            values = (column.fillna(0) if self.kind == "pandas" else column.fill_null(0)).to_numpy()
-            whole = np.asarray(values).astype(np.int64)
-            right = bool((whole == values).all())
-        except Exception as error:
-            raise UsageError(f"column {name!r} holds no whole numbers: {_line(error)}") from error
-        if not right:
-            raise UsageError(f"column {name!r} holds no whole numbers")
-        return whole, null
+        column = self._column(name, "whole numbers")
+        if not _is_number(column.type):
+            raise UsageError(f"column {name!r} holds no whole numbers: its type is {column.type}")
+        with _refused(lambda error: f"column {name!r} holds no whole numbers: {error}"):
+            whole = _filled(column.cast("int64"), 0)  # refuses fractions and what is too large
+        return np.ascontiguousarray(whole, dtype=np.int64), _null(column)
 
-    def texts(self, name: str) -> npt.NDArray[np.object_]:
-        """Return a column as Python objects, null as None."""
-        column = self._column(name)
-        values = column.to_pylist() if self.kind == "arrow" else column.to_list()
-        out = np.empty(len(values), dtype=object)
-        out[:] = values
-        return out
+    def is_number(self, name: str) -> bool:
+        """Tell whether a column is of a numeric type."""
+        return _is_number(self._column(name, "values").type)
+
+    def groups(self, name: str) -> tuple[npt.NDArray[np.int64], list[Any]]:
+        """Return each row's place in the list of a column's distinct values, and that list; null is None."""
+        column = self._column(name, "values")
+        with _refused(lambda error: f"column {name!r} cannot be told apart: {error}"):
+            coded = column.dictionary_encode(null_encoding="encode")
+            return _numpy(coded.indices).astype(np.int64), coded.dictionary.to_pylist()
 
     def instants(self, name: str) -> npt.NDArray[np.int64]:
-        """Return a column of times as ns since the epoch. Naive times are UTC; integers are ns.
+        """Return a column of times as ns since the epoch. Naive times are UTC; integers are ns; a date is its midnight.
 
         Raises
         ------
-        UsageError : if it holds no times, or a null.
+        UsageError : if it holds no times, a null, or integers that can only be seconds, milliseconds or microseconds.
         """
-        column = self._column(name)
-        if bool(self._null(column).any()):
-            raise UsageError(f"column {name!r} holds a null where a time is needed")
-        try:
-            if self.kind == "pandas":
-                return _pandas_ns(column)
-            if self.kind == "polars":
-                return _polars_ns(column)
-            return _arrow_ns(column)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise UsageError(f"column {name!r} holds no times: {_line(error)}") from error
+        import pyarrow as pa
 
-    def _column(self, name: str) -> Any:
-        self.need(name, "this call")
-        return self.data.column(name) if self.kind == "arrow" else self.data[name]
+        column = self._column(name, "times")
+        kind = column.type
+        if column.null_count:
+            row = int(np.flatnonzero(_null(column))[0])
+            raise UsageError(f"column {name!r} holds a null where a time is needed (row {row})")
+        if pa.types.is_null(kind):
+            return np.empty(0, dtype=np.int64)
+        whole = pa.types.is_integer(kind)
+        if not (whole or pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+            raise UsageError(f"column {name!r} holds no times: its type is {kind}")
+        with _refused(lambda error: f"column {name!r} holds times beyond the years 1678 to 2261: {error}"):
+            exact = column.cast("int64") if whole else column.cast(pa.timestamp("ns", getattr(kind, "tz", None)))
+            values = np.ascontiguousarray(_numpy(exact.cast("int64")), dtype=np.int64)
+        if whole and len(values):
+            for value in (int(values.min()), int(values.max())):
+                _check_unit(name, value)
+        return values
 
-    def _null(self, column: Any) -> npt.NDArray[np.bool_]:
-        null = column.isna() if self.kind == "pandas" else column.is_null()
-        return np.asarray(null.to_numpy(), dtype=np.bool_)
+    def index_instants(self) -> npt.NDArray[np.int64] | None:
+        """Return a pandas index of times as ns, None if there is none."""
+        index = self.data.index if self.kind == "pandas" else None
+        if index is None or getattr(index.dtype, "kind", "") != "M" or index.hasnans:
+            return None
+        return np.asarray(index.as_unit("ns").asi8) if hasattr(index, "asi8") else None
+
+    def index_groups(self, name: str) -> list[Any]:
+        """Return the distinct values of a named level of a pandas index; none if there is no such level."""
+        if self.kind != "pandas" or name not in self.data.index.names:
+            return []
+        return list(self.data.index.unique(level=name))
+
+    def _column(self, name: str, of: str) -> Any:
+        """Return a column as Arrow's, null where anything is missing."""
+        if name not in self._arrow:
+            self.need(name, "this call")
+            with _refused(lambda error: f"column {name!r} holds no {of}: {error}"):
+                self._arrow[name] = self._read(name)
+        return self._arrow[name]
+
+    def _read(self, name: str) -> Any:
+        import pyarrow as pa
+
+        if self.kind == "arrow":
+            column = self.data.column(name)
+        elif self.kind == "polars":
+            column = self.data[self._labels[name]].to_arrow()
+        else:
+            column = pa.array(self.data[self._labels[name]], from_pandas=True)
+        if hasattr(column, "combine_chunks"):
+            column = column.combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if column.type in {pa.string_view(), pa.string(), pa.binary_view()}:
+            column = column.cast(pa.large_string())
+        if pa.types.is_floating(column.type):  # NaN is missing, as in pandas
+            values = _numpy(column.cast("float64"))
+            return pa.array(values, mask=np.isnan(values))
+        return column
 
     def like(self, columns: Mapping[str, Column], *, index: bool = False) -> Any:
         """Return columns as a frame of this kind; with `index` under the same pandas index."""
@@ -176,62 +224,63 @@ def _arrow_array(column: Column) -> Any:
         return pa.array(column.data.astype("datetime64[ns]"), type=pa.timestamp("ns", tz="UTC"), mask=column.null)
     if column.data.dtype == object:
         return pa.array(column.data.tolist(), type=pa.string(), mask=column.null)
-    return pa.array(column.data, mask=column.null)
+    null = column.null
+    if column.data.dtype.kind == "f":
+        nan = np.isnan(column.data)
+        null = nan if null is None else null | nan
+    return pa.array(column.data, mask=null)
 
 
-def _pandas_ns(column: Any) -> npt.NDArray[np.int64]:
-    kind = column.dtype.kind if hasattr(column.dtype, "kind") else ""
-    if kind in "iu":
-        return np.ascontiguousarray(column.to_numpy(dtype=np.int64))
-    if kind != "M":
-        raise TypeError(f"its type is {column.dtype}")
-    if getattr(column.dtype, "tz", None) is not None:
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    return np.ascontiguousarray(column.to_numpy(dtype="datetime64[ns]")).view(np.int64)
+def _kind_of(data: Any) -> Kind:
+    for kind, (module, names) in _FRAMES.items():
+        library = sys.modules.get(module)
+        if library is not None and isinstance(data, tuple(getattr(library, name) for name in names)):
+            return kind
+    raise UsageError(f"{type(data).__name__} is no frame; give a pandas, polars or Arrow table")
 
 
-def _polars_ns(column: Any) -> npt.NDArray[np.int64]:
-    if column.dtype.is_integer():
-        return np.ascontiguousarray(column.to_numpy()).astype(np.int64)
-    if not hasattr(column.dtype, "time_unit"):
-        raise TypeError(f"its type is {column.dtype}")
-    physical = np.asarray(column.to_physical().to_numpy(), dtype=np.int64)
-    return physical * _NS_PER[str(column.dtype.time_unit)]
-
-
-def _arrow_ns(column: Any) -> npt.NDArray[np.int64]:
+def _is_number(kind: Any) -> bool:
     import pyarrow as pa
 
-    if pa.types.is_integer(column.type):
-        return np.asarray(column.to_numpy(), dtype=np.int64)
-    if not pa.types.is_timestamp(column.type):
-        raise TypeError(f"its type is {column.type}")
-    return np.asarray(column.cast("int64").to_numpy(), dtype=np.int64) * _NS_PER[column.type.unit]
+    is_of = pa.types
+    return bool(is_of.is_integer(kind) or is_of.is_floating(kind) or is_of.is_decimal(kind) or is_of.is_null(kind))
 
 
-def to_ns(value: Any) -> int:
-    """Return an instant in ns. Integers are ns; naive datetimes and ISO texts are UTC.
+def _null(column: Any) -> npt.NDArray[np.bool_]:
+    null = column.is_null()
+    return np.asarray(
+        null.to_numpy() if hasattr(null, "chunks") else null.to_numpy(zero_copy_only=False), dtype=np.bool_
+    )
 
-    >>> to_ns(dt.datetime(2024, 8, 9)), to_ns("2024-08-09T00:00:01Z")
-    (1723161600000000000, 1723161601000000000)
-    """
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, np.datetime64):
-        return int(value.astype("datetime64[ns]").astype(np.int64))
-    if isinstance(value, str):
-        try:
-            value = dt.datetime.fromisoformat(value)
-        except ValueError:
-            raise UsageError(f"{value[:40]!r} is no time; times look like 2024-08-09T00:00:00Z") from None
-    if isinstance(value, dt.datetime):
-        if hasattr(value, "value"):
-            stamp: Any = value
-            return int(stamp.as_unit("ns").value)
-        aware = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
-        passed = aware - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-        return ((passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds) * 1_000
-    raise UsageError(f"{str(value)[:40]!r} is no time; times look like 2024-08-09T00:00:00Z")
+
+def _filled(column: Any, value: float) -> Array:
+    return _numpy(column.fill_null(value))
+
+
+def _numpy(column: Any) -> Array:
+    return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def _check_unit(name: str, value: int) -> None:
+    try:
+        check_ns(value)
+    except UsageError as error:
+        raise UsageError(f"column {name!r}: {error}") from None
+
+
+@contextmanager
+def _refused(words: Callable[[str], str]) -> Iterator[None]:
+    """Turn what another library says of a column into one line of ours."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(words(_line(error))) from error
+    except BaseException as error:  # polars' panics are no Exception
+        if type(error).__name__ != "PanicException":
+            raise
+        raise UsageError(words(_line(error))) from error
 
 
 def _line(error: BaseException) -> str:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.analytics.bars import BarColumns, Folded, Trades, side_codes
+from trading_platform.analytics.bars import BarColumns, Folded, Trades
+from trading_platform.analytics.checks import read_trades
 from trading_platform.analytics.exact import Ints
 from trading_platform.analytics.frames import Column, Frame
 from trading_platform.analytics.thresholds import cut
@@ -46,7 +47,7 @@ def parse_rule(text: str) -> Rule:
     trading_platform.domain.errors.UsageError: '7m' are no bars; known: 1s 1m 5m 15m 1h 4h 1d, 100t (ticks), \
 10v (volume), 1000000d (quote currency), imbalance:50t
     """
-    if text in TIMEFRAMES:
+    if isinstance(text, str) and text in TIMEFRAMES:
         return Rule(TIMEFRAMES[text], Decimal(0), "", False)
     match = _THRESHOLD.fullmatch(text) if isinstance(text, str) else None
     if match is None or not Decimal(match[2]) or (match[3] == "t" and "." in match[2]):
@@ -61,7 +62,6 @@ class _Ticks(NamedTuple):
     trades: Trades
     ids: Ints | None
     epochs: Ints
-    sided: bool
 
 
 def make_bars(ticks: Any, bars: str) -> Any:
@@ -70,7 +70,8 @@ def make_bars(ticks: Any, bars: str) -> Any:
     Parameters
     ----------
     ticks : pandas, polars or Arrow table with ``ts_event price quantity``, and ``side trade_id epoch`` if known.
-        Rows may come in any order; with ids they are put in (epoch, trade_id) order, else in order of time.
+        Rows in (epoch, trade_id) order, where time may run backwards, or in order of time. A trade that comes twice
+        counts once.
     bars : ``"5m"`` (any timeframe), ``"100t"`` trades, ``"10v"`` base volume, ``"1000000d"`` quote volume,
         ``"imbalance:50t"`` (``v``, ``d``): a bar ends when buys and sells differ by that much. ``"1d"`` is a day.
 
@@ -81,13 +82,20 @@ def make_bars(ticks: Any, bars: str) -> Any:
     a day is not complete. Their ``ts_close`` is one ns after the last trade.
 
     ``complete`` of a time bar: the frame holds a trade before it and one at or after its end, and no id is missing
-    between. ``proof`` is ``ids`` where no id is missing around the bar, else null. Without ``side`` the taker's
-    columns are NaN.
+    between. ``proof`` is ``ids`` where no id is missing around the bar, else null. Where the side of a trade is
+    unknown, the taker's columns of its bar are missing. What is missing is NaN in pandas, null in polars and Arrow.
+
+    Raises
+    ------
+    UsageError : a column is missing, stands there twice or is of another type; times are integers but no ns; rows are
+        out of order, or of several symbols or venues; a price is not positive or a quantity negative; a side is
+        neither buy nor sell (in any case) nor unknown, or unknown in imbalance bars; an id comes twice with another
+        price, quantity, side or time.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> ticks = pd.DataFrame({"ts_event": [59_000_000_000, 61_000_000_000, 120_000_000_000], "trade_id": [1, 2, 3],
+    >>> ticks = pd.DataFrame({"ts_event": pd.to_datetime([59, 61, 120], unit="s"), "trade_id": [1, 2, 3],
     ...                       "price": [1.1, 2.2, 3.3], "quantity": [1.0, 0.5, 2.0], "side": ["buy", "sell", "buy"]})
     >>> made = make_bars(ticks, "1m")
     >>> made["quote_volume"].tolist(), made["complete"].tolist()
@@ -95,36 +103,18 @@ def make_bars(ticks: Any, bars: str) -> Any:
     """
     rule = parse_rule(bars)
     frame = Frame(ticks)
-    for name in ("ts_event", "price", "quantity"):
-        frame.need(name, "make_bars")
-    held = _read(frame, by_day=rule.width_ns is None)
+    held = _read(frame, rule)
     columns = _by_threshold(held, rule) if rule.width_ns is None else _by_time(held, rule.width_ns)
-    if not held.sided:
-        nothing = np.full(len(columns["open"].data), np.nan)
-        columns |= {name: Column(nothing) for name in ("taker_buy_volume", "taker_buy_quote_volume")}
     return frame.like({name: columns[name] for name in _ORDER if name in columns})
 
 
-def _read(frame: Frame, *, by_day: bool) -> _Ticks:
-    ts_event = frame.instants("ts_event")
-    ids: Ints | None = None
-    if "trade_id" in frame and not bool(_without_id(frame).any()):
-        ids = frame.integers("trade_id")[0]
-    epochs = frame.integers("epoch")[0] if "epoch" in frame else np.zeros(len(ts_event), dtype=np.int64)
-    order = np.argsort(ts_event, kind="stable") if ids is None else np.lexsort((ids, epochs))
-    if by_day:
-        order = order[np.argsort(ts_event[order] // DAY_NS, kind="stable")]
-    sides = side_codes(frame.texts("side")) if "side" in frame else np.zeros(len(ts_event), dtype=np.int8)
-    trades = Trades(ts_event[order], frame.floats("price")[order], frame.floats("quantity")[order], sides[order])
-    return _Ticks(trades, None if ids is None else ids[order], epochs[order], "side" in frame)
-
-
-def _without_id(frame: Frame) -> Flags:
-    """Return which trades have no id; all of them if ids are no integers."""
-    try:
-        return frame.integers("trade_id")[1]
-    except UsageError:
-        return np.ones(1, dtype=np.bool_)
+def _read(frame: Frame, rule: Rule) -> _Ticks:
+    rows = read_trades(frame, sides_by="imbalance bars" if rule.signed else "")
+    order = np.argsort(rows.ts_event, kind="stable") if rows.ids is None else np.lexsort((rows.ids, rows.epochs))
+    if rule.width_ns is None:
+        order = order[np.argsort(rows.ts_event[order] // DAY_NS, kind="stable")]
+    trades = Trades(rows.ts_event[order], rows.price[order], rows.quantity[order], rows.side[order])
+    return _Ticks(trades, None if rows.ids is None else rows.ids[order], rows.epochs[order])
 
 
 def _holes(held: _Ticks) -> Ints | None:

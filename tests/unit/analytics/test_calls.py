@@ -90,6 +90,78 @@ def test_what_cannot_be_computed_says_why(frame, names, words):
     assert words in str(raised.value)
 
 
+def wide(frame, minutes):
+    return frame.assign(ts_close=frame["ts_open"] + pd.Timedelta(minutes=minutes))
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (bars()[::-1], "row 1 is out of order: its ts_open lies before row 0's; sort the rows by ts_open"),
+        (bars().sample(frac=1, random_state=1), "is out of order"),
+        (bars().set_index("ts_open")[::-1], "row 1 is out of order: its index lies before row 0's"),
+        (pd.concat([bars(), bars()]), "row 60 is out of order"),
+        (pd.concat([bars(), bars()]).sort_values("ts_open"), "rows 0 and 1 open at the same time"),
+        (bars().assign(symbol=["BTC-USDT", "ETH-USDT"] * 30), "the frame holds 2 symbols (BTC-USDT, ETH-USDT)"),
+        (bars().assign(venue=["binance"] * 59 + ["kraken"]), "the frame holds 2 venues"),
+        (bars().assign(timeframe=["1m"] * 59 + ["1h"]), "the frame holds 2 timeframes"),
+        (pd.concat([wide(bars(), 1)[:30], wide(bars(), 60)[30:]]), "the rows are of several timeframes (1m, 1h)"),
+        (wide(bars(), 0), "row 0 closes before it opens"),
+        (bars().assign(ts_open=[*bars()["ts_open"][:-1], pd.NaT]), "holds a null where a time is needed (row 59)"),
+        (bars().assign(ts_open=np.arange(60) + 1_723_075_200), "column 'ts_open': 1723075200 is a time in 1970"),
+        (pd.concat([bars(), bars()[["close"]]], axis=1), "column 'close' stands in the frame twice"),
+        (pd.concat({"BTC": bars()}, axis=1), "the columns have several levels"),
+        (bars().assign(close=True), "column 'close' holds no numbers"),
+        (bars().assign(close="1.5"), "column 'close' holds no numbers"),
+    ],
+)
+def test_rows_that_cannot_be_meant_are_refused(frame, words):
+    """Rows out of order, of several markets, without a time: refused whether or not the indicator reads them."""
+    with pytest.raises(UsageError, match=r"^[^\n]*$") as raised:
+        tp.compute(frame, ["sma_3"])
+    assert words in str(raised.value)
+
+
+def test_bars_that_are_not_of_time_may_open_together():
+    """Bars of so many trades go on: two may open within one ns, and where times run backwards so do they."""
+    ts = 1_723_075_200_000_000_000 + np.array([0, 0, 0, 5, 4, 9])
+    ticks = pd.DataFrame({"ts_event": ts, "trade_id": range(6), "price": 2.0, "quantity": 1.0, "side": "buy"})
+    made = tp.make_bars(ticks, "1t")
+    assert tp.compute(made, ["sma_2"])["sma_2"].tolist()[1:] == [2.0] * 5
+    with pytest.raises(UsageError, match="row 1 is out of order"):
+        tp.compute(made[::-1], ["sma_2"])
+
+
+def test_missing_values_are_null_where_a_frame_can_say_so():
+    """The lookback is null in polars and Arrow, where NaN is above all numbers, and NaN in pandas."""
+    given = pl.from_pandas(bars())
+    found = tp.compute(given, ["rsi_14"])["rsi_14"]
+    assert found.is_null().sum() == 14
+    assert not found.is_nan().any()
+    assert (found > -1).sum() == 46
+    assert tp.compute(given.to_arrow(), ["rsi_14"])["rsi_14"].null_count == 14
+    assert tp.compute(bars(), ["rsi_14"])["rsi_14"].isna().sum() == 14
+
+
+def test_numbers_of_any_library_are_read():
+    """Decimals, categories, nullable and Arrow-backed numbers are what the same floats are."""
+    from decimal import Decimal
+
+    plain = pd.DataFrame({"close": [61837.63, 0.1, 3.0, 0.3]})
+    expected = tp.compute(plain, ["sma_2"])["sma_2"].tolist()[1:]
+    exact = pd.DataFrame({"close": [Decimal("61837.63"), Decimal("0.1"), Decimal(3), Decimal("0.3")]})
+    for frame in (
+        exact,
+        pl.DataFrame({"close": exact["close"].tolist()}),
+        plain.astype("category"),
+        plain.astype("Float64"),
+        plain.convert_dtypes(dtype_backend="pyarrow"),
+        pl.from_pandas(plain).lazy(),
+    ):
+        found = tp.compute(frame, ["sma_2"])["sma_2"]
+        assert (found.tolist() if hasattr(found, "tolist") else found.to_list())[1:] == expected
+
+
 def test_only_the_columns_in_use_are_needed():
     """RSI needs closes only."""
     assert list(tp.compute(bars()[["close"]], ["rsi_14", "sma_2"])) == ["rsi_14", "sma_2"]
@@ -159,7 +231,7 @@ def test_a_missing_value_does_not_step():
         live.update({"close": "high"})
     with pytest.raises(UsageError, match="column 'ts_open' is missing"):
         tp.stream(["vwap"]).update({"high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0})
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(UsageError, match="is not a time"):
         tp.stream(["vwap"]).update({"high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0, "ts_open": "noon"})
 
 
