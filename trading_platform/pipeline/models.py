@@ -37,6 +37,9 @@ MAX_ROWS = 20_000
 ROUNDS, TOLERANCE = 200, 1e-3
 """When a fit ends; a thousandth in log-likelihood is far below what tells two models apart."""
 
+LEAST_MOVE, FEWEST_MOVES = 0.01, 5
+"""A market must have moved, FEWEST_MOVES times a state. Where it stands still its scale ends at 1e-8 (scaled.py), so a
+scaled return below LEAST_MOVE is a move in the eleventh digit: rounding, of which no model is made."""
 
 Read = Callable[[Sequence[str]], pa.Table]
 """Column names to these columns of a day's bars."""
@@ -100,13 +103,13 @@ def fit(config: RegimeConfig, timeframe: str, days: Sequence[DayOfBars]) -> Gaus
     if len(days) < config.min_days or sum(map(_has_complete, days)) < config.min_days:
         return None
     scale = new_scale()
-    parts = [_observations(scale, timeframe, day) for day in days]
+    values = np.concatenate([_observations(scale, timeframe, day) for day in days])[-MAX_ROWS:]
+    if np.count_nonzero(np.abs(values) > LEAST_MOVE) < FEWEST_MOVES * config.states:
+        return None
     try:
-        return fit_regimes(
-            np.concatenate(parts)[-MAX_ROWS:], config.model, config.states, rounds=ROUNDS, tolerance=TOLERANCE
-        )
+        return fit_regimes(values, config.model, config.states, rounds=ROUNDS, tolerance=TOLERANCE)
     except UsageError:
-        return None  # too few rows, or a market that never moved
+        return None  # too few rows, or all of them alike
 
 
 def _observations(scale: npt.NDArray[np.float64], timeframe: str, day: DayOfBars) -> npt.NDArray[np.float64]:

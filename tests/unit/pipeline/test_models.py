@@ -91,6 +91,42 @@ def test_with_too_few_days_the_shipped_model_labels(data: DataDir, history: Hist
     assert not (data.state / "models").exists()
 
 
+class Still(History):
+    """Bars of a market that hardly moves: its closes over and over."""
+
+    def __init__(self, *closes: float) -> None:
+        super().__init__(5)
+        self.closes = closes
+
+    def rows(self, day: str, columns: Sequence[str]) -> pa.Table:
+        table = super().rows(day, columns)
+        if "close" not in columns:
+            return table
+        at = table.schema.get_field_index("close")
+        return table.set_column(at, "close", pa.array(np.resize(self.closes, 24)))
+
+
+@pytest.mark.parametrize("closes", [[1.0], [0.1], [99999999.1234567, 99999999.1234568], [1e-300], [1e15, 1e15 + 0.125]])
+def test_a_market_that_stands_still_teaches_nothing(data: DataDir, closes: list[float]) -> None:
+    """Closes that are equal, or equal in ten digits, make no model: the shipped one labels, and nothing is kept."""
+    assert models.in_force(data, CONFIG, LEAF, Still(*closes)) is DEFAULT
+    assert not (data.state / "models").exists()
+
+
+def test_a_market_of_few_moves_teaches_nothing(data: DataDir) -> None:
+    """One jump in five days is no regime; a tick up and down every other hour is."""
+
+    class Jump(Still):
+        def rows(self, day: str, columns: Sequence[str]) -> pa.Table:
+            self.closes = (1.0,) if day < "2024-01-30" else (1.01,)
+            return super().rows(day, columns)
+
+    assert models.in_force(data, CONFIG, LEAF, Jump()) is DEFAULT
+    moving = models.in_force(data, CONFIG, LEAF, Still(1.0, 1.0, 1.0001, 1.0001, 1.0002, 1.0002, 1.0001, 1.0001))
+    assert moving is not DEFAULT
+    assert np.isfinite(moving.hmm.means).all()
+
+
 def test_a_damaged_model_is_not_replaced_in_silence(data: DataDir) -> None:
     """A kept model that cannot be read is an error that names the file."""
     path = models.path_of(data, CONFIG, LEAF)

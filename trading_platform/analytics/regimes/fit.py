@@ -17,6 +17,14 @@ from trading_platform.domain.errors import UsageError
 
 MODELS = ("gaussian_hmm",)
 
+ALIKE, STILL = 1e-10, 1e-14
+"""Values that agree in ten digits, or lie within 1e-14, differ by rounding: a return is a difference of logarithms
+around ten, each of which is off by 1e-15, and no market's tick is a price's eleventh digit."""
+
+FEWEST = 5
+"""So many values a state must differ from the others by more than rounding."""
+
+_WIDEST = 1e140
 _VARIANCE_FLOOR = 1e-6
 _WEIGHT_FLOOR = 1e-10
 _SCOUT_ROUNDS = 20
@@ -56,7 +64,8 @@ def fit_regimes(
 
     Raises
     ------
-    UsageError : the model is unknown, x is too short, constant, or holds what is not finite.
+    UsageError : the model is unknown, x is too short, constant (up to rounding and a handful of values), too wide for
+        a variance, or holds what is not finite.
 
     Examples
     --------
@@ -72,12 +81,24 @@ def fit_regimes(
     values = finite(x)
     if len(values) < 10 * states:
         raise UsageError(f"{states} states need at least {10 * states} values, not {len(values)}")
+    _refuse_constant(values, states)
     centre, width = float(values.mean()), float(values.std())
-    if not width > 0.0:
-        raise UsageError("x is constant; there are no regimes to tell apart")
     fitted = _Fit(np.ascontiguousarray((values - centre) / width), states)
     best = fitted.search(np.random.default_rng(seed), rounds, tolerance * len(values))
     return GaussianHmm.of(best.start, best.transition, best.means * width + centre, best.variances * width**2)
+
+
+def _refuse_constant(values: Floats, states: int) -> None:
+    """Refuse a series in which there is nothing but rounding to tell apart, and one whose variance is no float64."""
+    usual = float(np.partition(values, len(values) // 2)[len(values) // 2])
+    with np.errstate(over="ignore"):
+        away = np.abs(values - usual)
+    apart = int(np.count_nonzero(away > max(ALIKE * abs(usual), STILL)))
+    if apart < FEWEST * states:
+        others = f"all but {apart} of its {len(values)} values are" if apart else "all its values are"
+        raise UsageError(f"x is constant: {others} {usual:.6g} up to rounding; there are no regimes to tell apart")
+    if away.max() > _WIDEST:
+        raise UsageError(f"x spans more than {_WIDEST:g}, too much for a variance; divide it by a power of ten first")
 
 
 class _Fit:

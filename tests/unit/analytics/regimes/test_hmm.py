@@ -10,6 +10,7 @@ import pytest
 
 import trading_platform as tp
 from tests.naive import hmm as naive
+from trading_platform.analytics.regimes.fit import ALIKE, FEWEST, STILL
 from trading_platform.analytics.regimes.hmm import GaussianHmm
 from trading_platform.domain.errors import UsageError, WorkError
 
@@ -186,6 +187,8 @@ def test_values_that_repeat_do_not_collapse_a_state():
         (np.arange(50.0), {"model": "garch"}, "no regime model; known: gaussian_hmm"),
         (np.arange(50.0), {"states": 0}, "from 1 to 5"),
         (np.arange(500.0), {"states": 9}, "from 1 to 5"),
+        (np.array([-1e200, 1e200] * 20), {}, "spans more than 1e+140"),
+        (np.array([-1.7e308, 1.7e308] * 20), {}, "spans more than 1e+140"),
     ],
 )
 def test_what_cannot_be_fitted_says_why(x, options, words):
@@ -193,3 +196,69 @@ def test_what_cannot_be_fitted_says_why(x, options, words):
     with pytest.raises(UsageError) as raised:
         tp.fit_regimes(x, **options)
     assert words in str(raised.value)
+
+
+NOISE = np.random.default_rng(0).normal(size=1000)
+STEPS = np.round(NOISE)
+
+
+@pytest.mark.parametrize("states", [1, 2, 5])
+@pytest.mark.parametrize(
+    "x",
+    [
+        *(np.full(1000, value) for value in (0.1, 5.0, -5.0, 1e300, -1.7e308, 1e-300, 5e-324, 0.0, 7)),
+        *(value * (1 + np.finfo(float).eps * STEPS) for value in (0.1, 5.0, 1e300, 1e-300)),
+        5.0 + 1e-12 * NOISE,
+        np.where(STEPS > 0, 0.1, np.nextafter(0.1, 1)),
+        np.where(STEPS > 0, 0.1 + 0.2, 0.3),
+        5e-324 * STEPS,
+        1e-200 * NOISE,
+        np.full(1000, 0.1) - np.full(1000, 0.1).mean(),
+        np.diff(np.log(60_000 * (1 + np.finfo(float).eps * STEPS))),
+        np.append(np.full(999, 0.1), 7.0),
+        np.append(np.zeros(996), [1e-4, -1e-4, 1e300, -1e300]),
+        np.append(np.full(999, 0.1), np.nan),
+    ],
+)
+def test_a_series_of_one_value_up_to_rounding_is_refused(x, states):
+    """What differs by rounding only, or in a handful of values, has no regimes, whatever its value: one sentence."""
+    with pytest.raises(UsageError, match=r"^(x is constant: all|x\[999\] is nan)[^\n]*$"):
+        tp.fit_regimes(x, states=states)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        1e-6 * NOISE,
+        1e-12 * NOISE,
+        1e-3 + 1e-8 * NOISE,
+        60_000.0 + 0.01 * STEPS,
+        1.0 + 1e-9 * NOISE,
+        1e130 * NOISE,
+        np.where(NOISE > 2, 1e-4, 0.0),
+        np.repeat([1.0, 2.0], 500),
+    ],
+)
+def test_small_moves_are_moves(x):
+    """Returns of a millionth, around nought or a small mean, prices a tick apart and two levels are fitted."""
+    model = tp.fit_regimes(x)
+    assert (model.variances >= 1e-7 * x.var()).all()
+    assert (model.variances <= 10 * x.var()).all()
+    assert np.isfinite(model.log_likelihood(x))
+
+
+def test_at_the_bounds_of_what_differs():
+    """Ten digits alike are one value, nine are not; so are values within 1e-14; five values a state must differ."""
+    level = np.where(np.arange(1000) % 2, 1.0, 1.0 + 0.99 * ALIKE)
+    for x in (level, level * 1e100, np.where(np.arange(1000) % 2, 0.0, 0.99 * STILL)):
+        with pytest.raises(UsageError, match="x is constant"):
+            tp.fit_regimes(x, states=1)
+    for x in (np.where(level > 1, 1.0 + 1.01 * ALIKE, 1.0), np.where(level > 1, 1.01 * STILL, 0.0)):
+        assert tp.fit_regimes(x, states=1).variances[0] == pytest.approx(x.var())
+    for states in (1, 2):
+        few = np.zeros(1000)
+        few[: FEWEST * states - 1] = 1.0
+        with pytest.raises(UsageError, match=f"all but {FEWEST * states - 1} of its 1000 values are 0"):
+            tp.fit_regimes(few, states=states)
+        few[FEWEST * states] = 1.0
+        assert tp.fit_regimes(few, states=states).states == states
