@@ -436,6 +436,14 @@ SECTIONS: dict[str, dict[str, Row]] = {
             "exact all the same, slower",
             (SUMS + "test_sums_are_exact_whatever_scales_meet_in_a_frame",),
         ),
+        "V3": Row(
+            "a series, or a market, that is constant but for rounding",
+            "refused by `fit_regimes` in one sentence; no model is promoted, the shipped one labels",
+            (
+                "tests/unit/analytics/regimes/test_hmm.py::test_a_series_of_one_value_up_to_rounding_is_refused",
+                "tests/unit/pipeline/test_models.py::test_a_market_that_stands_still_teaches_nothing",
+            ),
+        ),
     },
 }
 

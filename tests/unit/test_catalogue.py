@@ -16,7 +16,7 @@ WANTED = {
     "Process": [f"P{number}" for number in range(1, 12)],
     "Clock": [f"C{number}" for number in range(1, 4)],
     "Browser": [f"B{number}" for number in range(1, 4)],
-    "Numbers": [f"V{number}" for number in range(1, 3)],
+    "Numbers": [f"V{number}" for number in range(1, 4)],
 }
 
 
