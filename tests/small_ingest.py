@@ -50,6 +50,10 @@ class SmallIngest:
     symbols : canonical names.
     adapter : the venue's own unless given.
     clocks : the recorder's.
+
+    Attributes
+    ----------
+    reports : what the recorder told of its attempts: symbols, and why there is no stream, None if there is one.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class SmallIngest:
         self.ws_url, self.rest_url, self.clocks, self.transport = ws_url, rest_url, clocks, transport
         self.symbols = {self.adapter.venue_symbol(symbol): symbol for symbol in symbols}
         self.took_s = 0.0
+        self.reports: list[tuple[list[str], str | None]] = []
 
     def close(self) -> None:
         """Let go of the ledger."""
@@ -90,6 +95,7 @@ class SmallIngest:
                 random.Random(1),
                 transport=self.transport,
                 known_ns=max(self.ledger.tail_ns("binance", symbol) for symbol in self.symbols.values()),
+                report=lambda symbols, reason: self.reports.append((list(symbols), reason)),
             )
             running = asyncio.create_task(recorder.run(stop))
             waiting = asyncio.create_task(asyncio.to_thread(wait_until, until, timeout_s=timeout_s, what="recorded"))

@@ -20,6 +20,7 @@ from tests.certificates import self_signed
 from trading_platform.domain.venue import KeepAlive
 from trading_platform.ingest import fast_transport, websocket_client
 from trading_platform.ingest.fast_transport import open_stream
+from trading_platform.ingest.handshakes import in_words
 from trading_platform.ingest.packed import Packed
 from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused, OpenStream, Transport
 
@@ -136,6 +137,79 @@ def test_a_refusal_carries_its_status_and_wait(transport: Transport) -> None:
     with pytest.raises(HandshakeRefused) as told:
         talk(send_all, transport, process_request=refuse)
     assert (told.value.status, told.value.retry_after_s) == (429, 17.0)
+
+
+def redirecting(to: str) -> Callable[[ServerConnection, Request], Response | None]:
+    """Return what sends everybody who asks for ``/`` somewhere else."""
+
+    def answer(connection: ServerConnection, request: Request) -> Response | None:
+        if request.path != "/":
+            return None
+        response = connection.respond(http.HTTPStatus.TEMPORARY_REDIRECT, "elsewhere\n")
+        response.headers["Location"] = to
+        return response
+
+    return answer
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_redirect_to_another_host_is_refused(transport: Transport, host: str) -> None:
+    """Nothing is asked of the other server, be it another name or another port; who sent us there is told."""
+    asked: list[str] = []
+
+    def note(connection: ServerConnection, request: Request) -> None:
+        asked.append(request.path)
+
+    async def run() -> None:
+        async with serve(send_all, "127.0.0.1", 0, process_request=note) as other:
+            location = f"ws://user:secret@{host}:{other.sockets[0].getsockname()[1]}/there"
+            redirect = redirecting(location)
+            async with serve(send_all, "localhost", 0, process_request=redirect) as server, transport(address(server)):
+                pass
+
+    with pytest.raises(HandshakeRefused) as told:
+        asyncio.run(run())
+    assert asked == []
+    words = in_words(told.value.status, told.value.location)
+    assert f"redirects to ws://{host}:" in words
+    assert "secret" not in words
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("location", ["http://localhost:1/", "ftp:", "//localhost:1/", "ws://[", "wss://localhost/"])
+def test_a_redirect_to_what_is_no_stream_of_that_host_is_refused(transport: Transport, location: str) -> None:
+    """Whatever stands in the header, it is a refusal with words, no other error."""
+    with pytest.raises(HandshakeRefused) as told:
+        talk(send_all, transport, process_request=redirecting(location))
+    assert in_words(told.value.status, told.value.location).startswith("HTTP 307: the venue redirects")
+
+
+@TRANSPORTS
+def test_a_redirect_within_the_same_host_is_followed_and_not_for_ever(transport: Transport) -> None:
+    """A path of the same host is where the stream is; a circle ends."""
+    messages, _ = talk(send_all, transport, process_request=redirecting("/stream"))  # type: ignore[misc]
+    assert messages == MESSAGES
+    with pytest.raises(ConnectionLost, match="redirects"):
+        talk(send_all, transport, process_request=redirecting("/"))
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("code", [1000, 1008, 1013])
+def test_the_code_of_the_venues_close_is_told(transport: Transport, code: int) -> None:
+    """With its reason; our own close has none."""
+
+    async def close(connection: ServerConnection) -> None:
+        await connection.close(code, "enough")
+
+    async def run() -> ConnectionLost:
+        async with serve(close, "localhost", 0) as server, transport(address(server)) as stream:
+            with pytest.raises(ConnectionLost) as told:
+                await stream.deliver(lambda batch: True)
+            return told.value
+
+    lost = asyncio.run(run())
+    assert (lost.code, str(lost)) == (code, f"closed {code} enough")
 
 
 @TRANSPORTS

@@ -114,6 +114,24 @@ def test_connections_are_replaced_before_the_venues_cut(simulator: Start, tmp_pa
     assert Counter(seen.what for seen in venue.server.connections) == {"open": 3}
 
 
+class ShortLivedAndFew(ShortLived):
+    """The same, and believing that a connection carries one stream."""
+
+    streams_per_connection = 1
+
+
+def test_each_of_several_connections_is_replaced_by_itself(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
+    """A symbol a connection: a handover concerns its own symbol, no id is missing over all connections of the lane."""
+    venue = simulator(synthetic(60.0, symbols=list(SYMBOLS.values())), speed=5.0, lifetime_s=4.0)
+    lane = tmp_path / "live-binance"
+    record(venue, lane, lambda: steps(lane).count("taken over") >= 4, ShortLivedAndFew())
+    assert assert_no_gap(venue, lane) > 0
+    carried = [set(fact.symbols.values()) for fact in controls(lane) if isinstance(fact, control.Connected)]
+    assert all(len(symbols) == 1 for symbols in carried)
+    assert min(sum(symbol in symbols for symbols in carried) for symbol in SYMBOLS.values()) >= 3
+    assert not [fact for fact in controls(lane) if isinstance(fact, control.Lost)]
+
+
 def test_a_shutdown_that_is_announced_costs_nothing(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
     """serverShutdown: another connection has taken over before the venue closes this one."""
     plan = FaultPlan(events=[Event(kind="server_shutdown", at_s=5, seconds=3)])

@@ -169,6 +169,7 @@ class VenueAdapter(Protocol):
     inbound_per_second : messages, pings and pongs a client may send on one connection.
     connects_per_5min : connection attempts the venue allows an address.
     streams_per_connection : most streams one connection carries.
+    address_bytes : longest address of a stream that is sure to be accepted, by proxies before the venue too.
     server_ping_s : how often the venue pings; pong_deadline_s: how long it waits for the pong.
     connection_lifetime_s : when the venue cuts a healthy connection.
     keepalive : how it is kept alive.
@@ -185,6 +186,7 @@ class VenueAdapter(Protocol):
     inbound_per_second: float
     connects_per_5min: int
     streams_per_connection: int
+    address_bytes: int
     server_ping_s: float
     pong_deadline_s: float
     connection_lifetime_s: float

@@ -1,7 +1,7 @@
 """When to connect: backoff with full jitter, refusals, bans, a breaker, the venue's budget. Sans-I/O.
 
-What happens on a connection is session.py. `Address` is shared by all feeds of a venue, because the venue counts by
-address; `Backoff` is each feed's own, so that they do not march in step.
+What happens on a connection is session.py, what a refusal means handshakes.py. `Address` is shared by all feeds of a
+venue, because the venue counts by address; `Backoff` is each feed's own, so that they do not march in step.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class ConnectLimits:
     Attributes
     ----------
     first_wait_s, longest_wait_s : the upper end of the first wait, doubled at each failure, and its cap.
+    longest_refused_s : the cap where the venue is well and refuses what is asked for: only a person can change that.
     after_429_s : least wait after a 429, whatever the venue says; after_418_s: after a 418 that names no time.
     longest_refusal_s : cap of what a Retry-After is believed.
     connects : most connection attempts in `connects_window_s`; the second half of them is spread evenly.
@@ -30,6 +31,7 @@ class ConnectLimits:
 
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
+    longest_refused_s: float = 300.0
     after_429_s: float = 60.0
     after_418_s: float = 120.0
     longest_refusal_s: float = 7 * 86_400.0
@@ -39,6 +41,10 @@ class ConnectLimits:
 
 class Address:
     """What a venue counts by our address: attempts, refusals, bans.
+
+    Attributes
+    ----------
+    open : how many connections to it are.
 
     Examples
     --------
@@ -55,6 +61,7 @@ class Address:
     def __init__(self, limits: ConnectLimits, rng: random.Random) -> None:
         self.limits = limits
         self.breaker = Breaker()
+        self.open = 0
         self._rng = rng
         self._not_before_ns = 0
         self._attempts: deque[int] = deque()
@@ -90,13 +97,14 @@ class Address:
         """Take note of an attempt that brought nothing."""
         self.breaker.failed(now_ns)
 
+    def answered(self) -> None:
+        """Take note of a refusal that is about what was asked for: the venue is well, nothing is broken."""
+        self.breaker.worked()
+
     def refused(self, now_ns: int, status: int, retry_after_s: float | None) -> float:
-        """Take note of an HTTP answer instead of a stream; return for how many seconds it forbids more, 0 for none."""
+        """Take note that the venue wants us to wait, by a 429 or 418; return for how many seconds."""
         limits = self.limits
-        if status not in (429, 418):
-            self.failed(now_ns)
-            return 0.0
-        least = limits.after_429_s if status == 429 else limits.after_418_s
+        least = limits.after_418_s if status == 418 else limits.after_429_s
         wait_s = min(max(least, retry_after_s or 0.0), limits.longest_refusal_s)
         jitter_s = self._rng.uniform(0.0, 0.1 * wait_s)
         self._not_before_ns = max(self._not_before_ns, now_ns + int((wait_s + jitter_s) * _S))
@@ -118,10 +126,11 @@ class Backoff:
         self._failures = 0
         self.ready_ns = 0
 
-    def failed(self, now_ns: int) -> None:
-        """Wait, longer than last time."""
+    def failed(self, now_ns: int, longest_s: float | None = None) -> None:
+        """Wait, longer than last time, up to `longest_s` if that is not the usual cap."""
         limits = self._limits
-        longest_s = min(limits.longest_wait_s, limits.first_wait_s * 2.0 ** min(self._failures, 20))
+        cap_s = limits.longest_wait_s if longest_s is None else longest_s
+        longest_s = min(cap_s, limits.first_wait_s * 2.0 ** min(self._failures, 20))
         self._failures += 1
         self.ready_ns = max(self.ready_ns, now_ns + int(self._rng.uniform(0.0, longest_s) * _S))
 

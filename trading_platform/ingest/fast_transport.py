@@ -13,6 +13,7 @@ import struct
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from urllib.parse import urljoin
 
 import numpy as np
 from websockets.client import ClientProtocol
@@ -30,10 +31,13 @@ from trading_platform.ingest.polite_protocol import INBOUND_PER_SECOND, PolitePr
 from trading_platform.ingest.websocket_client import (
     CLOSE_TIMEOUT_S,
     MAX_FRAME_BYTES,
+    MAX_REDIRECTS,
     OPEN_TIMEOUT_S,
+    REDIRECTS,
     ConnectionLost,
     HandshakeRefused,
-    retry_after,
+    is_same_origin,
+    refusal,
 )
 
 BUFFER_BYTES = 256 << 10
@@ -207,6 +211,7 @@ class _Socket(asyncio.BufferedProtocol):
         self.lost = False
         self.delivery = Delivery()
         self.reason = "closed without a close frame"
+        self.code: int | None = None
         self._loop = asyncio.get_running_loop()
         self.heard_s = self._loop.time()
 
@@ -247,6 +252,8 @@ class _Socket(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
         self.protocol.receive_eof()
+        if self.protocol.close_rcvd is not None:
+            self.code = int(self.protocol.close_rcvd.code)
         close = self.protocol.close_rcvd or self.protocol.close_sent
         if close is not None:
             self.reason = f"closed {int(close.code)} {close.reason}".strip()
@@ -296,7 +303,7 @@ class FastStream:
                 if not take(packed):
                     return
             elif connection.lost:
-                raise ConnectionLost(connection.reason)
+                raise ConnectionLost(connection.reason, connection.code)
             elif await connection.delivery.wait(take):
                 return
 
@@ -352,10 +359,10 @@ async def open_stream(
     HandshakeRefused, ConnectionLost : if there is no stream to be had now.
     """
     try:
-        uri = parse_uri(url)
-    except InvalidURI as error:
-        raise ConnectionLost(f"connect: {error}") from error
-    connection = await _connect(uri, compression=compression, per_second=per_second, tls=tls)
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            connection = await _follow(url, compression=compression, per_second=per_second, tls=tls)
+    except (InvalidURI, TimeoutError) as error:
+        raise ConnectionLost(f"connect: {str(error) or type(error).__name__}") from error
     try:
         yield FastStream(connection)
     finally:
@@ -366,6 +373,18 @@ async def open_stream(
         connection.transport.close()
 
 
+async def _follow(url: str, *, compression: bool, per_second: float, tls: ssl.SSLContext | None) -> _Socket:
+    """Connect, and go where the same host redirects to; nowhere else."""
+    for _ in range(MAX_REDIRECTS):
+        try:
+            return await _connect(parse_uri(url), compression=compression, per_second=per_second, tls=tls)
+        except HandshakeRefused as error:
+            if error.status not in REDIRECTS or error.location is None or not is_same_origin(url, error.location):
+                raise
+            url = urljoin(url, error.location)
+    raise ConnectionLost(f"connect: more than {MAX_REDIRECTS} redirects")
+
+
 async def _connect(uri: WebSocketURI, *, compression: bool, per_second: float, tls: ssl.SSLContext | None) -> _Socket:
     loop = asyncio.get_running_loop()
     extensions = [ClientPerMessageDeflateFactory(compress_settings={"memLevel": 5})] if compression else None
@@ -374,24 +393,23 @@ async def _connect(uri: WebSocketURI, *, compression: bool, per_second: float, t
     context = (tls or ssl.create_default_context()) if uri.secure else None
     frame_splitter.split.dispatcher()  # loading it takes half a second: before there is anything to receive
     try:
-        async with asyncio.timeout(OPEN_TIMEOUT_S):
-            await loop.create_connection(
-                lambda: connection, uri.host, uri.port, ssl=context, server_hostname=uri.host if context else None
-            )
-            while protocol.state is State.CONNECTING and protocol.handshake_exc is None and not connection.lost:
-                await connection.delivery.wait()
-    except (OSError, TimeoutError) as error:
+        await loop.create_connection(
+            lambda: connection, uri.host, uri.port, ssl=context, server_hostname=uri.host if context else None
+        )
+        while protocol.state is State.CONNECTING and protocol.handshake_exc is None and not connection.lost:
+            await connection.delivery.wait()
+    except OSError as error:
         _abort(connection)
-        raise ConnectionLost(f"connect: {error or type(error).__name__}") from error
+        raise ConnectionLost(f"connect: {str(error) or type(error).__name__}") from error
     except BaseException:
         _abort(connection)
         raise
     if protocol.handshake_exc is not None or protocol.state is State.CONNECTING:
         _abort(connection)
-        refusal = protocol.handshake_exc
-        if isinstance(refusal, InvalidStatus):
-            raise HandshakeRefused(refusal.response.status_code, retry_after(refusal)) from refusal
-        raise ConnectionLost(f"connect: {refusal or connection.reason}") from refusal
+        reason = protocol.handshake_exc
+        if isinstance(reason, InvalidStatus):
+            raise refusal(reason) from reason
+        raise ConnectionLost(f"connect: {reason or connection.reason}") from reason
     return connection
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, NoReturn, cast
 
 from trading_platform.domain.venue import VenueAdapter
-from trading_platform.ingest import control, session
+from trading_platform.ingest import control, handshakes, session
 from trading_platform.ingest.committer import Committer
 from trading_platform.ingest.connects import Address, ConnectLimits
 from trading_platform.ingest.packed import Packed
 from trading_platform.ingest.session import Session, Terms
+from trading_platform.ingest.spread import Spread
 from trading_platform.ingest.websocket_client import (
     ConnectionLost,
     HandshakeRefused,
@@ -33,6 +34,8 @@ from trading_platform.telemetry.logs import get_logger
 log = get_logger(__name__)
 STOP_WITHIN_S = 5.0
 _SHORT_BYTES = 128
+_NAMED = 5
+"""So many symbols are named in a line of the log, before the others are counted."""
 
 
 class Clocks(NamedTuple):
@@ -59,6 +62,7 @@ class Recorder:
     probe : has the heads of these symbols (canonical) asked for; the answer comes through `probed`.
     attempted_ns : how long ago processes before this one tried to connect, the oldest first.
     on_connect : told the wall time of each attempt, before it is made.
+    report : told the symbols (canonical) of each attempt, and why it brought no stream; None: it did.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Recorder:
         probe: Callable[[Iterable[str]], object] = lambda symbols: None,
         attempted_ns: Iterable[int] = (),
         on_connect: Callable[[int], object] = lambda wall_ns: None,
+        report: Callable[[Sequence[str], str | None], object] = lambda symbols, reason: None,
     ) -> None:
         self.adapter, self.symbols, self.ws_url = adapter, dict(symbols), ws_url
         self.clocks, self.transport, self.probe = clocks, transport, probe
@@ -87,11 +92,15 @@ class Recorder:
         )
         self.address = Address(ConnectLimits(connects=adapter.connects_per_5min // 2), rng)
         self.address.recall(attempted_ns, clocks.monotonic_ns())
-        self.on_connect = on_connect
+        self.on_connect, self.report = on_connect, report
+        self.spread = Spread(
+            adapter.streams_per_connection, adapter.address_bytes, lambda names: adapter.stream_url(ws_url, names)
+        )
         self._known_ns = known_ns
         ban_ns = banned_until_ns - clocks.wall_ns()
         if ban_ns > 0:
             log.error("the venue refuses connects", venue=adapter.name, seconds=round(ban_ns / 1e9))
+            report(list(self.symbols.values()), f"the venue forbids connecting for {ban_ns / 1e9:.0f} s more")
             self.address.banned(clocks.monotonic_ns() + ban_ns)
         self._rng = rng
         self._number = count(1).__next__
@@ -108,12 +117,17 @@ class Recorder:
         # If that is on record later than now, the clock was set back, and what begins now comes after it all the same.
         self.control(control.Started(self.adapter.name, self.symbols, self._known_ns))
         committing = asyncio.create_task(self.committer.run())
-        names = sorted(self.symbols)
-        size = self.adapter.streams_per_connection
-        self._feeds = [_Feed(self, names[at : at + size], self._session) for at in range(0, len(names), size)]
-        feeds = [asyncio.create_task(feed.run(stop)) for feed in self._feeds]
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({committing, stopping, *feeds}, return_when=asyncio.FIRST_COMPLETED)
+        feeds = self._start(self.spread.groups(sorted(self.symbols)), stop)
+        while True:
+            await asyncio.wait({committing, stopping, *feeds}, return_when=asyncio.FIRST_COMPLETED)
+            ended = [task for task in feeds if task.done()]
+            if committing.done() or stopping.done() or any(map(_broke, ended)):
+                break
+            for task in ended:
+                feeds.pop(task)
+                feeds |= self._start(task.result(), stop)
+            self._feeds = list(feeds.values())
         stop.set()
         _, slow = await asyncio.wait(feeds, timeout=STOP_WITHIN_S)
         for task in slow:
@@ -125,6 +139,12 @@ class Recorder:
             # A feed ends by itself only with a bug: let it be loud, now that its frames are safe.
             if isinstance(end, Exception):
                 raise end
+
+    def _start(self, groups: list[list[str]], stop: asyncio.Event) -> dict[asyncio.Task[list[list[str]]], _Feed]:
+        """Start a feed for each group of symbols."""
+        feeds = [_Feed(self, names, self._session) for names in groups]
+        self._feeds += feeds
+        return {asyncio.create_task(feed.run(stop)): feed for feed in feeds}
 
     def probed(self, heads: Mapping[str, int | None]) -> None:
         """Take note of heads that REST told (by canonical name); they are in the log."""
@@ -168,6 +188,7 @@ class _Feed:
     def __init__(self, recorder: Recorder, names: list[str], make: Callable[[list[str]], Session]) -> None:
         self._recorder = recorder
         self._adapter = recorder.adapter
+        self._names = names
         self._symbols = {name: recorder.symbols[name] for name in names}
         self._spelling = {symbol: name for name, symbol in self._symbols.items()}
         self._url = recorder.adapter.stream_url(recorder.ws_url, names)
@@ -178,15 +199,21 @@ class _Feed:
         self._ends: dict[int, str] = {}
         self._changed = asyncio.Event()
         self._looking = False
+        self._groups: list[list[str]] = []
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Keep the symbols recorded until `stop` is set, then take what has arrived."""
+    async def run(self, stop: asyncio.Event) -> list[list[str]]:
+        """Keep the symbols recorded until `stop` is set, then take what has arrived.
+
+        Returns early, with smaller groups of them, once the venue refuses so many on one connection.
+        """
         waiting = asyncio.create_task(stop.wait())
         waiting.add_done_callback(lambda _: self._changed.set())
         try:
             while not stop.is_set():
                 self._changed.clear()
                 self._tick()
+                if self._groups:
+                    break
                 await _set_within(self._changed, self._session.due_s(self._now()))
             for number in list(self._streams):
                 self._close(number, "stopped", abort=False)
@@ -201,6 +228,7 @@ class _Feed:
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+        return self._groups
 
     def probed(self, heads: Mapping[str, int | None]) -> None:
         mine = {self._spelling[symbol]: head for symbol, head in heads.items() if symbol in self._spelling}
@@ -224,6 +252,9 @@ class _Feed:
             if (error := task.exception()) is not None:
                 raise error
         self._tasks = {number: task for number, task in self._tasks.items() if not task.done()}
+        if not self._tasks and not self._recorder.spread.fits(self._names):
+            self._groups = self._recorder.spread.groups(self._names)  # others have learned meanwhile
+            return
         for action in self._session.tick(now_ns, self._recorder.boot_ns()):
             self._act(action)
         self._looking = self._session.looking
@@ -233,6 +264,10 @@ class _Feed:
     def _act(self, action: session.Action) -> None:
         venue, recorder = self._adapter.name, self._recorder
         match action:
+            case session.Split(too_long):
+                self._groups = recorder.spread.split(self._names, too_long=too_long)
+                counts = {"symbols": len(self._names), "connections": len(self._groups)}
+                log.warning("fewer symbols a connection", venue=venue, **counts)
             case session.Connect(number):
                 recorder.on_connect(recorder.clocks.wall_ns())
                 self._tasks[number] = asyncio.create_task(self._connection(number))
@@ -272,17 +307,29 @@ class _Feed:
                 reason = await self._open(number, stream)
         except HandshakeRefused as error:
             reason = f"http {error.status}"
-            forbidden_s = self._session.refused(number, self._now(), error.status, error.retry_after_s)
-            if forbidden_s > 0:
-                until_ns = self._recorder.clocks.wall_ns() + int(forbidden_s * 1e9)
-                self._recorder.control(control.BanSeen(venue, until_ns, "stream"))
+            self._forbid(self._session.refused(number, self._now(), error.status, error.retry_after_s))
+            self._refused(handshakes.in_words(error.status, error.location))
         except ConnectionLost as error:
             reason = str(error)
             self._session.ended(number, self._now())
+            self._recorder.report(list(self._symbols.values()), reason)
         if self._ends.pop(number, "") != "stopped":
             metrics.RECONNECTS.labels(venue, reason.split()[0]).inc()
             log.warning("stream ended", venue=venue, connection=number, reason=reason)
         self._changed.set()
+
+    def _refused(self, reason: str) -> None:
+        """Say in words that there is no stream, of which symbols, and when it is tried again."""
+        symbols, again_s = list(self._symbols.values()), self._session.waits_s(self._now())
+        named = ", ".join(symbols[:_NAMED]) + (f" and {len(symbols) - _NAMED} more" if len(symbols) > _NAMED else "")
+        log.error("no stream", venue=self._adapter.name, reason=reason, symbols=named, again_in_s=round(again_s, 1))
+        self._recorder.report(symbols, reason)
+
+    def _forbid(self, seconds: float) -> None:
+        """Have everybody know that nobody may connect for so long."""
+        if seconds > 0:
+            until_ns = self._recorder.clocks.wall_ns() + int(seconds * 1e9)
+            self._recorder.control(control.BanSeen(self._adapter.name, until_ns, "stream"))
 
     async def _open(self, number: int, stream: OpenStream) -> str:
         """Receive until the connection ends; return why."""
@@ -291,18 +338,23 @@ class _Feed:
         # Before the first frame: frames of an unknown connection cannot be decoded.
         self._recorder.control(control.Connected(venue, number, self._symbols))
         log.info("stream open", venue=venue, connection=number, symbols=len(self._symbols))
+        self._recorder.report(list(self._symbols.values()), None)
         self._session.opened(number, self._now())
         self._looking = True
         self._changed.set()
+        code: int | None = None
         try:
-            return await self._receive(number, stream)
+            await self._receive(number, stream)
+        except ConnectionLost as error:
+            code = error.code
+            return self._ends.setdefault(number, str(error))
         finally:
             del self._streams[number]
             reason = self._ends.get(number, "ended")
-            self._session.ended(number, self._now())
+            self._forbid(self._session.ended(number, self._now(), code))
             self._recorder.control(control.Disconnected(number, reason))
 
-    async def _receive(self, number: int, stream: OpenStream) -> str:
+    async def _receive(self, number: int, stream: OpenStream) -> NoReturn:
         committer, farewell = self._recorder.committer, self._adapter.farewell
         heard = False
 
@@ -319,12 +371,9 @@ class _Feed:
                 self._changed.set()
             return not committer.full
 
-        try:
-            while True:
-                await stream.deliver(take)
-                await committer.room()
-        except ConnectionLost as error:
-            return self._ends.setdefault(number, str(error))
+        while True:
+            await stream.deliver(take)
+            await committer.room()
 
     def _look(self, number: int, batch: list[bytes] | Packed) -> None:
         """Tell the session which ids came; only while a connection is new."""
@@ -354,6 +403,11 @@ def _frames(batch: list[bytes] | Packed) -> Iterator[bytes]:
     for size in struct.unpack(f"<{batch.frame_count}I", batch.lengths):
         yield batch.payload[at : at + size]
         at += size
+
+
+def _broke(task: asyncio.Task[list[list[str]]]) -> bool:
+    """Whether a feed ended otherwise than by asking for smaller ones."""
+    return task.cancelled() or task.exception() is not None or not task.result()
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

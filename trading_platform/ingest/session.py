@@ -2,7 +2,8 @@
 
 Events only change what is known; `tick` decides, and is called after each of them and at least every `TICK_S`. The
 socket is websocket_client.py, who acts is recorder.py, when an address may be called is connects.py, whether a
-connection lives keepalive.py, whether a new one may take over handover.py. Randomness is handed in.
+connection lives keepalive.py, whether a new one may take over handover.py, what an answer by HTTP means handshakes.py,
+which symbols share a connection spread.py. Randomness is handed in.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trading_platform.domain.venue import KeepAlive, VenueAdapter
+from trading_platform.ingest import handshakes
 from trading_platform.ingest.connects import Address, Backoff
 from trading_platform.ingest.handover import Takeover
 from trading_platform.ingest.keepalive import PauseDetector, Pulse
@@ -20,6 +22,10 @@ from trading_platform.ingest.keepalive import PauseDetector, Pulse
 _S = 1_000_000_000
 TICK_S = 0.5
 LONGEST_MARGIN_S = 900.0
+REPEATS = 2
+"""So often in a row a connection is refused for what was asked, before less is asked for."""
+PUSHED_BACK = frozenset({1008, 1013})
+"""Close codes by which a venue says that we do too much, or that it cannot take us now."""
 
 
 class Connect(NamedTuple):
@@ -64,7 +70,16 @@ class Handover(NamedTuple):
     reason: str
 
 
-Action = Connect | Close | Ping | Probe | Lost | Handover
+class Split(NamedTuple):
+    """Open connections of fewer symbols each instead; this session is over.
+
+    `too_long` tells whether it is the length of the address that was refused.
+    """
+
+    too_long: bool
+
+
+Action = Connect | Close | Ping | Probe | Lost | Handover | Split
 
 
 @dataclass(frozen=True)
@@ -150,6 +165,8 @@ class Session:
         self._current: int | None = None
         self._wish: _Wish | None = None
         self._facts: list[Action] = []
+        self._refused_as: handshakes.Meaning | None = None
+        self._repeats = 0
         self.looking = False
 
     # ---- what happens
@@ -157,6 +174,8 @@ class Session:
     def opened(self, connection: int, now_ns: int) -> None:
         """Take note that a connection is open and subscribed."""
         mine = self._connections[connection]
+        self._address.open += 1
+        self._refused_as, self._repeats = None, 0
         mine.opened_ns, mine.pulse = now_ns, Pulse(self._terms.keepalive, now_ns)
         mine.retire_ns = now_ns + self._lifetime_ns()
         old = self._live(self._current)
@@ -210,11 +229,21 @@ class Session:
         if deaf:
             self._want("subscribed but not delivered", deaf)
 
-    def ended(self, connection: int, now_ns: int) -> None:
-        """Take note that a connection has ended, or could not be made."""
+    def ended(self, connection: int, now_ns: int, code: int | None = None) -> float:
+        """Take note that a connection has ended, or could not be made.
+
+        Parameters
+        ----------
+        code : of the close frame that the venue sent.
+
+        Returns
+        -------
+        For how many seconds nobody may connect now, 0 if that is not forbidden.
+        """
         mine = self._connections.pop(connection, None)
         if mine is None:
-            return
+            return 0.0
+        self._address.open -= mine.opened_ns is not None
         others = [other for other in self._connections.values() if self._serves(other)]
         for other in others:
             if other.takeover is not None and mine.opened_ns is not None:
@@ -226,17 +255,34 @@ class Session:
             self._current = others[0].number if others else None
             self._wish = None
         if mine.closing:
-            return
+            return 0.0
+        self._backoff.failed(now_ns)
+        if code in PUSHED_BACK:
+            return self._address.refused(now_ns, 429, None)
         if not mine.delivered:
             self._address.failed(now_ns)
-        self._backoff.failed(now_ns)
+        return 0.0
 
     def refused(self, connection: int, now_ns: int, status: int, retry_after_s: float | None) -> float:
         """Take note of an HTTP answer instead of a stream; return for how many seconds it forbids more."""
         self._connections.pop(connection, None)
-        wait_s = self._address.refused(now_ns, status, retry_after_s)
-        self._backoff.failed(now_ns)
-        return wait_s
+        meaning = handshakes.meaning(status, serves_others=self._address.open > 0)
+        self._repeats = self._repeats + 1 if meaning == self._refused_as else 1
+        self._refused_as = meaning
+        if meaning == "wait":
+            self._backoff.failed(now_ns)
+            return self._address.refused(now_ns, status, retry_after_s)
+        if meaning == "trouble":
+            self._backoff.failed(now_ns)
+            self._address.failed(now_ns)
+        else:
+            self._backoff.failed(now_ns, self._address.limits.longest_refused_s)
+            self._address.answered()
+        return 0.0
+
+    def waits_s(self, now_ns: int) -> float:
+        """Return for how many seconds nothing is connected, as far as is known now."""
+        return max(0.0, (self._ready_ns(now_ns) - now_ns) / _S)
 
     # ---- what to do
 
@@ -252,6 +298,8 @@ class Session:
             else:
                 self._keep_alive(mine, now_ns, actions)
         self._hand_over(now_ns, actions)
+        if (split := self._split()) is not None:
+            return [*actions, split]
         self._connect(now_ns, actions)
         self.looking = any(mine.takeover is not None and not mine.closing for mine in self._connections.values())
         return actions
@@ -260,7 +308,7 @@ class Session:
         """Return in how many seconds `tick` should be called if nothing happens."""
         if self._connecting() or self._live(self._current) is not None:
             return TICK_S
-        return min(TICK_S, max(0.0, (self._ready_ns(now_ns) - now_ns) / _S))
+        return min(TICK_S, self.waits_s(now_ns))
 
     def _keep_alive(self, mine: _Connection, now_ns: int, actions: list[Action]) -> None:
         assert mine.pulse is not None
@@ -310,6 +358,13 @@ class Session:
                 self._shut(current, f"handed over to connection {mine.number}", actions, abort=False)
                 self._current, self._wish = mine.number, None
                 return
+
+    def _split(self) -> Split | None:
+        """Ask for less once what was asked for is refused again. Not while a connection lives: it carries all."""
+        less = self._repeats >= REPEATS and self._refused_as in {"too long", "asked too much"}
+        if not less or len(self.symbols) == 1 or self._connections:
+            return None
+        return Split(self._refused_as == "too long")
 
     def _connect(self, now_ns: int, actions: list[Action]) -> None:
         if self._connecting():

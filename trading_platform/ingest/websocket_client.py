@@ -10,12 +10,14 @@ import functools
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Protocol, cast
+from urllib.parse import urljoin
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 from websockets.frames import DATA_OPCODES, CloseCode, Frame
 from websockets.protocol import Event, State
+from websockets.uri import parse_uri
 
 from trading_platform.domain.venue import KeepAlive
 from trading_platform.ingest.delivery import Delivery, Take
@@ -29,21 +31,29 @@ OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 PENDING_BYTES = 4 << 20
 """Received but not yet taken: beyond this much reading pauses and the socket fills."""
+REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
+MAX_REDIRECTS = 10
+"""As the library does it."""
 FRAGMENTS = 4096
 """A message of more than this many is refused: empty ones add nothing to its size."""
 
 
 class HandshakeRefused(Exception):
-    """The server answered with HTTP instead of a stream: its status and Retry-After."""
+    """The server answered with HTTP instead of a stream: its status, Retry-After and Location."""
 
-    def __init__(self, status: int, retry_after_s: float | None) -> None:
+    def __init__(self, status: int, retry_after_s: float | None, location: str | None = None) -> None:
         self.status = status
         self.retry_after_s = retry_after_s
+        self.location = location
         super().__init__(f"HTTP {status}")
 
 
 class ConnectionLost(Exception):
-    """The connection could not be made or has ended; the text says why."""
+    """The connection could not be made or has ended; the text says why, `code` is that of the other side's close."""
+
+    def __init__(self, reason: str, code: int | None = None) -> None:
+        self.code = code
+        super().__init__(reason)
 
 
 class OpenStream(Protocol):
@@ -186,7 +196,7 @@ class Stream:
         await self._connection.deliver(take)
         if self._connection.over:
             ended = self._connection.polite.close_exc
-            raise ConnectionLost(_reason(ended)) from ended
+            raise ConnectionLost(_reason(ended), None if ended.rcvd is None else int(ended.rcvd.code)) from ended
 
     @property
     def heard_s(self) -> float:
@@ -240,7 +250,7 @@ async def open_stream(
     HandshakeRefused, ConnectionLost : if there is no stream to be had now.
     """
     try:
-        connection = await connect(
+        connection = await _Connect(
             url,
             open_timeout=open_timeout_s,
             ping_interval=None,
@@ -252,9 +262,9 @@ async def open_stream(
             create_connection=cast("type[ClientConnection]", functools.partial(_Connection, per_second=per_second)),
         )
     except InvalidStatus as error:
-        raise HandshakeRefused(error.response.status_code, retry_after(error)) from error
+        raise refusal(error) from error
     except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, InvalidURI) as error:
-        raise ConnectionLost(f"connect: {error or type(error).__name__}") from error
+        raise ConnectionLost(f"connect: {str(error) or type(error).__name__}") from error
     assert isinstance(connection, _Connection)
     stream = Stream(connection)
     try:
@@ -266,6 +276,40 @@ async def open_stream(
 def _reason(error: ConnectionClosed) -> str:
     frame = error.rcvd or error.sent
     return f"closed {frame.code} {frame.reason}".strip() if frame else "closed without a close frame"
+
+
+class _Connect(connect):
+    """The library's connect, which follows redirects, and should not to anywhere."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Return where to go on, or why not."""
+        location = exc.response.headers.get("Location") if isinstance(exc, InvalidStatus) else None
+        try:
+            same = location is not None and is_same_origin(self.uri, location)
+            return super().process_redirect(exc) if same else exc
+        except InvalidURI:
+            return exc
+
+
+def is_same_origin(url: str, location: str) -> bool:
+    """Tell whether a redirect stays with the host that was meant: its name, its port, its encryption.
+
+    >>> is_same_origin("ws://venue.example/stream", "/other"), is_same_origin("ws://a.example/", "ws://a.example:8080/")
+    (True, False)
+    >>> is_same_origin("ws://venue.example/stream", "http://venue.example/")
+    False
+    """
+    try:
+        old, new = parse_uri(url), parse_uri(urljoin(url, location))
+    except (InvalidURI, ValueError):
+        return False
+    return (old.secure, old.host, old.port) == (new.secure, new.host, new.port)
+
+
+def refusal(error: InvalidStatus) -> HandshakeRefused:
+    """Return what a server said instead of opening a stream."""
+    response = error.response
+    return HandshakeRefused(response.status_code, retry_after(error), response.headers.get("Location"))
 
 
 def retry_after(error: InvalidStatus) -> float | None:
