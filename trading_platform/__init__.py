@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trading_platform.analytics.calls import Stream as stream  # noqa: N813  tp.stream(...), tp.stream.restore(...)
     from trading_platform.analytics.calls import compute, indicator_table
     from trading_platform.analytics.make import make_bars
     from trading_platform.analytics.regimes.fit import fit_regimes
+    from trading_platform.analytics.streams import Stream as stream  # noqa: N813  tp.stream(...), tp.stream.restore(...)
     from trading_platform.domain.errors import UsageError, WorkError
     from trading_platform.readers import (
         coverage,
@@ -30,7 +30,7 @@ _CALLS = {
     "UsageError": ("trading_platform.domain.errors", "UsageError"),
     "WorkError": ("trading_platform.domain.errors", "WorkError"),
     "compute": ("trading_platform.analytics.calls", "compute"),
-    "stream": ("trading_platform.analytics.calls", "Stream"),
+    "stream": ("trading_platform.analytics.streams", "Stream"),
     "indicator_table": ("trading_platform.analytics.calls", "indicator_table"),
     "make_bars": ("trading_platform.analytics.make", "make_bars"),
     "fit_regimes": ("trading_platform.analytics.regimes.fit", "fit_regimes"),

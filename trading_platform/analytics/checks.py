@@ -14,6 +14,7 @@ import numpy.typing as npt
 from trading_platform.analytics.bars import BUY, SELL, UNKNOWN
 from trading_platform.analytics.frames import Frame
 from trading_platform.domain.bar import TIMEFRAMES
+from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError
 
 Ints = npt.NDArray[np.int64]
@@ -115,6 +116,18 @@ def bar_times(frame: Frame) -> tuple[Ints | None, Ints | None]:
     if ts_close is not None:
         _one_width(ts_open, ts_close, counted=counted)
     return ts_open, ts_close
+
+
+def check_grid(ts_open: Ints, ts_close: Ints | None, width: int) -> None:
+    """Refuse bars that are no intervals of one width on the UTC grid of a day."""
+    if ts_close is not None and (other := np.flatnonzero(ts_close - ts_open != width)).size:
+        row = int(other[0])
+        told = (int(ts_close[row] - ts_open[row]) / 1e9, width / 1e9)
+        raise UsageError(f"row {row} is {told[0]:g} s wide, not {told[1]:g} s; a grid has bars of one timeframe")
+    if DAY_NS % width:
+        raise UsageError(f"bars of {width / 1e9:g} s do not divide a day; a grid does")
+    if (off := np.flatnonzero(ts_open % width)).size:
+        raise UsageError(f"row {int(off[0])} does not open on the UTC grid of {width / 1e9:g} s")
 
 
 def _rising(steps: Ints, by: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,8 +77,8 @@ class Plan:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        if isinstance(names, str):
-            raise UsageError(f"indicators are a list of names, such as [{names!r}]")
+        if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+            raise UsageError(f"indicators are a list of names such as ['rsi_14'], not {str(names)[:40]!r}")
         self.names = tuple(names)
         parsed = [parse(name) for name in self.names]
         self.outputs = tuple(dict.fromkeys(column for one in parsed for column in one.columns))
@@ -164,6 +164,10 @@ class Plan:
             raise UsageError("the columns differ in length")
         return series
 
+    def user_of(self, column: str) -> str:
+        """Return the name of an indicator that needs a column, for saying so."""
+        return next(node.outputs[0] for node in self.nodes if column in node.inputs)
+
     def to_bytes(self, state: State) -> bytes:
         """Return the state as bytes, the same for the same state on any machine."""
         head = _HEADER.pack(
@@ -190,6 +194,12 @@ class Plan:
         """Begin a UTC day: restart what restarts daily, bring windows into their one form."""
         for node in self.nodes:
             _new_day(node, state.values[node.begin : node.end])
+
+    def end_day(self, state: State) -> None:
+        """End a UTC day of the grid: bring windows into their one form, which depends only on what they hold."""
+        for node in self.nodes:
+            if not node.restarts_daily:
+                _new_day(node, state.values[node.begin : node.end])
 
 
 def plan(names: Sequence[str]) -> Plan:
@@ -262,22 +272,82 @@ def run_day(
     An interval without a row is known to be empty: it enters as the previous close with volume 0 and has no output.
     A row without a trade does not step. Before a symbol's first trade nothing steps.
     """
-    ts_open = np.asarray(bars["ts_open"], dtype=np.int64)
     held = np.asarray(bars["trade_count"], dtype=np.int64) > 0
-    grid = Grid(ts_open, held, np.asarray(bars["close"], dtype=np.float64), state.last_close,
-                day_start_ns=day_start_ns, timeframe_ns=timeframe_ns, end_ns=end_ns)  # fmt: skip
     after = state.copy()
     if timeframe_ns < DAY_NS:
         plan.start_day(after)
-    columns = {name: grid.spread(np.asarray(bars[name], dtype=np.float64), name) for name in plan.inputs}
-    values = plan.run(after, columns)
+    values = step_grid(plan, after, bars, held, begin_ns=day_start_ns, end_ns=end_ns, timeframe_ns=timeframe_ns)
     if timeframe_ns < DAY_NS:
-        for node in plan.nodes:
-            if not node.restarts_daily:
-                _new_day(node, after.values[node.begin : node.end])
+        plan.end_day(after)
     after.last_open = day_start_ns
-    after.last_close = grid.last_close
-    return {name: value[grid.slots] for name, value in values.items()}, ~held, after
+    return values, ~held, after
+
+
+def step_grid(
+    plan: Plan,
+    state: State,
+    bars: Mapping[str, npt.ArrayLike],
+    held: npt.NDArray[np.bool_],
+    *,
+    begin_ns: int,
+    end_ns: int,
+    timeframe_ns: int,
+) -> dict[str, Floats]:
+    """Step over every interval of [begin, end) within one UTC day, changing `state`: the one piece of code for it.
+
+    Stored days, `tp.compute(…, grid=True)` and `tp.stream(…, grid="1m")` all go through here, so they have the same
+    bits. Where the day begins and ends is the caller's to say: `Plan.start_day` and `Plan.end_day`.
+
+    Parameters
+    ----------
+    bars : the rows that there are, ascending; see `run_day`.
+    held : which of them hold a trade.
+
+    Returns
+    -------
+    dict : one array per output, a value for each row of `bars`; NaN where none is held.
+    """
+    ts_open, close = np.asarray(bars["ts_open"], dtype=np.int64), np.asarray(bars["close"], dtype=np.float64)
+    grid = Grid(ts_open, held, close, state.last_close,
+                day_start_ns=begin_ns, timeframe_ns=timeframe_ns, end_ns=end_ns)  # fmt: skip
+    columns = {name: grid.spread(np.asarray(bars[name], dtype=np.float64), name) for name in plan.inputs}
+    values = plan.run(state, columns)
+    state.last_close = grid.last_close
+    return {name: value[grid.slots] for name, value in values.items()}
+
+
+def run_days(
+    plan: Plan, bars: Mapping[str, npt.ArrayLike], held: npt.NDArray[np.bool_], *, timeframe_ns: int
+) -> dict[str, Floats]:
+    """Step over rows of any number of days as the lake does from a symbol's first bar on: day by day.
+
+    A day without a row is passed over; every day but the last is stepped to 24:00.
+
+    Parameters
+    ----------
+    bars, held : as in `step_grid`.
+    timeframe_ns : the width of every row; divides a day.
+
+    Examples
+    --------
+    >>> minute = 60_000_000_000
+    >>> bars = {"ts_open": np.array([0, 3]) * minute, "close": np.array([1.0, 7.0])}
+    >>> run_days(Plan(["sma_2"]), bars, np.array([True, True]), timeframe_ns=minute)["sma_2"].tolist()
+    [nan, 4.0]
+    """
+    ts_open = np.asarray(bars["ts_open"], dtype=np.int64)
+    state, parts = plan.start(), [dict.fromkeys(plan.outputs, np.empty(0))]
+    days = ts_open // DAY_NS
+    edges = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
+    for first, last in itertools.pairwise(edges if len(days) else []):
+        start = int(days[first]) * DAY_NS
+        end = start + DAY_NS if last < len(days) else int(ts_open[-1]) + timeframe_ns
+        day = {name: np.asarray(values)[first:last] for name, values in bars.items()} | {
+            "trade_count": held[first:last]
+        }
+        values, _, state = run_day(plan, state, day, day_start_ns=start, timeframe_ns=timeframe_ns, end_ns=end)
+        parts.append(values)
+    return {name: np.concatenate([part[name] for part in parts]) for name in plan.outputs}
 
 
 class Grid:
@@ -311,8 +381,12 @@ class Grid:
         self.close: Floats = filled
 
     def spread(self, values: Floats, name: str) -> Floats:
-        """Return a column on the grid: prices of empty intervals are the previous close, everything else is 0."""
-        spread = self.close.copy() if name in {"open", "high", "low", "close", "vwap"} else np.zeros(len(self.close))
+        """Return a column on the grid: prices of empty intervals are the previous close, everything else is 0.
+
+        Before anything was traded there is nothing, not even a volume of 0.
+        """
+        priced = name in {"open", "high", "low", "close", "vwap"}
+        spread = self.close.copy() if priced else np.where(np.isnan(self.close), np.nan, 0.0)
         spread[self._traded] = values[self._held_rows]
         spread[self._unknown] = np.nan
         return spread

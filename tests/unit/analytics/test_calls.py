@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import math
-
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -12,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import trading_platform as tp
-from trading_platform.domain.errors import UsageError, WorkError
+from trading_platform.domain.errors import UsageError
 
 NAMES = ["rsi_14", "bbands_20_2", "ema_9__rsi_14", "vwap", "atr_14"]
 
@@ -182,66 +179,6 @@ def test_a_session_begins_at_midnight_utc_in_any_unit_of_time(unit):
         arrow = pa.Table.from_pandas(frame, preserve_index=False)
         np.testing.assert_array_equal(tp.compute(arrow, ["vwap"])["vwap"], expected)
         np.testing.assert_array_equal(tp.compute(pl.from_arrow(arrow), ["vwap"])["vwap"], expected)
-
-
-def test_a_stream_gives_the_same_numbers_and_can_be_kept():
-    """Bar by bar, through bytes at every bar, a stream gives the numbers of `compute`."""
-    given, live = bars(), tp.stream(NAMES)
-    rows = []
-    for row in given.to_dict("records"):
-        live = tp.stream.restore(live.state())
-        rows.append(live.update(row))
-    pd.testing.assert_frame_equal(pd.DataFrame(rows), tp.compute(given, NAMES), check_exact=True)
-    assert live.names == tuple(NAMES)
-    assert live.outputs == tuple(rows[0])
-
-
-def test_a_bar_may_be_a_mapping_a_row_or_an_object():
-    """Whatever has the columns can be stepped over."""
-    expected = tp.compute(bars(), ["atr_14", "vwap"]).iloc[-1].to_dict()
-    for rows in (bars().itertuples(), (row for _, row in bars().iterrows())):
-        live = tp.stream(["atr_14", "vwap"])
-        for row in rows:
-            last = live.update(row)
-        assert last == expected
-
-
-@pytest.mark.parametrize(
-    "ts_open",
-    [1723161600000000000, "2024-08-09T00:00:00Z", dt.datetime.fromisoformat("2024-08-09"), np.datetime64("2024-08-09"),
-     pd.Timestamp("2024-08-09", tz="UTC"), dt.datetime(2024, 8, 9, 2, tzinfo=dt.timezone(dt.timedelta(hours=2)))],
-)  # fmt: skip
-def test_a_streams_time_may_have_any_form(ts_open):
-    """A new day is seen in every form of time; naive times are UTC."""
-    live = tp.stream(["vwap"])
-    bar = {"high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0}
-    live.update({**bar, "ts_open": 1723161600000000000 - 60_000_000_000})
-    assert live.update({"high": 4.0, "low": 4.0, "close": 4.0, "volume": 1.0, "ts_open": ts_open}) == {"vwap": 4.0}
-
-
-def test_a_missing_value_does_not_step():
-    """None and NaN are missing; an absent column, or what is no number, raises."""
-    live = tp.stream(["sma_2"])
-    live.update({"close": 1.0})
-    assert math.isnan(live.update({"close": None})["sma_2"])
-    assert live.update({"close": 3.0}) == {"sma_2": 2.0}
-    with pytest.raises(UsageError, match="column 'close' is missing"):
-        live.update({"open": 1.0})
-    with pytest.raises(UsageError, match="no number"):
-        live.update({"close": "high"})
-    with pytest.raises(UsageError, match="column 'ts_open' is missing"):
-        tp.stream(["vwap"]).update({"high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0})
-    with pytest.raises(UsageError, match="is not a time"):
-        tp.stream(["vwap"]).update({"high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0, "ts_open": "noon"})
-
-
-@pytest.mark.parametrize("data", [b"", b"x" * 40, b"TPST", b"TPST\x01\x00\xff\xff\xff\xff", None])
-def test_what_is_no_state_is_refused(data):
-    """Cut or foreign bytes raise a WorkError, never anything else."""
-    whole = tp.stream(["sma_2"]).state()
-    for wrong in [data] if data is not None else [whole[:i] for i in range(len(whole))]:
-        with pytest.raises(WorkError):
-            tp.stream.restore(wrong)
 
 
 def test_the_table_can_be_computed_row_by_row():

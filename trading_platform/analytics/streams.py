@@ -1,0 +1,299 @@
+"""Indicators bar by bar: ``tp.stream``. The same numbers as `compute`, for one symbol or many, and kept as bytes.
+
+The steps are driver.py; frames are calls.py.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from numbers import Real
+from typing import Any, NamedTuple
+
+import google_crc32c
+import numpy as np
+
+from trading_platform.analytics.driver import Plan, State, step_grid
+from trading_platform.domain.bar import timeframe_ns
+from trading_platform.domain.days import DAY_NS
+from trading_platform.domain.errors import UsageError, WorkError
+from trading_platform.domain.instants import instant_ns
+
+Values = dict[str, float | None]
+
+_MAGIC = b"TPST"
+_VERSION = 2
+_HEADER = struct.Struct("<4sHI")
+_CHECKSUM = struct.Struct("<I")
+_MARKET = ("venue", "symbol", "timeframe")
+_ONE = ""
+"""The series that `update` steps; those of `update_many` bear their symbols."""
+
+
+@dataclass
+class _Series:
+    """One symbol's way so far.
+
+    Attributes
+    ----------
+    last_open : ns of the last bar, None before the first or without times.
+    reached : on a grid, the ns up to which it has stepped.
+    market : the venue, symbol and timeframe that its bars named.
+    """
+
+    state: State
+    last_open: int | None = None
+    reached: int | None = None
+    market: dict[str, str] = field(default_factory=dict)
+
+
+class _Bar(NamedTuple):
+    """What was read of a bar; nothing has stepped yet."""
+
+    numbers: dict[str, float]
+    ts_open: int | None
+    ts_close: int | None
+    held: bool
+    market: dict[str, str]
+
+
+class Stream:
+    """The same numbers as `compute`, one bar at a time.
+
+    A stream pickles and copies; `state` and `restore` keep it across versions of Python and machines.
+
+    Parameters
+    ----------
+    names : as in `compute`.
+    grid : a timeframe such as ``"1m"``: intervals that get no bar are stepped as the lake does, as in `compute`.
+
+    Examples
+    --------
+    >>> live = Stream(["sma_2"])
+    >>> live.update({"close": 1.0}), live.update({"close": 3.0})
+    ({'sma_2': None}, {'sma_2': 2.0})
+    >>> Stream.restore(live.state()).update({"close": 5.0})
+    {'sma_2': 4.0}
+    >>> live.update_many({"BTC-USDT": {"close": 1.0}, "ETH-USDT": {"close": 2.0}})
+    {'BTC-USDT': {'sma_2': None}, 'ETH-USDT': {'sma_2': None}}
+    """
+
+    def __init__(self, names: Sequence[str], *, grid: str | None = None) -> None:
+        self._plan = Plan(names)
+        self._grid = grid
+        self._width = None if grid is None else timeframe_ns(grid)
+        self._series: dict[str, _Series] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names asked for."""
+        return self._plan.names
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The keys of what `update` returns."""
+        return self._plan.outputs
+
+    @property
+    def grid(self) -> str | None:
+        """The timeframe whose empty intervals are stepped, None if none are."""
+        return self._grid
+
+    def update(self, bar: Any) -> Values:
+        """Step over one bar; return one number per output, None where there is no value.
+
+        Parameters
+        ----------
+        bar : a mapping, a row of a frame or an object with attributes: the columns the indicators use, and
+            ``ts_open`` (``ts_close``) where something begins anew each day or a grid is stepped. None and NaN are
+            missing: no step. On a grid a bar whose ``trade_count`` is 0 does not step.
+
+        Raises
+        ------
+        UsageError : if a value that is needed is absent or no number, a bar does not open after the one before it, or
+            it is of another symbol, venue or timeframe. Nothing has stepped then.
+        """
+        series = self._of(_ONE)
+        read = self._read(bar, series)
+        self._series[_ONE] = series
+        return self._step(series, read)
+
+    def update_many(self, bars: Mapping[str, Any]) -> dict[str, Values]:
+        """Step over one bar each of several symbols, kept apart; return symbol → what `update` returns.
+
+        Raises
+        ------
+        UsageError : as `update`, naming the symbol. No symbol has stepped then.
+        """
+        if not isinstance(bars, Mapping):
+            raise UsageError(f"bars are a mapping of symbol to bar, not {type(bars).__name__}")
+        work = []
+        for symbol, bar in bars.items():
+            if not isinstance(symbol, str) or not symbol:
+                raise UsageError(f"a symbol is a text such as BTC-USDT, not {str(symbol)[:40]!r}")
+            series = self._of(symbol)
+            try:
+                read = self._read(bar, series)
+                if read.market.get("symbol", symbol) != symbol:
+                    raise UsageError(f"its bar is of {read.market['symbol'][:40]}")
+            except UsageError as error:
+                raise UsageError(f"{symbol[:40]}: {error}") from None
+            work.append((symbol, series, read))
+        self._series.update({symbol: series for symbol, series, _ in work})
+        return {symbol: self._step(series, read) for symbol, series, read in work}
+
+    def state(self) -> bytes:
+        """Return everything that `restore` needs to go on, under a checksum."""
+        series = [
+            {"key": key, "last_open": one.last_open, "reached": one.reached, "market": one.market}
+            for key, one in self._series.items()
+        ]
+        head = json.dumps({"names": self._plan.names, "grid": self._grid, "series": series}).encode()
+        states = b"".join(self._plan.to_bytes(one.state) for one in self._series.values())
+        body = _HEADER.pack(_MAGIC, _VERSION, len(head)) + head + states
+        return body + _CHECKSUM.pack(google_crc32c.value(body))
+
+    @classmethod
+    def restore(cls, data: bytes) -> Stream:
+        """Return the stream that `state` saved.
+
+        Raises
+        ------
+        WorkError : if the bytes are no state of a stream, or not exactly those that were saved.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise UsageError(f"the state of a stream is bytes, not {type(data).__name__}")
+        data = bytes(data)
+        body, checksum = data[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
+        if len(body) < _HEADER.size or data[:4] != _MAGIC:
+            raise WorkError("not the state of a stream")
+        if checksum != _CHECKSUM.pack(google_crc32c.value(body)):
+            raise WorkError("the state of a stream is damaged: its checksum does not fit")
+        _, version, length = _HEADER.unpack_from(body)
+        if version != _VERSION:
+            raise WorkError(f"the state of a stream is of version {version}, not {_VERSION}")
+        try:
+            return cls._restored(json.loads(body[_HEADER.size : _HEADER.size + length]), body[_HEADER.size + length :])
+        except (ValueError, KeyError, TypeError) as error:
+            raise WorkError(f"not the state of a stream that this version knows: {error}") from error
+
+    @classmethod
+    def _restored(cls, head: dict[str, Any], states: bytes) -> Stream:
+        stream = cls(head["names"], grid=head["grid"])
+        size = len(states) // max(len(head["series"]), 1)
+        for at, kept in enumerate(head["series"]):
+            state = stream._plan.from_bytes(states[at * size : (at + 1) * size])
+            stream._series[kept["key"]] = _Series(state, kept["last_open"], kept["reached"], kept["market"])
+        return stream
+
+    def __reduce__(self) -> tuple[Any, tuple[bytes]]:
+        """Pickle and copy as the bytes of `state`."""
+        return type(self).restore, (self.state(),)
+
+    def _of(self, key: str) -> _Series:
+        return self._series.get(key) or _Series(self._plan.start())
+
+    def _read(self, bar: Any, series: _Series) -> _Bar:
+        """Read what is needed of a bar and refuse what cannot follow; nothing is changed."""
+        plan = self._plan
+        numbers = {name: _number(bar, name, plan.user_of(name)) for name in plan.inputs}
+        opened, closed = _get(bar, "ts_open"), _get(bar, "ts_close")
+        needs = plan.restarts_daily[0] if plan.restarts_daily else f"grid={self._grid!r}" if self._width else ""
+        if opened is None and needs:
+            raise UsageError(f"column 'ts_open' is missing; {needs} needs it")
+        ts_open = None if opened is None else instant_ns(opened)
+        ts_close = None if closed is None or ts_open is None else instant_ns(closed)
+        self._check_time(bar, series, ts_open, ts_close)
+        market = {name: value for name in _MARKET if isinstance(value := _get(bar, name), str)}
+        for name, value in market.items():
+            before = series.market.get(name, value)
+            if before != value:
+                raise UsageError(f"the bar is of {name} {value[:40]}, the last of {before[:40]}; use update_many")
+        held = True
+        if self._width:
+            numbers["close"] = _number(bar, "close", needs)
+            count = 1.0 if _get(bar, "trade_count") is None else _number(bar, "trade_count", needs)
+            held = count > 0 and np.isfinite(numbers["close"])
+        return _Bar(numbers, ts_open, ts_close, bool(held), market)
+
+    def _check_time(self, bar: Any, series: _Series, ts_open: int | None, ts_close: int | None) -> None:
+        if ts_open is None:
+            return
+        if ts_close is not None and ts_close <= ts_open:
+            raise UsageError("the bar closes before it opens")
+        last = series.last_open
+        if last is not None and ts_open <= last and _get(bar, "first_id") is None:
+            how = "comes twice" if ts_open == last else "is out of order"
+            raise UsageError(f"the bar that opens at {_told(ts_open)} {how}: the last one opened at {_told(last)}")
+        if not self._width:
+            return
+        if ts_open % self._width or (ts_close is not None and ts_close - ts_open != self._width):
+            raise UsageError(f"the bar that opens at {_told(ts_open)} is no {self._grid} bar of the UTC grid")
+
+    def _step(self, series: _Series, bar: _Bar) -> Values:
+        series.last_open = bar.ts_open
+        series.market |= bar.market
+        columns = {name: np.array([number]) for name, number in bar.numbers.items()}
+        if self._width and bar.ts_open is not None:
+            values = self._step_grid(series, columns, bar.ts_open, bar.held, self._width)
+        else:
+            times = [None if ns is None else np.array([ns]) for ns in (bar.ts_open, bar.ts_close)]
+            values = self._plan.run(series.state, columns, *times)
+        return {name: float(x[0]) if x[0] == x[0] else None for name, x in values.items()}
+
+    def _step_grid(self, series: _Series, columns: dict[str, Any], ts_open: int, held: bool, width: int) -> Any:
+        """Step over what lies between the last bar and this one, and this one, as `driver.run_days` does."""
+        plan, state = self._plan, series.state
+        day = ts_open // DAY_NS * DAY_NS
+        if series.reached is None or series.reached <= day:
+            if series.reached is not None and width < DAY_NS:
+                midnight = -(-series.reached // DAY_NS) * DAY_NS  # the end of the last bar's day
+                nothing = dict.fromkeys([*columns, "ts_open"], np.empty(0))
+                step_grid(plan, state, nothing, np.empty(0, np.bool_),
+                          begin_ns=series.reached, end_ns=midnight, timeframe_ns=width)  # fmt: skip
+                plan.end_day(state)
+            if width < DAY_NS:
+                plan.start_day(state)
+            series.reached = day
+        end = ts_open + width
+        row = columns | {"ts_open": np.array([ts_open])}
+        values = step_grid(plan, state, row, np.array([held]),
+                           begin_ns=series.reached, end_ns=end, timeframe_ns=width)  # fmt: skip
+        series.reached = end
+        return values
+
+
+def _get(bar: Any, name: str) -> Any:
+    try:
+        return bar.get(name) if isinstance(bar, Mapping) or hasattr(bar, "get") else getattr(bar, name, None)
+    except Exception:  # noqa: BLE001  whatever an odd object says: it has no such value
+        return None
+
+
+def _has(bar: Any, name: str) -> bool:
+    try:
+        return name in bar if isinstance(bar, Mapping) or hasattr(bar, "keys") else hasattr(bar, name)
+    except Exception:  # noqa: BLE001  as above
+        return False
+
+
+def _number(bar: Any, name: str, by: str) -> float:
+    if not _has(bar, name):
+        raise UsageError(f"column {name!r} is missing; {by} needs it")
+    value = _get(bar, name)
+    value = value.as_py() if hasattr(value, "as_py") else value
+    if value is None or type(value).__name__ == "NAType":
+        return float("nan")
+    good = type(value) is not bool and isinstance(value, Real | Decimal)
+    with suppress(OverflowError, ValueError):
+        if good:
+            return float(value)
+    raise UsageError(f"{name} is {' '.join(str(value)[:40].split())!r}, no number")
+
+
+def _told(ns: int) -> str:
+    return f"{np.datetime64(ns, 'ns')}Z"
