@@ -141,7 +141,14 @@ class _one_line:  # noqa: N801  reads as a phrase where it is used
         if isinstance(error, duckdb.PermissionException):
             raise QueryError(f"a query reads nothing outside the lake: {_first_line(error)}") from error
         if isinstance(error, duckdb.Error):
-            raise QueryError(_first_line(error)) from error
+            raise QueryError(_with_hint(error)) from error
+
+
+def _with_hint(error: BaseException) -> str:
+    """Return DuckDB's first line and what it takes for meant, which stands on a line of its own."""
+    hints = [line.strip() for line in str(error).splitlines() if line.startswith(("Did you mean", "Candidate"))]
+    first = _first_line(error)
+    return " ".join([first, *(" ".join(hint.replace(": :", ":").split()) for hint in hints if hint != first)])
 
 
 def _first_line(error: BaseException) -> str:

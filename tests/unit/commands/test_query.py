@@ -311,6 +311,23 @@ def test_what_is_wrong_writes_or_looks_outside_is_refused(query, data, tmp_path,
     assert snapshot(data.root) | snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("SELECT * FROM bar", 'Did you mean "bars"?'),
+        ("SELECT clos FROM bars", 'Candidate bindings: "close"'),
+        ("SELECT bars.clos FROM bars", 'Candidate bindings: "close"'),
+        ("SELECT suum(close) FROM bars", 'Did you mean "sum"?'),
+    ],
+)
+def test_what_duckdb_takes_for_meant_is_shown(query, text, hint):
+    """DuckDB's guess stands on a second line; the one line that is shown has it too."""
+    code, out, err = query(text)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert hint in err
+
+
 def snapshot(root: Path) -> dict[Path, int]:
     return {path: os.stat(path).st_mtime_ns for path in root.rglob("*") if path.is_file()}
 

@@ -6,7 +6,8 @@ goes on to convergence. The same x and seed give the same model.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from numbers import Integral
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -64,8 +65,8 @@ def fit_regimes(
 
     Raises
     ------
-    UsageError : the model is unknown, x is too short, constant (up to rounding and a handful of values), too wide for
-        a variance, or holds what is not finite.
+    UsageError : an argument is of another kind, the model is unknown, x is too short, constant (up to rounding and a
+        handful of values), too wide for a variance, or holds what is not finite.
 
     Examples
     --------
@@ -74,10 +75,11 @@ def fit_regimes(
     >>> np.sqrt(found.variances).round(0).tolist()
     [1.0, 5.0]
     """
-    if model not in MODELS:
+    if not isinstance(model, str) or model not in MODELS:
         raise UsageError(f"{str(model)[:40]!r} is no regime model; known: {', '.join(MODELS)}")
-    if not isinstance(states, int) or not 1 <= states <= MAX_STATES:
-        raise UsageError(f"states must be a whole number from 1 to {MAX_STATES}")
+    states = _whole("states", states, 1, MAX_STATES)
+    seed, rounds = _whole("seed", seed, 0, 2**64 - 1), _whole("rounds", rounds, 1, 10**9)
+    tolerance = _positive("tolerance", tolerance)
     values = finite(x)
     if len(values) < 10 * states:
         raise UsageError(f"{states} states need at least {10 * states} values, not {len(values)}")
@@ -86,6 +88,18 @@ def fit_regimes(
     fitted = _Fit(np.ascontiguousarray((values - centre) / width), states)
     best = fitted.search(np.random.default_rng(seed), rounds, tolerance * len(values))
     return GaussianHmm.of(best.start, best.transition, best.means * width + centre, best.variances * width**2)
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, float | int | np.number) or not 0 <= float(value) < np.inf:
+        raise UsageError(f"{name} must be a number from 0 on, not {str(value)[:40]!r}")
+    return float(value)
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
+        raise UsageError(f"{name} must be a whole number from {least} to {most}, not {str(value)[:40]!r}")
+    return int(value)
 
 
 def _refuse_constant(values: Floats, states: int) -> None:

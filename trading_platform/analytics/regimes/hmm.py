@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -145,19 +147,31 @@ class GaussianHmm:
 
 
 def series(x: npt.ArrayLike) -> Floats:
-    """Return x as a 1-D float64 array.
+    """Return x, an array, list or series of any library, as a 1-D float64 array; what is missing as NaN.
 
     Raises
     ------
-    UsageError : if it is not one.
+    UsageError : if it is not one: texts, truth values and times are no numbers.
     """
     try:
-        values = np.ascontiguousarray(x, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"x holds no numbers: {error}") from error
+        values = np.asarray(x)
+        if values.dtype.kind == "O" and values.ndim == 1:
+            values = np.array([_number(one) for one in values.tolist()], dtype=np.float64)
+    except Exception as error:  # ragged lists, odd objects: numpy has many words for them
+        raise UsageError(f"x holds no numbers: {' '.join(str(error).split())[:120]}") from error
     if values.ndim != 1:
-        raise UsageError(f"x has {values.ndim} dimensions; a model is of one series")
-    return values
+        raise UsageError(f"x is {type(x).__name__} of {values.ndim} dimensions; a model is of one series of numbers")
+    if values.dtype.kind not in "iuf":
+        raise UsageError(f"x holds no numbers: its type is {values.dtype}")
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _number(value: Any) -> float:
+    if value is None or type(value).__name__ == "NAType":
+        return float("nan")
+    if type(value) is not bool and isinstance(value, Real | Decimal):
+        return float(value)
+    raise TypeError(f"{str(value)[:40]!r} is none")
 
 
 def finite(x: npt.ArrayLike) -> Floats:

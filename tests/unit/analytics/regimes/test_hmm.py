@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import trading_platform as tp
@@ -185,6 +188,23 @@ def test_values_that_repeat_do_not_collapse_a_state():
         (np.zeros((20, 2)), {}, "2 dimensions"),
         (["a"] * 50, {}, "no numbers"),
         (np.arange(50.0), {"model": "garch"}, "no regime model; known: gaussian_hmm"),
+        (np.arange(50.0), {"states": True}, "states must be a whole number"),
+        (np.arange(50.0), {"states": 2.0}, "states must be a whole number"),
+        (np.arange(50.0), {"model": ["gaussian_hmm"]}, "is no regime model"),
+        (np.arange(50.0), {"seed": -1}, "seed must be a whole number"),
+        (np.arange(50.0), {"seed": None}, "seed must be a whole number"),
+        (np.arange(50.0), {"rounds": 0}, "rounds must be a whole number from 1"),
+        (np.arange(50.0), {"tolerance": float("nan")}, "tolerance must be a number from 0 on"),
+        (["1.5"] * 50, {}, "x holds no numbers"),
+        ([True, False] * 25, {}, "x holds no numbers"),
+        (np.arange(50).astype("datetime64[s]"), {}, "x holds no numbers"),
+        (np.arange(50) * 1j, {}, "x holds no numbers"),
+        ([[1.0], [2.0, 3.0]], {}, "x holds no numbers"),
+        ({"x": 1.0}, {}, "x is dict of 0 dimensions"),
+        (None, {}, "x is NoneType of 0 dimensions"),
+        ((x for x in range(50)), {}, "x is generator of 0 dimensions"),
+        (pd.DataFrame({"x": np.arange(50.0)}), {}, "x is DataFrame of 2 dimensions"),
+        ([*range(49), None], {}, "x[49] is nan"),
         (np.arange(50.0), {"states": 0}, "from 1 to 5"),
         (np.arange(500.0), {"states": 9}, "from 1 to 5"),
         (np.array([-1e200, 1e200] * 20), {}, "spans more than 1e+140"),
@@ -262,3 +282,12 @@ def test_at_the_bounds_of_what_differs():
             tp.fit_regimes(few, states=states)
         few[FEWEST * states] = 1.0
         assert tp.fit_regimes(few, states=states).states == states
+
+
+def test_a_series_of_any_library_will_do():
+    """Lists, Decimals, pandas, polars and Arrow: one series of numbers gives one model."""
+    x = np.random.default_rng(3).normal(size=200).round(6)
+    expected = tp.fit_regimes(x).to_json()
+    nullable = pd.Series(x, dtype="Float64")
+    for given in (x.tolist(), pd.Series(x), nullable, pl.Series(x), pa.array(x), [Decimal(str(one)) for one in x]):
+        assert tp.fit_regimes(given, states=np.int64(2)).to_json() == expected
