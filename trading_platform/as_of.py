@@ -2,6 +2,7 @@
 
 Ticks are those with ``ts_recv`` up to the instant; the account of ids is told from them and from evidence seen by
 then; everything downstream is computed from them by the pipeline itself. Regimes take the models that were in force.
+Without a ledger, or with one that does not know these trades, there is no such evidence: what was void is missing.
 The pipeline is pipeline/; what is read out of such a lake is readers.py.
 """
 
@@ -19,13 +20,13 @@ import sqlalchemy as sa
 
 from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.domain.days import day_of
+from trading_platform.domain.errors import UsageError
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.domain.verdict import pass_all
 from trading_platform.pipeline.engine import Pipeline
 from trading_platform.pipeline.work import RegimeConfig
 from trading_platform.settings import Settings
-from trading_platform.store import lake, parquet
-from trading_platform.store import schema as shapes
+from trading_platform.store import lake, parquet, readers
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger import DayRow, LeafRecord, Ledger, SequenceRow, SequenceState
 from trading_platform.store.ledger import tables as t
@@ -34,10 +35,14 @@ Pair = tuple[str, str]
 """(venue, symbol)."""
 
 
+_NO_VALUES = ("ts_open", "ts_close", "complete", "model_version")
+"""Columns of indicators and regimes that every row has, also one without a trade."""
+
+
 @contextmanager
 def lake_at(
     data: DataDir,
-    ledger: Ledger,
+    ledger: Ledger | None,
     at_ns: int,
     *,
     settings: Settings,
@@ -50,22 +55,55 @@ def lake_at(
 
     Parameters
     ----------
+    ledger : as it is now, None if there is none.
     datasets : which computed datasets are wanted; what they need is computed too.
     timeframes : of the computed datasets.
     until : the last day that is computed; by default the last one with a trade.
+
+    Raises
+    ------
+    UsageError : if a trade does not say when it was received, or the trades of something stored are not there.
     """
     with tempfile.TemporaryDirectory(prefix="as-of-") as folder:
         there = DataDir(Path(folder)).create()
         past = LedgerAt(there, ledger, at_ns)
         try:
-            for venue, symbol in pairs:
-                for leaf in lake.leaves(data, "ticks", venue=venue, symbol=symbol):
-                    past.take(data, leaf)
-                _take_models(data, there, at_ns)
+            ticks = [leaf for leaf in lake.leaves(data, "ticks") if (leaf.venue, leaf.symbol) in pairs]
+            _check_trades(data, ticks, pairs, datasets, until)
+            for leaf in ticks:
+                past.take(data, leaf)
+            _take_models(data, there, at_ns)
             _compute(there, past, settings, pairs, datasets, timeframes, until)
             yield there, past
         finally:
             past.close()
+
+
+def _check_trades(
+    data: DataDir, ticks: Sequence[Leaf], pairs: Sequence[Pair], datasets: Sequence[str], until: str | None
+) -> None:
+    """Refuse to answer from less than was answered from: bars whose trades were not copied along."""
+    held = {(leaf.venue, leaf.symbol, leaf.day) for leaf in ticks}
+    for dataset in datasets:
+        for leaf in lake.leaves(data, dataset):
+            if (leaf.venue, leaf.symbol) not in pairs or (until is not None and leaf.day > until):
+                continue
+            if (leaf.venue, leaf.symbol, leaf.day) not in held and _holds_trades(data, leaf):
+                raise UsageError(
+                    f"{dataset} as of a time are computed from the ticks, and those of {leaf.venue} {leaf.symbol} "
+                    f"{leaf.day} are not in {data.lake}; copy them too"
+                )
+
+
+def _holds_trades(data: DataDir, leaf: Leaf) -> bool:
+    """Tell whether a computed leaf was made of trades; one that a gap lies across was not."""
+    table = lake.read_leaf(data, leaf)
+    if table is None:
+        return False
+    if leaf.dataset == "bars":
+        return bool(pc.any(pc.greater(table.column("trade_count"), 0)).as_py())
+    values = table.drop_columns([name for name in _NO_VALUES if name in table.schema.names])
+    return any(column.null_count < table.num_rows for column in values.columns)
 
 
 def _compute(
@@ -90,6 +128,8 @@ def _compute(
         regimes=RegimeConfig(r.model, r.states, r.timeframes, r.min_days, r.lookback_days),
     )
     last = max(days) if until is None else min(until, max(days))
+    if last < min(days):
+        return
     pipeline.refresh_range(["bars", *(name for name in datasets if name != "bars")], min(days), last, pairs)
 
 
@@ -110,10 +150,10 @@ class LedgerAt(Ledger):
     Parameters
     ----------
     there : where it lies, with the lake it speaks of.
-    now : the ledger as it is now.
+    now : the ledger as it is now, None if there is none.
     """
 
-    def __init__(self, there: DataDir, now: Ledger, at_ns: int) -> None:
+    def __init__(self, there: DataDir, now: Ledger | None, at_ns: int) -> None:
         super().__init__(Ledger.open(there).database)
         self._there = there
         self._now = now
@@ -126,7 +166,7 @@ class LedgerAt(Ledger):
         table = lake.read_leaf(data, leaf)
         if table is None:
             return
-        table = table.filter(pc.less_equal(table.column("ts_recv"), pa.scalar(self._at_ns).cast(shapes.TIME)))
+        table = readers.received_by(table, self._at_ns, leaf.path.as_posix())
         if not table.num_rows:
             return
         path = self._there.lake / leaf.path
@@ -157,29 +197,31 @@ class LedgerAt(Ledger):
         return sorted({(leaf.venue, leaf.symbol) for leaf in self.leaves("ticks")})
 
     def sequences(self, venue: str | None = None, symbol: str | None = None) -> list[SequenceRow]:
-        """Return where each epoch began and ended at that time; an end is proved if it still is the same."""
-        rows = []
-        for row in self._now.sequences(venue, symbol):
-            held = self._held.get((row.venue, row.symbol), {}).get(row.epoch)
-            if held is not None and held.first is not None and held.last is not None:
-                tail = row.tail if held.last == row.head else "live"
-                rows.append(row._replace(from_id=min(row.from_id, held.first), head=held.last, tail=tail))
-        return rows
+        """Return where each epoch began and ended at that time; an end is proved if it still is the same.
+
+        It begins with the first trade that had been received: what was promised later is not known yet.
+        """
+        rows = [] if self._now is None else self._now.sequences(venue, symbol)
+        tails = {(row.venue, row.symbol, row.epoch, row.head): row.tail for row in rows}
+        return [
+            SequenceRow(*pair, epoch, held.first, held.last, tails.get((*pair, epoch, held.last), "live"))
+            for pair, epochs in sorted(self._held.items())
+            if venue in {None, pair[0]} and symbol in {None, pair[1]}
+            for epoch, held in sorted(epochs.items())
+            if held.first is not None and held.last is not None
+        ]
 
     def state(self, venue: str, symbol: str, epoch: int = 0) -> SequenceState:
         """Return the account of one sequence as of then."""
         held = self._held.get((venue, symbol), {}).get(epoch, IdRanges()).copy()
-        seen = self._evidence(venue, symbol, epoch)
-        return SequenceState(
-            from_id=held.first,
-            head=held.last or 0,
-            stored=held,
-            void=_common(
-                self._now.voids(venue, symbol, epoch),
-                [*seen["void"], *_twice([*seen["skip"], *seen["skip last"]])],
-            ),
-            unrecoverable=IdRanges(seen["unrecoverable"]),
-        )
+        state = SequenceState(from_id=held.first, head=held.last or 0, stored=held)
+        now = self._now
+        if now is not None and _knows(now, venue, symbol, epoch, held):
+            seen = self._evidence(now, venue, symbol, epoch)
+            claims = [*seen["void"], *_twice([*seen["skip"], *seen["skip last"]])]
+            state.void = _common(now.voids(venue, symbol, epoch), claims)
+            state.unrecoverable = IdRanges(seen["unrecoverable"])
+        return state
 
     def voids(self, venue: str, symbol: str, epoch: int = 0) -> list[Range]:
         """Return the ids that were known to be used up."""
@@ -189,16 +231,22 @@ class LedgerAt(Ledger):
         """Return the days of which trades had been received."""
         return sorted(self._days.get((venue, symbol), []))
 
-    def _evidence(self, venue: str, symbol: str, epoch: int) -> Mapping[str, list[Range]]:
+    def _evidence(self, now: Ledger, venue: str, symbol: str, epoch: int) -> Mapping[str, list[Range]]:
         c = t.evidence.c
         query = sa.select(c.kind, c.first_id, c.last_id).where(
             c.venue == venue, c.symbol == symbol, c.epoch == epoch, c.seen_ns <= self._at_ns
         )
         found: dict[str, list[Range]] = {"void": [], "skip": [], "skip last": [], "unrecoverable": []}
-        with self._now.database.reading() as db:
+        with now.database.reading() as db:
             for kind, first, last in db.execute(query):
                 found.setdefault(kind, []).append((first, last))
         return found
+
+
+def _knows(now: Ledger, venue: str, symbol: str, epoch: int, held: IdRanges) -> bool:
+    """Tell whether a ledger speaks of these very trades, not of those of another data directory."""
+    stored = now.state(venue, symbol, epoch).stored
+    return not any(True for first, last in held for _ in stored.missing(first, last))
 
 
 def _common(ranges: Sequence[Range], others: Sequence[Range]) -> IdRanges:

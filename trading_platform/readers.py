@@ -156,16 +156,18 @@ def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Ite
     data = DataDir(settings.data_dir)
     known = None if as_of is None else instant_ns(as_of)
     named = [view for view in (*_COMPUTED, "coverage") if view in sql.lower()]
-    url = settings.database_url.get_secret_value()
+    url, outputs = settings.database_url.get_secret_value(), partial(_outputs, settings)
     if known is None or not named:
-        coverage, outputs = partial(_stretches, data, url), partial(_outputs, settings)
+        coverage = partial(_stretches, data, url)
         yield from engine.answer(data, sql, coverage=coverage, outputs=outputs, ticks_as_of_ns=known)
         return
-    engine.check_text(sql)  # before anything is computed for it
+    engine.check_text(sql, views_only=True)  # before anything is computed for it
     with ledger_of(data, url) as ledger:
-        if ledger is None:
-            yield from engine.answer(data, sql, coverage=engine.COVERAGE.empty_table)
-            return
+        pairs = sorted(stored.stored_pairs(data))
+        if ledger is None and pairs and "coverage" in named:
+            raise UsageError(
+                f"coverage as of a time needs the ledger, and {data.ledger_path} is not there; copy it too"
+            )
         from trading_platform.as_of import lake_at
 
         with lake_at(
@@ -173,11 +175,12 @@ def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Ite
             ledger,
             known,
             settings=settings,
-            pairs=ledger.symbols(),
+            pairs=pairs,
             datasets=[view for view in named if view in _COMPUTED],
             timeframes=settings.timeframes,
         ) as (past, past_ledger):
-            yield from engine.answer(past, sql, coverage=partial(_coverage_of_all, past, past_ledger))
+            coverage = partial(_coverage_of_all, past, past_ledger)
+            yield from engine.answer(past, sql, coverage=coverage, outputs=outputs)
 
 
 def _outputs(settings: Settings) -> list[str]:
@@ -303,7 +306,7 @@ def _source(ask: _Ask, as_of: Instant | None, dataset: str, pair: tuple[str, str
         return
     known = instant_ns(as_of)
     with ledger_of(ask.data, ask.database_url) as ledger:
-        if ledger is None or ask.start_ns == ask.end_ns:
+        if ask.start_ns == ask.end_ns:
             yield ask.data
             return
         from trading_platform.as_of import lake_at

@@ -11,12 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trading_platform.domain.days import DAY_NS, day_of, day_start
+from trading_platform.domain.errors import UsageError
 from trading_platform.store import lake
 from trading_platform.store import schema as shapes
 from trading_platform.store.layout import DataDir, Leaf
 
 INDICATOR_COLUMNS = ("ts_open", "ts_close", "complete")
 """Columns of every indicators file; the outputs follow."""
+
+
+NO_RECEIVE_TIME = "trades without ts_recv do not say what was known at a time; ask without as_of, or replay the log"
+"""Why there is no answer as of an instant."""
 
 
 def read_ticks(
@@ -27,11 +32,26 @@ def read_ticks(
     Raises
     ------
     CorruptionError : if a file is damaged.
+    UsageError : if `as_of_ns` is given and a trade does not say when it was received.
     """
     table = _read(data, Leaf("ticks", venue, symbol, "1970-01-01"), start_ns, end_ns, shapes.TICKS)
-    if as_of_ns is None:
-        return table
-    return table.filter(pc.less_equal(table.column("ts_recv"), pa.scalar(as_of_ns).cast(shapes.TIME)))
+    return table if as_of_ns is None else received_by(table, as_of_ns, f"ticks of {venue} {symbol}")
+
+
+def received_by(ticks: pa.Table, as_of_ns: int, what: str) -> pa.Table:
+    """Return the trades that had been received by an instant.
+
+    Parameters
+    ----------
+    what : whose trades these are, in words for the error.
+
+    Raises
+    ------
+    UsageError : if one does not say when it was received: leaving it out, or in, would be a guess.
+    """
+    if "ts_recv" not in ticks.schema.names or ticks.column("ts_recv").null_count:
+        raise UsageError(f"{what}: {NO_RECEIVE_TIME}")
+    return ticks.filter(pc.less_equal(ticks.column("ts_recv"), pa.scalar(as_of_ns).cast(shapes.TIME)))
 
 
 def read_bars(data: DataDir, venue: str, symbol: str, timeframe: str, start_ns: int, end_ns: int) -> pa.Table:

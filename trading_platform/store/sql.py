@@ -19,13 +19,15 @@ import pyarrow as pa
 from trading_platform.domain.errors import QueryError, WorkError
 from trading_platform.store import schema as shapes
 from trading_platform.store.layout import DataDir
+from trading_platform.store.readers import NO_RECEIVE_TIME
 
 BATCH_ROWS = 100_000
 
 _READING = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+_OF_FILES = {"read_parquet", "parquet_scan", "parquet_metadata", "parquet_file_metadata", "parquet_schema", "glob"}
 _TABLE_FUNCTIONS = {
+    *_OF_FILES,
     *("range", "generate_series", "unnest", "repeat", "repeat_row", "summary", "histogram", "histogram_values"),
-    *("read_parquet", "parquet_scan", "parquet_metadata", "parquet_file_metadata", "parquet_schema", "glob"),
     *("duckdb_columns", "duckdb_tables", "duckdb_views", "duckdb_functions", "duckdb_types", "duckdb_keywords"),
     *("json_each", "json_tree", "pragma_table_info", "pragma_version"),
 }
@@ -106,7 +108,7 @@ def _prepare(
     as_of_ns: int | None,
 ) -> None:
     """Check the statement, make the views, close the doors."""
-    check(db, sql)
+    check(db, sql, views_only=as_of_ns is not None)
     for name, view in _VIEWS.items():
         wanted = outputs if name == "indicators" and name in sql.lower() else _no_outputs
         _create(db, data, name, view, wanted, as_of_ns if name == "ticks" else None)
@@ -136,6 +138,8 @@ class _one_line:  # noqa: N801  reads as a phrase where it is used
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
         if isinstance(error, duckdb.OutOfMemoryException | duckdb.InternalException | duckdb.FatalException):
             raise WorkError(f"query: {_first_line(error)}") from error
+        if isinstance(error, duckdb.Error) and NO_RECEIVE_TIME in str(error):
+            raise QueryError(f"ticks: {NO_RECEIVE_TIME}") from error
         if error is not None and type(error) in {duckdb.Error, duckdb.SerializationException}:
             raise WorkError(f"a file of the lake cannot be read ({_first_line(error)}); see: verify") from error
         if isinstance(error, duckdb.PermissionException):
@@ -155,14 +159,18 @@ def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def check_text(sql: str) -> None:
+def check_text(sql: str, *, views_only: bool = False) -> None:
     """Refuse what is not exactly one statement that only reads; see `check`."""
     with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
-        check(db, sql)
+        check(db, sql, views_only=views_only)
 
 
-def check(db: duckdb.DuckDBPyConnection, sql: str) -> None:
+def check(db: duckdb.DuckDBPyConnection, sql: str, *, views_only: bool = False) -> None:
     """Refuse what is not exactly one statement that only reads.
+
+    Parameters
+    ----------
+    views_only : as of an instant: the lake's own files, which hold what came later, are not read past the views.
 
     Raises
     ------
@@ -188,6 +196,14 @@ def check(db: duckdb.DuckDBPyConnection, sql: str) -> None:
             name = str(node.get("function", {}).get("function_name", "")).lower()
             if name not in _TABLE_FUNCTIONS:
                 raise QueryError(f"table function {name!r} is not allowed here")
+            if views_only and name in _OF_FILES:
+                raise QueryError(f"as of a time only views are read, not files by {name}: they hold what came later")
+        if views_only and kind == "BASE_TABLE" and _is_file(str(node.get("table_name", ""))):
+            raise QueryError("as of a time only views are read, not files: they hold what came later")
+
+
+def _is_file(name: str) -> bool:
+    return "/" in name or ".parquet" in name.lower()
 
 
 def _dicts(value: object) -> Iterator[dict[str, Any]]:
@@ -219,10 +235,17 @@ def _create(
         return
     pattern = _text(f"{_escape(str(data.lake.resolve()))}/{name}/{parts}/{name}.parquet")
     types = ", ".join(f"{_text(key)}: {'DATE' if key == 'date' else 'VARCHAR'}" for key in view.keys)
-    union = str(name == "indicators").lower()  # files of different settings have different outputs
+    # Files of different settings have different outputs. As of an instant a file without ts_recv must be noticed.
+    union = str(name == "indicators" or as_of_ns is not None).lower()
     source = f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{{types}}}, union_by_name = {union})"
-    where = "" if as_of_ns is None else f" WHERE epoch_ns(ts_recv) <= {as_of_ns}"
-    _run(db, f"CREATE VIEW {name} AS {_select(source, view)}{where}")
+    unknown = f"CASE WHEN ts_recv IS NULL THEN error({_text(NO_RECEIVE_TIME)}) ELSE epoch_ns(ts_recv) <= {as_of_ns} END"
+    where = "" if as_of_ns is None else f" WHERE {unknown}"
+    try:
+        _run(db, f"CREATE VIEW {name} AS {_select(source, view)}{where}")
+    except duckdb.BinderException as error:
+        if as_of_ns is None or "ts_recv" not in str(error):
+            raise
+        raise QueryError(f"ticks: {NO_RECEIVE_TIME}") from error
 
 
 def _select(source: str, view: _View) -> str:
