@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.analytics.bars import BarColumns, Folded, Trades
-from trading_platform.analytics.checks import read_trades
+from trading_platform.analytics.checks import TradeRows, read_trades
 from trading_platform.analytics.exact import Ints
 from trading_platform.analytics.frames import Column, Frame
 from trading_platform.analytics.thresholds import cut
@@ -110,11 +110,39 @@ def make_bars(ticks: Any, bars: str) -> Any:
 
 def _read(frame: Frame, rule: Rule) -> _Ticks:
     rows = read_trades(frame, sides_by="imbalance bars" if rule.signed else "")
-    order = np.argsort(rows.ts_event, kind="stable") if rows.ids is None else np.lexsort((rows.ids, rows.epochs))
+    _refuse_edges(rows.ts_event, rule.width_ns or DAY_NS)
+    if (order := _order(rows)) is not None:
+        rows = _taken(rows, order)
     if rule.width_ns is None:
-        order = order[np.argsort(rows.ts_event[order] // DAY_NS, kind="stable")]
-    trades = Trades(rows.ts_event[order], rows.price[order], rows.quantity[order], rows.side[order])
-    return _Ticks(trades, None if rows.ids is None else rows.ids[order], rows.epochs[order])
+        days = rows.ts_event // DAY_NS
+        if not _rises(days):
+            rows = _taken(rows, np.argsort(days, kind="stable"))
+    return _Ticks(Trades(rows.ts_event, rows.price, rows.quantity, rows.side), rows.ids, rows.epochs)
+
+
+def _refuse_edges(ts_event: Ints, width: int) -> None:
+    """Refuse trades whose bar would begin or end beyond what int64 ns hold."""
+    limits = np.iinfo(np.int64)
+    if len(ts_event) and not (limits.min + width < ts_event.min() and ts_event.max() < limits.max - width):
+        raise UsageError("ts_event reaches the end of the years 1678 to 2261; bars there have no times in ns")
+
+
+def _order(rows: TradeRows) -> Ints | None:
+    """Return the rows in (epoch, id) order, without ids in order of time; None if they stand so already."""
+    if rows.ids is None:
+        return None if _rises(rows.ts_event) else np.argsort(rows.ts_event, kind="stable")
+    if _rises(rows.epochs) and (rows.epochs[:1] == rows.epochs[-1:]).all() and _rises(rows.ids):
+        return None
+    return np.lexsort((rows.ids, rows.epochs))
+
+
+def _rises(numbers: Ints) -> bool:
+    """Tell whether no number is below the one before."""
+    return bool((numbers[1:] >= numbers[:-1]).all())
+
+
+def _taken(rows: TradeRows, order: Ints) -> TradeRows:
+    return TradeRows(*(None if column is None else column[order] for column in rows))  # type: ignore[arg-type]
 
 
 def _holes(held: _Ticks) -> Ints | None:
@@ -142,8 +170,8 @@ _ORDER = (*BarColumns._fields, "complete", "proof", "first_id", "last_id")
 def _by_time(held: _Ticks, width: int) -> dict[str, Column]:
     trades = held.trades
     ts = trades.ts_event
-    intervals, bins = np.unique(ts // width, return_inverse=True)
-    folded = trades.fold(bins.astype(np.int64), len(intervals))
+    intervals, bins = _intervals(ts // width)
+    folded = trades.fold(bins, len(intervals))
     ts_open = intervals * width
     ts_close = ts_open + width
     before, after = folded.first - 1, folded.last + 1
@@ -155,6 +183,17 @@ def _by_time(held: _Ticks, width: int) -> dict[str, Column]:
     witnessed = (before >= 0) & (after < len(ts))
     proved = _unbroken(held, np.maximum(before, 0), np.minimum(after, len(ts) - 1))
     return _columns(folded, ts_open, ts_close, witnessed & proved, proved)
+
+
+def _intervals(slots: Ints) -> tuple[Ints, Ints]:
+    """Return the intervals that hold trades, ascending, and which of them each trade lies in."""
+    if not _rises(slots):
+        intervals, bins = np.unique(slots, return_inverse=True)
+        return intervals, bins.astype(np.int64)
+    # A fifth of what np.unique takes, and trades nearly always come in order of time.
+    new = np.ones(len(slots), dtype=np.bool_)
+    np.not_equal(slots[1:], slots[:-1], out=new[1:])
+    return slots[new], np.cumsum(new, dtype=np.int64) - 1
 
 
 def _unbroken(held: _Ticks, begin: Ints, end: Ints) -> Flags:

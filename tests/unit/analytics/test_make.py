@@ -306,3 +306,16 @@ def test_integers_of_another_unit_are_refused(divisor, unit):
     for frame in (given, pl.from_pandas(given), pa.Table.from_pandas(given)):
         with pytest.raises(UsageError, match=f"column 'ts_event': .* in 1970, .*multiply {unit} by"):
             tp.make_bars(frame, "5m")
+
+
+@pytest.mark.parametrize("rule", ["1d", "1s", "3t"])
+def test_bars_at_the_ends_of_time_are_refused_before_they_wrap(rule):
+    """A bar whose end has no int64 ns is refused; one day earlier there is one."""
+    last = np.iinfo(np.int64).max
+    given = ticks(3, ts_event=pd.to_datetime(np.array([last - 2, last - 1, last]), utc=True))
+    with pytest.raises(UsageError, match=r"^ts_event reaches the end of the years 1678 to 2261; [^\n]*$"):
+        tp.make_bars(given, rule)
+    earlier = given.assign(ts_event=given["ts_event"] - pd.Timedelta(days=1, seconds=1))
+    made = tp.make_bars(earlier, rule)
+    assert (made["ts_close"] > made["ts_open"]).all()
+    assert made["ts_close"].iloc[-1] > earlier["ts_event"].iloc[-1]
