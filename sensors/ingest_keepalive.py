@@ -26,7 +26,7 @@ def ingest_keepalive(
     context: dg.SensorEvaluationContext, pipeline: PipelineResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Launch the job `ingest` for each venue of the settings that no live process records."""
-    from trading_platform.ingest.recovery import ingest_lock
+    from trading_platform.ingest.tails import ingest_lock
 
     if (pid := held_by(pipeline.data.run / "up.lock")) is not None:
         return dg.SkipReason(f"`up` (process {pid}) looks after ingest itself")

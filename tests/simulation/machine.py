@@ -38,11 +38,12 @@ from trading_platform.ingest.log_keeping import LogKeeper
 from trading_platform.ingest.processor import Processor
 from trading_platform.ingest.publisher import publish_until
 from trading_platform.ingest.recorder import Clocks, Recorder
-from trading_platform.ingest.recovery import ingest_lock, probe_ended, recover
+from trading_platform.ingest.recovery import probe_ended, recover
 from trading_platform.ingest.refusals import Refusals
 from trading_platform.ingest.rest import RestClient, Waiter
 from trading_platform.ingest.silence_watch import SilenceWatch
 from trading_platform.ingest.supervisor import IngestConfig
+from trading_platform.ingest.tails import ingest_lock
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.ledger.database import Database

@@ -231,7 +231,7 @@ class _Counts(NamedTuple):
 
 
 def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, checked: Verified) -> dict[str, object]:
-    from trading_platform.ingest.recovery import open_tails
+    from trading_platform.ingest.tails import open_tails
 
     issued, unsent = _truth(data.run / "truth.jsonl")
     symbols: dict[str, dict[str, Any]] = {}

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Record until stopped; on return everything received is durable, decoded and published."""
     from trading_platform.commands import runtime
-    from trading_platform.ingest.recovery import ingest_lock
+    from trading_platform.ingest.tails import ingest_lock
     from trading_platform.store.locks import FileLock
 
     stop = runtime.stop_event()

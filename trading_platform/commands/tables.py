@@ -12,24 +12,32 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
     symbol    stored  expected
     BTC-USDT  19,904         -
     """
-    cells = [[_cell(row.get(name)) for name in columns] for row in rows]
-    right = [any(_is_number(row.get(name)) for row in rows) for name in columns]
-    widths = [max([len(name), *(len(line[at]) for line in cells)]) for at, name in enumerate(columns)]
-    lines = [list(columns), *cells]
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if flush else text.ljust(width)
-            for text, width, flush in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+    return column_table({name: [row.get(name) for row in rows] for name in columns})
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def column_table(columns: Mapping[str, Sequence[object]]) -> str:
+    """Return columns of equal length as aligned text; see `table`. Column by column: some have 365,000 rows."""
+    laid = [_column(name, values) for name, values in columns.items()]
+    return "\n".join(map(str.rstrip, map("  ".join, zip(*laid, strict=True))))
+
+
+def _column(name: str, values: Sequence[object]) -> list[str]:
+    kinds = set(map(type, values))
+    # The usual kinds without a look at each value: they are most of the time that a long table takes.
+    if kinds <= {int}:
+        cells = [name, *map("{:,}".format, values)]
+    elif kinds <= {str}:
+        cells = [name, *map(str, values)]
+    else:
+        cells = [name, *map(_cell, values)]
+    width = max(map(len, cells))
+    if any(issubclass(kind, int | float) and kind is not bool for kind in kinds):
+        return [cell.rjust(width) for cell in cells]
+    return [cell.ljust(width) for cell in cells]
 
 
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if _is_number(value) else str(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:,}" if number else str(value)

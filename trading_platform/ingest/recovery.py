@@ -6,7 +6,6 @@ The one act behind `recover`, the end of `ingest`, `demo` and Dagster's gap sens
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from trading_platform.domain.days import day_after, day_start
@@ -17,6 +16,7 @@ from trading_platform.ingest.desk import LONGEST_WAIT_S, Desk, Endpoint, Means, 
 from trading_platform.ingest.fetch_lane import FetchLane, is_written, settle_dead_lanes
 from trading_platform.ingest.publisher import publish_staged
 from trading_platform.ingest.rest import Stopped
+from trading_platform.ingest.tails import ingest_lock, open_tails
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Gap, Ledger, SequenceKey, SequenceRow
 from trading_platform.store.ledger.gaps import LONGEST_WAIT_NS
@@ -52,20 +52,6 @@ class Outcome(NamedTuple):
     def nothing_open(self) -> bool:
         """Tell whether every id up to every head is accounted for and no tail is open."""
         return not self.open_gaps and not self.open_tails
-
-
-def ingest_lock(data: DataDir, venue: str) -> Path:
-    """Return the lock that a running ingest of the venue holds."""
-    return data.run / f"ingest-{venue}.lock"
-
-
-def open_tails(data: DataDir, ledger: Ledger, venue: str | None = None) -> list[SequenceRow]:
-    """Return the sequences whose end is unknown: lost, or called live while nobody listens."""
-    return [
-        row
-        for row in ledger.sequences(venue)
-        if row.tail == "open" or (row.tail == "live" and held_by(ingest_lock(data, row.venue)) is None)
-    ]
 
 
 def recover(

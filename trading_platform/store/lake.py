@@ -23,10 +23,10 @@ import pyarrow as pa
 
 from trading_platform.domain.errors import CorruptionError, UsageError
 from trading_platform.domain.verdict import Gate, Verdict
-from trading_platform.store import merge, merge_file, parquet, slices, staging
+from trading_platform.store import merge, merge_file, parquet, slices, staging, tree
 from trading_platform.store import schema as shapes
 from trading_platform.store.disk import REAL_DISK, Disk, make_directory
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.layout import KEYS, DataDir, Leaf
 from trading_platform.store.ledger.rows import Conflict, LeafRecord
 from trading_platform.store.locks import FileLock
 
@@ -242,12 +242,18 @@ def leaves(
     model: str | None = None,
 ) -> list[Leaf]:
     """Return the leaves that have a file, by day, then venue, symbol, timeframe and model."""
-    wanted = {"venue": venue, "symbol": symbol, "timeframe": timeframe, "model": model}
+    named = {"venue": venue, "symbol": symbol, "timeframe": timeframe, "model": model}
+    wanted = {key: None if value is None else (value,) for key, value in named.items()}
+    keys, root = KEYS[dataset], data.lake / dataset
     found: list[Leaf] = []
-    for path in (data.lake / dataset).glob(f"**/{dataset}.parquet"):
-        leaf = Leaf.from_path(path.relative_to(data.lake))  # type: ignore[arg-type]
-        if leaf is not None and all(value in {None, getattr(leaf, name)} for name, value in wanted.items()):
-            found.append(leaf)
+    for values in tree.walk(root, keys, wanted):
+        each = dict(zip(keys, values, strict=True))
+        leaf = Leaf(
+            dataset, each["venue"], each.get("symbol", ""), each["date"], each.get("timeframe"), each.get("model")
+        )
+        with suppress(UsageError):  # a folder that is not ours
+            if (data.lake / leaf.path).is_file():
+                found.append(leaf)
     return sorted(found, key=lambda x: (x.day, x.venue, x.symbol, x.timeframe or "", x.model or ""))
 
 

@@ -20,6 +20,15 @@ from trading_platform.domain.instrument import check_symbol, check_venue
 DATASETS = ("ticks", "bars", "indicators", "regimes", "instruments")
 """Datasets of the lake, inputs before what is computed from them."""
 
+KEYS: dict[str, tuple[str, ...]] = {
+    "ticks": ("venue", "symbol", "date"),
+    "bars": ("timeframe", "venue", "symbol", "date"),
+    "indicators": ("timeframe", "venue", "symbol", "date"),
+    "regimes": ("model", "timeframe", "venue", "symbol", "date"),
+    "instruments": ("venue", "date"),
+}
+"""The folders below a dataset, outermost first; a leaf's file lies in the last."""
+
 _TIMEFRAMED = ("bars", "indicators", "regimes")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}", re.ASCII)
 

@@ -6,6 +6,7 @@ Merging them into the lake, and removing them after that, is store/lake.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trading_platform.domain.days import DAY_NS, day_start
-from trading_platform.domain.errors import WorkError
+from trading_platform.domain.errors import UsageError, WorkError
 from trading_platform.domain.position import Position
-from trading_platform.store import parquet
+from trading_platform.store import parquet, tree
 from trading_platform.store import schema as shapes
 from trading_platform.store.disk import REAL_DISK, Disk, MissingFile, make_directory, write_atomically
-from trading_platform.store.layout import DataDir, Leaf, check_name
+from trading_platform.store.layout import KEYS, DataDir, Leaf, check_name
 
 _TRIES = 20
 
@@ -118,19 +119,18 @@ def _check_day(ticks: pa.Table, leaf: Leaf) -> None:
 
 def parts_of(data: DataDir, leaf: Leaf) -> list[Path]:
     """Return a leaf's parts, by name."""
-    return sorted(folder(data, leaf).glob("*.parquet"))
+    place = folder(data, leaf)
+    return [place / name for name in sorted(tree.entries(place)) if name.endswith(".parquet")]
 
 
 def parts(data: DataDir, venue: str | None = None, symbol: str | None = None) -> dict[Leaf, list[Path]]:
     """Return all parts by the leaf they belong to, days ascending."""
-    found = {leaf: files for leaf in _leaves(data) if (files := parts_of(data, leaf))}
-    wanted = [x for x in found if venue in (None, x.venue) and symbol in (None, x.symbol)]
-    return {leaf: found[leaf] for leaf in sorted(wanted, key=lambda x: (x.venue, x.symbol, x.day))}
+    found = {leaf: files for leaf in _leaves(data, venue, symbol) if (files := parts_of(data, leaf))}
+    return {leaf: found[leaf] for leaf in sorted(found, key=lambda x: (x.venue, x.symbol, x.day))}
 
 
-def _leaves(data: DataDir) -> Iterator[Leaf]:
-    root = data.staging / "parts"
-    for place in root.glob("ticks/venue=*/symbol=*/date=*"):
-        leaf = Leaf.from_path((place / "ticks.parquet").relative_to(root))  # type: ignore[arg-type]
-        if leaf is not None:
-            yield leaf
+def _leaves(data: DataDir, venue: str | None, symbol: str | None) -> Iterator[Leaf]:
+    wanted = {"venue": None if venue is None else (venue,), "symbol": None if symbol is None else (symbol,)}
+    for each in tree.walk(data.staging / "parts" / "ticks", KEYS["ticks"], wanted):
+        with suppress(UsageError):  # a folder that is not ours
+            yield Leaf("ticks", *each).check()

@@ -25,7 +25,7 @@ from tests.orchestrated import (  # noqa: F401  fixtures
     unused,
 )
 from trading_platform.definitions import defs
-from trading_platform.ingest.recovery import ingest_lock
+from trading_platform.ingest.tails import ingest_lock
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.resources import settings_in_force
 from trading_platform.settings import load

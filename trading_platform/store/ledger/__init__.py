@@ -3,10 +3,13 @@
 tables        the schema                 database      open, migrate, transactions
 projection    the account of ids         gaps          work on what is missing
 leaves        published files            completeness  a row a day, derived
+snapshot      everything at one instant
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,7 +18,7 @@ from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import UsageError
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.completeness import Account, day_statuses, together
+from trading_platform.store.ledger.completeness import day_table
 from trading_platform.store.ledger.database import Database
 from trading_platform.store.ledger.gaps import GapBook
 from trading_platform.store.ledger.leaves import LeafBook
@@ -37,6 +40,7 @@ from trading_platform.store.ledger.rows import (
     TailEvent,
     Turn,
 )
+from trading_platform.store.ledger.snapshot import Snapshot
 
 __all__ = [
     "Batch",
@@ -104,17 +108,13 @@ class Ledger(Projection, GapBook, LeafBook):
                 f"this data directory holds {marked} data and cannot take {kind} data; use another --data-dir"
             )
 
+    @contextmanager
+    def snapshot(self, venue: str | None = None, symbol: str | None = None) -> Iterator[Snapshot]:
+        """Give the whole account, or that of a venue or symbol, as it is at one instant."""
+        with self.database.reading() as db:
+            yield Snapshot(db, venue, symbol)
+
     def day_report(self, now_ns: int, venue: str | None = None, symbol: str | None = None) -> list[DayStatus]:
         """Return the completeness of every day of every sequence, ordered by venue, symbol, day."""
-        found: dict[tuple[str, str, str], list[DayStatus]] = {}
-        rows = self.sequences(venue, symbol)
-        newest = {(row.venue, row.symbol): row.epoch for row in rows}
-        for row in rows:
-            state = self.state(row.venue, row.symbol, row.epoch)
-            days = [day for day in self.days(row.venue, row.symbol) if day.epoch == row.epoch]
-            key = SequenceKey(row.venue, row.symbol, row.epoch)
-            missing = (state.open(), list(state.unrecoverable), list(state.void))
-            account = Account(key, days, *missing, row.tail, row.epoch < newest[row.venue, row.symbol])
-            for status in day_statuses(account, day_of(now_ns)):
-                found.setdefault((row.venue, row.symbol, status.day), []).append(status)
-        return [together(found[name]) for name in sorted(found)]
+        with self.snapshot(venue, symbol) as now:
+            return list(day_table(now.sequences, now.days, now.ids, day_of(now_ns)).rows())

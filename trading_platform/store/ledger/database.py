@@ -49,8 +49,11 @@ class Database:
         ------
         LedgerUnavailable : if the database does not answer.
         """
-        with _trouble_named(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with _trouble_named(), self.engine.connect() as connection:
+            if connection.dialect.name == "postgresql":  # by default each statement sees a snapshot of its own
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:

@@ -53,6 +53,12 @@ class LeafBook:
             rows = db.execute(query.order_by(_C.path)).all()
         return {Leaf(*leaf): _record(record) for *leaf, record in rows}
 
+    def published(self, dataset: str) -> list[Leaf]:
+        """Return the published leaves of a dataset, ordered by path, without what is known of them."""
+        query = sa.select(*_LEAF).where(_C.dataset == dataset, _C.published).order_by(_C.path)
+        with self.database.reading() as db:
+            return [Leaf(*row) for row in db.execute(query)]
+
     def entries(self, dataset: str, venue: str, symbol: str, day: str) -> dict[Leaf, LeafEntry]:
         """Return everything known of a symbol-day's leaves, those that were never published included."""
         query = sa.select(*_LEAF, _C.record, _C.intent, _C.verdict, _C.published).where(

@@ -1,0 +1,223 @@
+"""Read the whole account of ids at one instant: everything from one transaction, in a few statements, as arrays.
+
+What is asked of one sequence at a time is projection.py; what follows for each day is completeness.py.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from trading_platform.domain.position import Position
+from trading_platform.domain.sequence import IdRanges, Range
+from trading_platform.store.ledger import tables as t
+from trading_platform.store.ledger.rows import SequenceRow
+
+Int64 = npt.NDArray[np.int64]
+Raw = list[tuple[Any, ...]]
+
+KINDS = ("stored", "void", "unrecoverable", "open")
+"""Of ids; what is open is what the others leave of a sequence."""
+
+
+class Spans(NamedTuple):
+    """Closed ranges of ids by sequence, ascending: those of sequence `n` are ``[at[n], at[n + 1])``."""
+
+    at: Int64
+    first: Int64
+    last: Int64
+
+    @classmethod
+    def of(cls, sequence: Int64, first: Int64, last: Int64, sequences: int) -> Spans:
+        """Make spans of rows ordered by sequence, then first id."""
+        return cls(np.searchsorted(sequence, np.arange(sequences + 1)).astype(np.int64), first, last)
+
+    def sequence(self) -> Int64:
+        """Return the sequence of each range."""
+        return np.repeat(np.arange(len(self.at) - 1), np.diff(self.at))
+
+    def total(self) -> Int64:
+        """Return how many ids each sequence has here."""
+        sums = np.concatenate(([0], np.cumsum(self.last - self.first + 1)))
+        return sums[self.at[1:]] - sums[self.at[:-1]]
+
+    def counts(self) -> Int64:
+        """Return how many ranges each sequence has here."""
+        return np.diff(self.at)
+
+    def ranges(self, number: int) -> list[Range]:
+        """Return one sequence's ranges."""
+        mine = slice(int(self.at[number]), int(self.at[number + 1]))
+        return list(zip(self.first[mine].tolist(), self.last[mine].tolist(), strict=True))
+
+
+class Days(NamedTuple):
+    """The days that hold trades, by sequence and day; `at` as in `Spans`, `ordinal` counts days as Python does."""
+
+    at: Int64
+    ordinal: Int64
+    first: Int64
+    last: Int64
+    stored: Int64
+
+    def sequence(self) -> Int64:
+        """Return the sequence of each day."""
+        return np.repeat(np.arange(len(self.at) - 1), np.diff(self.at))
+
+
+class Snapshot:
+    """The account of every sequence, or of a venue's or symbol's, as one transaction sees it.
+
+    Everything is read when it is first asked for: do so before the transaction ends.
+    """
+
+    def __init__(self, db: sa.Connection, venue: str | None = None, symbol: str | None = None) -> None:
+        self._db = db
+        self._wanted = {"venue": venue, "symbol": symbol}
+
+    @cached_property
+    def sequences(self) -> list[SequenceRow]:
+        """Every known sequence, ordered by venue, symbol, epoch."""
+        c = t.sequences.c
+        query = sa.select(c.venue, c.symbol, c.epoch, c.from_id, c.head, c.tail).order_by(c.venue, c.symbol, c.epoch)
+        return [SequenceRow(*row) for row in self._fetch(query, t.sequences)]
+
+    @cached_property
+    def number(self) -> dict[tuple[str, str, int], int]:
+        """Where each (venue, symbol, epoch) stands in `sequences`."""
+        return {(row.venue, row.symbol, row.epoch): at for at, row in enumerate(self.sequences)}
+
+    @cached_property
+    def ids(self) -> dict[str, Spans]:
+        """Every sequence's ids by kind, see `KINDS`."""
+        found = self._ranges()
+        kinds = {kind: self._of_kind(found, kind) for kind in KINDS[:-1]}
+        return kinds | {"open": self._open(list(kinds.values()))}
+
+    def _ranges(self) -> dict[str, Raw]:
+        c = t.ranges.c
+        query = sa.select(c.venue, c.symbol, c.epoch, c.kind, c.first_id, c.last_id)
+        found: dict[str, Raw] = {kind: [] for kind in KINDS[:-1]}
+        number = self.number
+        for venue, symbol, epoch, kind, first, last in self._fetch(query, t.ranges):
+            at = number.get((venue, symbol, epoch))
+            if at is not None:
+                found[kind].append((at, first, last))
+        return found
+
+    def _of_kind(self, found: dict[str, Raw], kind: str) -> Spans:
+        return _spans(found[kind], len(self.sequences))
+
+    def _open(self, kinds: Sequence[Spans]) -> Spans:
+        """Return the maximal ranges of [from_id, head] that are accounted for by nothing."""
+        sequence = np.concatenate([spans.sequence() for spans in kinds])
+        first, last = (np.concatenate([getattr(spans, end) for spans in kinds]) for end in ("first", "last"))
+        order = np.lexsort((first, sequence))
+        sequence, first, last = sequence[order], first[order], last[order]
+        begin = np.array([row.from_id for row in self.sequences], np.int64)
+        head = np.array([row.head for row in self.sequences], np.int64)
+        every = np.arange(len(begin))
+        at = np.searchsorted(sequence, np.arange(len(begin) + 1))
+        same = sequence[1:] == sequence[:-1]
+        tangled = np.zeros(len(begin), bool)  # ranges that overlap, or lie beyond the sequence: an account in disorder
+        tangled[sequence[1:][same & (first[1:] <= last[:-1])]] = True
+        tangled[sequence[(first < begin[sequence]) | (last > head[sequence])]] = True
+        # Between each range and the next of its sequence; before the first; after the last.
+        some = every[np.diff(at) > 0]
+        none = every[np.diff(at) == 0]
+        low = np.concatenate((last[:-1][same] + 1, begin[some], last[at[some + 1] - 1] + 1, begin[none]))
+        high = np.concatenate((first[1:][same] - 1, first[at[some]] - 1, head[some], head[none]))
+        owner = np.concatenate((sequence[1:][same], some, some, none))
+        good = (low <= high) & ~tangled[owner]
+        rows = list(zip(owner[good].tolist(), low[good].tolist(), high[good].tolist(), strict=True))
+        for number in np.flatnonzero(tangled).tolist():
+            mine = slice(int(at[number]), int(at[number + 1]))
+            accounted = IdRanges(zip(first[mine].tolist(), last[mine].tolist(), strict=True))
+            rows += [(number, a, b) for a, b in accounted.missing(int(begin[number]), int(head[number]))]
+        return _spans(rows, len(begin))
+
+    @cached_property
+    def gaps(self) -> Spans:
+        """The gap rows that are being worked on, or may be."""
+        c = t.gaps.c
+        query = sa.select(c.venue, c.symbol, c.epoch, c.first_missing, c.last_missing)
+        rows = self._fetch(query.where(c.state.in_(("open", "leased"))), t.gaps)
+        number = self.number
+        known = [(number[row[:3]], *row[3:]) for row in rows if row[:3] in number]
+        return _spans(known, len(self.sequences))
+
+    @cached_property
+    def days(self) -> Days:
+        """The days that hold stored trades."""
+        c = t.coverage.c
+        key = (c.venue, c.symbol, c.epoch)
+        rows = self._fetch(sa.select(c.day, c.first_id, c.last_id, c.stored).order_by(*key, c.day), t.coverage)
+        # The same order, so that it need not be told of each of so many rows whose it is.
+        counts = self._fetch(sa.select(*key, sa.func.count()).group_by(*key).order_by(*key), t.coverage)
+        owners = [(self.number.get(row[:3], -1), row[3]) for row in counts]
+        day, *numbers = zip(*rows, strict=True) if rows else ((), (), (), ())
+        ordinals = _Ordinals()
+        sequence = np.repeat(*np.array(owners, np.int64).reshape(-1, 2).T)
+        table = np.array([sequence, [ordinals[one] for one in day], *numbers], np.int64)
+        if any(owner < 0 for owner, _ in owners):  # of what has not begun
+            table = table[:, sequence >= 0]
+        at = np.searchsorted(table[0], np.arange(len(self.sequences) + 1)).astype(np.int64)
+        return Days(at, *table[1:])
+
+    def stored_by_day(self) -> dict[tuple[str, str, int], int]:
+        """Return how many trades the days of each sequence add up to."""
+        c = t.coverage.c
+        query = sa.select(c.venue, c.symbol, c.epoch, sa.func.sum(c.stored)).group_by(c.venue, c.symbol, c.epoch)
+        return {(venue, symbol, epoch): int(total) for venue, symbol, epoch, total in self._fetch(query, t.coverage)}
+
+    def conflicts(self) -> Counter[tuple[str, str]]:
+        """Count the copies that differ by (venue, symbol)."""
+        c = t.conflicts.c
+        query = sa.select(c.venue, c.symbol, sa.func.count()).group_by(c.venue, c.symbol)
+        return Counter({(venue, symbol): count for venue, symbol, count in self._fetch(query, t.conflicts)})
+
+    def quarantined(self) -> dict[tuple[str, str], dict[str, int]]:
+        """Count quarantined records of each (venue, symbol) by kind."""
+        c = t.quarantine.c
+        query = sa.select(c.venue, c.symbol, c.kind, sa.func.count()).where(c.symbol.is_not(None))
+        query = query.group_by(c.venue, c.symbol, c.kind).order_by(c.venue, c.symbol, c.kind)
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for venue, symbol, kind, count in self._fetch(query, t.quarantine):
+            found.setdefault((venue, symbol), {})[kind] = count
+        return found
+
+    def lane_positions(self) -> dict[str, tuple[Position, Position]]:
+        """Return (decoded, staged) of every lane."""
+        c = t.lanes.c
+        query = sa.select(c.lane, c.decoded_segment, c.decoded_offset, c.staged_segment, c.staged_offset)
+        return {row[0]: (Position(*row[1:3]), Position(*row[3:5])) for row in self._db.execute(query)}
+
+    def _fetch(self, query: sa.Select[Any], table: sa.Table) -> Raw:
+        """Return plain tuples: what SQLAlchemy wraps around each costs more than reading it."""
+        for name, value in self._wanted.items():
+            if value is not None:
+                query = query.where(table.c[name] == value)
+        result = self._db.execute(query)
+        assert result.cursor is not None
+        rows: Raw = list(result.cursor.fetchall())
+        result.close()
+        return rows
+
+
+class _Ordinals(dict[str, int]):
+    def __missing__(self, day: str) -> int:
+        self[day] = number = dt.date.fromisoformat(day).toordinal()
+        return number
+
+
+def _spans(rows: Raw, sequences: int) -> Spans:
+    table = np.array(list(zip(*rows, strict=True)), np.int64).reshape(3, -1)
+    table = table[:, np.lexsort((table[1], table[0]))]
+    return Spans.of(table[0], table[1], table[2], sequences)
