@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import TYPE_CHECKING
 
 from trading_platform.commands.common import emit
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     data = runtime.existing(settings)
     ledger = runtime.open_ledger(data, settings)
-    result = verify(data, ledger, GATES)
+    result = verify(data, ledger, GATES, wait=time.sleep)
     lines = [f"{v.check}: {v.subject}: {v.detail}" for v in result.violations]
     held = f"{result.sequences} sequences, {result.files} files, {result.trades:,} trades"
     lines.append(f"{held}: {'all holds' if not result.violations else f'{len(result.violations)} violations'}")

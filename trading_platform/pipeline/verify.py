@@ -1,11 +1,13 @@
 """Check what is stored against itself: identity, lake against ledger, order, duplicates, checksums, sums, gates.
 
-Reads only. Each check is one function that yields its violations.
+Reads only, also while others record, fetch, publish and compute. The ledger is read in one transaction; what is read
+after it, from files, is newer. So each check reads in the order in which a trade moves, ledger → staging → lake, and
+where a newer file seems to contradict the older account it looks again: a violation is what stays one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +15,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trading_platform.domain.errors import CorruptionError
+from trading_platform.domain.position import Position
 from trading_platform.domain.sequence import IdRanges
 from trading_platform.domain.verdict import Gate
 from trading_platform.store import lake, parquet, staging
 from trading_platform.store.layout import DATASETS, DataDir, Leaf
 from trading_platform.store.ledger import Ledger, SequenceRow
+from trading_platform.store.ledger.snapshot import Snapshot
+
+_LOOKS = 50
+"""How often what may be on its way is looked at, with a pause before each further look."""
+
+Wait = Callable[[float], object]
+_PAUSE_S = 0.1
+_LOOKS_AT_DAYS, _LONG_PAUSE_S = 10, 0.5
+"""The same for all files of a symbol."""
+
+Held = dict[int, IdRanges]
+"""Ids by epoch."""
 
 
 class Violation(NamedTuple):
@@ -37,23 +52,39 @@ class Verified(NamedTuple):
     violations: tuple[Violation, ...]
 
 
+class _Account(NamedTuple):
+    """The ledger's account of all ids at one instant."""
+
+    sequences: list[SequenceRow]
+    stored: Mapping[tuple[str, str, int], IdRanges]
+    lanes: Mapping[str, tuple[Position, Position]]
+    violations: list[Violation]
+
+
 class _Stored(NamedTuple):
     data: DataDir
     ledger: Ledger
     gates: Mapping[str, Gate]
+    wait: Wait
 
 
-def verify(data: DataDir, ledger: Ledger, gates: Mapping[str, Gate]) -> Verified:
-    """Run every check; recording may go on meanwhile."""
-    stored = _Stored(data, ledger, gates)
-    violations: list[Violation] = []
-    sequences = ledger.sequences()
+def _no_wait(_seconds: float) -> None:
+    """Look again at once."""
+
+
+def verify(data: DataDir, ledger: Ledger, gates: Mapping[str, Gate], *, wait: Wait = _no_wait) -> Verified:
+    """Run every check; recording may go on meanwhile.
+
+    Parameters
+    ----------
+    wait : called with seconds before something that may be on its way is looked at again.
+    """
+    stored = _Stored(data, ledger, gates, wait)
+    account = _account(ledger)
+    violations = account.violations
     trades = 0
-    for row in sequences:
-        violations += _identity(stored, row)
-    pairs = sorted({(row.venue, row.symbol) for row in sequences})
-    for venue, symbol in pairs:
-        found, count = _lake_against_ledger(stored, venue, symbol)
+    for venue, symbol in sorted({(row.venue, row.symbol) for row in account.sequences}):
+        found, count = _lake_against_ledger(stored, account, venue, symbol)
         violations += found
         trades += count
     files = 0
@@ -62,39 +93,108 @@ def verify(data: DataDir, ledger: Ledger, gates: Mapping[str, Gate]) -> Verified
             files += 1
             violations += _file(stored, leaf)
         violations += _lost_files(stored, dataset)
-    return Verified(len(sequences), files, trades, tuple(violations))
+    return Verified(len(account.sequences), files, trades, tuple(violations))
 
 
-def _identity(stored: _Stored, row: SequenceRow) -> Iterator[Violation]:
+def identity(ledger: Ledger) -> list[Violation]:
+    """Check the account of ids alone: what the ledger says of every sequence, against itself."""
+    return _account(ledger).violations
+
+
+def _account(ledger: Ledger) -> _Account:
+    with ledger.snapshot() as now:
+        days = now.stored_by_day()
+        violations: list[Violation] = []
+        stored = {}
+        for number, row in enumerate(now.sequences):
+            key = (row.venue, row.symbol, row.epoch)
+            parts = {kind: IdRanges(spans.ranges(number)) for kind, spans in now.ids.items()}
+            violations += _identity(now, number, row, parts, days.get(key, 0))
+            stored[key] = parts["stored"]
+        return _Account(now.sequences, stored, now.lane_positions(), violations)
+
+
+def _identity(
+    now: Snapshot, number: int, row: SequenceRow, parts: Mapping[str, IdRanges], by_day: int
+) -> Iterator[Violation]:
     """[from_id, head] = stored ⊎ void ⊎ open ⊎ unrecoverable, and the gap rows are exactly what is open."""
     subject = f"{row.venue} {row.symbol} epoch {row.epoch}"
-    state = stored.ledger.state(row.venue, row.symbol, row.epoch)
-    parts = {"stored": state.stored, "void": state.void, "unrecoverable": state.unrecoverable}
-    parts["open"] = IdRanges(state.open())
     total = row.head - row.from_id + 1
-    union = IdRanges()
-    for ranges in parts.values():
-        union.update(ranges)
+    union = IdRanges(sorted(span for ranges in parts.values() for span in ranges))
     # Of a sequence that is only promised so far the head lies before its beginning: it has no id yet.
     if sum(map(len, parts.values())) != total or list(union) != [(row.from_id, row.head)][: total > 0]:
         sizes = ", ".join(f"{name} {len(ranges)}" for name, ranges in parts.items())
         yield Violation("identity", subject, f"{total} ids from {row.from_id} to {row.head}, but {sizes}")
-    rows = IdRanges(
-        (gap.first_missing, gap.last_missing)
-        for gap in stored.ledger.gaps()
-        if (gap.venue, gap.symbol, gap.epoch) == (row.venue, row.symbol, row.epoch)
-    )
+    rows = IdRanges(now.gaps.ranges(number))
     if rows != parts["open"]:
         yield Violation("gaps", subject, f"open are {list(parts['open'])[:3]}, the gap rows say {list(rows)[:3]}")
-    by_day = sum(day.stored for day in stored.ledger.days(row.venue, row.symbol) if day.epoch == row.epoch)
-    if by_day != len(state.stored):
-        yield Violation("coverage", subject, f"{len(state.stored)} ids are stored, the days add up to {by_day}")
+    if by_day != len(parts["stored"]):
+        yield Violation("coverage", subject, f"{len(parts['stored'])} ids are stored, the days add up to {by_day}")
 
 
-def _lake_against_ledger(stored: _Stored, venue: str, symbol: str) -> tuple[list[Violation], int]:
+def _lake_against_ledger(stored: _Stored, account: _Account, venue: str, symbol: str) -> tuple[list[Violation], int]:
     """Every stored id lies in exactly one published or staged file, and nothing lies there that is not stored."""
-    published: dict[int, IdRanges] = {}
-    violations: list[Violation] = []
+    # Parts before the lake: what leaves staging meanwhile is in the lake by then.
+    waiting, violations = _staged(stored, venue, symbol)
+    published, count, twice = _published(stored, venue, symbol)
+    violations += _duplicates(stored, venue, symbol, twice)
+    mine = {epoch: ids for (v, s, epoch), ids in account.stored.items() if (v, s) == (venue, symbol)}
+    for epoch in sorted({*mine, *published}):
+        subject = f"{venue} {symbol} epoch {epoch}"
+        held = published.get(epoch, IdRanges())
+        foreign = _beyond(held, mine.get(epoch, IdRanges()))
+        if foreign:  # stored since, unless it never was: the ledger knows a trade before any file holds it
+            foreign = _beyond(held, stored.ledger.state(venue, symbol, epoch).stored)
+        if foreign:
+            violations.append(Violation("lake", subject, f"published but not stored in the ledger: {foreign[:3]}"))
+        held.update(waiting.get(epoch, IdRanges()))
+        absent = _beyond(mine.get(epoch, IdRanges()), held)
+        if absent:
+            absent = _still_absent(stored, account, (venue, symbol, epoch), absent)
+        if absent:
+            violations.append(Violation("lake", subject, f"stored but neither published nor staged: {absent[:3]}"))
+    return violations, count
+
+
+def _beyond(ids: IdRanges, known: IdRanges) -> list[tuple[int, int]]:
+    """Return the ids that are not known."""
+    return [gone for first, last in ids for gone in known.missing(first, last)]
+
+
+def _still_absent(
+    stored: _Stored, account: _Account, key: tuple[str, str, int], absent: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return the ids that are in no file although every lane has delivered what it had decoded for the account.
+
+    What a lane decoded and did not deliver yet is on its way; of a dead one it stays so until it is decoded again.
+    """
+    for look in range(_LOOKS):
+        if look:
+            stored.wait(_PAUSE_S)
+        if _delivered(stored, account):
+            break
+    else:
+        return []
+    venue, symbol, epoch = key
+    waiting, _ = _staged(stored, venue, symbol)
+    published, _, _ = _published(stored, venue, symbol)
+    held = published.get(epoch, IdRanges())
+    held.update(waiting.get(epoch, IdRanges()))
+    return _beyond(IdRanges(absent), held)
+
+
+def _delivered(stored: _Stored, account: _Account) -> bool:
+    """Tell whether all that the account holds has been staged."""
+    if all(staged >= decoded for decoded, staged in account.lanes.values()):
+        return True
+    now = stored.ledger.lane_positions()
+    return all(lane in now and now[lane][1] >= decoded for lane, (decoded, _) in account.lanes.items())
+
+
+def _published(stored: _Stored, venue: str, symbol: str) -> tuple[Held, int, dict[Leaf, int]]:
+    """Return a symbol's published ids, how many trades that is, and how many ids of a day lie in an earlier one too."""
+    published: Held = {}
+    twice: dict[Leaf, int] = {}
     count = 0
     for leaf in lake.leaves(stored.data, "ticks", venue=venue, symbol=symbol):
         try:
@@ -106,24 +206,27 @@ def _lake_against_ledger(stored: _Stored, venue: str, symbol: str) -> tuple[list
         count += table.num_rows
         for epoch, ids in _ids(table):
             held = published.setdefault(epoch, IdRanges())
-            twice = sum(len(IdRanges(held.within(int(a), int(b)))) for a, b in _runs(ids))
-            if twice:
-                violations.append(Violation("duplicates", str(leaf.path), f"{twice} ids lie in another day too"))
+            again = sum(len(IdRanges(held.within(first, last))) for first, last in _runs(ids))
+            if again:
+                twice[leaf] = twice.get(leaf, 0) + again
             for first, last in _runs(ids):
                 held.add(first, last)
-    waiting = _staged(stored, venue, symbol)
-    for row in stored.ledger.sequences(venue, symbol):
-        account = stored.ledger.state(venue, symbol, row.epoch).stored
-        held = published.get(row.epoch, IdRanges())
-        subject = f"{venue} {symbol} epoch {row.epoch}"
-        foreign = [extra for first, last in held for extra in account.missing(first, last)]
-        if foreign:
-            violations.append(Violation("lake", subject, f"published but not stored in the ledger: {foreign[:3]}"))
-        held.update(waiting.get(row.epoch, IdRanges()))
-        absent = [gone for first, last in account for gone in held.missing(first, last)]
-        if absent and not _undelivered(stored):
-            violations.append(Violation("lake", subject, f"stored but neither published nor staged: {absent[:3]}"))
-    return violations, count
+    return published, count, twice
+
+
+def _duplicates(stored: _Stored, venue: str, symbol: str, twice: dict[Leaf, int]) -> list[Violation]:
+    """Return the days that repeat another's ids, and go on doing so.
+
+    Two copies of a trade with times on both sides of midnight are published by day, and settled a moment later.
+    """
+    for _ in range(_LOOKS_AT_DAYS):
+        if not twice:
+            return []
+        stored.wait(_LONG_PAUSE_S)
+        twice = _published(stored, venue, symbol)[2]
+    return [
+        Violation("duplicates", str(leaf.path), f"{count} ids lie in another day too") for leaf, count in twice.items()
+    ]
 
 
 def _ids(table: pa.Table) -> Iterator[tuple[int, np.ndarray]]:
@@ -140,23 +243,23 @@ def _runs(ids: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(firsts, lasts, strict=True)]
 
 
-def _staged(stored: _Stored, venue: str, symbol: str) -> dict[int, IdRanges]:
-    held: dict[int, IdRanges] = {}
+def _staged(stored: _Stored, venue: str, symbol: str) -> tuple[Held, list[Violation]]:
+    """Return the ids of a symbol's parts, and the parts that are damaged."""
+    held: Held = {}
+    damaged = []
     for paths in staging.parts(stored.data, venue, symbol).values():
         for path in paths:
             try:
                 table = parquet.read(path, ["epoch", "trade_id"])
             except FileNotFoundError:
                 continue  # published in this very moment
+            except CorruptionError as error:
+                damaged.append(Violation("checksum", str(path.relative_to(stored.data.root)), str(error)))
+                continue
             for epoch, ids in _ids(table):
                 for first, last in _runs(ids):
                     held.setdefault(epoch, IdRanges()).add(first, last)
-    return held
-
-
-def _undelivered(stored: _Stored) -> bool:
-    """Tell whether some lane is decoded further than it is staged: its trades are on their way."""
-    return any(decoded > staged for decoded, staged in stored.ledger.lane_positions().values())
+    return held, damaged
 
 
 def _file(stored: _Stored, leaf: Leaf) -> Iterator[Violation]:
@@ -164,7 +267,7 @@ def _file(stored: _Stored, leaf: Leaf) -> Iterator[Violation]:
     path = stored.data.lake / leaf.path
     subject = str(leaf.path)
     with lake.locked(stored.data, leaf):
-        record = stored.ledger.leaf(leaf)
+        record, intent = stored.ledger.leaf(leaf), stored.ledger.intent(leaf)
         digest = parquet.file_sha256(path) if path.exists() else None
         if digest is None:
             return
@@ -175,6 +278,8 @@ def _file(stored: _Stored, leaf: Leaf) -> Iterator[Violation]:
             return
     if table is None:
         return
+    if intent is not None and intent.file_sha256 == digest:
+        record = intent  # its writer stopped before it could confirm; the next one does
     if record is None:
         yield Violation("unknown file", subject, "the ledger knows no such leaf")
     elif record.file_sha256 != digest:
@@ -211,6 +316,12 @@ def _sums(stored: _Stored, leaf: Leaf, bars: pa.Table) -> Iterator[Violation]:
 
 
 def _lost_files(stored: _Stored, dataset: str) -> Iterator[Violation]:
-    for leaf in stored.ledger.leaves(dataset):
-        if not (stored.data.lake / leaf.path).exists():
+    for leaf in stored.ledger.published(dataset):
+        if not (stored.data.lake / leaf.path).exists() and _is_lost(stored, leaf):
             yield Violation("lost file", str(leaf.path), "published, but not in the lake any more")
+
+
+def _is_lost(stored: _Stored, leaf: Leaf) -> bool:
+    """Tell whether a file is missing while nobody takes it out: first the ledger forgets it, then it goes."""
+    with lake.locked(stored.data, leaf):
+        return stored.ledger.leaf(leaf) is not None and not (stored.data.lake / leaf.path).exists()
