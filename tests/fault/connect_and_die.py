@@ -39,7 +39,7 @@ class Small(Binance):
 async def record(url: str, root: str, *, keeps: bool) -> None:
     """Connect if that is allowed by now, tell, and record until killed."""
     data = DataDir(Path(root)).create()
-    book = AttemptBook(data.run / "connects-binance", ConnectLimits.connects_window_s)
+    book = AttemptBook(data.run / "attempts-binance", ConnectLimits.connects_window_s)
     clocks = Clocks(time.time_ns, time.monotonic_ns)
     symbols = {"BTCUSDT": "BTC-USDT"}
     with LaneWriter.open(data.lane("live-binance"), clock=time.time_ns, entropy=os.urandom, wait_s=5.0) as writer:

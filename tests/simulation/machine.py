@@ -324,7 +324,7 @@ class Machine:
                     recorders[-1].renew(symbols)
 
         child.heed = heed
-        attempts = AttemptBook(self.data.run / "connects-binance", CONNECTS_WINDOW_S)
+        attempts = AttemptBook(self.data.run / "attempts-binance", CONNECTS_WINDOW_S)
 
         def open_writer(on_full: Callable[[], None]) -> LaneWriter:
             writer = LaneWriter.open(

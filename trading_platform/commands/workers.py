@@ -76,7 +76,7 @@ def record(config: IngestConfig) -> int:
         )
         data = DataDir(Path(config.data_dir))
         lane = data.lane(config.lane)
-        attempts = AttemptBook(data.run / f"connects-{config.venue}", ConnectLimits.connects_window_s)
+        attempts = AttemptBook(data.run / f"attempts-{config.venue}", ConnectLimits.connects_window_s)
 
         def open_writer(on_full: Callable[[], None]) -> LaneWriter:
             return LaneWriter.open(

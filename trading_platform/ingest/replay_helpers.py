@@ -24,6 +24,7 @@ from trading_platform.ingest.children import Child, obey_parent, parent_teller
 from trading_platform.ingest.held import Held, Run, grouped
 from trading_platform.ingest.replay_work import Claims, Means, decode, publish_shares, shared
 from trading_platform.store import schema
+from trading_platform.store.checked import read_checked, sealed
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.segment_log import all_lanes
 
@@ -121,7 +122,7 @@ class Helpers:
         """Wait until all have decoded; return what."""
         self._await(DECODED)
         files = [_share_of(self._folder, number) for number in range(len(self._children))]
-        return [msgspec.json.decode(file.read_bytes(), type=Share) for file in files]
+        return [msgspec.json.decode(read_checked(file), type=Share) for file in files]
 
     def ready(self) -> None:
         """Wait until all have started: whoever measures does not want to measure that."""
@@ -138,7 +139,7 @@ class Helpers:
 
     def publish(self, runs: Sequence[Run]) -> None:
         """Let all publish what is made of these."""
-        _plan_of(self._folder).write_bytes(msgspec.json.encode(runs))
+        _plan_of(self._folder).write_bytes(sealed(msgspec.json.encode(runs)))
         for child in self._children:
             child.tell(PUBLISH)
 
@@ -191,12 +192,12 @@ def _help(
             for number in claims.take("stretch", len(items), task.begin(len(items))):
                 share.trades += decode(means, items[number], held).trades
         share.runs = held.spill()
-        _share_of(folder, task.number).write_bytes(msgspec.json.encode(share))
+        _share_of(folder, task.number).write_bytes(sealed(msgspec.json.encode(share)))
     finally:
         held.close()
     decoded()
     wait()
-    runs = msgspec.json.decode(_plan_of(folder).read_bytes(), type=list[Run])
+    runs = msgspec.json.decode(read_checked(_plan_of(folder)), type=list[Run])
     publish_shares(means, ledger, claims, grouped(runs))
 
 

@@ -28,7 +28,8 @@ from trading_platform.domain.days import day_after, day_start
 from trading_platform.domain.errors import CorruptionError, UsageError, WorkError
 from trading_platform.pipeline.grid import grid_end, numbers
 from trading_platform.pipeline.work import RegimeConfig, Upstream, timeframe_of
-from trading_platform.store.disk import make_directory, write_atomically
+from trading_platform.store.checked import unsealed, write_checked
+from trading_platform.store.disk import make_directory
 from trading_platform.store.layout import DataDir, Leaf
 
 MAX_ROWS = 20_000
@@ -81,13 +82,15 @@ def in_force(data: DataDir, config: RegimeConfig, leaf: Leaf, days: Days) -> Sca
     if fitted is None:
         return DEFAULT
     make_directory(path.parent)
-    write_atomically(path, fitted.to_json())
+    write_checked(path, fitted.to_json())
     return _named(fitted)
 
 
 def _kept(path: Path) -> ScaledModel:
+    data = path.read_bytes()
     try:
-        return _named(GaussianHmm.from_json(path.read_bytes()))
+        # Older code wrote one line without a checksum.
+        return _named(GaussianHmm.from_json(unsealed(data, "the model") if b"\n" in data else data))
     except WorkError as error:
         raise CorruptionError(f"{path}: {error}; remove it, and the month's model is fitted again") from error
 
