@@ -22,6 +22,9 @@ CONNECTS = "tests/unit/ingest/test_connects.py::"
 SILENCE = "tests/unit/ingest/test_silence.py::"
 SUMS = "tests/property/test_exact_sums.py::"
 BINANCE = "tests/unit/venues/test_binance.py::"
+FLIPPED = "tests/fault/test_flipped_files.py::"
+COPIED = "tests/integration/test_as_of_copied.py::"
+QUERY = "tests/unit/commands/test_query.py::"
 GUARD = "tests/unit/orchestration/test_guard.py::"
 UI = "tests/integration/test_ui.py::"
 
@@ -443,6 +446,43 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 "tests/unit/analytics/regimes/test_hmm.py::test_a_series_of_one_value_up_to_rounding_is_refused",
                 "tests/unit/pipeline/test_models.py::test_a_market_that_stands_still_teaches_nothing",
             ),
+        ),
+    },
+    "Files": {
+        "F1": Row(
+            "a bit is flipped in a small file that is read back: a state, a model, a mark, what a replay keeps aside",
+            "refused in one line, or computed again; a damaged time of a connect counts as now",
+            (
+                FLIPPED + "test_a_flipped_bit_is_never_a_value",
+                FLIPPED + "test_what_is_cut_short_is_never_a_value",
+                FLIPPED + "test_a_damaged_time_is_written_anew",
+            ),
+        ),
+        "F2": Row(
+            "a lake is copied without its ledger, or beside another one, and asked as of a time",
+            "answered from the trades' own receive times; what they cannot tell is refused in one sentence",
+            (
+                COPIED + "test_a_copied_lake_answers_as_then",
+                COPIED + "test_every_view_of_a_copied_lake_answers_as_then",
+                COPIED + "test_coverage_needs_the_ledger",
+                COPIED + "test_trades_without_a_receive_time_are_refused",
+                COPIED + "test_bars_without_their_trades_are_refused",
+                COPIED + "test_files_are_not_read_past_the_views",
+            ),
+        ),
+        "F3": Row(
+            "a value is missing and passes for a number above all others (NaN)",
+            "null in files, views, polars and Arrow; a gate refuses NaN, and files of older code read as null",
+            (
+                "tests/unit/quality/test_gates.py::test_no_nan_passes",
+                "tests/integration/test_pipeline.py::test_no_nan_is_stored",
+                QUERY + "test_what_has_no_value_is_null_in_every_format",
+            ),
+        ),
+        "F4": Row(
+            "another program guesses types from the lake's folders: `NULL-USDT`, `TRUE-USDT`, `1E5-USDT`",
+            "every name stays the text it is in DuckDB, polars, pyarrow and pandas",
+            ("tests/unit/store/test_read_directly.py::test_a_filter_on_each_partition_finds_its_rows",),
         ),
     },
 }
