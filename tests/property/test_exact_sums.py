@@ -72,7 +72,7 @@ def only_row(bars, names):
     return {name: bars[name][0].as_py() for name in names}
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(of_one_scale(), COUNTS)
 @example([ISSUE], 11_000)
 @example([GREATEST], 1_000_000)
@@ -83,7 +83,7 @@ def test_sums_of_a_market_are_exact_however_many_trades(group, count):
     assert only_row(tp.make_bars(frame(group, count), "1d"), expected) == expected
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(of_any_scale(), st.sampled_from([1, 7, 2_048, 11_000]))
 @example([GREATEST, FINEST, ISSUE], 1_000_000)
 def test_sums_are_exact_whatever_scales_meet_in_a_frame(group, count):

@@ -248,9 +248,8 @@ def fold_trades(
 
 def _sums(sums: Ints, price_scale: int, quantity_scale: int) -> dict[str, npt.NDArray[np.generic]]:
     """Round the exact totals once each."""
-    none = np.zeros(len(sums), dtype=np.int64)
-    volume = Wide.of(none, none, sums[:, 0], sums[:, 1])
-    buy = Wide.of(none, none, sums[:, 2], sums[:, 3])
+    volume = Wide.of(0, 0, sums[:, 0], sums[:, 1])
+    buy = Wide.of(0, 0, sums[:, 2], sums[:, 3])
     quote = Wide.of(sums[:, 4], sums[:, 5], sums[:, 6], sums[:, 7])
     buy_quote = Wide.of(sums[:, 8], sums[:, 9], sums[:, 10], sums[:, 11])
     both = price_scale + quantity_scale

@@ -142,29 +142,35 @@ def _of_text(text: str) -> tuple[int, int]:
 
 
 class Wide(NamedTuple):
-    """Integers wider than a word: value = top·2^75 + hi·2^50 + mid·2^25 + lo, the lower limbs within 25 bits."""
+    """Integers wider than a word: value = top·2^75 + hi·2^50 + mid·2^25 + lo, the lower limbs within 25 bits.
+
+    Attributes
+    ----------
+    small : the values as int64, right where `exact`.
+    exact : where a value is one that float64 holds: -2^53 <= value < 2^53.
+    """
 
     top: Ints
     hi: Ints
     mid: Ints
     lo: Ints
+    small: Ints
+    exact: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, top: Ints, hi: Ints, mid: Ints, lo: Ints) -> Wide:
+    def of(cls, top: Ints | int, hi: Ints | int, mid: Ints, lo: Ints) -> Wide:
         """Carry the limbs into their ranges."""
         mid = mid + (lo >> LIMB_BITS)
-        hi = hi + (mid >> LIMB_BITS)
-        return cls(top + (hi >> LIMB_BITS), hi & _MASK, mid & _MASK, lo & _MASK)
-
-    def small(self) -> tuple[Ints, npt.NDArray[np.bool_]]:
-        """Return the values as int64 and where that is right and exact as float64 (-2^53 <= value < 2^53)."""
-        exact = (self.top == 0) & (self.hi < 8) | (self.top == -1) & (self.hi >= _MASK - 7)
-        hi = np.where(exact, (self.top << LIMB_BITS) + self.hi, 0)
-        return (hi << 2 * LIMB_BITS) + (self.mid << LIMB_BITS) + self.lo, exact
+        high = hi + (mid >> LIMB_BITS)
+        mid, lo = mid & _MASK, lo & _MASK
+        top, hi = top + (high >> LIMB_BITS), high & _MASK
+        whole = (top << LIMB_BITS) + hi  # wraps where top is far from 0
+        exact = (top >= -1) & (top <= 0) & (whole >= -8) & (whole < 8)
+        return cls(top, hi, mid, lo, (whole << 2 * LIMB_BITS) + (mid << LIMB_BITS) + lo, exact)
 
     def integers(self, at: Ints) -> list[int]:
         """Return the exact values of some rows."""
-        rows = zip(*(limb[at].tolist() for limb in self), strict=True)
+        rows = zip(*(limb[at].tolist() for limb in self[:4]), strict=True)
         return [(top << 75) + (hi << 50) + (mid << 25) + lo for top, hi, mid, lo in rows]
 
 
@@ -173,9 +179,8 @@ _MASK = (1 << LIMB_BITS) - 1
 
 def over_power_of_ten(value: Wide, scale: int) -> Floats:
     """Return value / 10**scale, each the float64 nearest to the exact quotient."""
-    numbers, exact = value.small()
-    result = numbers / _POWERS[min(scale, 22)]
-    rest = np.flatnonzero(~exact if scale <= 22 else np.ones(len(exact), dtype=np.bool_))
+    result = value.small / _POWERS[min(scale, 22)]
+    rest = np.flatnonzero(~value.exact if scale <= 22 else np.ones(len(result), dtype=np.bool_))
     divisor = 10**scale
     for row, number in zip(rest.tolist(), value.integers(rest), strict=True):
         result[row] = number / divisor
@@ -184,12 +189,11 @@ def over_power_of_ten(value: Wide, scale: int) -> Floats:
 
 def ratio(numerator: Wide, denominator: Wide, scale: int) -> Floats:
     """Return numerator / (denominator · 10**scale), each rounded once; NaN where the denominator is 0."""
-    above, above_exact = numerator.small()
-    below, below_exact = denominator.small()
+    above, below = numerator.small, denominator.small
     limit = _EXACT_FLOAT // 10**scale if scale <= 15 else 0
-    fast = above_exact & below_exact & (np.abs(below) <= limit)
+    fast = numerator.exact & denominator.exact & (np.abs(below) <= limit)
     power = 10 ** min(scale, 15)
-    zero = below_exact & (below == 0)
+    zero = denominator.exact & (below == 0)
     result = np.full(len(above), np.nan)
     np.divide(above, below * power, out=result, where=fast & ~zero)
     rest = np.flatnonzero(~fast & ~zero)
