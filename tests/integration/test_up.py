@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 
 from tests.waiting import wait_until
+from trading_platform.domain.position import START
+from trading_platform.ingest.gap_detector import advance
+from trading_platform.simulate.market import DEMO_START_NS, synthetic_name
 from trading_platform.store.layout import DataDir
-from trading_platform.store.ledger import Ledger
+from trading_platform.store.ledger import Batch, Ledger, Seen, SequenceKey
 
 MARK = "TEST_OF_UP"
 _SENSORS = "{ ... on Sensors { results { name sensorState { status } } } }"
@@ -173,3 +177,47 @@ def test_live_data_is_not_continued_by_the_simulator(tmp_path: Path) -> None:
     ledger.mark_kind("live")
     ledger.close()
     assert "holds live data" in refused(root, "--no-ui").splitlines()[-1]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_demonstration_is_not_continued_by_another_market(tmp_path: Path, named: bool) -> None:
+    """The demonstration's market and that of `up` have other trades at the same ids: told by name, or by the ids."""
+    root = tmp_path / "data"
+    ledger = Ledger.open(DataDir(root).create())
+    ledger.mark_kind("simulated")
+    if named:
+        ledger.remember("market:binance", synthetic_name(0, DEMO_START_NS))
+    seen = Seen(ids=np.array([5_000_000_001]), ts=np.array([DEMO_START_NS + 10**9]))
+    batch = Batch("live-binance", START, START, {SequenceKey("binance", "BTC-USDT"): seen})
+    ledger.apply(batch, advance)
+    ledger.close()
+    assert "holds the simulated market" in refused(root, "--no-ui")
+    assert not (root / "run" / "up.lock").exists()
+
+
+def test_there_must_be_a_demonstration_to_show(tmp_path: Path) -> None:
+    """`up --demo` shows what `demo` left, and nothing else."""
+    assert "run `trading-platform demo` first" in refused(tmp_path / "data", "--demo")
+    assert not (tmp_path / "data").exists()
+    ledger = Ledger.open(DataDir(tmp_path / "live").create())
+    ledger.mark_kind("live")
+    ledger.close()
+    assert "it holds live data" in refused(tmp_path / "live", "--demo", "--no-ui")
+
+
+def test_the_demonstration_is_shown_without_recording(tmp_path: Path, started: list[Up]) -> None:
+    """With `--demo` Dagster runs on the data, and neither a simulator nor ingest does."""
+    root = tmp_path / "data"
+    ledger = Ledger.open(DataDir(root).create())
+    ledger.mark_kind("simulated")
+    ledger.close()
+    up = Up(root, "--demo", "--no-ui")
+    started.append(up)
+    said = up.announced()
+    assert (said["recording"], said["simulated"]) == (False, True)
+    words = [" ".join(process.cmdline()) for process in up.processes()]
+    assert any("orchestration.launch" in line for line in words)
+    assert not [line for line in words if " ingest " in line or " simulate " in line]
+    assert "recording" not in up.errors.read_text().replace("nothing is recorded", "")
+    up.process.send_signal(signal.SIGHUP)
+    assert up.process.wait(45) == 0

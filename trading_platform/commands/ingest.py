@@ -56,6 +56,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     with FileLock.acquire(ingest_lock(data, venue), f"ingest of {venue} in {data.root}", wait_s=LOCK_WAIT_S):
         ledger = runtime.open_ledger(data, settings)
         ledger.mark_kind("simulated" if args.simulated else "live")
+        runtime.check_market(settings, ledger, endpoint, stop)
         config = _config(settings, data, ledger, endpoint, ws_url, symbols, stop)
         ledger.remember(f"rest_url:{venue}", endpoint.rest_url)
         with _served_metrics(settings, config):

@@ -96,15 +96,21 @@ def open_ledger(data: DataDir, settings: Settings) -> Ledger:
 
 
 def stop_event() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set."""
+    """Return an event that SIGTERM, SIGINT and SIGHUP set; a signal that is ignored (``nohup``) stays so."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    for number in stop_signals():
+        signal.signal(number, on_signal)
     return stop
+
+
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that mean stop in order: those of a person, a supervisor, and a terminal that is closed."""
+    asked = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    return [number for number in asked if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def waiter_until(stop: threading.Event, deadline: float | None = None) -> Waiter:
@@ -188,6 +194,37 @@ def check_url(url: str, schemes: Iterable[str] = ("http", "https")) -> str:
     return url.rstrip("/")
 
 
+def check_market(
+    settings: Settings, ledger: Ledger, endpoint: Endpoint, stop: threading.Event, *, within_s: float = 1.0
+) -> None:
+    """Refuse to continue a simulated market with another one, or with the exchange itself, before anything is recorded.
+
+    The venue is asked only where a name is known, and not waited for: each of its later answers tells the name too.
+
+    Raises
+    ------
+    MarketMismatch : if it is another market.
+    """
+    from trading_platform.domain.errors import VenueError
+    from trading_platform.ingest.market import MarketName, mismatch
+    from trading_platform.telemetry.logs import get_logger
+
+    adapter = endpoint.adapter
+    known = MarketName(ledger, adapter.name).known()
+    if known is None:
+        return
+    if endpoint.rest_url == adapter.rest_url:
+        raise mismatch(known, f"trades of {adapter.name} itself")
+    wait = waiter_until(stop, time.monotonic() + within_s)
+    client = rest_client(endpoint, settings, wait, banned_until_ns=ledger.ban_until(adapter.name), ledger=ledger)
+    try:
+        client.get(adapter.ping_request())
+    except VenueError as error:
+        get_logger(__name__).warning("market not confirmed", venue=adapter.name, market=known, reason=str(error))
+    finally:
+        client.close()
+
+
 def rest_client(
     endpoint: Endpoint,
     settings: Settings,
@@ -198,6 +235,7 @@ def rest_client(
     ledger: Ledger | None = None,
 ) -> RestClient:
     """Return a client for one endpoint in a real process; by the ledger it knows what others were refused."""
+    from trading_platform.ingest.market import MarketName
     from trading_platform.ingest.refusals import Refusals
     from trading_platform.ingest.rest import RestClient
 
@@ -211,6 +249,7 @@ def rest_client(
         rng=random.SystemRandom(),
         banned_until_ns=banned_until_ns,
         on_ban=on_ban,
+        heed=(lambda headers: None) if ledger is None else MarketName(ledger, endpoint.adapter.name).heed,
         refusals=None if ledger is None else Refusals(ledger, endpoint.adapter.name),
         api_key=endpoint.api_key,
     )

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import math
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,9 +108,11 @@ def make_server(args: argparse.Namespace) -> VenueServer:
 
 
 async def _serve(server: VenueServer) -> int:
+    from trading_platform.commands.runtime import stop_signals
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         loop.add_signal_handler(number, stop.set)
     async with server:
         with contextlib.suppress(BrokenPipeError):

@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trading_platform.commands.common import emit
+from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from trading_platform.orchestration.platform import Platform, Recorded
     from trading_platform.settings import Settings
+    from trading_platform.store.layout import DataDir
     from trading_platform.store.ledger import Ledger
 
 EXAMPLE = "trading-platform up --port 3000"
 
 SIMULATED_DIR = "data-simulated"
+DEMO_DIR = "data-demo"
+_SAME_IDS = 10_000
+"""So far the ids of one instant may lie apart in one market."""
 _POLL_S = 0.25
 _UI_WITHIN_S = 90.0
 _SHOW_S = {True: 1.0, False: 10.0}
@@ -31,28 +36,29 @@ _SHOW_S = {True: 1.0, False: 10.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--port`` and ``--no-ui``."""
+    """Add ``--port``, ``--no-ui`` and ``--demo``."""
     parser.add_argument("--port", type=int, default=3000, metavar="N", help="port of the UI (default: 3000; 0: any)")
     parser.add_argument("--no-ui", action="store_true", help="no UI; sensors and schedules run all the same")
+    parser.add_argument("--demo", action="store_true", help=f"show what `demo` left in {DEMO_DIR}; record nothing")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Run everything until SIGTERM or SIGINT, then stop it in order."""
-    from trading_platform.commands.runtime import check_usable
+    """Run everything until SIGTERM, SIGINT or SIGHUP, then stop it in order."""
+    from trading_platform.commands.runtime import check_usable, stop_event
     from trading_platform.orchestration.platform import Platform, free_port
     from trading_platform.store.layout import DataDir
     from trading_platform.store.locks import FileLock
 
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    root, recorded = _what(settings)
+    stopping = stop_event()
+    root, recorded = _what(args, settings)
+    simulated = args.demo or not settings.venues
     port = None if args.no_ui else free_port(args.port)
     data = DataDir(root.absolute())
     check_usable(data)
+    _check_held(args, settings, data, recorded)
     data.create()
     with FileLock.acquire(data.run / "up.lock", f"data directory {root}"):
-        platform = Platform(data.root, recorded, simulated=not settings.venues, port=port)
+        platform = Platform(data.root, recorded, simulated=simulated, port=port)
         try:
             platform.start(stopping.wait)
             _watch(args, settings, platform, stopping)
@@ -63,15 +69,61 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _what(settings: Settings) -> tuple[Path, tuple[Recorded, ...]]:
+def _what(args: argparse.Namespace, settings: Settings) -> tuple[Path, tuple[Recorded, ...]]:
     """Return the data directory and what is recorded: what the settings name, else the synthetic market."""
     from trading_platform.orchestration.platform import SYNTHETIC, Recorded
 
-    if settings.venues:
-        named = (Recorded(name, venue.symbols, venue.ws_url, venue.rest_url) for name, venue in settings.venues.items())
-        return settings.data_dir, tuple(named)
     chosen = settings.source_of("data_dir") != "default"
+    if args.demo:
+        return settings.data_dir if chosen else Path(DEMO_DIR), ()
+    if settings.venues:
+        return settings.data_dir, tuple(Recorded(name, venue.symbols) for name, venue in settings.venues.items())
     return settings.data_dir if chosen else Path(SIMULATED_DIR), (SYNTHETIC,)
+
+
+def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir, recorded: Sequence[Recorded]) -> None:
+    """Refuse what a used data directory cannot take, before anything starts.
+
+    Raises
+    ------
+    UsageError : in ingest's words.
+    """
+    if not data.ledger_path.exists() and not settings.database_url.get_secret_value():
+        if args.demo:
+            raise UsageError(f"no demonstration is in {data.root}; run `trading-platform demo` first")
+        return
+    from trading_platform.commands.runtime import open_ledger
+    from trading_platform.domain.errors import LedgerUnavailable
+
+    try:
+        ledger = open_ledger(data, settings)
+    except LedgerUnavailable:
+        return  # it keeps nobody from recording
+    try:
+        if args.demo and ledger.kind() != "simulated":
+            raise UsageError(f"no demonstration is in {data.root}; it holds {ledger.kind() or 'no'} data")
+        if not args.demo:
+            ledger.check_kind("live" if settings.venues else "simulated")
+        if recorded and not settings.venues:
+            _check_market(ledger, recorded[0].venue)
+    finally:
+        ledger.close()
+
+
+def _check_market(ledger: Ledger, venue: str) -> None:
+    """Refuse simulated data of another market than the built-in one: by its name, or where it has none by its ids."""
+    from trading_platform.ingest.market import MarketName, mismatch
+    from trading_platform.simulate.market import GENESIS_NS, SyntheticMarket
+
+    market = SyntheticMarket(start_ns=GENESIS_NS)
+    if MarketName(ledger, venue).expect(market.name) is not None:
+        return
+    for listing in market.listings:
+        reach = ledger.reach(venue, listing.symbol)
+        if reach is not None:
+            head = market.head_at(listing.venue_symbol, reach.first_ns) or 0
+            if abs(head - reach.from_id) > _SAME_IDS:
+                raise mismatch(f"{listing.symbol} from id {reach.from_id} on", f"the simulated market {market.name!r}")
 
 
 def _watch(args: argparse.Namespace, settings: Settings, platform: Platform, stopping: threading.Event) -> None:
@@ -79,9 +131,10 @@ def _watch(args: argparse.Namespace, settings: Settings, platform: Platform, sto
     counts = _Counts(settings, platform)
     announced = False
     started = shown = time.monotonic()
-    _say(f"recording {counts.what}; starting Dagster …")
+    _say(f"{'showing' if args.demo else 'about to record'} {counts.what}; starting Dagster …")
     while not stopping.wait(_POLL_S):
         platform.keep_up()
+        counts.tell_recording()
         now = time.monotonic()
         if not announced and (platform.port is None or platform.ui_answers() or now - started > _UI_WITHIN_S):
             _announce(args, platform)
@@ -98,6 +151,7 @@ def _announce(args: argparse.Namespace, platform: Platform) -> None:
         "dagster_home": str(platform.home),
         "data_dir": str(platform.root),
         "simulated": platform.simulated,
+        "recording": bool(platform.recorded),
     }
     lines = [f"UI: {address}" if address else "no UI; sensors and schedules run"]
     lines += [f"export DAGSTER_HOME={shlex.quote(str(platform.home))}", "Ctrl-C stops everything."]
@@ -115,13 +169,34 @@ class _Counts:
         self._before: dict[str, int] = {}
         self._at = time.monotonic()
         self._terminal = sys.stderr.isatty()
+        self._silent = {recorded.venue for recorded in platform.recorded}
 
     @property
     def what(self) -> str:
-        """What is recorded, in words."""
+        """What is recorded or shown, in words."""
         platform = self._platform
-        venues = "; ".join(f"{', '.join(r.symbols)} of {r.venue}" for r in platform.recorded)
-        return f"{venues}{' (the built-in simulator)' if platform.simulated else ''} into {platform.root}"
+        if not platform.recorded:
+            return f"the demonstration in {platform.root}, nothing is recorded"
+        return f"{'; '.join(map(self._named, platform.recorded))} into {platform.root}"
+
+    def _named(self, recorded: Recorded) -> str:
+        simulator = " (the built-in simulator)" if self._platform.simulated else ""
+        return f"{', '.join(recorded.symbols)} of {recorded.venue}{simulator}"
+
+    def tell_recording(self) -> None:
+        """Say of each venue that it is recorded, once a trade of it that came since the start is durable."""
+        from trading_platform.domain.errors import PlatformError
+
+        for recorded in self._platform.recorded:
+            if recorded.venue not in self._silent:
+                continue
+            try:
+                heard_ns = self._open().heard_ns(recorded.venue)
+            except (PlatformError, OSError):
+                continue
+            if heard_ns >= self._platform.began_ns:
+                self._silent.remove(recorded.venue)
+                _say(f"recording {self._named(recorded)} into {self._platform.root}")
 
     def show(self) -> None:
         """Write the line; on a terminal over the one before."""

@@ -5,6 +5,7 @@ PlatformError
 │   ├── SettingsError     a setting is unknown or has an impossible value
 │   ├── SymbolError       not a symbol, or not one the venue lists
 │   ├── RecordingError    a recording is truncated, not gzip, or of an unknown form
+│   ├── MarketMismatch    simulated data of another market than the one that is to continue it
 │   ├── LockHeld          another live process does this already (names its pid)
 │   └── QueryError        SQL that is wrong, writes, or leaves the lake
 └── WorkError             the work itself failed: exit 1
@@ -42,6 +43,14 @@ class RecordingError(UsageError):
     """A recording that cannot be played."""
 
 
+class MarketMismatch(UsageError):
+    """A data directory of one simulated market, and trades of another."""
+
+
+LOCKED = "is in use by"
+"""How the message of a LockHeld is told among others, in the log of another process."""
+
+
 class LockHeld(UsageError):
     """Another live process holds the lock.
 
@@ -55,7 +64,7 @@ class LockHeld(UsageError):
         self.what = what
         self.holder_pid = holder_pid
         holder = "another process" if holder_pid is None else f"process {holder_pid}"
-        super().__init__(f"{what} is in use by {holder}; stop it first")
+        super().__init__(f"{what} {LOCKED} {holder}; stop it first")
 
 
 class QueryError(UsageError):

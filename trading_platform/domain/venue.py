@@ -249,6 +249,10 @@ class VenueAdapter(Protocol):
         """Return the bytes of each row of a page by its id. Raises FrameError only."""
         ...
 
+    def ping_request(self) -> Request:
+        """Ask whether the venue answers; the lightest request there is."""
+        ...
+
     def instruments_request(self) -> Request:
         """Ask for everything that trades on the venue."""
         ...

@@ -20,6 +20,7 @@ from trading_platform.domain.verdict import Gate
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.fetch_lane import REAL_GROUND, FetchLane, Ground
+from trading_platform.ingest.market import MarketName
 from trading_platform.ingest.refusals import Refusals
 from trading_platform.ingest.rest import RestClient, Stopped, Waiter
 from trading_platform.store.ledger import Ledger
@@ -206,6 +207,7 @@ class Desk:
                 rng=means.rng,
                 banned_until_ns=self._ledger.ban_until(venue),
                 on_ban=lambda until_ns: self._lane.fact(control.BanSeen(venue, until_ns)),
+                heed=MarketName(self._ledger, venue).heed,
                 refusals=Refusals(self._ledger, venue, means.monotonic),
                 api_key=endpoint.api_key,
                 longest_wait_s=LONGEST_WAIT_S,

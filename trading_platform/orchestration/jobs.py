@@ -154,9 +154,8 @@ def ingest_command(pipeline: PipelineResource, venue: str) -> list[str]:
     if named is None:
         raise UsageError(f"the settings name no venue {venue}")
     command = [sys.executable, "-m", "trading_platform", "ingest", "--venue", venue]
+    # Addresses, which may hold credentials, it reads from the settings, as we do.
     command += ["--symbols", ",".join(named.symbols), "--data-dir", str(pipeline.data.root)]
-    for option, url in (("--ws-url", named.ws_url), ("--rest-url", named.rest_url)):
-        command += [option, url] if url else []
     return command + (["--simulated"] if pipeline.has_data and pipeline.ledger.kind() == "simulated" else [])
 
 

@@ -87,13 +87,13 @@ def run_workers(code_server: int) -> list[int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the services until SIGTERM, SIGINT or the parent's end."""
+    """Run the services until SIGTERM, SIGINT, SIGHUP or the parent's end."""
     parser = argparse.ArgumentParser(prog="python -m trading_platform.orchestration.launch")
     parser.add_argument("--home", type=Path, required=True, help="Dagster's folder")
     parser.add_argument("--port", type=int, help="port of the UI on the loopback; none: no webserver")
     args = parser.parse_args(arguments)
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     parent = os.getppid()
     processes.adopt_orphans()

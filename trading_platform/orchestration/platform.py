@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from trading_platform.domain.errors import UsageError, WorkError
+from trading_platform.domain.errors import LOCKED, UsageError, WorkError
 from trading_platform.orchestration import processes
 from trading_platform.orchestration.home import prepare
 from trading_platform.orchestration.keeper import Keeper, Service, open_log
@@ -38,7 +38,7 @@ Wait = Callable[[float], bool]
 
 
 class Recorded(NamedTuple):
-    """A venue to record; addresses None: the venue's own."""
+    """A venue to record; addresses are those of the simulator, None: as the settings say."""
 
     venue: str
     symbols: tuple[str, ...]
@@ -61,8 +61,13 @@ class Platform:
     Parameters
     ----------
     root : the data directory, absolute.
-    recorded : what to record; with `simulated`, from a simulator that is started too.
+    recorded : what to record, nothing to only show what there is; with `simulated`, from a simulator that is started
+        too.
     port : of the UI, None for none.
+
+    Attributes
+    ----------
+    began_ns : wall time of the start; what was written or heard before is not of this run.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Platform:
         self.keeper = Keeper(monotonic=monotonic)
         self._monotonic = monotonic
         self._trimmed = monotonic()
+        self.began_ns = time.time_ns()
         self._environ = {**os.environ, "TRADING_PLATFORM_DATA_DIR": str(root)}
 
     def start(self, wait: Wait) -> None:
@@ -102,7 +108,13 @@ class Platform:
         self.keeper.add(self._service(DAGSTER, *words))
 
     def keep_up(self) -> None:
-        """Start again what died."""
+        """Start again what died.
+
+        Raises
+        ------
+        UsageError : with ingest's own words, if it refuses what it is to record: starting it again would not help.
+        """
+        self._check_refused()
         if DAGSTER in self.keeper.keep_up():
             # Whoever started the runs is gone; they were adopted by this process and end here.
             processes.end(self._strays, _STOP_REST_S)
@@ -137,9 +149,9 @@ class Platform:
     def _ingest(self, recorded: Recorded) -> list[str]:
         words = ["-m", "trading_platform", "ingest", "--venue", recorded.venue]
         words += ["--symbols", ",".join(recorded.symbols), "--data-dir", str(self.root)]
-        for option, url in (("--ws-url", recorded.ws_url), ("--rest-url", recorded.rest_url)):
-            words += [option, url] if url else []
-        return words + (["--simulated"] if self.simulated else [])
+        if not self.simulated:
+            return words  # addresses may hold credentials: ingest reads them from the settings, as we did
+        return [*words, "--ws-url", str(recorded.ws_url), "--rest-url", str(recorded.rest_url), "--simulated"]
 
     def _simulate(self, recorded: Recorded) -> Recorded:
         """Start the simulator, on ports that it keeps when it has to be started again; return where it is."""
@@ -157,14 +169,25 @@ class Platform:
     def _until_recording(self, wait: Wait) -> None:
         """Wait until something is in the log: Dagster's start takes all processors, recording goes first."""
         deadline = self._monotonic() + _RECORDING_S
-        while not self.recording() and self._monotonic() < deadline and not wait(0.1):
-            for recorded in self.recorded:
-                if self.keeper.exit_code(recorded.service) == 2:
-                    raise UsageError(_last_line(self.log_of(recorded.service)))
+        while not self.writing() and self._monotonic() < deadline and not wait(0.1):
+            self._check_refused()
 
-    def recording(self) -> bool:
-        """Tell whether every venue's lane of the log exists."""
-        return all(any((self.root / "log" / f"live-{r.venue}").glob("*.seg")) for r in self.recorded)
+    def _check_refused(self) -> None:
+        for recorded in self.recorded:
+            if self.keeper.exit_code(recorded.service) == 2:
+                words = _last_line(self.log_of(recorded.service))
+                if LOCKED not in words:  # another ingest: ours takes over when it ends
+                    raise UsageError(words)
+
+    def writing(self) -> bool:
+        """Tell whether every venue's lane of the log has been written since the start."""
+        return all(any(map(self._is_new, (self.root / "log" / f"live-{r.venue}").glob("*.seg"))) for r in self.recorded)
+
+    def _is_new(self, segment: Path) -> bool:
+        try:
+            return segment.stat().st_mtime_ns >= self.began_ns
+        except FileNotFoundError:  # sealed meanwhile
+            return False
 
     def _strays(self) -> list[int]:
         kept = set(self.keeper.pids())

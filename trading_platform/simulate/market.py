@@ -17,6 +17,7 @@ A road not taken: one long random walk from the start. It is simpler, and reachi
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -122,6 +123,7 @@ class SyntheticMarket:
         if unknown:
             raise UsageError(f"{unknown[0][:40]!r} is not in the synthetic market; it has {' '.join(known)}")
         self.start_ns, self._end_ns, self._seed = start_ns, end_ns, seed
+        self.name = synthetic_name(seed, start_ns)
         self._all = tuple(profiles)
         self._profiles = [p for p in profiles if symbols is None or p.symbol in symbols]
         self._order = {p.venue_symbol: n for n, p in enumerate(self._profiles)}
@@ -249,6 +251,16 @@ class SyntheticMarket:
             quantity = f"{lot // lot_one}.{lot % lot_one:0{lot_width}d}{lot_pad}"
             rows.append(Print(time * 1_000_000, order, trade_id, name, time, event, price, quantity, not buy))
         return rows
+
+
+def synthetic_name(seed: int, start_ns: int) -> str:
+    """Return the name of the synthetic market of a seed that starts at an instant.
+
+    >>> synthetic_name(0, GENESIS_NS)
+    'synthetic, seed 0, from 2024-01-01T00:00:00Z'
+    """
+    start = dt.datetime.fromtimestamp(start_ns // 1_000_000_000, dt.UTC)
+    return f"synthetic, seed {seed}, from {start:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _base_path(seed: int, number: int, profile: Profile) -> Floats:

@@ -11,10 +11,11 @@ Files are read line by line, each of bounded length, and what unpacks to absurd 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -29,6 +30,7 @@ from trading_platform.venues.binance import timestamp_ns
 _BLOCK = 4096
 _MESSAGE = re.compile(rb"[0-9]{1,10}(?:\.[0-9]+)?: |[0-9]{16,20} ")
 _ASIDE = re.compile(rb"(?:wss?|https?)://\S+ (?:<->|<-|->) [0-9]|configuration: ")
+_NAMED_BY = 100
 _LONGEST_STEP_BACK_NS = 60 * 1_000_000_000
 LONGEST_LINE = 32 << 20
 """Bytes of a line: a venue's whole listing in one answer has a few million."""
@@ -124,6 +126,7 @@ class RecordedMarket:
         self.listings: tuple[Listing, ...] = tuple(listings)
         self._all = sorted(row for track in self._tracks.values() for row in track.prints)
         self.start_ns = self._all[0].due_ns
+        self.name = _name(self._tracks)
         self._span_ns = self._all[-1].due_ns - self.start_ns + 1_000_000  # the next round begins a millisecond later
         self._loop = loop
 
@@ -212,6 +215,14 @@ class RecordedMarket:
             time=row.time + span_ns // unit,
             event_time=row.event_time + span_ns // unit,
         )
+
+
+def _name(tracks: Mapping[str, _Track]) -> str:
+    """Return a name that tells by how the symbols begin: a recording that goes on for longer is the same market."""
+    begins = [row[2:] for name in sorted(tracks) for row in tracks[name].prints[:_NAMED_BY]]
+    digest = hashlib.sha256(repr(begins).encode()).hexdigest()[:16]
+    symbols = " ".join(sorted(tracks))[:100].encode("ascii", "backslashreplace").decode()
+    return f"recording {digest} of {symbols}"
 
 
 def _track(events: Sequence[_Event], order: int) -> _Track:

@@ -67,6 +67,11 @@ class Market(Protocol):
     """Trades by time, for the stream, and by id, for REST."""
 
     @property
+    def name(self) -> str:
+        """Which market this is, in ASCII: another one has another name, a longer piece of this one the same."""
+        ...
+
+    @property
     def listings(self) -> Sequence[Listing]:
         """What is traded."""
         ...

@@ -49,6 +49,7 @@ _TICK_S = 0.002
 _STOP_S = 2.0
 _CONNECTS, _CONNECTS_WINDOW_S = 300, 300.0
 _REMEMBERED = 100_000
+MARKET_HEADER = "x-simulated-market"
 
 
 class ConnectRecord(NamedTuple):
@@ -77,6 +78,7 @@ class VenueServer:
     Attributes
     ----------
     ws_url, rest_url : set once started.
+    market_name : which market this is; every REST answer bears it, so that nobody continues one with another.
     started, ended : events: the clock runs; the market has ended and everything is sent.
     issued, sent : trades issued, and those of them with a listener and a frame.
     connections : what happened to connections, in order.
@@ -102,6 +104,7 @@ class VenueServer:
     ) -> None:
         plan = plan or FaultPlan()
         self._market, self._speed, self._truth_path = market, speed, truth_path
+        self.market_name = market.name
         self._host, self._port, self._rest_port = host, port, rest_port
         self._lifetime_s, self._requests_path = lifetime_s, requests_path
         self._begins_at_ns, self._clock, self._wall_ns = begins_at_ns, clock, wall_ns
@@ -495,4 +498,4 @@ class VenueServer:
         if self._requests.wanted:
             self._requests.add(msgspec.json.encode(self.api.requests[-1]._asdict()).decode())
             self._requests.write()
-        return answer
+        return answer._replace(headers=(*answer.headers, (MARKET_HEADER, self.market_name)))

@@ -268,6 +268,10 @@ class Binance:
         rows = [(_id_of(row), row) for row in _objects(body)]
         return {number: row for number, row in rows if number is not None}
 
+    def ping_request(self) -> Request:
+        """Ask for an empty answer."""
+        return Request("/api/v3/ping", (), 1)
+
     def instruments_request(self) -> Request:
         """Ask for every symbol with its filters."""
         return Request("/api/v3/exchangeInfo", (), 20)

@@ -36,7 +36,7 @@ def running(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
         process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_serves_until_it_is_told_to_stop(tmp_path, shared_data, number):
     """The first line tells both addresses, a recording is served and told in the truth, and a signal ends it with 0."""
     truth = tmp_path / "truth.jsonl"

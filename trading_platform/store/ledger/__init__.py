@@ -103,6 +103,16 @@ class Ledger(Projection, GapBook, LeafBook):
             marked = db.execute(sa.select(t.facts.c.value).where(t.facts.c.name == "kind")).scalar()
             if marked is None:
                 db.execute(t.facts.insert().values(name="kind", value=kind))
+        self.check_kind(kind)
+
+    def check_kind(self, kind: str) -> None:
+        """Refuse ``live`` for simulated data, and ``simulated`` for live data.
+
+        Raises
+        ------
+        UsageError : if the data directory is marked as the other.
+        """
+        marked = self.kind()
         if marked not in (None, kind):
             raise UsageError(
                 f"this data directory holds {marked} data and cannot take {kind} data; use another --data-dir"
