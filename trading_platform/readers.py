@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from trading_platform.domain.bar import timeframe_ns
 from trading_platform.domain.days import day_of
-from trading_platform.domain.errors import SymbolError, UsageError
+from trading_platform.domain.errors import SymbolError, UsageError, shown
 from trading_platform.domain.instants import Instant, instant_ns
 from trading_platform.domain.instrument import check_symbol, check_venue
 from trading_platform.store import coverage as accounts
@@ -249,7 +249,7 @@ def _check_names(ask: _Ask, symbol: str, venue: str) -> None:
     """Refuse what is no name, a directory that is none, and what nothing is stored of."""
     _check_venue(venue)
     if not isinstance(symbol, str):
-        raise SymbolError(f"a symbol is a text such as BTC-USDT, not {str(symbol)[:40]!r}")
+        raise SymbolError(f"a symbol is a text such as BTC-USDT, not {shown(symbol)}")
     try:
         check_symbol(symbol)
     except SymbolError as error:
@@ -262,7 +262,7 @@ def _check_names(ask: _Ask, symbol: str, venue: str) -> None:
 
 def _check_venue(venue: str) -> None:
     if not isinstance(venue, str):
-        raise SymbolError(f"a venue is a text such as binance, not {str(venue)[:40]!r}")
+        raise SymbolError(f"a venue is a text such as binance, not {shown(venue)}")
     check_venue(venue)
 
 
@@ -273,12 +273,14 @@ def _recorded(ask: _Ask) -> list[tuple[str, str]]:
 
 def _check_engine(engine: str) -> None:
     if not isinstance(engine, str) or engine not in ENGINES:
-        raise UsageError(f"{str(engine)[:40]!r} is not an engine; engines: {' '.join(ENGINES)}")
+        raise UsageError(f"{shown(engine)} is not an engine; engines: {' '.join(ENGINES)}")
 
 
 def _settings(data_dir: str | Path | None) -> Settings:
     from trading_platform import settings
 
+    if data_dir is not None and not isinstance(data_dir, str | Path):
+        raise UsageError(f"a data directory is a path such as 'data', not {shown(data_dir)}")
     return settings.load(overrides={} if data_dir is None else {"data_dir": data_dir})
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from tests.bench.__main__ import Line
 from trading_platform.analytics.bars import Trades, fold_timeframe
-from trading_platform.analytics.calls import Stream
 from trading_platform.analytics.driver import Plan
 from trading_platform.analytics.indicators import INDICATORS
 from trading_platform.analytics.regimes.fit import fit_regimes
+from trading_platform.analytics.streams import Stream
 from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.domain.days import DAY_NS
 

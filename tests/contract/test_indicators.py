@@ -12,9 +12,9 @@ import pytest
 
 from tests.naive import indicators as naive
 from trading_platform.analytics import indicators as folder
-from trading_platform.analytics.calls import Stream
 from trading_platform.analytics.driver import Plan
 from trading_platform.analytics.indicators import INDICATORS
+from trading_platform.analytics.streams import Stream
 
 MINUTE = 60_000_000_000
 ROWS = 400
@@ -82,7 +82,7 @@ def test_stream_gives_the_bits_of_batch(key, values):
     rows = [
         live.update({"ts_open": int(TS_OPEN[i]), **{c: float(v[i]) for c, v in columns.items()}}) for i in range(ROWS)
     ]
-    same_bits(batch, {column: np.array([row[column] for row in rows]) for column in batch})
+    same_bits(batch, {column: np.array([row[column] for row in rows], dtype=np.float64) for column in batch})
 
 
 @every

@@ -15,7 +15,7 @@ from trading_platform.analytics.bars import BUY, SELL, UNKNOWN
 from trading_platform.analytics.frames import Frame
 from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.domain.days import DAY_NS
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import UsageError, shown
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -77,8 +77,8 @@ def one_market(frame: Frame) -> None:
     for name in _MARKET:
         found = frame.groups(name)[1] if name in frame else frame.index_groups(name)
         if len(found) > 1:
-            shown = ", ".join("nothing" if value is None else str(value)[:40] for value in found[:3])
-            raise UsageError(f"the frame holds {len(found)} {name}s ({shown}); give the rows of one {name} at a time")
+            told = ", ".join("nothing" if value is None else shown(value) for value in found[:3])
+            raise UsageError(f"the frame holds {len(found)} {name}s ({told}); give the rows of one {name} at a time")
 
 
 def bar_times(frame: Frame) -> tuple[Ints | None, Ints | None]:
@@ -167,7 +167,7 @@ def _sides(frame: Frame, sides_by: str) -> npt.NDArray[np.int8]:
         word = value.lower() if isinstance(value, str) else value
         if not (word is None or isinstance(word, str)) or word not in _SIDES:
             row = int(np.flatnonzero(places == at)[0])
-            raise UsageError(f"row {row} has the side {str(value)[:40]!r}; a side is buy, sell or, if unknown, null")
+            raise UsageError(f"row {row} has the side {shown(value)}; a side is buy, sell or, if unknown, null")
         codes[at] = _SIDES[word]
     sides = codes[places]
     if sides_by and (unknown := np.flatnonzero(sides == UNKNOWN)).size:

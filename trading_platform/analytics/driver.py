@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from trading_platform.analytics.indicator import Indicator
 from trading_platform.analytics.kernel import Kernel
 from trading_platform.analytics.names import Parsed, parse
 from trading_platform.domain.days import DAY_NS
-from trading_platform.domain.errors import UsageError, WorkError
+from trading_platform.domain.errors import UsageError, WorkError, shown
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -77,9 +78,7 @@ class Plan:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        if isinstance(names, str | bytes) or not isinstance(names, Iterable):
-            raise UsageError(f"indicators are a list of names such as ['rsi_14'], not {str(names)[:40]!r}")
-        self.names = tuple(names)
+        self.names = _listed(names)
         parsed = [parse(name) for name in self.names]
         self.outputs = tuple(dict.fromkeys(column for one in parsed for column in one.columns))
         self.lookbacks = {column: one.lookback for one in parsed for column in one.columns}
@@ -143,7 +142,12 @@ class Plan:
         ------
         UsageError : if a column is missing, or the lengths differ.
         """
-        series = self._columns(columns)
+        return self.run_checked(state, self._columns(columns), ts_open, ts_close)
+
+    def run_checked(
+        self, state: State, series: dict[str, Floats], ts_open: Ints | None, ts_close: Ints | None
+    ) -> dict[str, Floats]:
+        """Do what `run` does with columns that are known to be the plan's: float64, contiguous, of one length."""
         rows = len(next(iter(series.values()))) if series else 0
         starts = [] if ts_open is None else day_starts(state.last_open, ts_open, ts_close)
         for node in self.nodes:
@@ -200,6 +204,13 @@ class Plan:
         for node in self.nodes:
             if not node.restarts_daily:
                 _new_day(node, state.values[node.begin : node.end])
+
+
+def _listed(names: Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(names, str | bytes):
+        with suppress(TypeError):
+            return tuple(names)
+    raise UsageError(f"indicators are a list of names such as ['rsi_14'], not {shown(names)}")
 
 
 def plan(names: Sequence[str]) -> Plan:

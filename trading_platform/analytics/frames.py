@@ -167,7 +167,10 @@ class Frame:
         if self.kind == "arrow":
             column = self.data.column(name)
         elif self.kind == "polars":
-            column = self.data[self._labels[name]].to_arrow()
+            series = self.data[self._labels[name]]
+            if str(series.dtype) == "Object":  # Arrow would be given the addresses of the objects
+                raise UsageError(f"column {name!r} holds Python objects; give it a type, such as Float64 or String")
+            column = series.to_arrow()
         else:
             column = pa.array(self.data[self._labels[name]], from_pandas=True)
         if hasattr(column, "combine_chunks"):

@@ -20,7 +20,7 @@ from trading_platform.analytics.frames import Column, Frame
 from trading_platform.analytics.thresholds import cut
 from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.domain.days import DAY_NS
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import UsageError, shown
 
 Flags = npt.NDArray[np.bool_]
 
@@ -52,7 +52,7 @@ def parse_rule(text: str) -> Rule:
     match = _THRESHOLD.fullmatch(text) if isinstance(text, str) else None
     if match is None or not Decimal(match[2]) or (match[3] == "t" and "." in match[2]):
         known = " ".join(TIMEFRAMES) + _EXAMPLES.removeprefix("5m")
-        raise UsageError(f"{str(text)[:40]!r} are no bars; known: {known}")
+        raise UsageError(f"{shown(text)} are no bars; known: {known}")
     return Rule(None, Decimal(match[2]), match[3], match[1] is not None)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from trading_platform.analytics.indicator import Indicator, Number, spell
 from trading_platform.analytics.indicators import INDICATORS
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import UsageError, shown
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 """Bar columns that an indicator of one input can be taken of: ``sma_20__volume``."""
@@ -74,7 +74,7 @@ def parse(name: str) -> Parsed:
     trading_platform.domain.errors.UsageError: 'rsi_1': period must be a whole number from 2 to 10000
     """
     if not isinstance(name, str) or len(name) > MAX_NAME:
-        raise UsageError(f"{str(name)[:40]!r} is no indicator; names look like rsi_14")
+        raise UsageError(f"{shown(name)} is no indicator; names look like rsi_14")
     outer, of, inner = name.partition("__")
     indicator, values, output = _parse_one(outer, name)
     if not of:

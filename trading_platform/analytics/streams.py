@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,7 +20,7 @@ import numpy as np
 from trading_platform.analytics.driver import Plan, State, step_grid
 from trading_platform.domain.bar import timeframe_ns
 from trading_platform.domain.days import DAY_NS
-from trading_platform.domain.errors import UsageError, WorkError
+from trading_platform.domain.errors import UsageError, WorkError, shown
 from trading_platform.domain.instants import instant_ns
 
 Values = dict[str, float | None]
@@ -134,7 +134,7 @@ class Stream:
         work = []
         for symbol, bar in bars.items():
             if not isinstance(symbol, str) or not symbol:
-                raise UsageError(f"a symbol is a text such as BTC-USDT, not {str(symbol)[:40]!r}")
+                raise UsageError(f"a symbol is a text such as BTC-USDT, not {shown(symbol)}")
             series = self._of(symbol)
             try:
                 read = self._read(bar, series)
@@ -199,34 +199,33 @@ class Stream:
 
     def _read(self, bar: Any, series: _Series) -> _Bar:
         """Read what is needed of a bar and refuse what cannot follow; nothing is changed."""
-        plan = self._plan
-        numbers = {name: _number(bar, name, plan.user_of(name)) for name in plan.inputs}
-        opened, closed = _get(bar, "ts_open"), _get(bar, "ts_close")
+        plan, get = self._plan, _getter(bar)
+        numbers = {name: _number(get, name, plan) for name in plan.inputs}
+        opened, closed = get("ts_open", None), get("ts_close", None)
         needs = plan.restarts_daily[0] if plan.restarts_daily else f"grid={self._grid!r}" if self._width else ""
         if opened is None and needs:
             raise UsageError(f"column 'ts_open' is missing; {needs} needs it")
         ts_open = None if opened is None else instant_ns(opened)
         ts_close = None if closed is None or ts_open is None else instant_ns(closed)
-        self._check_time(bar, series, ts_open, ts_close)
-        market = {name: value for name in _MARKET if isinstance(value := _get(bar, name), str)}
+        if ts_open is not None:
+            self._check_time(get, series, ts_open, ts_close)
+        market = {name: value for name in _MARKET if (value := get(name, None)) is not None and isinstance(value, str)}
         for name, value in market.items():
             before = series.market.get(name, value)
             if before != value:
                 raise UsageError(f"the bar is of {name} {value[:40]}, the last of {before[:40]}; use update_many")
         held = True
         if self._width:
-            numbers["close"] = _number(bar, "close", needs)
-            count = 1.0 if _get(bar, "trade_count") is None else _number(bar, "trade_count", needs)
+            numbers["close"] = _number(get, "close", needs)
+            count = 1.0 if get("trade_count", None) is None else _number(get, "trade_count", needs)
             held = count > 0 and np.isfinite(numbers["close"])
         return _Bar(numbers, ts_open, ts_close, bool(held), market)
 
-    def _check_time(self, bar: Any, series: _Series, ts_open: int | None, ts_close: int | None) -> None:
-        if ts_open is None:
-            return
+    def _check_time(self, get: _Get, series: _Series, ts_open: int, ts_close: int | None) -> None:
         if ts_close is not None and ts_close <= ts_open:
             raise UsageError("the bar closes before it opens")
         last = series.last_open
-        if last is not None and ts_open <= last and _get(bar, "first_id") is None:
+        if last is not None and ts_open <= last and get("first_id", None) is None:
             how = "comes twice" if ts_open == last else "is out of order"
             raise UsageError(f"the bar that opens at {_told(ts_open)} {how}: the last one opened at {_told(last)}")
         if not self._width:
@@ -236,14 +235,17 @@ class Stream:
 
     def _step(self, series: _Series, bar: _Bar) -> Values:
         series.last_open = bar.ts_open
-        series.market |= bar.market
+        if bar.market:
+            series.market |= bar.market
         columns = {name: np.array([number]) for name, number in bar.numbers.items()}
         if self._width and bar.ts_open is not None:
             values = self._step_grid(series, columns, bar.ts_open, bar.held, self._width)
         else:
-            times = [None if ns is None else np.array([ns]) for ns in (bar.ts_open, bar.ts_close)]
-            values = self._plan.run(series.state, columns, *times)
-        return {name: float(x[0]) if x[0] == x[0] else None for name, x in values.items()}
+            ts_open = None if bar.ts_open is None else np.array([bar.ts_open])
+            ts_close = None if bar.ts_close is None else np.array([bar.ts_close])
+            values = self._plan.run_checked(series.state, columns, ts_open, ts_close)
+        found = {name: x.item() for name, x in values.items()}
+        return {name: number if number == number else None for name, number in found.items()}  # noqa: PLR0124  NaN
 
     def _step_grid(self, series: _Series, columns: dict[str, Any], ts_open: int, held: bool, width: int) -> Any:
         """Step over what lies between the last bar and this one, and this one, as `driver.run_days` does."""
@@ -267,32 +269,38 @@ class Stream:
         return values
 
 
-def _get(bar: Any, name: str) -> Any:
-    try:
-        return bar.get(name) if isinstance(bar, Mapping) or hasattr(bar, "get") else getattr(bar, name, None)
-    except Exception:  # noqa: BLE001  whatever an odd object says: it has no such value
-        return None
+_ABSENT: Any = object()
+_Get = Callable[[str, Any], Any]
 
 
-def _has(bar: Any, name: str) -> bool:
-    try:
-        return name in bar if isinstance(bar, Mapping) or hasattr(bar, "keys") else hasattr(bar, name)
-    except Exception:  # noqa: BLE001  as above
-        return False
+def _getter(bar: Any) -> _Get:
+    """Return what gives a value of a bar by its name, or else a default."""
+    if type(bar) is dict:
+        return bar.get
+
+    def get(name: str, default: Any) -> Any:
+        try:
+            return bar.get(name, default) if hasattr(bar, "get") else getattr(bar, name, default)
+        except Exception:  # noqa: BLE001  whatever an odd object says: it has no such value
+            return default
+
+    return get
 
 
-def _number(bar: Any, name: str, by: str) -> float:
-    if not _has(bar, name):
-        raise UsageError(f"column {name!r} is missing; {by} needs it")
-    value = _get(bar, name)
-    value = value.as_py() if hasattr(value, "as_py") else value
+def _number(get: _Get, name: str, by: Plan | str) -> float:
+    value = get(name, _ABSENT)
+    if isinstance(value, float):
+        return float(value)
+    if value is _ABSENT:
+        raise UsageError(f"column {name!r} is missing; {by if isinstance(by, str) else by.user_of(name)} needs it")
+    value = value.as_py() if type(value).__module__ == "pyarrow.lib" and hasattr(value, "as_py") else value
     if value is None or type(value).__name__ == "NAType":
         return float("nan")
     good = type(value) is not bool and isinstance(value, Real | Decimal)
     with suppress(OverflowError, ValueError):
         if good:
             return float(value)
-    raise UsageError(f"{name} is {' '.join(str(value)[:40].split())!r}, no number")
+    raise UsageError(f"{name} is {shown(value)}, no number")
 
 
 def _told(ns: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import UsageError, shown
 
 _SECOND = 1_000_000_000
 TIMEFRAMES: dict[str, int] = {
@@ -28,5 +28,5 @@ def timeframe_ns(name: str) -> int:
     300000000000
     """
     if not isinstance(name, str) or name not in TIMEFRAMES:
-        raise UsageError(f"{str(name)[:40]!r} is not a timeframe; known: {' '.join(TIMEFRAMES)}")
+        raise UsageError(f"{shown(name)} is not a timeframe; known: {' '.join(TIMEFRAMES)}")
     return TIMEFRAMES[name]

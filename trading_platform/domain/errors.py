@@ -23,6 +23,19 @@ PlatformError
 from __future__ import annotations
 
 
+def shown(value: object, most: int = 40) -> str:
+    """Return a value as the short, quoted, single line that stands in an error's sentence, whatever it is.
+
+    >>> shown("BTC/USDT"), shown(10**6000)
+    ("'BTC/USDT'", "'a value of type int'")
+    """
+    try:
+        text = value if isinstance(value, str) else str(value)
+    except Exception:  # noqa: BLE001  objects of other libraries may refuse to be shown
+        text = f"a value of type {type(value).__name__}"
+    return ascii(text[:most]) if not text.isprintable() else repr(text[:most])
+
+
 class PlatformError(Exception):
     """Base of every error the platform raises on purpose."""
 

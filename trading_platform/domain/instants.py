@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import UsageError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,10 +50,9 @@ def instant_ns(value: Instant) -> int:
     except (ValueError, OverflowError, TypeError, AttributeError):  # what pandas and numpy say of odd ones
         result = None
     if result is None:
-        shown = " ".join(repr(value).split())[:60]
-        raise UsageError(f"{shown} is not a time; times look like 2024-08-08T23:55:00")
+        raise UsageError(f"{shown(value, 60)} is not a time; times look like 2024-08-08T23:55:00")
     if not _LIMIT.min < result <= _LIMIT.max:
-        raise UsageError(f"{str(value)[:60]!r} lies outside the years 1678 to 2261")
+        raise UsageError(f"{shown(value, 60)} lies outside the years 1678 to 2261")
     if isinstance(value, int | np.integer) and result:
         check_ns(result)
     return result

@@ -99,7 +99,7 @@ def wide(frame, minutes):
         (bars().set_index("ts_open")[::-1], "row 1 is out of order: its index lies before row 0's"),
         (pd.concat([bars(), bars()]), "row 60 is out of order"),
         (pd.concat([bars(), bars()]).sort_values("ts_open"), "rows 0 and 1 open at the same time"),
-        (bars().assign(symbol=["BTC-USDT", "ETH-USDT"] * 30), "the frame holds 2 symbols (BTC-USDT, ETH-USDT)"),
+        (bars().assign(symbol=["BTC-USDT", "ETH-USDT"] * 30), "the frame holds 2 symbols ('BTC-USDT', 'ETH-USDT')"),
         (bars().assign(venue=["binance"] * 59 + ["kraken"]), "the frame holds 2 venues"),
         (bars().assign(timeframe=["1m"] * 59 + ["1h"]), "the frame holds 2 timeframes"),
         (pd.concat([wide(bars(), 1)[:30], wide(bars(), 60)[30:]]), "the rows are of several timeframes (1m, 1h)"),

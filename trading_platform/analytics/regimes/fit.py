@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from trading_platform.analytics.regimes.hmm import MAX_STATES, Floats, GaussianHmm, finite
 from trading_platform.analytics.regimes.kernels import expectation
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import UsageError, shown
 
 MODELS = ("gaussian_hmm",)
 
@@ -76,7 +76,7 @@ def fit_regimes(
     [1.0, 5.0]
     """
     if not isinstance(model, str) or model not in MODELS:
-        raise UsageError(f"{str(model)[:40]!r} is no regime model; known: {', '.join(MODELS)}")
+        raise UsageError(f"{shown(model)} is no regime model; known: {', '.join(MODELS)}")
     states = _whole("states", states, 1, MAX_STATES)
     seed, rounds = _whole("seed", seed, 0, 2**64 - 1), _whole("rounds", rounds, 1, 10**9)
     tolerance = _positive("tolerance", tolerance)
@@ -91,14 +91,18 @@ def fit_regimes(
 
 
 def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, float | int | np.number) or not 0 <= float(value) < np.inf:
-        raise UsageError(f"{name} must be a number from 0 on, not {str(value)[:40]!r}")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, float | int | np.floating | np.integer)
+        or not 0 <= float(value) < np.inf
+    ):
+        raise UsageError(f"{name} must be a number from 0 on, not {shown(value)}")
     return float(value)
 
 
 def _whole(name: str, value: Any, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
-        raise UsageError(f"{name} must be a whole number from {least} to {most}, not {str(value)[:40]!r}")
+        raise UsageError(f"{name} must be a whole number from {least} to {most}, not {shown(value)}")
     return int(value)
 
 

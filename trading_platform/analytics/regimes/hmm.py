@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.analytics.regimes.kernels import filter_run, viterbi_run
-from trading_platform.domain.errors import UsageError, WorkError
+from trading_platform.domain.errors import UsageError, WorkError, shown
 
 Floats = npt.NDArray[np.float64]
 
@@ -171,7 +171,7 @@ def _number(value: Any) -> float:
         return float("nan")
     if type(value) is not bool and isinstance(value, Real | Decimal):
         return float(value)
-    raise TypeError(f"{str(value)[:40]!r} is none")
+    raise TypeError(f"{shown(value)} is none")
 
 
 def finite(x: npt.ArrayLike) -> Floats:
