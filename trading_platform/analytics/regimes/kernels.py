@@ -172,7 +172,7 @@ def expectation(
         for s in range(states):
             alpha[at + s] *= inverse
         scale[i] = inverse
-        # One logarithm for many observations: the product stays far from underflow.
+        # One logarithm for many observations: a factor is at least the least transition, 1e-10 in fit.py.
         product *= total
         if product < 1e-200:
             likelihood += log(product)

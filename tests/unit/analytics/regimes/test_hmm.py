@@ -15,6 +15,7 @@ import trading_platform as tp
 from tests.naive import hmm as naive
 from trading_platform.analytics.regimes.fit import ALIKE, FEWEST, STILL
 from trading_platform.analytics.regimes.hmm import GaussianHmm
+from trading_platform.analytics.regimes.kernels import expectation
 from trading_platform.domain.errors import UsageError, WorkError
 
 TWO = naive.Model([0.3, 0.7], [[0.9, 0.1], [0.25, 0.75]], [0.1, -0.3], [0.5, 4.0])
@@ -160,6 +161,17 @@ def test_more_rounds_never_lower_the_likelihood():
     x = simulate(1500)[1]
     found = [tp.fit_regimes(x, states=3, rounds=rounds).log_likelihood(x) for rounds in (1, 3, 10, 50, 400)]
     assert all(b >= a - 1e-6 for a, b in zip(found, found[1:], strict=False))
+
+
+def test_the_least_likely_series_does_not_underflow():
+    """Every observation forces the rarest move that a fit allows: the likelihood is still that of the filter."""
+    x = np.resize([0.0, 1e3], 500)
+    rare = 1e-10
+    model = GaussianHmm.of([1 - rare, rare], [[1 - rare, rare], [rare, 1 - rare]], [0.0, 1e3], [1e-6, 1e-6])
+    sums = np.empty(12)
+    likelihood = expectation(*model.flat, x, np.empty(1000), np.empty(1000), sums)
+    assert likelihood == pytest.approx(model.log_likelihood(x), rel=1e-12)
+    assert np.isfinite(sums).all()
 
 
 def test_one_state_is_mean_and_variance():
