@@ -16,6 +16,8 @@ import pytest
 
 import trading_platform as tp
 from tests.fakes import Copy, ticks
+from tests.small_platform import SmallPlatform
+from trading_platform import cli
 from trading_platform.analytics.regimes.default import DEFAULT
 from trading_platform.domain.errors import PlatformError
 from trading_platform.domain.position import Position
@@ -30,7 +32,7 @@ from trading_platform.store import checked, parquet, staging
 from trading_platform.store.disk import REAL_DISK
 from trading_platform.store.lane_files import MARK_NAME, Mark, read_mark
 from trading_platform.store.layout import DataDir, Leaf
-from trading_platform.store.ledger import SequenceKey
+from trading_platform.store.ledger import Ledger, SequenceKey
 from trading_platform.store.ledger.rows import LeafRecord
 
 FLIPS = 3000
@@ -185,3 +187,36 @@ def test_a_damaged_time_is_written_anew(tmp_path: Path) -> None:
     kept.path.write_bytes(data)
     assert AttemptBook(kept.path, 300.0).recall(850 * S) == [250 * S, 50 * S, 0]
     assert AttemptBook(kept.path, 300.0).recall(900 * S) == [100 * S, 50 * S]
+
+
+def test_a_damaged_ledger_is_refused_and_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A ledger that SQLite cannot read is named in one line; moved away, it is rebuilt from the log."""
+    platform = SmallPlatform(tmp_path)
+    platform.start()
+    platform.record([*range(20, 60), *range(63, 120)])
+    platform.stop()
+    platform.process()
+    platform.publish()
+    account = platform.ledger.state("binance", "BTC-USDT")
+    platform.close()
+    path = platform.data.ledger_path
+    content = bytearray(path.read_bytes())
+    for damage in (slice(0, 40), slice(4096, 4496)):
+        broken = content.copy()
+        broken[damage] = bytes(byte ^ 0xFF for byte in broken[damage])
+        path.write_bytes(broken)
+        for command in ("status", "verify", "replay"):
+            assert cli.main([command, "--data-dir", str(tmp_path)]) == 1
+            seen = capsys.readouterr()
+            (line,) = [line for line in seen.err.splitlines() if not line.startswith("{")]
+            assert "the ledger is damaged" in line
+            assert "replay --ledger" in line
+    for beside in path.parent.glob("ledger.sqlite*"):
+        beside.unlink()
+    assert cli.main(["status", "--data-dir", str(tmp_path)]) == 2
+    assert "replay --ledger" in capsys.readouterr().err
+    assert cli.main(["replay", "--ledger", "--data-dir", str(tmp_path)]) == 0
+    ledger = Ledger.open(platform.data)
+    again = ledger.state("binance", "BTC-USDT")
+    assert (again.stored, again.open(), again.head) == (account.stored, account.open(), account.head)
+    ledger.close()

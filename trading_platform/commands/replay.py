@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         raise UsageError("--processes is at least 1")
     span = parse_days(args.first, args.last, earliest=settings.history_start)
     stop = runtime.stop_event() if args.all else None
-    data = runtime.existing(settings).create()
+    data = runtime.existing(settings, log_suffices=args.ledger).create()
     ledger = runtime.open_ledger(data, settings)
     try:
         before = _contents(ledger)
@@ -119,16 +119,21 @@ def _ticks_days(ledger: Ledger, span: Span) -> Span:
 
 
 def _behind(data: DataDir, ledger: Ledger, before: Mapping[Leaf, str], span: Span) -> dict[str, list[str]]:
-    """Return for each computed dataset the wanted days whose file is gone, or whose ticks are not what they were."""
+    """Return for each computed dataset the wanted days whose file is gone, or whose ticks are not what they were.
+
+    Also those of files that the ledger, made anew, does not know.
+    """
     from trading_platform.pipeline.datasets import COMPUTED
+    from trading_platform.store import lake
 
     now = _contents(ledger)
     changed = {leaf[1:4] for leaf in {*before, *now} if before.get(leaf) != now.get(leaf)}
     behind: dict[str, set[str]] = {}
     for dataset in COMPUTED:
-        for leaf in ledger.leaves(dataset):
+        known, present = ledger.leaves(dataset).keys(), set(lake.leaves(data, dataset))
+        for leaf in {*known, *present}:
             wanted = span is None or span[0] <= leaf.day <= span[1]
-            if wanted and (leaf[1:4] in changed or not (data.lake / leaf.path).exists()):
+            if wanted and (leaf[1:4] in changed or leaf not in present or leaf not in known):
                 behind.setdefault(dataset, set()).add(leaf.day)
     return {dataset: sorted(days) for dataset, days in behind.items()}
 

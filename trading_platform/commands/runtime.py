@@ -71,8 +71,12 @@ def _check(path: Path, wanted: int) -> None:
         )
 
 
-def existing(settings: Settings) -> DataDir:
+def existing(settings: Settings, *, log_suffices: bool = False) -> DataDir:
     """Return the data directory of a command that reads.
+
+    Parameters
+    ----------
+    log_suffices : whether the command makes the ledger out of the log.
 
     Raises
     ------
@@ -83,8 +87,12 @@ def existing(settings: Settings) -> DataDir:
     data = DataDir(settings.data_dir)
     if os.path.lexists(data.root):
         check_usable(data)
-    if not settings.database_url.get_secret_value() and not data.ledger_path.exists():
+    if settings.database_url.get_secret_value() or data.ledger_path.exists():
+        return data
+    if not any(data.log.glob("*/*.seg*")):
         raise UsageError(f"nothing is recorded in {data.root}; record with ingest or demo, or give another --data-dir")
+    if not log_suffices:
+        raise UsageError(f"{data.ledger_path} is not there; rebuild it from the log with: replay --ledger")
     return data
 
 

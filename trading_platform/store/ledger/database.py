@@ -15,12 +15,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from trading_platform.domain.errors import DiskFull, LedgerUnavailable, StorageError
+from trading_platform.domain.errors import CorruptionError, DiskFull, LedgerUnavailable, StorageError
 
 HEAD = "0002"
 """The revision of store/migrations that this code reads and writes (a test holds the two together)."""
 
 _BUSY_MS = 30_000
+_MEND = "move ledger.sqlite and the files beside it that bear its name away, and rebuild it with: replay --ledger"
 _WRITER_LOCK = 7_261_943_001
 """Any number, the same in every process: PostgreSQL's stand-in for BEGIN IMMEDIATE."""
 
@@ -118,10 +119,17 @@ def _trouble_named() -> Iterator[None]:
         reason = str(error.orig)
         if "disk is full" in reason:
             raise DiskFull("the ledger's disk is full; free space on it") from error
+        if "decode" in reason:
+            raise CorruptionError(f"the ledger is damaged ({reason.splitlines()[0]}); {_MEND}") from error
         # SQLite calls many bugs operational too, a server's driver only what has to do with reaching it.
         if isinstance(error.orig, sqlite3.Error) and "locked" not in reason:
             raise
         raise LedgerUnavailable(f"the ledger's database does not answer: {reason.splitlines()[0]}") from error
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        reason = str(getattr(error, "orig", error))
+        if any(words in reason for words in ("malformed", "not a database", "decode")):
+            raise CorruptionError(f"the ledger is damaged ({reason}); {_MEND}") from error
+        raise
 
 
 def _sqlite(path: Path) -> sa.Engine:
