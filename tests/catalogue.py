@@ -24,6 +24,11 @@ SUMS = "tests/property/test_exact_sums.py::"
 BINANCE = "tests/unit/venues/test_binance.py::"
 FLIPPED = "tests/fault/test_flipped_files.py::"
 COPIED = "tests/integration/test_as_of_copied.py::"
+CALLS = "tests/unit/analytics/test_calls.py::"
+MAKE = "tests/unit/analytics/test_make.py::"
+STREAMS = "tests/unit/analytics/test_streams.py::"
+GRID = "tests/integration/test_grid.py::"
+READERS = "tests/unit/test_readers.py::"
 QUERY = "tests/unit/commands/test_query.py::"
 GUARD = "tests/unit/orchestration/test_guard.py::"
 UI = "tests/integration/test_ui.py::"
@@ -445,6 +450,66 @@ SECTIONS: dict[str, dict[str, Row]] = {
             (
                 "tests/unit/analytics/regimes/test_hmm.py::test_a_series_of_one_value_up_to_rounding_is_refused",
                 "tests/unit/pipeline/test_models.py::test_a_market_that_stands_still_teaches_nothing",
+            ),
+        ),
+    },
+    "Calls": {
+        "A1": Row(
+            "a frame that cannot be meant: other sides, seconds for ns, several markets, no order, a column twice",
+            "refused by `make_bars` and `compute` in one sentence that says what to change; nothing is computed",
+            (
+                MAKE + "test_what_cannot_be_folded_says_why",
+                MAKE + "test_integers_of_another_unit_are_refused",
+                MAKE + "test_rows_out_of_order_are_refused",
+                CALLS + "test_rows_that_cannot_be_meant_are_refused",
+            ),
+        ),
+        "A2": Row(
+            "a trade stands in a frame twice, alike or not",
+            "counted once; with another price, quantity, side or time refused by its id",
+            (
+                MAKE + "test_a_trade_that_comes_twice_counts_once",
+                MAKE + "test_a_trade_that_comes_twice_and_differs_is_refused",
+            ),
+        ),
+        "A3": Row(
+            "nobody knows the taker of a trade",
+            "what takers bought in its bar is missing, not 0, in frames and in the lake; imbalance bars are refused",
+            (
+                MAKE + "test_one_unknown_side_leaves_its_bars_taker_sums_missing",
+                "tests/property/test_stored_bars.py::test_the_lake_holds_these_bars",
+            ),
+        ),
+        "A4": Row(
+            "a venue, symbol, timeframe or data directory is misspelt",
+            "refused with the nearest name that is stored, not answered with an empty frame",
+            (
+                READERS + "test_a_name_that_is_not_stored_is_refused_with_the_nearest",
+                READERS + "test_a_timeframe_that_is_not_stored_is_refused",
+                READERS + "test_a_directory_that_is_not_there_is_refused_and_not_made",
+            ),
+        ),
+        "A5": Row(
+            "a stream's state is damaged, cut or longer",
+            "refused, every bit of it, nested inputs and many symbols included",
+            (STREAMS + "test_every_flipped_bit_of_a_state_is_refused",),
+        ),
+        "A6": Row(
+            "intervals without a trade have no row, and indicators of the rows differ from the stored ones",
+            "`compute(…, grid=True)` and `stream(…, grid=…)` step them as the lake does, to the same bits",
+            (
+                GRID + "test_compute_on_the_grid_equals_the_stored_indicators",
+                GRID + "test_a_stream_on_the_grid_equals_the_stored_indicators",
+            ),
+        ),
+        "A7": Row(
+            "objects, columns and frames of any other kind are given to a public call",
+            "a result or one line; no error of another library passes out",
+            (
+                "tests/property/test_junk.py::test_make_bars_answers_or_refuses",
+                "tests/property/test_junk.py::test_compute_answers_or_refuses",
+                "tests/property/test_junk.py::test_the_other_calls_on_junk",
+                "tests/property/test_junk.py::test_readers_answer_or_refuse",
             ),
         ),
     },

@@ -142,10 +142,7 @@ class Frame:
 
     def index_instants(self) -> npt.NDArray[np.int64] | None:
         """Return a pandas index of times as ns, None if there is none."""
-        index = self.data.index if self.kind == "pandas" else None
-        if index is None or getattr(index.dtype, "kind", "") != "M" or index.hasnans:
-            return None
-        return np.asarray(index.as_unit("ns").asi8) if hasattr(index, "asi8") else None
+        return index_ns(self.data.index) if self.kind == "pandas" else None
 
     def index_groups(self, name: str) -> list[Any]:
         """Return the distinct values of a named level of a pandas index; none if there is no such level."""
@@ -232,6 +229,21 @@ def _arrow_array(column: Column) -> Any:
         nan = np.isnan(column.data)
         null = nan if null is None else null | nan
     return pa.array(column.data, mask=null)
+
+
+def index_ns(index: Any) -> npt.NDArray[np.int64] | None:
+    """Return a pandas index of times as ns, None if it holds anything else.
+
+    Raises
+    ------
+    UsageError : if a time is missing in it.
+    """
+    if getattr(index.dtype, "kind", "") != "M" or not hasattr(index, "asi8"):
+        return None
+    if index.hasnans:
+        raise UsageError(f"the index holds a null where a time is needed (row {int(index.isna().argmax())})")
+    with _refused(lambda error: f"the index holds times beyond the years 1678 to 2261: {error}"):
+        return np.asarray(index.as_unit("ns").asi8, dtype=np.int64)
 
 
 def _kind_of(data: Any) -> Kind:

@@ -97,6 +97,7 @@ def wide(frame, minutes):
         (bars()[::-1], "row 1 is out of order: its ts_open lies before row 0's; sort the rows by ts_open"),
         (bars().sample(frac=1, random_state=1), "is out of order"),
         (bars().set_index("ts_open")[::-1], "row 1 is out of order: its index lies before row 0's"),
+        (bars().assign(ts_open=[pd.NaT, *bars()["ts_open"][1:]]).set_index("ts_open"), "the index holds a null"),
         (pd.concat([bars(), bars()]), "row 60 is out of order"),
         (pd.concat([bars(), bars()]).sort_values("ts_open"), "rows 0 and 1 open at the same time"),
         (bars().assign(symbol=["BTC-USDT", "ETH-USDT"] * 30), "the frame holds 2 symbols ('BTC-USDT', 'ETH-USDT')"),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trading_platform.analytics.frames import index_ns
 from trading_platform.analytics.regimes.kernels import filter_run, viterbi_run
 from trading_platform.domain.errors import UsageError, WorkError, shown
 
@@ -151,8 +152,15 @@ def series(x: npt.ArrayLike) -> Floats:
 
     Raises
     ------
-    UsageError : if it is not one: texts, truth values and times are no numbers.
+    UsageError : if it is not one: texts, truth values and times are no numbers. Or if it has an index of times that
+        is not in order.
     """
+    if type(x).__module__.partition(".")[0] == "pandas" and hasattr(x, "index") and hasattr(x.index, "dtype"):
+        times = index_ns(x.index)
+        if times is not None and (falls := np.flatnonzero(np.diff(times) < 0)).size:
+            raise UsageError(
+                f"x[{int(falls[0]) + 1}] is out of order: its index lies before x[{int(falls[0])}]'s; sort x"
+            )
     try:
         values = np.asarray(x)
         if values.dtype.kind == "O" and values.ndim == 1:

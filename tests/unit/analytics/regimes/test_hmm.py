@@ -217,6 +217,8 @@ def test_values_that_repeat_do_not_collapse_a_state():
         ((x for x in range(50)), {}, "x is generator of 0 dimensions"),
         (pd.DataFrame({"x": np.arange(50.0)}), {}, "x is DataFrame of 2 dimensions"),
         ([*range(49), None], {}, "x[49] is nan"),
+        (pd.Series(np.arange(50.0), pd.date_range("2024", periods=50)[::-1]), {}, "x[1] is out of order"),
+        (pd.Series(np.arange(50.0), [pd.NaT, *pd.date_range("2024", periods=49)]), {}, "holds a null where a time"),
         (np.arange(50.0), {"states": 0}, "from 1 to 5"),
         (np.arange(500.0), {"states": 9}, "from 1 to 5"),
         (np.array([-1e200, 1e200] * 20), {}, "spans more than 1e+140"),
