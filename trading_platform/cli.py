@@ -139,20 +139,28 @@ def _run(arguments: list[str]) -> int:
     if module is None:  # argparse has refused every way to get here; kept so that the type is honest
         raise UsageError("no command was given")
     early_signals.disarm()
-    code = module.run(args, _settings(args))
+    code = module.run(args, _settings(args, quick=getattr(module, "QUICK", False)))
     sys.stdout.flush()
     return code
 
 
-def _settings(args: argparse.Namespace) -> Settings:
-    from trading_platform import settings
+def _settings(args: argparse.Namespace, *, quick: bool) -> Settings:
+    from trading_platform import quick_settings
     from trading_platform.telemetry import logs
 
     overrides = {} if args.data_dir is None else {"data_dir": args.data_dir}
-    loaded = settings.load(overrides=overrides)
+    few = quick_settings.quick(overrides) if quick else None
+    level = "info"
+    if few is not None:
+        loaded = few
+    else:
+        from trading_platform import settings
+
+        loaded = settings.load(overrides=overrides)
+        level = loaded.log.level
     if loaded.data_dir.exists() and not loaded.data_dir.is_dir():
         raise UsageError(f"data directory {loaded.data_dir} is a file; give another --data-dir")
-    logs.configure(level=loaded.log.level, as_json=args.json or not sys.stderr.isatty())
+    logs.configure(level=level, as_json=args.json or not sys.stderr.isatty())
     return loaded
 
 

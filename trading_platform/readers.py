@@ -197,7 +197,7 @@ def _stretches(data: DataDir, url: str) -> pa.Table:
 
 def _coverage_of_all(data: DataDir, ledger: Ledger | None) -> pa.Table:
     """Return the coverage of every symbol."""
-    from trading_platform.store.sql import COVERAGE
+    from trading_platform.store.views import COVERAGE
 
     tables = [COVERAGE.empty_table()]
     if ledger is None:

@@ -1,12 +1,13 @@
-"""Arrow values as text and as JSON values, for commands that print rows. Times are ISO 8601 in UTC."""
+"""Arrow values as what JSON can say, for commands that print rows. Times are ISO 8601 in UTC."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from trading_platform.commands.tables import number
 
 
 def _iso(column: Any) -> Any:
@@ -22,23 +23,5 @@ def as_values(rows: pa.RecordBatch) -> list[list[Any]]:
     for at in range(rows.num_columns):
         column = rows.column(at)
         column = _iso(column) if pa.types.is_timestamp(column.type) else column
-        values.append([_number(value) for value in column.to_pylist()])
+        values.append([number(value) for value in column.to_pylist()])
     return values
-
-
-def _number(value: Any) -> Any:
-    # The sum of whole numbers comes as a decimal of scale 0.
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return value
-
-
-def cell_texts(rows: pa.RecordBatch) -> list[list[str]]:
-    """Return the rows as texts; null is empty."""
-    return [[_text(cell) for cell in row] for row in zip(*as_values(rows), strict=True)]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)

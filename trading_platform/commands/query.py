@@ -9,14 +9,20 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from trading_platform.commands.common import to_json
+from trading_platform.commands.tables import cell, number
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from trading_platform.settings import Settings
+    from trading_platform.store.sql import Few
+
+Rows = Sequence[tuple[Any, ...]]
+"""Values that JSON can say, a row each."""
 
 EXAMPLE = 'trading-platform query "SELECT symbol, date, count(*) FROM ticks GROUP BY ALL ORDER BY ALL"'
+QUICK = True  # of the settings only where the data lies, as a rule
 FORMATS = ("table", "csv", "json", "parquet")
 TABLE_ROWS = 10_000
 """A table for the eye ends here, and says so; the other formats give every row."""
@@ -36,25 +42,48 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     form = "json" if args.json else args.format or "table"
     if form == "parquet" and sys.stdout.isatty():
         raise UsageError("--format parquet writes bytes; send it to a file: … --format parquet > rows.parquet")
+    short = _short(args, settings, form)
+    if short is not None:
+        rows = [tuple(map(number, row)) for row in short.rows]
+        WRITERS[form](short.names, short.numbers, iter([rows]))
+        return 0
     from trading_platform.readers import answer
 
     batches = answer(args.sql, as_of=args.as_of, settings=settings)
     first = next(batches)  # every error of the SQL itself comes before anything is printed
-    WRITERS[form](first.schema, chain([first], batches))
+    if form == "parquet":
+        _write_parquet(first.schema, chain([first], batches))
+    else:
+        numbers = [_is_number(kind) for kind in first.schema.types]
+        WRITERS[form](list(first.schema.names), numbers, _chunks(chain([first], batches)))
     return 0
 
 
-def _write_table(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-    from trading_platform.commands._cells import cell_texts
+def _short(args: argparse.Namespace, settings: Settings, form: str) -> Few | None:
+    """Return an answer that needs neither Arrow nor the ledger: importing them takes longer than giving it."""
+    if form == "parquet" or args.as_of is not None:
+        return None
+    from trading_platform.store import sql
+    from trading_platform.store.layout import DataDir
 
-    rows: list[Sequence[str]] = []
-    total = 0
+    return sql.few(DataDir(settings.data_dir), args.sql, TABLE_ROWS)
+
+
+def _chunks(batches: Iterator[pa.RecordBatch]) -> Iterator[Rows]:
+    from trading_platform.commands._cells import as_values
+
     for batch in batches:
-        rows += cell_texts(batch.slice(0, max(0, TABLE_ROWS - len(rows))))
-        total += batch.num_rows
-    right = [_is_number(kind) for kind in schema.types]
-    widths = [max([len(name), *(len(row[at]) for row in rows)]) for at, name in enumerate(schema.names)]
-    print(_line(schema.names, widths, right))
+        yield list(zip(*as_values(batch), strict=True))
+
+
+def _write_table(names: Sequence[str], right: Sequence[bool], chunks: Iterator[Rows]) -> None:
+    rows: list[list[str]] = []
+    total = 0
+    for chunk in chunks:
+        rows += [list(map(cell, row)) for row in chunk[: max(0, TABLE_ROWS - len(rows))]]
+        total += len(chunk)
+    widths = [max([len(name), *(len(row[at]) for row in rows)]) for at, name in enumerate(names)]
+    print(_line(names, widths, right))
     print("  ".join("─" * width for width in widths))
     for row in rows:
         print(_line(row, widths, right))
@@ -74,24 +103,20 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
-def _write_csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+def _write_csv(names: Sequence[str], _right: Sequence[bool], chunks: Iterator[Rows]) -> None:
     import csv
 
-    from trading_platform.commands._cells import cell_texts
-
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(schema.names)
-    for batch in batches:
-        writer.writerows(cell_texts(batch))
+    writer.writerow(names)
+    for chunk in chunks:
+        writer.writerows(map(cell, row) for row in chunk)
 
 
-def _write_json(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-    from trading_platform.commands._cells import as_values
-
-    names = _unique(schema.names)
+def _write_json(names: Sequence[str], _right: Sequence[bool], chunks: Iterator[Rows]) -> None:
+    names = _unique(names)
     separator = "["
-    for batch in batches:
-        for row in zip(*as_values(batch), strict=True):
+    for chunk in chunks:
+        for row in chunk:
             sys.stdout.write(separator + to_json(dict(zip(names, row, strict=True))))
             separator = ",\n "
     sys.stdout.write("]\n" if separator != "[" else "[]\n")
@@ -111,9 +136,8 @@ def _write_parquet(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None
                 writer.write_batch(batch)
 
 
-WRITERS: dict[str, Callable[[Any, Any], None]] = {
+WRITERS: dict[str, Callable[[Sequence[str], Sequence[bool], Iterator[Rows]], None]] = {
     "table": _write_table,
     "csv": _write_csv,
     "json": _write_json,
-    "parquet": _write_parquet,
 }

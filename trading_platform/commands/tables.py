@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
@@ -41,3 +43,25 @@ def _cell(value: object) -> str:
         return "-"
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"{value:,}" if number else str(value)
+
+
+def number(value: Any) -> Any:
+    """Return a number as JSON says it: the sum of whole numbers comes as a decimal of scale 0.
+
+    >>> number(Decimal(7)), number(Decimal("7.5")), number("7")
+    (7, 7.5, '7')
+    """
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
+
+
+def cell(value: object) -> str:
+    """Return a value as people read it; null is empty.
+
+    >>> cell(True), cell(None), cell(1.5)
+    ('true', '', '1.5')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

@@ -20,10 +20,6 @@ INDICATOR_COLUMNS = ("ts_open", "ts_close", "complete")
 """Columns of every indicators file; the outputs follow."""
 
 
-NO_RECEIVE_TIME = "trades without ts_recv do not say what was known at a time; ask without as_of, or replay the log"
-"""Why there is no answer as of an instant."""
-
-
 def read_ticks(
     data: DataDir, venue: str, symbol: str, start_ns: int, end_ns: int, *, as_of_ns: int | None = None
 ) -> pa.Table:
@@ -50,7 +46,7 @@ def received_by(ticks: pa.Table, as_of_ns: int, what: str) -> pa.Table:
     UsageError : if one does not say when it was received: leaving it out, or in, would be a guess.
     """
     if "ts_recv" not in ticks.schema.names or ticks.column("ts_recv").null_count:
-        raise UsageError(f"{what}: {NO_RECEIVE_TIME}")
+        raise UsageError(f"{what}: {shapes.NO_RECEIVE_TIME}")
     return ticks.filter(pc.less_equal(ticks.column("ts_recv"), pa.scalar(as_of_ns).cast(shapes.TIME)))
 
 

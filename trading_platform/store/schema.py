@@ -80,6 +80,9 @@ INSTRUMENTS = pa.schema(
 COVERAGE = pa.schema([("ts_from", TIME), ("ts_to", TIME), ("state", pa.string())])
 """What `tp.coverage` returns; state is ``proved``, ``open`` or ``lost``."""
 
+NO_RECEIVE_TIME = "trades without ts_recv do not say what was known at a time; ask without as_of, or replay the log"
+"""Why a question about what was known at a time has no answer."""
+
 CONTENT = ("epoch", "trade_id", "ts_event", "price", "quantity", "side")
 """Columns of ticks whose change makes what is computed from them stale."""
 

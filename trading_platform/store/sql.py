@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
-import pyarrow as pa
 
 from trading_platform.domain.errors import QueryError, WorkError
-from trading_platform.store import schema as shapes
+from trading_platform.store import pruning
 from trading_platform.store.layout import DataDir
-from trading_platform.store.readers import NO_RECEIVE_TIME
+from trading_platform.store.pruning import Node
+from trading_platform.store.statements import escape, quoted, run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# No Arrow at import: a query without a view, and one with a short answer from few files, does without it.
 
 BATCH_ROWS = 100_000
 
@@ -31,25 +36,6 @@ _TABLE_FUNCTIONS = {
     *("duckdb_columns", "duckdb_tables", "duckdb_views", "duckdb_functions", "duckdb_types", "duckdb_keywords"),
     *("json_each", "json_tree", "pragma_table_info", "pragma_version"),
 }
-
-
-class _View(NamedTuple):
-    shape: pa.Schema
-    keys: tuple[str, ...]
-
-
-_FIRST = ("venue", "symbol", "timeframe")
-"""Keys that a view begins with; the others end it."""
-
-_VIEWS = {
-    "ticks": _View(shapes.TICKS, ("venue", "symbol", "date")),
-    "bars": _View(shapes.BARS, ("timeframe", "venue", "symbol", "date")),
-    "indicators": _View(shapes.indicators([]), ("timeframe", "venue", "symbol", "date")),
-    "regimes": _View(shapes.REGIMES, ("model", "timeframe", "venue", "symbol", "date")),
-}
-
-COVERAGE = pa.schema([("venue", pa.string()), ("symbol", pa.string()), *shapes.COVERAGE])
-"""Columns of the view `coverage`."""
 
 
 def _no_outputs() -> Sequence[str]:
@@ -83,15 +69,26 @@ def answer(
     ------
     QueryError : if the SQL is wrong, is no single SELECT, writes, or reads outside the lake; one line.
     """
-    for last_try in (False,) * _TRIES + (True,):
+    import pyarrow as pa
+
+    tries, pruned = 0, True
+    while True:
         with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
-            _prepare(db, data, sql, coverage, outputs, ticks_as_of_ns)
+            tree = check(db, sql, views_only=ticks_as_of_ns is not None)
+            _prepare(db, data, sql, tree, coverage, outputs, ticks_as_of_ns, pruned=pruned)
             try:
                 reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
                 first = next(iter(reader), pa.RecordBatch.from_pylist([], schema=reader.schema))
+            except duckdb.BinderException:
+                # Of indicators a column may be in files that were left out.
+                if not pruned or "indicators" not in sql.lower():
+                    raise
+                pruned = False
+                continue
             except duckdb.Error as error:
                 # DuckDB opens a file for its footer, then for its rows; a publisher may have replaced it in between.
-                if last_try or type(error) not in _UNREADABLE:
+                tries += 1
+                if tries > _TRIES or type(error) not in _UNREADABLE:
                     raise
                 continue
             yield first
@@ -99,24 +96,95 @@ def answer(
             return
 
 
+class Few(NamedTuple):
+    """A short answer of plain values: numbers (some Decimal), texts, truths, dates, None.
+
+    `numbers`: which columns are numbers.
+    """
+
+    names: list[str]
+    numbers: list[bool]
+    rows: list[tuple[Any, ...]]
+
+
+def few(data: DataDir, sql: str, most: int = 10_000) -> Few | None:
+    """Return the answer of a SELECT if it has up to `most` rows of plain values, found without listing the lake.
+
+    None if it has not, or anything is wrong with it: `answer` does it then, and says what.
+    """
+    with duckdb.connect(":memory:", config=_CONFIG) as db:
+        try:
+            tree = check(db, sql)
+            named = pruning.tables(tree)
+            if named - {"ticks", "bars", "regimes"} or tree["statements"][0]["node"]["type"] != "SELECT_NODE":
+                return None
+            if not _prepare(db, data, sql, tree, None, _no_outputs, None, pruned=True):
+                return None
+            relation = db.sql(sql)
+            names, kinds = list(relation.columns), [str(kind) for kind in relation.types]
+            if not all(kind in _PLAIN or kind.startswith("DECIMAL(") for kind in kinds):
+                return None
+            rows = relation.limit(most + 1).fetchall()
+        except (duckdb.Error, QueryError):
+            return None
+    numbers = [kind not in _NO_NUMBERS for kind in kinds]
+    return None if len(rows) > most else Few(names, numbers, rows)
+
+
+_NO_NUMBERS = {"BOOLEAN", "VARCHAR", "DATE", '"NULL"'}
+_PLAIN = {
+    *_NO_NUMBERS,
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+    *("FLOAT", "DOUBLE"),
+}
+
+
 def _prepare(
     db: duckdb.DuckDBPyConnection,
     data: DataDir,
     sql: str,
-    coverage: Callable[[], pa.Table],
+    tree: Node,
+    coverage: Callable[[], pa.Table] | None,
     outputs: Callable[[], Sequence[str]],
     as_of_ns: int | None,
-) -> None:
-    """Check the statement, make the views, close the doors."""
-    check(db, sql, views_only=as_of_ns is not None)
-    for name, view in _VIEWS.items():
-        wanted = outputs if name == "indicators" and name in sql.lower() else _no_outputs
-        _create(db, data, name, view, wanted, as_of_ns if name == "ticks" else None)
-    rows = coverage() if "coverage" in sql.lower() else COVERAGE.empty_table()
-    db.register("_rows", rows)
-    _run(db, f"CREATE TABLE coverage AS {_select('_rows', _View(COVERAGE, ()))}")
-    db.unregister("_rows")
+    *,
+    pruned: bool,
+) -> bool:
+    """Make the views that are needed, close the doors; return whether no view lists its files itself."""
+    run(db, "SET TimeZone = 'UTC'")
+    listed = True
+    names = _needed(tree)
+    if names:
+        from trading_platform.store import views
+
+        wanted = views.Wanted(tree, outputs, as_of_ns, pruned)
+        for name in names:
+            if name != "coverage":
+                listed &= views.create(db, data, name, wanted)
+        if "coverage" in names:
+            rows = views.COVERAGE.empty_table() if coverage is None or "coverage" not in sql.lower() else coverage()
+            views.create_coverage(db, rows)
     _lock(db, data)
+    return listed
+
+
+_VIEWS = ("ticks", "bars", "indicators", "regimes", "coverage")
+
+
+def _entries(node: Node) -> list[Node]:
+    """Return the named queries of a WITH."""
+    entries = node.get("map")
+    return [each for each in entries if isinstance(each, dict) and "key" in each] if isinstance(entries, list) else []
+
+
+def _needed(tree: Node) -> Sequence[str]:
+    """Return the views that a statement names; all of them where it may look at what there is, or errs in a name."""
+    named = pruning.tables(tree)
+    own = {str(entry["key"]).lower() for node in pruning.dicts(tree) for entry in _entries(node)}
+    looks = any(node.get("type") in {"TABLE_FUNCTION", "SHOW_REF"} for node in pruning.dicts(tree))
+    if looks or named - own - set(_VIEWS):
+        return _VIEWS
+    return [name for name in _VIEWS if name in named]
 
 
 _TRIES = 3
@@ -138,8 +206,11 @@ class _one_line:  # noqa: N801  reads as a phrase where it is used
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
         if isinstance(error, duckdb.OutOfMemoryException | duckdb.InternalException | duckdb.FatalException):
             raise WorkError(f"query: {_first_line(error)}") from error
-        if isinstance(error, duckdb.Error) and NO_RECEIVE_TIME in str(error):
-            raise QueryError(f"ticks: {NO_RECEIVE_TIME}") from error
+        if isinstance(error, duckdb.Error) and "ts_recv" in str(error):
+            from trading_platform.store.schema import NO_RECEIVE_TIME
+
+            if NO_RECEIVE_TIME in str(error):
+                raise QueryError(f"ticks: {NO_RECEIVE_TIME}") from error
         if error is not None and type(error) in {duckdb.Error, duckdb.SerializationException}:
             raise WorkError(f"a file of the lake cannot be read ({_first_line(error)}); see: verify") from error
         if isinstance(error, duckdb.PermissionException):
@@ -165,8 +236,8 @@ def check_text(sql: str, *, views_only: bool = False) -> None:
         check(db, sql, views_only=views_only)
 
 
-def check(db: duckdb.DuckDBPyConnection, sql: str, *, views_only: bool = False) -> None:
-    """Refuse what is not exactly one statement that only reads.
+def check(db: duckdb.DuckDBPyConnection, sql: str, *, views_only: bool = False) -> Node:
+    """Refuse what is not exactly one statement that only reads; return it as parsed.
 
     Parameters
     ----------
@@ -181,12 +252,12 @@ def check(db: duckdb.DuckDBPyConnection, sql: str, *, views_only: bool = False) 
     statements = db.extract_statements(sql)
     if len(statements) != 1:
         raise QueryError(f"give one SELECT, not {len(statements)} statements")
-    row = _run(db, "SELECT json_serialize_sql(?)", [sql])
-    tree = json.loads(row[0][0])
+    row = run(db, "SELECT json_serialize_sql(?)", [sql])
+    tree: Node = json.loads(row[0][0])
     if tree["error"]:
         found = statements[0].type.name.replace("_", " ")
         raise QueryError(f"only SELECT is answered here, not {found}: the lake is read, never written")
-    for node in _dicts(tree):
+    for node in pruning.dicts(tree):
         kind = str(node.get("type", ""))
         if kind.endswith("_NODE") and kind not in _READING:
             raise QueryError(
@@ -200,103 +271,18 @@ def check(db: duckdb.DuckDBPyConnection, sql: str, *, views_only: bool = False) 
                 raise QueryError(f"as of a time only views are read, not files by {name}: they hold what came later")
         if views_only and kind == "BASE_TABLE" and _is_file(str(node.get("table_name", ""))):
             raise QueryError("as of a time only views are read, not files: they hold what came later")
+    return tree
 
 
 def _is_file(name: str) -> bool:
     return "/" in name or ".parquet" in name.lower()
 
 
-def _dicts(value: object) -> Iterator[dict[str, Any]]:
-    stack = [value]
-    while stack:
-        top = stack.pop()
-        if isinstance(top, dict):
-            yield top
-            stack.extend(top.values())
-        elif isinstance(top, list):
-            stack.extend(top)
-
-
-def _create(
-    db: duckdb.DuckDBPyConnection,
-    data: DataDir,
-    name: str,
-    view: _View,
-    outputs: Callable[[], Sequence[str]],
-    as_of_ns: int | None,
-) -> None:
-    parts = "/".join(f"{key}=*" for key in view.keys)
-    if next((data.lake / name).glob(f"{parts}/{name}.parquet"), None) is None:
-        keys = [(key, pa.date32() if key == "date" else pa.string()) for key in view.keys]
-        further = [(output, pa.float64()) for output in outputs()]
-        db.register("_none", pa.schema([*view.shape, *further, *keys]).empty_table())
-        _run(db, f"CREATE TABLE {name} AS {_select('_none', view)}")
-        db.unregister("_none")
-        return
-    pattern = _text(f"{_escape(str(data.lake.resolve()))}/{name}/{parts}/{name}.parquet")
-    types = ", ".join(f"{_text(key)}: {'DATE' if key == 'date' else 'VARCHAR'}" for key in view.keys)
-    # Files of different settings have different outputs. As of an instant a file without ts_recv must be noticed.
-    union = str(name == "indicators" or as_of_ns is not None).lower()
-    source = f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{{types}}}, union_by_name = {union})"
-    unknown = f"CASE WHEN ts_recv IS NULL THEN error({_text(NO_RECEIVE_TIME)}) ELSE epoch_ns(ts_recv) <= {as_of_ns} END"
-    where = "" if as_of_ns is None else f" WHERE {unknown}"
-    try:
-        _run(db, f"CREATE VIEW {name} AS {_select(source, view)}{where}")
-    except duckdb.BinderException as error:
-        if as_of_ns is None or "ts_recv" not in str(error):
-            raise
-        raise QueryError(f"ticks: {NO_RECEIVE_TIME}") from error
-
-
-def _select(source: str, view: _View) -> str:
-    """Return the SELECT of a view: venue, symbol and timeframe, what the files hold, the other keys.
-
-    Times become TIMESTAMPTZ, and NaN null.
-    """
-    shape = view.shape
-    times = [field.name for field in shape if pa.types.is_timestamp(field.type)]
-    # Not everything takes a TIMESTAMPTZ_NS: minus, age and epoch_ms, for example, do not.
-    # A cast would round, and a trade of 23:59:59.9999999 would move to the next day.
-    replaced = {name: f"make_timestamptz(epoch_ns({name}) // 1000)" for name in times}
-    further = ""
-    if not shape.equals(shapes.TICKS):  # a price or quantity is never NaN: every day of trades has passed a gate
-        replaced |= {field.name: _number(field.name) for field in shape if pa.types.is_floating(field.type)}
-    if shape.equals(shapes.indicators([])):
-        outputs = f"COLUMNS(* EXCLUDE ({', '.join([*shape.names, *view.keys])}))"
-        further = f", {_number(outputs)}"
-    first = [key for key in _FIRST if key in view.keys]
-    named = [f"{replaced[name]} AS {name}" if name in replaced else name for name in shape.names]
-    exact = [f"epoch_ns({name}) AS {name}_ns" for name in times] if shape.equals(shapes.TICKS) else []
-    columns = ", ".join([*first, *named]) + further
-    last = "".join(f", {key}" for key in [*exact, *(key for key in view.keys if key not in first)])
-    return f"SELECT {columns}{last} FROM {source}"  # noqa: S608  made of our own names; paths are quoted by _text
-
-
-def _number(column: str) -> str:
-    # Not nullif: in DuckDB 2 NaN equals nothing.
-    return f"CASE WHEN isnan({column}) THEN NULL ELSE {column} END"
-
-
 def _lock(db: duckdb.DuckDBPyConnection, data: DataDir) -> None:
-    _run(db, "SET TimeZone = 'UTC'")
-    _run(db, "SET temp_directory = ''")
+    run(db, "SET temp_directory = ''")
     lake = str(data.lake.resolve())
     # A pattern is compared as it is written, what it finds as it is called.
-    allowed = ", ".join(_text(f"{path}/") for path in sorted({lake, _escape(lake)}))
-    _run(db, f"SET allowed_directories = [{allowed}]")
-    _run(db, "SET enable_external_access = false")
-    _run(db, "SET lock_configuration = true")
-
-
-def _run(db: duckdb.DuckDBPyConnection, text: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-    # A result that is not read to its end keeps the connection busy.
-    return db.execute(text, list(values)).fetchall()
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _escape(path: str) -> str:
-    """Keep a folder's own brackets and stars from being a pattern."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
+    allowed = ", ".join(quoted(f"{path}/") for path in sorted({lake, escape(lake)}))
+    run(db, f"SET allowed_directories = [{allowed}]")
+    run(db, "SET enable_external_access = false")
+    run(db, "SET lock_configuration = true")

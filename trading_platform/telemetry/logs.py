@@ -10,10 +10,12 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-import structlog
-from structlog.typing import EventDict, WrappedLogger
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+# structlog is imported with the first logger: a command that logs nothing does without it.
 
 LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -60,6 +62,29 @@ def configure(*, level: str = "info", as_json: bool, stream: TextIO | None = Non
     stream : stderr unless given.
     """
     out = cast("TextIO", _Stderr()) if stream is None else stream
+    # Other people's libraries log through the standard library; their warnings belong on the same stream.
+    logging.basicConfig(
+        stream=out, level=max(LEVELS[level], logging.WARNING), format="%(levelname)s %(name)s %(message)s"
+    )
+    _wanted[:] = [(level, as_json, out)]
+    if "structlog" in sys.modules:
+        _structlog()
+
+
+_wanted: list[tuple[str, bool, TextIO]] = []
+"""What was configured before anybody needed it."""
+
+
+def _structlog() -> Any:
+    """Return structlog, configured as wanted."""
+    import structlog
+
+    while _wanted:
+        _configure(structlog, *_wanted.pop())
+    return structlog
+
+
+def _configure(structlog: Any, level: str, as_json: bool, out: TextIO) -> None:
     renderer: Any = (
         structlog.processors.JSONRenderer(default=str)
         if as_json
@@ -78,19 +103,15 @@ def configure(*, level: str = "info", as_json: bool, stream: TextIO | None = Non
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    # Other people's libraries log through the standard library; their warnings belong on the same stream.
-    logging.basicConfig(
-        stream=out, level=max(LEVELS[level], logging.WARNING), format="%(levelname)s %(name)s %(message)s"
-    )
 
 
-def get_logger(name: str, **fields: object) -> structlog.typing.FilteringBoundLogger:
+def get_logger(name: str, **fields: object) -> FilteringBoundLogger:
     """Return a logger whose events carry ``component=name`` and `fields`."""
-    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(component=name, **fields))
+    return cast("FilteringBoundLogger", _structlog().get_logger(component=name, **fields))
 
 
 @contextmanager
 def bound(**fields: object) -> Iterator[None]:
     """Add `fields` to every event within the block, for example the id of a run or a lease."""
-    with structlog.contextvars.bound_contextvars(**fields):
+    with _structlog().contextvars.bound_contextvars(**fields):
         yield
