@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trading_platform.ingest.desk import Endpoint
     from trading_platform.ingest.prober import Prober
     from trading_platform.ingest.rest import RestClient, Waiter
-    from trading_platform.ingest.supervisor import IngestConfig
+    from trading_platform.ingest.supervisor import IngestConfig, Supervisor
     from trading_platform.settings import Settings
     from trading_platform.store.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -27,6 +27,8 @@ EXAMPLE = "trading-platform ingest --venue binance --symbols BTC-USDT,ETH-USDT"
 LOCK_WAIT_S = 5.0
 LISTING_WITHIN_S = 2.0
 PROBE_WITHIN_S = 6.0
+ASK_WITHIN_S, MOST_ASKED = 3.0, 40
+"""How long a run that ends by itself asks about symbols of which nothing came, and about how many."""
 UNDERTAKE_EVERY_S = 60.0
 UNDERTAKEN_WITHIN_S = 2.0
 
@@ -42,8 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Record until stopped; on return everything received is durable, decoded and published."""
+    """Record until stopped; on return everything received is durable, decoded and published.
+
+    Raises
+    ------
+    WorkError : if a run that ended by itself has no stream or nothing of a symbol that traded.
+    """
     from trading_platform.commands import runtime
+    from trading_platform.domain.errors import WorkError
     from trading_platform.ingest.tails import ingest_lock
     from trading_platform.store.locks import FileLock
 
@@ -60,10 +68,12 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         config = _config(settings, data, ledger, endpoint, ws_url, symbols, stop)
         ledger.remember(f"rest_url:{venue}", endpoint.rest_url)
         with _served_metrics(settings, config):
-            problem = _record(args, settings, data, ledger, endpoint, config, stop)
+            problem, missing = _record(args, settings, data, ledger, endpoint, config, stop)
         summary = _summary(ledger, venue)
         ledger.close()
     emit(args, summary, _text(summary))
+    if missing and not stop.is_set():
+        raise WorkError("; ".join(missing))
     return 1 if problem else 0
 
 
@@ -127,6 +137,7 @@ def _config(
         log_retention_s=settings.log.retention_s,
         transport="websockets" if configured is None else configured.transport,
         compression=configured is not None and configured.compression,
+        began_ns=time.time_ns(),
     )
 
 
@@ -161,8 +172,11 @@ def _record(
     endpoint: Endpoint,
     config: IngestConfig,
     stop: threading.Event,
-) -> bool:
-    """Run the workers until told to stop, then close everything in order; return whether something went wrong."""
+) -> tuple[bool, list[str]]:
+    """Run the workers until told to stop, then close everything in order.
+
+    Returns whether something went wrong, and what the run has to say of symbols that were not recorded.
+    """
     from trading_platform.commands import runtime
     from trading_platform.domain.errors import LedgerUnavailable, VenueError, WorkError
     from trading_platform.ingest.bans import stream_ban_until
@@ -198,6 +212,7 @@ def _record(
         ):
             supervisor.ask = prober.ask
             supervisor.watch(wait)
+            _ask_silent(supervisor, prober, stop)
         try:
             supervisor.stop_workers()
         except WorkError as error:
@@ -212,7 +227,29 @@ def _record(
         supervisor.stop_publisher()
     finally:
         supervisor.kill()
-    return problem
+    missing = supervisor.account.missing(config.venue)
+    if stop.is_set():
+        for line in missing:
+            log.error("not recorded", reason=line)
+    return problem, missing
+
+
+def _ask_silent(supervisor: Supervisor, prober: Prober, stop: threading.Event) -> None:
+    """Unless told to stop, have REST say whether the symbols of which nothing came have traded."""
+    account = supervisor.account
+    silent = account.silent()[:MOST_ASKED]
+    if silent and not stop.is_set():
+        for symbol in silent:
+            prober.newest.pop(symbol, None)
+        prober.ask(silent)
+        until = time.monotonic() + ASK_WITHIN_S
+        supervisor.watch(
+            lambda seconds: (
+                stop.wait(seconds) or time.monotonic() >= until or all(symbol in prober.newest for symbol in silent)
+            )
+        )
+    for symbol, (head, ts_event) in list(prober.newest.items()):
+        account.head(symbol, head, ts_event)
 
 
 def _known_ns(ledger: Ledger, config: IngestConfig) -> int:

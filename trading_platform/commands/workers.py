@@ -19,7 +19,7 @@ import msgspec
 
 from trading_platform.domain.errors import PlatformError
 from trading_platform.ingest import messages, priority, spare_memory
-from trading_platform.ingest.children import obey_parent, parent_teller
+from trading_platform.ingest.children import Outbox, obey_parent, parent_teller
 from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
 from trading_platform.telemetry import logs
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trading_platform.store.ledger import Ledger, SequenceKey
 
 LOCK_WAIT_S = 5.0
+TELL_EVERY_S = 0.5
 PARENT_DEAD_EXIT = 3
 
 
@@ -69,6 +70,7 @@ def record(config: IngestConfig) -> int:
                     recorders[-1].renew(symbols)
 
         tell = parent_teller()
+        outbox = Outbox(tell)
         obey_parent(
             stop=lambda: loop.call_soon_threadsafe(stop.set),
             orphaned=lambda: _stop_soon(loop, stop),
@@ -104,20 +106,35 @@ def record(config: IngestConfig) -> int:
                 probe=lambda symbols: [tell(line) for line in messages.probe(symbols)],
                 attempted_ns=attempts.recall(time.time_ns()),
                 on_connect=attempts.note,
+                report=lambda symbols, reason: outbox.put(
+                    messages.opened(symbols) if reason is None else messages.refused(symbols, reason)
+                ),
             )
             recorders[:] = [recorder]
             with Watchdog() as watchdog:
                 beating = asyncio.create_task(watchdog.keep_beating())
+                telling = asyncio.create_task(_flush(outbox))
                 try:
                     await recorder.run(pause)
                 finally:
                     recorders.clear()
                     beating.cancel()
+                    telling.cancel()
+                    outbox.flush()
 
         await record_with_space(config.lane, open_writer, receive, stop)
 
     asyncio.run(run())
     return 0
+
+
+async def _flush(outbox: Outbox) -> None:
+    """Send again what found the pipe full."""
+    import asyncio
+
+    while True:
+        await asyncio.sleep(TELL_EVERY_S)
+        outbox.flush()
 
 
 def _transport(config: IngestConfig) -> Transport:
@@ -149,6 +166,7 @@ def process(config: IngestConfig) -> int:
 
     from trading_platform.ingest.bounds import Bounds
     from trading_platform.ingest.processor import Processor, follow
+    from trading_platform.ingest.run_account import FirstTrades
     from trading_platform.ingest.silence_watch import SilenceWatch
     from trading_platform.store.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -156,11 +174,15 @@ def process(config: IngestConfig) -> int:
 
     priority.come_last()
     stop = _stopping()
-    watch = SilenceWatch(config.symbols.values(), parent_teller(), time.monotonic_ns)
+    tell = parent_teller()
+    watch = SilenceWatch(config.symbols.values(), tell, time.monotonic_ns)
+    outbox = Outbox(tell)
+    first = FirstTrades(config.began_ns, outbox.put)
     obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=watch.heed)
 
     def observe(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
         watch.saw(decoded)
+        first.saw({key.symbol: columns for key, columns in decoded.trades.items()})
         _count(decoded, added)
 
     data = DataDir(Path(config.data_dir))
@@ -175,6 +197,7 @@ def process(config: IngestConfig) -> int:
 
     follow(processor, judge=watch.judge, staged=staged, wait=stop.wait, monotonic=time.monotonic)
     processor.drain()
+    outbox.flush()
     processor.close()
     ledger.close()
     return 0

@@ -14,7 +14,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 PARENT_PIPE = "TP_PARENT_PIPE"
@@ -34,6 +35,7 @@ class Child:
         self._pipe = pipe
         self._told = told
         self._half = b""
+        self._left: list[bytes] = []
 
     @property
     def pid(self) -> int:
@@ -51,7 +53,8 @@ class Child:
     def messages(self) -> list[bytes]:
         """Return the lines it has sent since the last call."""
         if self._told < 0:
-            return []
+            lines, self._left = self._left, []
+            return lines
         data = self._half
         with suppress(BlockingIOError):
             while (piece := os.read(self._told, _MOST_BYTES)) and len(data) < _MOST_BYTES:
@@ -68,6 +71,8 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
+        if self._told >= 0:
+            self._left = self.messages()
         self._close()
         return code
 
@@ -147,6 +152,31 @@ def parent_teller() -> Callable[[bytes], bool]:
     pipe = int(descriptor)
     os.set_blocking(pipe, False)
     return lambda message: _write_line(pipe, message)
+
+
+class Outbox:
+    """Lines for the parent that must not be dropped: those that find the pipe full are sent again.
+
+    Parameters
+    ----------
+    tell : sends a line, and tells whether it could.
+    """
+
+    MOST = 2000
+
+    def __init__(self, tell: Callable[[bytes], bool]) -> None:
+        self._tell = tell
+        self._lines: deque[bytes] = deque(maxlen=self.MOST)
+
+    def put(self, lines: Iterable[bytes]) -> None:
+        """Send these after what is still to be sent, now or at a later call."""
+        self._lines.extend(lines)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what can be sent now."""
+        while self._lines and self._tell(self._lines[0]):
+            self._lines.popleft()
 
 
 def _write_line(pipe: int, message: bytes) -> bool:

@@ -5,6 +5,7 @@ What follows is session.py and connects.py; the socket is websocket_client.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
@@ -76,6 +77,16 @@ def in_words(status: int, location: str | None = None) -> str:
     else:
         words = _WORDS.get(status) or _phrase(status)
     return f"HTTP {status}: {words}"
+
+
+def named(symbols: Sequence[str], most: int) -> str:
+    """Return symbols as words, the first ones by name.
+
+    >>> named(["A", "B", "C"], 2)
+    'A, B and 1 more'
+    """
+    more = len(symbols) - most
+    return ", ".join(symbols[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _host(location: str) -> str:

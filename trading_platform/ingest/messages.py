@@ -1,7 +1,8 @@
 """What the processes of one ingest say to each other, as lines of JSON. The pipes are children.py.
 
 The recorder and the processor ask for heads; their parent, who asks the venue (prober.py), answers both. The processor
-finds subscriptions deaf; their parent passes that on to the recorder.
+finds subscriptions deaf; their parent passes that on to the recorder. What each of them tells of streams and of first
+trades is for the account of the run (run_account.py).
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from typing import TypeVar
 
 import msgspec
 
+from trading_platform.telemetry.logs import escape
+
 MOST_SYMBOLS = 40
 """A line must fit in what a pipe takes at once."""
+MOST_BESIDE_A_REASON, MOST_REASON = 20, 200
+"""And so with a reason, of so many characters."""
 
 
 class Probe(msgspec.Struct, frozen=True, tag="probe", tag_field="type"):
@@ -34,8 +39,27 @@ class Heads(msgspec.Struct, frozen=True, tag="heads", tag_field="type"):
     heads: dict[str, int | None]
 
 
+class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="type"):
+    """A stream of these is open."""
+
+    symbols: list[str]
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="type"):
+    """An attempt at a stream of these brought none."""
+
+    symbols: list[str]
+    reason: str
+
+
+class Heard(msgspec.Struct, frozen=True, tag="heard", tag_field="type"):
+    """Of these a trade was received."""
+
+    symbols: list[str]
+
+
 _T = TypeVar("_T")
-Message = Probe | Renew | Heads
+Message = Probe | Renew | Heads | Opened | Refused | Heard
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
@@ -60,6 +84,22 @@ def heads(found: Mapping[str, int | None]) -> Iterator[bytes]:
     return (_ENCODER.encode(Heads(dict(some))) for some in _some(found.items()))
 
 
+def opened(symbols: Iterable[str]) -> Iterator[bytes]:
+    """Return the lines that tell of open streams."""
+    return (_ENCODER.encode(Opened(some)) for some in _some(symbols))
+
+
+def refused(symbols: Iterable[str], reason: str) -> Iterator[bytes]:
+    """Return the lines that tell of streams that were not opened."""
+    words = escape(reason[:MOST_REASON])[:MOST_REASON]
+    return (_ENCODER.encode(Refused(some, words)) for some in _some(symbols, MOST_BESIDE_A_REASON))
+
+
+def heard(symbols: Iterable[str]) -> Iterator[bytes]:
+    """Return the lines that tell of first trades."""
+    return (_ENCODER.encode(Heard(some)) for some in _some(symbols))
+
+
 def read(line: bytes) -> Message | None:
     """Return the message, None for a line that is none (from another version during an update)."""
     try:
@@ -68,7 +108,7 @@ def read(line: bytes) -> Message | None:
         return None
 
 
-def _some(items: Iterable[_T]) -> Iterator[list[_T]]:
+def _some(items: Iterable[_T], most: int = MOST_SYMBOLS) -> Iterator[list[_T]]:
     rest = iter(items)
-    while some := list(islice(rest, MOST_SYMBOLS)):
+    while some := list(islice(rest, most)):
         yield some

@@ -23,6 +23,8 @@ from trading_platform.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 CLOSE_WITHIN_S = 2.0
+AT_ONCE = 20
+"""So many answers are told together: a thousand symbols take minutes, and nobody need wait for the last of them."""
 
 
 class Prober:
@@ -34,6 +36,10 @@ class Prober:
     client : makes the client, given the ledger, what to tell of a ban, and how to wait.
     spelling : canonical -> the venue's.
     answered : told the heads, on the prober's thread.
+
+    Attributes
+    ----------
+    newest : of each symbol the newest trade's id and time as last answered, None for none.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class Prober:
         self._data, self._open_ledger, self._adapter, self._make_client = data, ledger, adapter, client
         self._bounds, self._spelling, self._answered = bounds, dict(spelling), answered
         self._unseen: dict[str, int | None] = {}
+        self.newest: dict[str, tuple[int | None, int | None]] = {}
         self._lane: FetchLane | None = None
         self._closing = threading.Event()
         self._asked: SimpleQueue[list[str] | None] = SimpleQueue()
@@ -80,7 +87,8 @@ class Prober:
         try:
             while (symbols := self._next()) is not None:
                 try:
-                    self._answered(self._probe(ledger, client, symbols))
+                    for at in range(0, len(symbols), AT_ONCE):
+                        self._answered(self._probe(ledger, client, symbols[at : at + AT_ONCE]))
                 except Stopped:
                     return
                 except PlatformError as error:
@@ -141,6 +149,9 @@ class Prober:
 
     def _newest(self, body: bytes, symbol: str) -> int | None:
         try:
-            return self._adapter.read_page(body, symbol).newest()
+            page = self._adapter.read_page(body, symbol)
         except FrameError as error:
             raise VenueError(f"{self._adapter.name}: {error}") from error
+        head = page.newest()
+        self.newest[symbol] = head, page.trades[-1].ts_event if page.trades else None
+        return head

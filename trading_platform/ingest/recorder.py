@@ -321,8 +321,13 @@ class _Feed:
     def _refused(self, reason: str) -> None:
         """Say in words that there is no stream, of which symbols, and when it is tried again."""
         symbols, again_s = list(self._symbols.values()), self._session.waits_s(self._now())
-        named = ", ".join(symbols[:_NAMED]) + (f" and {len(symbols) - _NAMED} more" if len(symbols) > _NAMED else "")
-        log.error("no stream", venue=self._adapter.name, reason=reason, symbols=named, again_in_s=round(again_s, 1))
+        log.error(
+            "no stream",
+            venue=self._adapter.name,
+            reason=reason,
+            symbols=handshakes.named(symbols, _NAMED),
+            again_in_s=round(again_s, 1),
+        )
         self._recorder.report(symbols, reason)
 
     def _forbid(self, seconds: float) -> None:

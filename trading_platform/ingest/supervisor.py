@@ -16,6 +16,7 @@ import msgspec
 
 from trading_platform.domain.errors import WorkError
 from trading_platform.ingest import children, messages
+from trading_platform.ingest.run_account import RunAccount
 from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
 
@@ -47,6 +48,7 @@ class IngestConfig(msgspec.Struct, frozen=True):
     compression: bool = False
     banned_until_ns: int = 0
     known_ns: int = 0
+    began_ns: int = 0  # wall time; what was received before is another run's
 
     @property
     def lane(self) -> str:
@@ -74,6 +76,7 @@ class Supervisor:
     Attributes
     ----------
     ask : has the heads of these symbols asked for; the answer comes through `tell_heads`.
+    account : what was heard of each symbol.
     """
 
     def __init__(
@@ -83,12 +86,14 @@ class Supervisor:
         monotonic: Callable[[], float] = time.monotonic,
         banned_until_ns: Callable[[], int] = lambda: 0,
         known_ns: Callable[[], int] = lambda: 0,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._config = config
-        self._monotonic = monotonic
+        self._monotonic, self._wall_ns = monotonic, wall_ns
         self._banned_until_ns, self._known_ns = banned_until_ns, known_ns
         self._heads: SimpleQueue[dict[str, int | None]] = SimpleQueue()
         self.ask: Callable[[list[str]], object] = lambda symbols: None
+        self.account = RunAccount(config.symbols.values())
         self._workers: dict[str, _Worker] = {}
 
     def start(self) -> None:
@@ -123,6 +128,7 @@ class Supervisor:
             "recorder": self._workers["recorder"].child.stop(RECORDER_STOP_S),
             "processor": self._workers["processor"].child.stop(PROCESSOR_STOP_S),
         }
+        self._pass_on()
         failed = [role for role, code in codes.items() if code != 0]
         if failed:
             raise WorkError(f"{' and '.join(failed)} did not stop in order; start again or run recover")
@@ -154,12 +160,21 @@ class Supervisor:
                 match messages.read(line):
                     case messages.Probe(symbols):
                         self.ask(symbols)
+                    case messages.Opened(symbols):
+                        self.account.opened(symbols, self._wall_ns())
+                    case messages.Refused(symbols, reason):
+                        self.account.refused(symbols, reason)
+                    case messages.Heard(symbols):
+                        self.account.heard(symbols)
                     case messages.Renew(symbols):
                         log.warning("subscribed but not delivered", venue=self._config.venue, symbols=symbols)
                         for renewal in messages.renew(symbols):
                             self._workers["recorder"].child.tell(renewal)
         while not self._heads.empty():
-            for line in messages.heads(self._heads.get()):
+            heads = self._heads.get()
+            for symbol, head in heads.items():
+                self.account.head(symbol, head, None)
+            for line in messages.heads(heads):
                 for role in ("recorder", "processor"):
                     self._workers[role].child.tell(line)
 
