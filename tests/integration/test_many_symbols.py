@@ -148,6 +148,23 @@ def test_an_address_that_is_refused_as_too_long_is_split(
         assert heard(recorder) == set(MANY[:300])
 
 
+@pytest.mark.parametrize("status", [400, 414])
+def test_a_venue_that_refuses_everything_is_found_out_with_few_attempts(
+    ingest: Callable[..., SmallIngest], status: int
+) -> None:
+    """One connection is halved down to a symbol, which is named; a thousand symbols are not a thousand attempts."""
+    with Venue(lambda url, streams: status) as venue:
+        recorder = ingest(venue, MANY, websocket_client.open_stream)
+
+        def alone() -> set[str]:
+            told = [(symbols, reason) for symbols, reason in recorder.reports if reason]
+            return {symbols[0] for symbols, reason in told if reason.endswith("even for one symbol")}
+
+        recorder.record(lambda: len(alone()) >= (1 if status == 414 else 3))
+        assert len(venue.asked) <= 40
+        assert {name for symbols, _ in recorder.reports for name in symbols} == set(MANY)
+
+
 def test_fewer_streams_than_documented_are_asked_for_where_more_are_refused(
     ingest: Callable[..., SmallIngest],
 ) -> None:

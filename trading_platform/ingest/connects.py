@@ -45,6 +45,8 @@ class Address:
     Attributes
     ----------
     open : how many connections to it are.
+    searcher : who is finding out how much the venue accepts; nobody else need be refused meanwhile.
+    alone : how many symbols were refused by themselves since a connection was open.
 
     Examples
     --------
@@ -61,7 +63,8 @@ class Address:
     def __init__(self, limits: ConnectLimits, rng: random.Random) -> None:
         self.limits = limits
         self.breaker = Breaker()
-        self.open = 0
+        self.open = self.alone = 0
+        self.searcher: object | None = None
         self._rng = rng
         self._not_before_ns = 0
         self._attempts: deque[int] = deque()

@@ -125,8 +125,7 @@ class Recorder:
             if committing.done() or stopping.done() or any(map(_broke, ended)):
                 break
             for task in ended:
-                feeds.pop(task)
-                feeds |= self._start(task.result(), stop)
+                feeds |= self._start(task.result(), stop, feeds.pop(task))
             self._feeds = list(feeds.values())
         stop.set()
         _, slow = await asyncio.wait(feeds, timeout=STOP_WITHIN_S)
@@ -140,9 +139,14 @@ class Recorder:
             if isinstance(end, Exception):
                 raise end
 
-    def _start(self, groups: list[list[str]], stop: asyncio.Event) -> dict[asyncio.Task[list[list[str]]], _Feed]:
-        """Start a feed for each group of symbols."""
-        feeds = [_Feed(self, names, self._session) for names in groups]
+    def _start(
+        self, groups: list[list[str]], stop: asyncio.Event, before: _Feed | None = None
+    ) -> dict[asyncio.Task[list[list[str]]], _Feed]:
+        """Start a feed for each group of symbols, which may have been those of one that asked for too much."""
+        sessions = [self._session(names, None if before is None else before.refused_as) for names in groups]
+        if before is not None:
+            sessions[0].succeed(before.session)
+        feeds = [_Feed(self, names, mine) for names, mine in zip(groups, sessions, strict=True)]
         self._feeds += feeds
         return {asyncio.create_task(feed.run(stop)): feed for feed in feeds}
 
@@ -166,7 +170,7 @@ class Recorder:
         clocks = self.clocks
         return clocks.monotonic_ns() if clocks.boot_ns is None else clocks.boot_ns()
 
-    def _session(self, names: list[str]) -> Session:
+    def _session(self, names: list[str], refused_as: handshakes.Meaning | None) -> Session:
         return Session(
             names,
             Terms.of(self.adapter),
@@ -175,6 +179,7 @@ class Recorder:
             number=self._number,
             mono_ns=self.clocks.monotonic_ns(),
             boot_ns=self.boot_ns(),
+            refused_as=refused_as,
         )
 
     def _durable(self, frames: int, lag_ns: int) -> None:
@@ -183,16 +188,22 @@ class Recorder:
 
 
 class _Feed:
-    """The connections of some symbols: carries out what their session decides."""
+    """The connections of some symbols: carries out what their session decides.
 
-    def __init__(self, recorder: Recorder, names: list[str], make: Callable[[list[str]], Session]) -> None:
+    Attributes
+    ----------
+    session : decides.
+    refused_as : as what the venue refused so many symbols, if it did.
+    """
+
+    def __init__(self, recorder: Recorder, names: list[str], mine: Session) -> None:
         self._recorder = recorder
         self._adapter = recorder.adapter
         self._names = names
         self._symbols = {name: recorder.symbols[name] for name in names}
         self._spelling = {symbol: name for name, symbol in self._symbols.items()}
         self._url = recorder.adapter.stream_url(recorder.ws_url, names)
-        self._session = make(names)
+        self.session = mine
         self._streams: dict[int, OpenStream] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -200,6 +211,7 @@ class _Feed:
         self._changed = asyncio.Event()
         self._looking = False
         self._groups: list[list[str]] = []
+        self.refused_as: handshakes.Meaning | None = None
 
     async def run(self, stop: asyncio.Event) -> list[list[str]]:
         """Keep the symbols recorded until `stop` is set, then take what has arrived.
@@ -214,7 +226,7 @@ class _Feed:
                 self._tick()
                 if self._groups:
                     break
-                await _set_within(self._changed, self._session.due_s(self._now()))
+                await _set_within(self._changed, self.session.due_s(self._now()))
             for number in list(self._streams):
                 self._close(number, "stopped", abort=False)
             for number, task in self._tasks.items():
@@ -232,11 +244,11 @@ class _Feed:
 
     def probed(self, heads: Mapping[str, int | None]) -> None:
         mine = {self._spelling[symbol]: head for symbol, head in heads.items() if symbol in self._spelling}
-        self._session.probed(mine, self._now())
+        self.session.probed(mine, self._now())
         self._changed.set()
 
     def renew(self, symbols: Iterable[str]) -> None:
-        self._session.renew(self._spelling[symbol] for symbol in symbols if symbol in self._spelling)
+        self.session.renew(self._spelling[symbol] for symbol in symbols if symbol in self._spelling)
         self._changed.set()
 
     # ---- decisions
@@ -246,7 +258,7 @@ class _Feed:
         held = self._recorder.committer.full
         for number, stream in self._streams.items():
             # While the disk keeps us from reading, nobody's silence counts.
-            self._session.heard(number, now_ns if held else int(stream.heard_s * 1e9))
+            self.session.heard(number, now_ns if held else int(stream.heard_s * 1e9))
             stream.tend(None)
         for task in [task for task in self._tasks.values() if task.done() and not task.cancelled()]:
             if (error := task.exception()) is not None:
@@ -255,17 +267,18 @@ class _Feed:
         if not self._tasks and not self._recorder.spread.fits(self._names):
             self._groups = self._recorder.spread.groups(self._names)  # others have learned meanwhile
             return
-        for action in self._session.tick(now_ns, self._recorder.boot_ns()):
+        for action in self.session.tick(now_ns, self._recorder.boot_ns()):
             self._act(action)
-        self._looking = self._session.looking
+        self._looking = self.session.looking
         breaker = self._recorder.address.breaker.state(now_ns)
         metrics.BREAKER_STATE.labels(f"stream-{self._adapter.name}").set(breaker)
 
     def _act(self, action: session.Action) -> None:
         venue, recorder = self._adapter.name, self._recorder
         match action:
-            case session.Split(too_long):
-                self._groups = recorder.spread.split(self._names, too_long=too_long)
+            case session.Split(meaning):
+                self._groups = recorder.spread.split(self._names, too_long=meaning == "too long")
+                self.refused_as = meaning
                 counts = {"symbols": len(self._names), "connections": len(self._groups)}
                 log.warning("fewer symbols a connection", venue=venue, **counts)
             case session.Connect(number):
@@ -307,11 +320,12 @@ class _Feed:
                 reason = await self._open(number, stream)
         except HandshakeRefused as error:
             reason = f"http {error.status}"
-            self._forbid(self._session.refused(number, self._now(), error.status, error.retry_after_s))
-            self._refused(handshakes.in_words(error.status, error.location))
+            self._forbid(self.session.refused(number, self._now(), error.status, error.retry_after_s))
+            alone = ", even for one symbol" if self.session.refused_alone else ""
+            self._refused(handshakes.in_words(error.status, error.location) + alone)
         except ConnectionLost as error:
             reason = str(error)
-            self._session.ended(number, self._now())
+            self.session.ended(number, self._now())
             self._recorder.report(list(self._symbols.values()), reason)
         if self._ends.pop(number, "") != "stopped":
             metrics.RECONNECTS.labels(venue, reason.split()[0]).inc()
@@ -320,7 +334,7 @@ class _Feed:
 
     def _refused(self, reason: str) -> None:
         """Say in words that there is no stream, of which symbols, and when it is tried again."""
-        symbols, again_s = list(self._symbols.values()), self._session.waits_s(self._now())
+        symbols, again_s = list(self._symbols.values()), self.session.waits_s(self._now())
         log.error(
             "no stream",
             venue=self._adapter.name,
@@ -344,7 +358,7 @@ class _Feed:
         self._recorder.control(control.Connected(venue, number, self._symbols))
         log.info("stream open", venue=venue, connection=number, symbols=len(self._symbols))
         self._recorder.report(list(self._symbols.values()), None)
-        self._session.opened(number, self._now())
+        self.session.opened(number, self._now())
         self._looking = True
         self._changed.set()
         code: int | None = None
@@ -356,7 +370,7 @@ class _Feed:
         finally:
             del self._streams[number]
             reason = self._ends.get(number, "ended")
-            self._forbid(self._session.ended(number, self._now(), code))
+            self._forbid(self.session.ended(number, self._now(), code))
             self._recorder.control(control.Disconnected(number, reason))
 
     async def _receive(self, number: int, stream: OpenStream) -> NoReturn:
@@ -367,12 +381,12 @@ class _Feed:
             nonlocal heard
             if not heard:
                 heard = True
-                self._session.delivered(number)
+                self.session.delivered(number)
             committer.add_batch(batch, number)
             if self._looking:
                 self._look(number, batch)
             if farewell and _says(batch, farewell):
-                self._session.farewell(number)
+                self.session.farewell(number)
                 self._changed.set()
             return not committer.full
 
@@ -385,7 +399,7 @@ class _Feed:
         for frame in _frames(batch):
             found = self._adapter.peek(frame)
             if found is not None:
-                self._session.looked(number, *found)
+                self.session.looked(number, *found)
         self._changed.set()
 
     def _now(self) -> int:
@@ -417,7 +431,9 @@ def _broke(task: asyncio.Task[list[list[str]]]) -> bool:
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     """Wait for the event, at most `seconds`; return whether it is set."""
-    if seconds > 0:
+    if seconds <= 0:
+        await asyncio.sleep(0)  # others run all the same
+    else:
         try:
             await asyncio.wait_for(event.wait(), seconds)
         except TimeoutError:

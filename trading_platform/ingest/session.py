@@ -21,9 +21,12 @@ from trading_platform.ingest.keepalive import PauseDetector, Pulse
 
 _S = 1_000_000_000
 TICK_S = 0.5
+BEHIND_S = 0.1
 LONGEST_MARGIN_S = 900.0
 REPEATS = 2
 """So often in a row a connection is refused for what was asked, before less is asked for."""
+HOPELESS = {"too long": 1, "asked too much": 3}
+"""So many symbols refused by themselves, while none is served, show that it is not about how much is asked for."""
 PUSHED_BACK = frozenset({1008, 1013})
 """Close codes by which a venue says that we do too much, or that it cannot take us now."""
 
@@ -73,10 +76,10 @@ class Handover(NamedTuple):
 class Split(NamedTuple):
     """Open connections of fewer symbols each instead; this session is over.
 
-    `too_long` tells whether it is the length of the address that was refused.
+    `meaning` tells as what so many were refused: by their address's length, or otherwise.
     """
 
-    too_long: bool
+    meaning: handshakes.Meaning
 
 
 Action = Connect | Close | Ping | Probe | Lost | Handover | Split
@@ -130,6 +133,7 @@ class Session:
     address : shared by all sessions of the venue.
     number : gives each connection its number.
     mono_ns, boot_ns : the clocks now.
+    refused_as : as what more symbols than these were refused just now.
 
     Attributes
     ----------
@@ -156,6 +160,7 @@ class Session:
         number: Callable[[], int],
         mono_ns: int,
         boot_ns: int,
+        refused_as: handshakes.Meaning | None = None,
     ) -> None:
         self.symbols = tuple(symbols)
         self._terms, self._address, self._rng, self._number = terms, address, rng, number
@@ -165,8 +170,7 @@ class Session:
         self._current: int | None = None
         self._wish: _Wish | None = None
         self._facts: list[Action] = []
-        self._refused_as: handshakes.Meaning | None = None
-        self._repeats = 0
+        self._refused_as, self._repeats = refused_as, int(refused_as is not None)
         self.looking = False
 
     # ---- what happens
@@ -175,6 +179,8 @@ class Session:
         """Take note that a connection is open and subscribed."""
         mine = self._connections[connection]
         self._address.open += 1
+        self._address.alone = 0
+        self._found()
         self._refused_as, self._repeats = None, 0
         mine.opened_ns, mine.pulse = now_ns, Pulse(self._terms.keepalive, now_ns)
         mine.retire_ns = now_ns + self._lifetime_ns()
@@ -256,6 +262,7 @@ class Session:
             self._wish = None
         if mine.closing:
             return 0.0
+        self._found()
         self._backoff.failed(now_ns)
         if code in PUSHED_BACK:
             return self._address.refused(now_ns, 429, None)
@@ -266,7 +273,7 @@ class Session:
     def refused(self, connection: int, now_ns: int, status: int, retry_after_s: float | None) -> float:
         """Take note of an HTTP answer instead of a stream; return for how many seconds it forbids more."""
         self._connections.pop(connection, None)
-        meaning = handshakes.meaning(status, serves_others=self._address.open > 0)
+        meaning = self._meaning(status)
         self._repeats = self._repeats + 1 if meaning == self._refused_as else 1
         self._refused_as = meaning
         if meaning == "wait":
@@ -278,7 +285,18 @@ class Session:
         else:
             self._backoff.failed(now_ns, self._address.limits.longest_refused_s)
             self._address.answered()
+        self._search()
         return 0.0
+
+    @property
+    def refused_alone(self) -> bool:
+        """Whether it is one symbol, and the venue refuses even that."""
+        return len(self.symbols) == 1 and self._repeats >= REPEATS and self._refused_as in HOPELESS
+
+    def succeed(self, before: Session) -> None:
+        """Take over from a session of more symbols, which is over, what it was finding out."""
+        if self._address.searcher is before:
+            self._address.searcher = self
 
     def waits_s(self, now_ns: int) -> float:
         """Return for how many seconds nothing is connected, as far as is known now."""
@@ -308,7 +326,7 @@ class Session:
         """Return in how many seconds `tick` should be called if nothing happens."""
         if self._connecting() or self._live(self._current) is not None:
             return TICK_S
-        return min(TICK_S, self.waits_s(now_ns))
+        return min(TICK_S, max(self.waits_s(now_ns), BEHIND_S if self._behind() else 0.0))
 
     def _keep_alive(self, mine: _Connection, now_ns: int, actions: list[Action]) -> None:
         assert mine.pulse is not None
@@ -359,19 +377,43 @@ class Session:
                 self._current, self._wish = mine.number, None
                 return
 
+    def _meaning(self, status: int) -> handshakes.Meaning:
+        address = self._address
+        meaning = handshakes.meaning(status, serves_others=address.open > 0)
+        hopeless = not address.open and address.alone >= HOPELESS.get(meaning, address.alone + 1)
+        return "final" if hopeless else meaning
+
+    def _search(self) -> None:
+        """After a refusal: go on asking for less, ahead of all others, or leave it to them."""
+        address = self._address
+        if self._refused_as not in HOPELESS:
+            self._found()
+        elif self.refused_alone:
+            address.alone += self._repeats == REPEATS
+            self._found()
+        elif address.searcher is None:
+            address.searcher = self
+
+    def _behind(self) -> bool:
+        """Whether another session is finding out how much the venue accepts."""
+        return self._address.searcher not in {None, self}
+
+    def _found(self) -> None:
+        if self._address.searcher is self:
+            self._address.searcher = None
+
     def _split(self) -> Split | None:
         """Ask for less once what was asked for is refused again. Not while a connection lives: it carries all."""
-        less = self._repeats >= REPEATS and self._refused_as in {"too long", "asked too much"}
-        if not less or len(self.symbols) == 1 or self._connections:
+        if self._refused_as not in HOPELESS or self._repeats < REPEATS or len(self.symbols) == 1 or self._connections:
             return None
-        return Split(self._refused_as == "too long")
+        return Split(self._refused_as)
 
     def _connect(self, now_ns: int, actions: list[Action]) -> None:
         if self._connecting():
             return
         current = self._live(self._current)
         wanted = current is None or (self._wish is not None and sum(map(self._serves, self._connections.values())) == 1)
-        if not wanted or self._ready_ns(now_ns) > now_ns:
+        if not wanted or (current is None and self._behind()) or self._ready_ns(now_ns) > now_ns:
             return
         number = self._number()
         self._address.connecting(now_ns)

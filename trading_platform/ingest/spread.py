@@ -23,9 +23,9 @@ class Spread:
     >>> spread.groups(["AAA", "BBB", "CCC", "D"])
     [['AAA', 'BBB', 'CCC'], ['D']]
     >>> spread.split(["AAA", "BBB", "CCC"], too_long=True)
-    [['AAA'], ['BBB'], ['CCC']]
-    >>> spread.most_bytes, spread.fits(["AAA", "BBB"])
-    (5, False)
+    [['AAA'], ['BBB', 'CCC']]
+    >>> spread.most_bytes, spread.fits(["AAA", "BBB", "CCC"])
+    (7, False)
     """
 
     def __init__(self, most_streams: int, most_bytes: int, address: Callable[[Sequence[str]], str]) -> None:
@@ -53,10 +53,10 @@ class Spread:
         ----------
         too_long : the address was refused for its length, so longer ones than half of it need not be tried again.
         """
-        half = len(names) // 2
+        halves = names[: len(names) // 2], names[len(names) // 2 :]
         if too_long:
-            self.most_bytes = min(self.most_bytes, self._bytes(names) // 2)
-        return [group for part in (names[:half], names[half:]) for group in self.groups(part)]
+            self.most_bytes = min(self.most_bytes, max(map(self._bytes, halves)))
+        return [group for half in halves for group in self.groups(half)]
 
     def _bytes(self, names: Sequence[str]) -> int:
         return len(self._address(names).encode())

@@ -57,7 +57,7 @@ def test_a_refusal_of_what_was_asked_splits_when_it_repeats(status: int) -> None
     feed = Feed()
     feed.refuse(status, 2)
     before = feed.now
-    assert feed.next() == Split(too_long=status in TOO_LONG)
+    assert feed.next() == Split("too long" if status in TOO_LONG else "asked too much")
     assert feed.now == before
 
 
@@ -67,7 +67,7 @@ def test_refusals_that_differ_do_not_add_up() -> None:
     for status in (414, 503, 414, 400, 414):
         feed.refuse(status)
     feed.refuse(414)
-    assert feed.next() == Split(too_long=True)
+    assert feed.next() == Split("too long")
 
 
 def test_a_connection_that_opened_forgets_the_refusals_before_it() -> None:
@@ -92,7 +92,7 @@ def test_a_living_connection_is_not_given_up_for_less() -> None:
     assert isinstance(feed.next(), Connect)
     feed.session.refused(5, feed.now, 414, None)
     feed.session.ended(first, feed.now)
-    assert feed.next(0.0) == Split(too_long=True)
+    assert feed.next(0.0) == Split("too long")
 
 
 @pytest.mark.parametrize("status", [*FINAL, *TOO_LONG, *ASKED])
@@ -116,7 +116,7 @@ def test_what_is_final_alone_is_about_the_symbols_where_others_are_served() -> N
     number = other.connect()
     other.session.opened(number, 0)
     feed.refuse(403, 2)
-    assert feed.next() == Split(too_long=False)
+    assert feed.next() == Split("asked too much")
     other.session.ended(number, 0)
     assert feed.address.open == 0
 
