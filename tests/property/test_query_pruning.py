@@ -227,6 +227,7 @@ def test_a_leaf_that_vanishes_is_left_out(data: DataDir, tmp_path: Path) -> None
             "SELECT count(*) FROM ticks WHERE symbol = 'BTC-USDT' AND date = '2024-02-28'",
             "pandas polars sqlalchemy pydantic structlog",
         ),
+        ("SELECT * FROM ticks WHERE symbol = 'BTC-USDT'", "pandas polars sqlalchemy pydantic structlog"),
     ],
 )
 def test_a_query_imports_what_it_needs(text: str, lacks: str, data: DataDir) -> None:

@@ -47,9 +47,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         rows = [tuple(map(number, row)) for row in short.rows]
         WRITERS[form](short.names, short.numbers, iter([rows]))
         return 0
-    from trading_platform.readers import answer
-
-    batches = answer(args.sql, as_of=args.as_of, settings=settings)
+    batches = _answer(args, settings)
     first = next(batches)  # every error of the SQL itself comes before anything is printed
     if form == "parquet":
         _write_parquet(first.schema, chain([first], batches))
@@ -67,6 +65,18 @@ def _short(args: argparse.Namespace, settings: Settings, form: str) -> Few | Non
     from trading_platform.store.layout import DataDir
 
     return sql.few(DataDir(settings.data_dir), args.sql, TABLE_ROWS)
+
+
+def _answer(args: argparse.Namespace, settings: Settings) -> Iterator[pa.RecordBatch]:
+    text = args.sql.lower()
+    if args.as_of is None and "coverage" not in text and "indicators" not in text:
+        from trading_platform.store import sql
+        from trading_platform.store.layout import DataDir
+
+        return sql.answer(DataDir(settings.data_dir), args.sql)
+    from trading_platform.readers import answer  # the ledger, and what computes
+
+    return answer(args.sql, as_of=args.as_of, settings=settings)
 
 
 def _chunks(batches: Iterator[pa.RecordBatch]) -> Iterator[Rows]:

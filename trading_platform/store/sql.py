@@ -46,7 +46,7 @@ def answer(
     data: DataDir,
     sql: str,
     *,
-    coverage: Callable[[], pa.Table],
+    coverage: Callable[[], pa.Table] | None = None,
     outputs: Callable[[], Sequence[str]] = _no_outputs,
     ticks_as_of_ns: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
@@ -57,7 +57,7 @@ def answer(
 
     Parameters
     ----------
-    coverage : called for the rows of `coverage` (with the columns of `COVERAGE`) if the text names it.
+    coverage : called for the rows of `coverage` (with the columns of `views.COVERAGE`) if it is named.
     outputs : called for the indicator columns if the text names `indicators` and no file says them.
     ticks_as_of_ns : show only trades received by then.
 
@@ -69,8 +69,6 @@ def answer(
     ------
     QueryError : if the SQL is wrong, is no single SELECT, writes, or reads outside the lake; one line.
     """
-    import pyarrow as pa
-
     tries, pruned = 0, True
     while True:
         with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
@@ -78,7 +76,7 @@ def answer(
             _prepare(db, data, sql, tree, coverage, outputs, ticks_as_of_ns, pruned=pruned)
             try:
                 reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
-                first = next(iter(reader), pa.RecordBatch.from_pylist([], schema=reader.schema))
+                first = next(iter(reader), None) or _no_rows(reader.schema)
             except duckdb.BinderException:
                 # Of indicators a column may be in files that were left out.
                 if not pruned or "indicators" not in sql.lower():
@@ -94,6 +92,13 @@ def answer(
             yield first
             yield from reader
             return
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    # Not from_pylist, nor pa.array: they import pandas.
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 class Few(NamedTuple):
