@@ -17,7 +17,8 @@ from trading_platform.domain.days import day_start
 from trading_platform.domain.position import START, Position
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoded, Decoder
+from trading_platform.ingest.decode import Decoder
+from trading_platform.ingest.decoded import Decoded
 from trading_platform.store.segment_format import TABLE_AT
 from trading_platform.store.segment_log import Kind, PackedRecord
 from trading_platform.venues import VENUES

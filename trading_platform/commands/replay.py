@@ -18,7 +18,7 @@ from trading_platform.commands.common import add_days, emit, parse_days
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from trading_platform.ingest.decode import Listing
+    from trading_platform.ingest.decoded import Listing
     from trading_platform.ingest.replay import Replayed
     from trading_platform.pipeline.report import DayReport
     from trading_platform.settings import Settings

@@ -26,7 +26,7 @@ from trading_platform.telemetry import logs
 if TYPE_CHECKING:
     import asyncio
 
-    from trading_platform.ingest.decode import Decoded
+    from trading_platform.ingest.decoded import Decoded
     from trading_platform.ingest.websocket_client import Transport
     from trading_platform.store.ledger import Ledger, SequenceKey
 

@@ -9,9 +9,7 @@ A venue's usual trade frames are read many at a time (analytics/trade_scanner.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import numpy as np
@@ -20,13 +18,13 @@ import numpy.typing as npt
 from trading_platform.analytics.trade_scanner import Rows, Scanner, SymbolTable
 from trading_platform.domain.decimals import EXACT_DIGITS, significant_digits
 from trading_platform.domain.errors import FrameError, UsageError
-from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import SOURCES, Source, Trade
 from trading_platform.domain.venue import TradePage, VenueAdapter
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.columns import Columns, together
+from trading_platform.ingest.decoded import Decoded, Listing
 from trading_platform.ingest.decoder_memory import Connection, Context
 from trading_platform.ingest.epochs import Book, Epochs
 from trading_platform.ingest.numbering import APART
@@ -36,7 +34,7 @@ from trading_platform.store.ledger.rows import Batch, Claim, Quarantined, Seen, 
 from trading_platform.store.segment_format import TABLE_AT
 from trading_platform.store.segment_log import Kind, PackedRecord, Record
 
-__all__ = ["SCAN_AFTER", "Columns", "Decoded", "Decoder", "Listing"]
+__all__ = ["SCAN_AFTER", "Columns", "Decoder"]
 
 _SIDES = {"buy": 1, "sell": -1, None: 0}
 
@@ -45,23 +43,6 @@ Int64 = npt.NDArray[np.int64]
 _NEVER = np.iinfo(np.int64).min
 _LATER = -1
 """The epoch of a trade before it is known: a stream's is, once all of the batch has been read."""
-
-
-class Listing(NamedTuple):
-    """A venue's answer to what it lists, and when it came (ns)."""
-
-    venue: str
-    ts_recv: int
-    instruments: Sequence[Instrument]
-
-
-@dataclass
-class Decoded:
-    """What a stretch of a lane holds: `trades` for the sinks, `batch` for the ledger, `listings` as they came."""
-
-    batch: Batch
-    trades: dict[SequenceKey, Columns]
-    listings: Sequence[Listing] = ()
 
 
 class Decoder:

@@ -15,7 +15,7 @@ from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Listing
+from trading_platform.ingest.decoded import Listing
 from trading_platform.ingest.fetch_lane import FetchLane
 from trading_platform.ingest.rest import RestClient
 from trading_platform.store import lake, schema

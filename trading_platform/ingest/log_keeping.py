@@ -16,7 +16,8 @@ from trading_platform.domain.errors import CorruptionError, LockHeld, WorkError
 from trading_platform.domain.position import Position
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoded, Decoder
+from trading_platform.ingest.decode import Decoder
+from trading_platform.ingest.decoded import Decoded
 from trading_platform.store import sealed_segment, sealing
 from trading_platform.store.disk import REAL_DISK, Disk, MissingFile
 from trading_platform.store.lane_files import segment_numbers, segment_path

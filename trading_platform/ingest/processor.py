@@ -12,7 +12,8 @@ from typing import Protocol
 from trading_platform.domain.position import Position
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoded, Decoder
+from trading_platform.ingest.decode import Decoder
+from trading_platform.ingest.decoded import Decoded
 from trading_platform.ingest.gap_detector import advance
 from trading_platform.ingest.sink import StagingSink
 from trading_platform.store.disk import REAL_DISK, Disk

@@ -20,7 +20,7 @@ from trading_platform.domain.position import START
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Listing
+from trading_platform.ingest.decoded import Listing
 from trading_platform.ingest.gap_detector import advance
 from trading_platform.ingest.held import Held, grouped
 from trading_platform.ingest.processor import processor_lock

@@ -20,7 +20,8 @@ from trading_platform.domain.position import Position
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import SCAN_AFTER, Decoder, Listing
+from trading_platform.ingest.decode import SCAN_AFTER, Decoder
+from trading_platform.ingest.decoded import Listing
 from trading_platform.ingest.epochs import Book
 from trading_platform.ingest.held import Held
 from trading_platform.ingest.log_keeping import context_before

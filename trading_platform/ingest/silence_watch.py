@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 
 from trading_platform.ingest import messages
-from trading_platform.ingest.decode import Decoded
+from trading_platform.ingest.decoded import Decoded
 from trading_platform.ingest.keepalive import PauseDetector
 from trading_platform.ingest.silence import Patience, Silence
 

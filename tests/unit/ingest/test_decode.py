@@ -12,7 +12,8 @@ from trading_platform.domain.position import START, Position
 from trading_platform.domain.trade import SOURCES
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoded, Decoder
+from trading_platform.ingest.decode import Decoder
+from trading_platform.ingest.decoded import Decoded
 from trading_platform.store.ledger.rows import Claim, SequenceKey, TailEvent
 from trading_platform.store.segment_log import Kind, Record
 from trading_platform.venues import VENUES

@@ -14,7 +14,8 @@ from tests.unit.ingest.test_decode import CONNECTED, KEY, NOW, fact, record, tra
 from trading_platform.domain.position import START, Position
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoded, Decoder
+from trading_platform.ingest.decode import Decoder
+from trading_platform.ingest.decoded import Decoded
 from trading_platform.ingest.gap_detector import advance
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger, SequenceKey, Turn

@@ -8,7 +8,7 @@ from tests.small_platform import MIDNIGHT, SmallPlatform
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.decode import Listing
+from trading_platform.ingest.decoded import Listing
 from trading_platform.ingest.listing import publish_listings
 from trading_platform.store import lake
 from trading_platform.store.layout import Leaf
