@@ -184,6 +184,9 @@ def test_a_directory_that_is_not_there_is_refused_and_not_made(root):
     with pytest.raises(UsageError, match="does not exist"):
         tp.instruments(data_dir=wrong)
     assert not wrong.exists()
+    for odd in ("x" * 5000, "a\0b", wrong / "deeper", 5, b"data", [root]):
+        with pytest.raises(UsageError, match=r"^[^\n]*$"):
+            tp.read_ticks("BTC-USDT", DAY, NEXT, data_dir=odd)
 
 
 def test_a_directory_without_a_lake_is_refused(root, tmp_path):

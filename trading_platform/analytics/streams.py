@@ -171,11 +171,11 @@ class Stream:
         body, checksum = data[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
         if len(body) < _HEADER.size or data[:4] != _MAGIC:
             raise WorkError("not the state of a stream")
-        if checksum != _CHECKSUM.pack(google_crc32c.value(body)):
-            raise WorkError("the state of a stream is damaged: its checksum does not fit")
-        _, version, length = _HEADER.unpack_from(body)
+        version, length = _HEADER.unpack_from(body)[1:]
         if version != _VERSION:
             raise WorkError(f"the state of a stream is of version {version}, not {_VERSION}")
+        if checksum != _CHECKSUM.pack(google_crc32c.value(body)):
+            raise WorkError("the state of a stream is damaged: its checksum does not fit")
         try:
             return cls._restored(json.loads(body[_HEADER.size : _HEADER.size + length]), body[_HEADER.size + length :])
         except (ValueError, KeyError, TypeError) as error:

@@ -27,8 +27,14 @@ def check_directory(data: DataDir) -> None:
     UsageError : naming the folder beside it whose name is nearest, if one is near.
     """
     root = data.root
-    if not root.is_dir():
-        beside = [path.name for path in root.parent.iterdir() if path.is_dir()] if root.parent.is_dir() else []
+    try:
+        there = root.is_dir()
+        beside = [path.name for path in root.parent.iterdir() if path.is_dir()] if not there else []
+    except FileNotFoundError:
+        there, beside = False, []
+    except OSError as error:
+        raise UsageError(f"data directory {root.name[:60]} cannot be read: {error.strerror}") from error
+    if not there:
         near = difflib.get_close_matches(root.name, beside, n=1)
         hint = f"; nearest: {root.parent / near[0]}" if near else "; give the one that was recorded into"
         raise UsageError(f"data directory {root} does not exist{hint}")

@@ -52,7 +52,7 @@ def fit_regimes(
 
     Parameters
     ----------
-    x : finite numbers, at least ten a state.
+    x : finite numbers in order of time, at least ten a state.
     model : ``"gaussian_hmm"``.
     states : 1 to 5; state 0 is the calmest.
     seed : of the random beginnings.
