@@ -178,7 +178,8 @@ class Frame:
             column = column.cast(pa.large_string())
         if pa.types.is_floating(column.type):  # NaN is missing, as in pandas
             values = _numpy(column.cast("float64"))
-            return pa.array(values, mask=np.isnan(values))
+            nan = np.isnan(values)
+            return pa.array(values, mask=nan) if nan.any() else column.cast("float64")
         return column
 
     def like(self, columns: Mapping[str, Column], *, index: bool = False) -> Any:
@@ -269,7 +270,7 @@ def _null(column: Any) -> npt.NDArray[np.bool_]:
 
 
 def _filled(column: Any, value: float) -> Array:
-    return _numpy(column.fill_null(value))
+    return _numpy(column.fill_null(value) if column.null_count else column)
 
 
 def _numpy(column: Any) -> Array:
