@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.domain.days import day_of
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import UsageError, WorkError
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.domain.verdict import pass_all
 from trading_platform.pipeline.engine import Pipeline
@@ -63,6 +63,7 @@ def lake_at(
     Raises
     ------
     UsageError : if a trade does not say when it was received, or the trades of something stored are not there.
+    WorkError : if something that is needed cannot be computed, such as with a damaged model.
     """
     with tempfile.TemporaryDirectory(prefix="as-of-") as folder:
         there = DataDir(Path(folder)).create()
@@ -130,7 +131,12 @@ def _compute(
     last = max(days) if until is None else min(until, max(days))
     if last < min(days):
         return
-    pipeline.refresh_range(["bars", *(name for name in datasets if name != "bars")], min(days), last, pairs)
+    wanted = ["bars", *(name for name in datasets if name != "bars")]
+    for report in pipeline.refresh_range(wanted, min(days), last, pairs):
+        for result in report.results:
+            if result.status in {"refused", "waiting"}:
+                leaf = result.leaf
+                raise WorkError(f"{leaf.dataset} of {leaf.symbol} {leaf.day} as of a time: {result.reason}")
 
 
 def _take_models(data: DataDir, there: DataDir, at_ns: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,11 @@ from quality.schemas import GATES
 from tests.markets import SYMBOL, VENUE, Market, made_up, ticks_table
 from trading_platform import cli, settings
 from trading_platform.domain.days import day_start
+from trading_platform.domain.errors import WorkError
 from trading_platform.domain.position import Position
 from trading_platform.pipeline.engine import Pipeline
 from trading_platform.store import lake, staging
-from trading_platform.store.layout import Leaf
+from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.schema import TIME
 
 FIRST, LAST = "2024-01-29", "2024-02-03"
@@ -140,3 +142,16 @@ def test_reading_as_of_leaves_no_trace(lakes):
     before = now.files("ticks", *COMPUTED)
     tp.read_regimes(SYMBOL, FIRST, LAST, timeframe="1h", as_of=INSTANT, data_dir=now.data.root)
     assert now.files("ticks", *COMPUTED) == before
+
+
+def test_what_cannot_be_computed_is_said(lakes, tmp_path):
+    """With a damaged model regimes as of an instant are refused in one line, not left out."""
+    _, now = lakes
+    shutil.copytree(now.data.root, tmp_path, dirs_exist_ok=True)
+    for path in (DataDir(tmp_path).state / "models").rglob("*.json"):
+        content = bytearray(path.read_bytes())
+        content[40] ^= 1
+        path.write_bytes(content)
+    with pytest.raises(WorkError, match="fails its checksum") as caught:
+        tp.read_regimes(SYMBOL, FIRST, LAST, timeframe="1h", as_of=INSTANT, data_dir=tmp_path)
+    assert "\n" not in str(caught.value)
