@@ -126,10 +126,10 @@ class Market:
         seen = Seen(voids=[Claim(a, b, "test", 0) for a, b in ranges])
         self.ledger.apply(Batch("fetch-0", start, end, {SequenceKey(VENUE, symbol): seen}), advance)
 
-    def undertake(self, from_id: int, symbol: str = SYMBOL) -> None:
+    def undertake(self, from_id: int, symbol: str = SYMBOL, *, seen_ns: int = 0) -> None:
         """Promise to hold all from an id on."""
         start, end = self._next("fetch-0")
-        seen = Seen(undertaken=from_id)
+        seen = Seen(undertaken=from_id, promises=[Claim(from_id, from_id, "", seen_ns)])
         self.ledger.apply(Batch("fetch-0", start, end, {SequenceKey(VENUE, symbol): seen}), advance)
 
     def _next(self, lane: str) -> tuple[Position, Position]:

@@ -166,6 +166,7 @@ class LedgerAt(Ledger):
         self._at_ns = at_ns
         self._held: dict[Pair, dict[int, IdRanges]] = {}
         self._days: dict[Pair, list[DayRow]] = {}
+        self._shown: dict[tuple[str, str, int], Mapping[str, list[Range]] | None] = {}
 
     def take(self, data: DataDir, leaf: Leaf) -> None:
         """Take over what had been received of a symbol-day."""
@@ -205,12 +206,14 @@ class LedgerAt(Ledger):
     def sequences(self, venue: str | None = None, symbol: str | None = None) -> list[SequenceRow]:
         """Return where each epoch began and ended at that time; an end is proved if it still is the same.
 
-        It begins with the first trade that had been received: what was promised later is not known yet.
+        It begins with what was promised by then: what was promised later is not known yet.
         """
         rows = [] if self._now is None else self._now.sequences(venue, symbol)
         tails = {(row.venue, row.symbol, row.epoch, row.head): row.tail for row in rows}
         return [
-            SequenceRow(*pair, epoch, held.first, held.last, tails.get((*pair, epoch, held.last), "live"))
+            SequenceRow(
+                *pair, epoch, self._begin(*pair, epoch), held.last, tails.get((*pair, epoch, held.last), "live")
+            )
             for pair, epochs in sorted(self._held.items())
             if venue in {None, pair[0]} and symbol in {None, pair[1]}
             for epoch, held in sorted(epochs.items())
@@ -221,13 +224,22 @@ class LedgerAt(Ledger):
         """Return the account of one sequence as of then."""
         held = self._held.get((venue, symbol), {}).get(epoch, IdRanges()).copy()
         state = SequenceState(from_id=held.first, head=held.last or 0, stored=held)
-        now = self._now
-        if now is not None and _knows(now, venue, symbol, epoch, held):
-            seen = self._evidence(now, venue, symbol, epoch)
+        if held.first is not None:
+            state.from_id = self._begin(venue, symbol, epoch)
+        seen = self._evidence(venue, symbol, epoch)
+        if seen is not None and self._now is not None:
             claims = [*seen["void"], *_twice([*seen["skip"], *seen["skip last"]])]
-            state.void = _common(now.voids(venue, symbol, epoch), claims)
+            state.void = _common(self._now.voids(venue, symbol, epoch), claims)
             state.unrecoverable = IdRanges(seen["unrecoverable"])
         return state
+
+    def _begin(self, venue: str, symbol: str, epoch: int) -> int:
+        """Return the first id that we had undertaken to hold by then; the first held one where nobody says."""
+        first = self._held[venue, symbol][epoch].first
+        assert first is not None
+        seen = self._evidence(venue, symbol, epoch) or {}
+        told = [low for kind in ("promise", "void", "unrecoverable") for low, _ in seen.get(kind, [])]
+        return min([first, *told])
 
     def voids(self, venue: str, symbol: str, epoch: int = 0) -> list[Range]:
         """Return the ids that were known to be used up."""
@@ -237,7 +249,17 @@ class LedgerAt(Ledger):
         """Return the days of which trades had been received."""
         return sorted(self._days.get((venue, symbol), []))
 
-    def _evidence(self, now: Ledger, venue: str, symbol: str, epoch: int) -> Mapping[str, list[Range]]:
+    def _evidence(self, venue: str, symbol: str, epoch: int) -> Mapping[str, list[Range]] | None:
+        """Return what had been shown by then, by kind; None if there is no ledger of these trades."""
+        key = venue, symbol, epoch
+        if key not in self._shown:
+            self._shown[key] = self._read_evidence(*key)
+        return self._shown[key]
+
+    def _read_evidence(self, venue: str, symbol: str, epoch: int) -> Mapping[str, list[Range]] | None:
+        now, held = self._now, self._held.get((venue, symbol), {}).get(epoch, IdRanges())
+        if now is None or not _knows(now, venue, symbol, epoch, held):
+            return None
         c = t.evidence.c
         query = sa.select(c.kind, c.first_id, c.last_id).where(
             c.venue == venue, c.symbol == symbol, c.epoch == epoch, c.seen_ns <= self._at_ns

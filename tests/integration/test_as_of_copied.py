@@ -215,3 +215,29 @@ def test_a_void_that_is_known_makes_bars_complete(tmp_path: Path) -> None:
     market.data.ledger_path.unlink()
     doubtful = read("bars", market.data, as_of=INSTANT)["complete"].to_numpy()
     assert np.count_nonzero(doubtful) < np.count_nonzero(complete)
+
+
+def test_what_was_promised_later_was_not_known(tmp_path: Path) -> None:
+    """Bars as of a time begin with what was promised by then, whatever was promised since, in whatever order."""
+    everything = trades()
+    market = Market.open(tmp_path)
+    first = int(everything.ids[40])
+    market.hold(everything.where(everything.ids >= first))
+
+    def begin() -> int:
+        return int(read("bars", market.data, as_of=INSTANT)["ts_open"][0].value) - day_start(FIRST)
+
+    hour = 3600 * 10**9
+    held = (int(everything.ts[40]) - day_start(FIRST)) // hour * hour
+    assert held > 0
+    assert begin() == held
+    for seen_ns in (INSTANT + 2, INSTANT + 1):
+        market.undertake(first - 5, seen_ns=seen_ns)
+        assert begin() == held
+    market.undertake(first - 5, seen_ns=INSTANT)
+    assert begin() == 0
+    market.undertake(first - 5, seen_ns=INSTANT + 3)
+    assert begin() == 0
+    market.declare_void((first - 5, first - 1))
+    assert begin() == held
+    market.ledger.close()

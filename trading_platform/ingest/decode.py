@@ -171,7 +171,9 @@ class _Work:
         self.turns.update(turns)
         for key, turn in turns.items():
             self._of(key._replace(epoch=key.epoch - 1))  # it ends
-            self._of(key).undertaken = turn.first_id
+            seen = self._of(key)
+            seen.undertaken = turn.first_id
+            seen.promises.append(Claim(turn.first_id, turn.first_id, "", turn.known_ns))
 
     def _set_apart(self, key: SequenceKey, stream: Columns, rows: list[int]) -> None:
         """Quarantine trades whose ids contradict their times, and remember where they lie."""
@@ -446,6 +448,7 @@ class _Work:
             case control.Undertaken():
                 seen = self._of(SequenceKey(fact.venue, fact.symbol, fact.epoch))
                 seen.undertaken = fact.from_id if seen.undertaken is None else min(seen.undertaken, fact.from_id)
+                seen.promises.append(Claim(fact.from_id, fact.from_id, "", now))
             case control.BanSeen():
                 # Streams have an address of their own: a ban from REST must not end recording.
                 banned = fact.venue if fact.channel == "rest" else f"{fact.venue}/{fact.channel}"

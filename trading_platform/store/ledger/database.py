@@ -108,6 +108,16 @@ def insert_missing(db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
         db.execute(dialect.insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
 
 
+def insert_earliest(db: sa.Connection, table: sa.Table, time: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows; of those with one key the least `time` stays, whatever order they come in."""
+    if rows:
+        insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(table)
+        new, old = insert.excluded[time], table.c[time]
+        keys = [column.name for column in table.primary_key]
+        update = insert.on_conflict_do_update(index_elements=keys, set_={time: sa.case((new < old, new), else_=old)})
+        db.execute(update, [dict(row) for row in rows])
+
+
 @contextmanager
 def _trouble_named() -> Iterator[None]:
     """Tell a full disk and a dead database from a bug: one line says so, and whoever can waits."""

@@ -18,7 +18,7 @@ from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import START, Position
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.database import Database, insert_missing
+from trading_platform.store.ledger.database import Database, insert_earliest, insert_missing
 from trading_platform.store.ledger.gaps import reconcile, workable
 from trading_platform.store.ledger.numberings import Numberings, ended_at, note_turns, readmit, turns_of
 from trading_platform.store.ledger.rows import (
@@ -257,6 +257,7 @@ class _Changes:
         self.grown: list[dict[str, Any]] = []
         self.ranges: list[dict[str, Any]] = []
         self.evidence: list[dict[str, Any]] = []
+        self.promises: list[dict[str, Any]] = []
         self.outdated: list[dict[str, Any]] = []
         self.sequences: dict[bool, list[dict[str, Any]]] = {True: [], False: []}  # by: known before
 
@@ -319,6 +320,7 @@ class _Changes:
             if rows:
                 db.execute(statement, rows)
         insert_missing(db, t.evidence, self.evidence)
+        insert_earliest(db, t.evidence, "seen_ns", self.promises)
 
 
 def _bound(key: SequenceKey) -> dict[str, Any]:
@@ -355,6 +357,7 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
         if not known:
             changes.add_tail(key, state, head)
         changes.evidence += _evidence(key, seen)
+        changes.promises += [{**key._asdict(), "kind": "promise", **claim._asdict()} for claim in seen.promises]
         changes.add_claims(key, "skip", claims[0], state.skips)
         changes.add_claims(key, "unserved", claims[1], state.unserved)
         if state.from_id is None:

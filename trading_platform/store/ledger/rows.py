@@ -199,6 +199,7 @@ class Seen:
     """What one decoded batch tells of one sequence.
 
     `ids` ascending without repeats, `ts` their trade times; `undertaken`: an id from which on we promise to hold all;
+    `promises`: every such id, and when it was promised;
     `witnessed`: the greatest id that the venue says it has used, though its trade could not be read (-1: none).
     """
 
@@ -210,6 +211,7 @@ class Seen:
     unserved: list[Claim] = field(default_factory=list)
     tails: list[TailEvent] = field(default_factory=list)
     undertaken: int | None = None
+    promises: list[Claim] = field(default_factory=list)
     witnessed: int = -1
 
 
