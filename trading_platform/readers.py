@@ -139,9 +139,9 @@ def coverage(
 def instruments(venue: str = "binance", *, engine: Engine = "pandas", data_dir: str | Path | None = None) -> Any:
     """Return what a venue lists, as last published."""
     _check_engine(engine)
-    _check_venue(venue)
     data = DataDir(_settings(data_dir).data_dir)
     stored.check_directory(data)
+    _check_name("venue", venue, data)
     stored.check_venue_stored(data, venue)
     return _frame(readers.read_instruments(data, venue), engine)
 
@@ -247,23 +247,23 @@ def _ask(
 
 def _check_names(ask: _Ask, symbol: str, venue: str) -> None:
     """Refuse what is no name, a directory that is none, and what nothing is stored of."""
-    _check_venue(venue)
-    if not isinstance(symbol, str):
-        raise SymbolError(f"a symbol is a text such as BTC-USDT, not {shown(symbol)}")
-    try:
-        check_symbol(symbol)
-    except SymbolError as error:
-        there = sorted({stored_symbol for _, stored_symbol in stored.stored_pairs(ask.data)})
-        near = stored.nearest(symbol.upper(), there)
-        raise SymbolError(f"{error}; nearest: {near}" if near else str(error)) from None
     stored.check_directory(ask.data)
+    _check_name("venue", venue, ask.data)
+    _check_name("symbol", symbol, ask.data)
     stored.check_pair(ask.data, venue, symbol, partial(_recorded, ask))
 
 
-def _check_venue(venue: str) -> None:
-    if not isinstance(venue, str):
-        raise SymbolError(f"a venue is a text such as binance, not {shown(venue)}")
-    check_venue(venue)
+def _check_name(what: Literal["venue", "symbol"], name: Any, data: DataDir) -> None:
+    """Refuse what cannot be a venue's or a symbol's name, naming the nearest that is stored."""
+    if not isinstance(name, str):
+        example = "binance" if what == "venue" else "BTC-USDT"
+        raise SymbolError(f"a {what} is a text such as {example}, not {shown(name)}")
+    try:
+        check_venue(name) if what == "venue" else check_symbol(name)
+    except SymbolError as error:
+        there = sorted({pair[0 if what == "venue" else 1] for pair in stored.stored_pairs(data)})
+        near = stored.nearest(name.lower() if what == "venue" else name.upper(), there)
+        raise SymbolError(f"{error}; nearest: {near}" if near else str(error)) from None
 
 
 def _recorded(ask: _Ask) -> list[tuple[str, str]]:

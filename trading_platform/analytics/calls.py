@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def compute(bars: Any, names: Sequence[str], *, grid: bool | str = False) -> Any:
+def compute(bars: Any, names: Sequence[str], *, grid: bool | str | None = False) -> Any:
     """Compute indicators on the rows as given.
 
     Parameters
@@ -65,7 +65,7 @@ def compute(bars: Any, names: Sequence[str], *, grid: bool | str = False) -> Any
         frame.need("ts_open", plan.restarts_daily[0])
     ts_open, ts_close = bar_times(frame)
     columns = {name: frame.floats(name) for name in plan.inputs}
-    if grid is False:
+    if grid is False or grid is None:
         values = plan.run(plan.start(), columns, ts_open, ts_close)
     else:
         values = _on_grid(plan, frame, columns, grid)

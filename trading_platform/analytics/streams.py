@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -82,10 +82,10 @@ class Stream:
     {'BTC-USDT': {'sma_2': None}, 'ETH-USDT': {'sma_2': None}}
     """
 
-    def __init__(self, names: Sequence[str], *, grid: str | None = None) -> None:
+    def __init__(self, names: Sequence[str], *, grid: str | Literal[False] | None = None) -> None:
         self._plan = Plan(names)
-        self._grid = grid
-        self._width = None if grid is None else timeframe_ns(grid)
+        self._grid = None if grid is False else grid
+        self._width = None if self._grid is None else timeframe_ns(self._grid)
         self._series: dict[str, _Series] = {}
 
     @property
