@@ -32,7 +32,7 @@ from trading_platform.store.ledger import (
     Turn,
 )
 from trading_platform.store.ledger.database import HEAD
-from trading_platform.store.ledger.tables import metadata
+from trading_platform.store.ledger.tables import evidence, metadata
 
 KEY = SequenceKey("binance", "BTC-USDT")
 DAY1, DAY2, DAY3 = (day_start(day) for day in ("2024-08-08", "2024-08-09", "2024-08-10"))
@@ -193,6 +193,16 @@ def test_a_copy_refused_over_rest_ends_the_search(ledger: Ledger) -> None:
     assert open_ranges(ledger) == []
     assert list(ledger.state("binance", "BTC-USDT").unrecoverable) == [(2, 2)]
     assert ledger.quarantined("binance", "BTC-USDT") == {("binance", "BTC-USDT", "price"): 2}
+
+
+def test_of_equal_promises_the_earliest_time_is_kept(ledger: Ledger) -> None:
+    """Whatever order they are told in, and each promised id by itself."""
+    for at, (number, seen_ns) in enumerate([(40, 7), (40, 5), (40, 9), (30, 8)], start=1):
+        tell(ledger, [50], at=at, undertaken=number, promises=[Claim(number, number, "", seen_ns)])
+    c = evidence.c
+    with ledger.database.reading() as db:
+        found = db.execute(sa.select(c.first_id, c.seen_ns).where(c.kind == "promise").order_by(c.first_id)).all()
+    assert [tuple(row) for row in found] == [(30, 8), (40, 5)]
 
 
 def test_leaf_records_go_through_intent(ledger: Ledger) -> None:
