@@ -233,9 +233,10 @@ def _once(rows: TradeRows, identity: _Identity) -> Ints | None:
             first, second = int(order[pair - 1]), int(order[pair])
             name = keys[first] if texts is None else texts[keys[first]]
             told = [_told(values[row], what) for row in (first, second)]
+            hint = "" if rows.epochs.any() else ", or tell numberings apart by a column epoch"
             raise UsageError(
                 f"trade {str(name)[:60]} comes twice, in rows {first} and {second}, with another {what}: "
-                f"{told[0]} and {told[1]}; keep the right one"
+                f"{told[0]} and {told[1]}; keep the right one{hint}"
             )
     stays = np.ones(len(keys), dtype=np.bool_)
     stays[order[again]] = False
