@@ -13,6 +13,7 @@ from trading_platform.orchestration import keys
 from trading_platform.orchestration.jobs import seal_days as job
 from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.orchestration.runs import under_way
+from trading_platform.store.first_day import note_first_day
 from trading_platform.store.layout import Leaf
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def seal_days(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -
         return dg.SensorResult(skip_reason=_nothing(waiting), cursor=json.dumps(tried))
     for day in days:
         tried[day] = [waiting[day], _attempts(tried, day, waiting[day]) + 1]
+    # Days that are decoded and not published yet may lie before the first partition; the run looks again.
+    note_first_day(pipeline.data, days)
     span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     attempt = max(int(str(tried[day][1])) for day in days)
     request = dg.RunRequest(

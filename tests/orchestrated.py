@@ -1,20 +1,36 @@
 """What tests of Dagster's side share: a data directory filled by hand, the engine on it at a fixed time, an instance.
 
-Import the fixtures where they are used: ``from tests.orchestrated import instance, market, pipeline``.
+Import the fixtures where they are used: ``from tests.orchestrated import instance, market, pipeline``; the definitions
+too, from nowhere else: they are loaded once in a process, and begin where the lake does that was there then.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
 
 import dagster as dg
 import pytest
 
 from tests.markets import Market
-from trading_platform.definitions import GatedPipeline, defs
 from trading_platform.domain.days import day_start
-from trading_platform.orchestration.jobs import JOBS
+from trading_platform.orchestration.resources import settings_in_force
+from trading_platform.settings import PREFIX
+from trading_platform.store.first_day import note_first_day
+from trading_platform.store.layout import DataDir
+
+FIRST_DAY = "2024-08-01"
+"""Where the partitions of the loaded definitions begin."""
+
+with TemporaryDirectory() as folder, mock.patch.dict(os.environ, {f"{PREFIX}DATA_DIR": folder}):
+    note_first_day(DataDir(Path(folder)).create(), [FIRST_DAY])
+    settings_in_force.cache_clear()
+    from trading_platform.definitions import GatedPipeline, defs
+    from trading_platform.orchestration.jobs import JOBS
+settings_in_force.cache_clear()
 
 NOW_DAY = "2024-08-12"
 NOW_NS = day_start(NOW_DAY) + 12 * 3600 * 10**9

@@ -205,7 +205,7 @@ class Settings(_Section):
     """Everything that may be set; `load` reads it."""
 
     data_dir: Annotated[Path, AfterValidator(_check_path)] = Field(Path("data"), description="where everything is kept")
-    history_start: Day = Field("2016-01-01", description="first partition; an earlier trade is a unit error")
+    history_start: Day = Field("2016-01-01", description="first day taken: an earlier trade is a unit error")
     database_url: Annotated[SecretStr, AfterValidator(_check_database)] = Field(
         SecretStr(""), description="PostgreSQL of the ledger and the database sink; empty: embedded SQLite, no sink"
     )

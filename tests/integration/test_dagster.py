@@ -19,6 +19,7 @@ from tests.orchestrated import FixedPipeline, definitions_on, events, instance, 
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.home import prepare
+from trading_platform.store.first_day import first_day
 from trading_platform.store.lake import read_leaf
 from trading_platform.store.layout import Leaf
 
@@ -89,8 +90,13 @@ def test_a_lease_that_brings_nothing_is_given_back(
 
 
 def test_dagsters_own_command_sees_the_data_of_its_home(market: Market, tmp_path: Path) -> None:
-    """With only DAGSTER_HOME set, `dagster asset materialize` works a range on that data directory in one run."""
-    market.hold(made_up("2024-08-08", 2, 200), tail="closed")
+    """With only DAGSTER_HOME set, `dagster asset materialize` works a range on that data directory in one run.
+
+    The range begins with the first partition, a day that came last, and which has no day before it to go on from.
+    """
+    market.hold(made_up("2024-08-09", 1, 200, first_id=2000), tail="closed")
+    assert first_day(market.data) == "2024-08-09"
+    market.hold(made_up("2024-08-08", 1, 200, first_id=1800), lane="fetch-0")  # fetched later
     home = prepare(market.data.root)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER", "TRADING_PLATFORM"))}
     command = [
@@ -101,7 +107,7 @@ def test_dagsters_own_command_sees_the_data_of_its_home(market: Market, tmp_path
         "trading_platform.definitions",
     ]
     done = subprocess.run(
-        [*command, "--select", "bars,indicators,regimes", "--partition-range", "2024-08-06...2024-08-10"],
+        [*command, "--select", "bars,indicators,regimes", "--partition-range", "2024-08-08...2024-08-10"],
         cwd=tmp_path,
         env={**kept, "DAGSTER_HOME": str(home)},
         capture_output=True,
@@ -115,4 +121,4 @@ def test_dagsters_own_command_sees_the_data_of_its_home(market: Market, tmp_path
         assert len(instance.get_runs()) == 1
         for dataset in ("bars", "indicators", "regimes"):
             days = instance.get_materialized_partitions(keys.ASSETS[dataset])
-            assert days == {f"2024-08-{number:02}" for number in range(6, 11)}
+            assert days == {f"2024-08-{number:02}" for number in range(8, 11)}

@@ -21,9 +21,11 @@ import psutil
 import pytest
 
 from tests.waiting import wait_until
+from trading_platform.domain.days import day_of
 from trading_platform.domain.position import START
 from trading_platform.ingest.gap_detector import advance
 from trading_platform.simulate.market import DEMO_START_NS, synthetic_name
+from trading_platform.store.first_day import note_first_day
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Batch, Ledger, Seen, SequenceKey
 
@@ -129,6 +131,15 @@ def test_everything_starts_and_stops_in_order(tmp_path: Path, started: list[Up])
         found["name"]: found["sensorState"]["status"] for found in wait_until(sensors, timeout_s=30, every_s=0.3)
     }
     assert running["gap_recovery"] == running["ingest_keepalive"] == "RUNNING"
+
+    def first_partitions() -> set[str]:
+        answer = httpx.post(f"{said['ui']}/graphql", json={"query": "{ assetNodes { partitionKeys } }"}, timeout=10)
+        return {asset["partitionKeys"][0] for asset in answer.json()["data"]["assetNodes"]}
+
+    assert first_partitions() == {day_of(time.time_ns())}
+    # A day that is fetched later: the running Dagster begins with it, without a restart.
+    note_first_day(DataDir(root), ["2024-02-29"])
+    wait_until(lambda: first_partitions() == {"2024-02-29"}, timeout_s=60, every_s=0.3, what="the code loaded again")
 
     assert f"in use by process {up.process.pid}" in refused(root, "--no-ui")
     port = said["ui"].rpartition(":")[2]

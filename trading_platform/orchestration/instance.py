@@ -1,4 +1,4 @@
-"""``python -m trading_platform.orchestration.instance create|cancel``: what launch.py needs done with Dagster itself.
+"""``python -m trading_platform.orchestration.instance create|cancel|reload``: what launch.py needs done with Dagster.
 
 A process of its own, because importing Dagster takes seconds and a hundred megabytes.
 """
@@ -8,9 +8,12 @@ from __future__ import annotations
 import sys
 
 import dagster as dg
+from dagster._grpc.client import DagsterGrpcClient
 
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.runs import RUNNING
+
+_RELOAD_S = 120
 
 
 def create(instance: dg.DagsterInstance) -> None:
@@ -25,8 +28,16 @@ def cancel(instance: dg.DagsterInstance) -> None:
         instance.run_launcher.terminate(run.run_id)
 
 
+def reload(socket: str) -> None:
+    """Have the code server load the definitions again; the daemon and the webserver notice by themselves."""
+    DagsterGrpcClient(socket=socket).reload_code(timeout=_RELOAD_S)
+
+
 def main() -> None:
     """Do what the argument says."""
+    if sys.argv[1] == "reload":
+        reload(sys.argv[2])
+        return
     with dg.DagsterInstance.get() as instance:
         {"create": create, "cancel": cancel}[sys.argv[1]](instance)
 

@@ -13,17 +13,21 @@ import argparse
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from trading_platform.domain.days import day_of
 from trading_platform.orchestration import processes
 from trading_platform.orchestration.home import LOCATION
 from trading_platform.orchestration.keeper import Keeper, Service
+from trading_platform.store.first_day import first_day, noted_first_day
+from trading_platform.store.layout import DataDir
 
 HOST = "127.0.0.1"
 
@@ -36,6 +40,8 @@ _CODE_S = 30.0
 _DAEMON_S = 5.0
 _CANCEL_S = 12.0
 _REST_S = 4.0
+_RESTS_S = 3.0
+"""So long the first day must stay as it is: a fetch of many days moves it many times."""
 
 
 def services(folder: Path, port: int | None, environ: Mapping[str, str]) -> list[Service]:
@@ -43,7 +49,9 @@ def services(folder: Path, port: int | None, environ: Mapping[str, str]) -> list
     socket, workspace = folder / _SOCKET, folder / "workspace.yaml"
     workspace.write_text(_WORKSPACE.format(socket=socket, location=LOCATION))
     python, quiet = (sys.executable, "-m"), ("--log-level", "warning")
-    code = (*python, "dagster", "api", "grpc", "--module-name", LOCATION, "--socket", str(socket))
+    # Not `api grpc`, which cannot load its code again: this one runs such a server as a child, and starts a second one
+    # beside it when it is asked to; runs of the first end in peace.
+    code = (*python, "dagster", "code-server", "start", "--module-name", LOCATION, "--socket", str(socket))
     found = [
         Service("dagster code server", (*code, "--location-name", LOCATION, *quiet), environ),
         Service("dagster daemon", (*python, "dagster._daemon", "run", "--workspace", str(workspace), *quiet), environ),
@@ -83,7 +91,43 @@ def _is_served(folder: Path) -> bool:
 
 def run_workers(code_server: int) -> list[int]:
     """Return the processes of runs, with what they started."""
-    return [pid for pid in processes.descendants(code_server) if not processes.is_helper(pid)]
+    below = [pid for pid in processes.descendants(code_server) if not processes.is_helper(pid)]
+    return [pid for pid in below if not {"api", "grpc"} <= set(processes.words(pid))]
+
+
+class Reload:
+    """Has the definitions loaded again when the first day of the lake has moved, once it rests.
+
+    Parameters
+    ----------
+    loaded : the first day that the definitions begin with.
+    noted : tells the first day that the lake notes.
+    start : starts the process that asks the code server.
+    """
+
+    def __init__(
+        self,
+        loaded: str,
+        noted: Callable[[], str | None],
+        start: Callable[[], subprocess.Popen[bytes]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._loaded = self._seen = loaded
+        self._noted, self._start, self._monotonic = noted, start, monotonic
+        self._since = monotonic()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def look(self) -> None:
+        """Look at the first day, and ask if it is time."""
+        now, day = self._monotonic(), self._noted() or self._seen
+        if day != self._seen:
+            self._seen, self._since = day, now
+        if self._child is not None and self._child.poll() is not None:
+            if self._child.returncode != 0:  # the code server was not there: asked again
+                self._loaded, self._since = "", now
+            self._child = None
+        if self._seen != self._loaded and self._child is None and now - self._since >= _RESTS_S:
+            self._loaded, self._child = self._seen, self._start()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,6 +148,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         create_databases(args.home, environ, stopping)
         code, *others = services(folder, args.port, environ)
+        ask = [sys.executable, "-m", _INSTANCE, "reload", str(folder / _SOCKET)]
+        data = DataDir(args.home.parent)
+        loaded = first_day(data) or day_of(time.time_ns())
+        reload = Reload(loaded, lambda: noted_first_day(data), lambda: processes.start(ask, env=environ))
         keeper.add(code)
         asked_at = time.monotonic()
         while not stopping.wait(_POLL_S) and os.getppid() == parent:
@@ -112,6 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # The others look for the code when they start, and only much later again.
             if others and (_is_served(folder) or time.monotonic() - asked_at > _CODE_S):
                 keeper.add(others.pop(0))
+            elif not others:
+                reload.look()
         stop(keeper, environ)
     finally:
         processes.end_all(0.0)

@@ -1,25 +1,46 @@
 """The partition of everything: a UTC day, all venues and symbols in it.
 
-Not symbol x day: that costs ten times the events, and tens of thousands of partitions freeze the UI.
+Not symbol x day: that costs ten times the events, and tens of thousands of partitions freeze the UI. They begin with
+the first day that there is something to compute for, so that "filled" means something; earlier days that are fetched
+later move the beginning, at the next load (`up` loads again when store/first_day.py says so).
 """
 
 from __future__ import annotations
 
+import time
+
 import dagster as dg
 
+from trading_platform.domain.days import day_of
 from trading_platform.orchestration.resources import settings_in_force
+from trading_platform.settings import Settings
+from trading_platform.store.first_day import first_day
+from trading_platform.store.layout import DataDir
 
 
-def daily(history_start: str) -> dg.DailyPartitionsDefinition:
-    """Return the days from `history_start` on, the running one included.
+def begin(settings: Settings, today: str) -> str:
+    """Return the first partition: the first day held, or that the settings ask for; today where there is neither.
+
+    >>> from pathlib import Path
+    >>> begin(Settings(data_dir=Path("/nonexistent")), "2024-08-08")
+    '2024-08-08'
+    """
+    asked = [venue.record_from for venue in settings.venues.values()]
+    # An id's day is known once it is held; trades before the start of history are refused.
+    days = [max(day, settings.history_start) for day in asked if isinstance(day, str)]
+    return min([today, first_day(DataDir(settings.data_dir)) or today, *days])
+
+
+def daily(first: str) -> dg.DailyPartitionsDefinition:
+    """Return the days from `first` on, the running one included.
 
     >>> daily("2024-08-08").get_first_partition_key()
     '2024-08-08'
     """
-    return dg.DailyPartitionsDefinition(history_start, timezone="UTC", end_offset=1)
+    return dg.DailyPartitionsDefinition(first, timezone="UTC", end_offset=1)
 
 
-DAILY = daily(settings_in_force().history_start)
+DAILY = daily(begin(settings_in_force(), day_of(time.time_ns())))
 
 YESTERDAY = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
-"""A day's state begins where the day before ended."""
+"""A day's state begins where the day before ended; the first one has none before it."""

@@ -79,12 +79,17 @@ def is_alive(pid: int) -> bool:
     return bool(fields) and fields[0] != "Z"
 
 
+def words(pid: int) -> list[str]:
+    """Return the words that a process was started with, none if it is gone."""
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
 def is_helper(pid: int) -> bool:
     """Tell whether a process is Python's own bookkeeping, which ends with its parent."""
-    try:
-        return b"resource_tracker" in (_PROC / str(pid) / "cmdline").read_bytes()
-    except OSError:
-        return False
+    return any("resource_tracker" in word for word in words(pid))
 
 
 def started_at(pid: int) -> float | None:

@@ -26,6 +26,7 @@ from trading_platform.domain.verdict import Gate, Verdict
 from trading_platform.store import merge, merge_file, parquet, slices, staging, tree
 from trading_platform.store import schema as shapes
 from trading_platform.store.disk import REAL_DISK, Disk, make_directory
+from trading_platform.store.first_day import note_first_day
 from trading_platform.store.layout import KEYS, DataDir, Leaf
 from trading_platform.store.ledger.rows import Conflict, LeafRecord
 from trading_platform.store.locks import FileLock
@@ -132,6 +133,8 @@ def publish(
         present = check(data, leaf, before)
         if not parts and (before is not None or not present):
             return None if before is None else as_before(leaf, before, ledger.verdict(leaf) or Verdict())
+        # First: whatever stops this, no published day lies before the first one.
+        note_first_day(data, [leaf.day], disk=disk)
         fresh = aside(data, leaf, disk)
         copies = fresh.with_suffix(".copies")
         try:

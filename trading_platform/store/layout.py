@@ -189,6 +189,11 @@ class DataDir(NamedTuple):
         """The embedded ledger's file."""
         return self.root / "ledger.sqlite"
 
+    @property
+    def first_day_path(self) -> Path:
+        """The file that names the first day of the lake."""
+        return self.state / "first-day"
+
     def lane(self, name: str) -> Path:
         """Return the folder of a lane of the log."""
         return self.log / check_name(name)

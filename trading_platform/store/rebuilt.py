@@ -15,6 +15,7 @@ from trading_platform.domain.verdict import Gate, Verdict
 from trading_platform.store import computed, lake, merge_file, slices, staging
 from trading_platform.store.computed import Aside, Leaves
 from trading_platform.store.disk import REAL_DISK, Disk
+from trading_platform.store.first_day import note_first_day
 from trading_platform.store.lake import Published, Step
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger.rows import Conflict, LeafEntry
@@ -62,6 +63,7 @@ def rebuild(
     ------
     CorruptionError : if a part, or a published file that is merged into, is damaged; nothing is changed.
     """
+    note_first_day(data, (each.leaf.day for each in wanted), disk=disk)
     with ExitStack() as held:
         # In one order, so that two who do this never wait for each other.
         works = all_works = [_Work(data, each, disk) for each in sorted(wanted, key=lambda each: each.leaf)]

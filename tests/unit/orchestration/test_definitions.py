@@ -11,11 +11,14 @@ import dagster as dg
 import pytest
 import yaml
 
-from trading_platform.definitions import defs
+from tests.orchestrated import FIRST_DAY, defs
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.home import LOCATION
-from trading_platform.orchestration.partitions import daily
+from trading_platform.orchestration.partitions import begin, daily
 from trading_platform.pipeline.datasets import DATASETS
+from trading_platform.settings import Settings, VenueSettings
+from trading_platform.store.first_day import note_first_day
+from trading_platform.store.layout import DataDir
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -70,6 +73,32 @@ def test_the_running_day_is_a_partition() -> None:
     now = dt.datetime(2024, 8, 10, 0, 0, 1, tzinfo=dt.UTC)
     with dg.partition_loading_context(now):
         assert partitions.get_partition_keys() == ["2024-08-08", "2024-08-09", "2024-08-10"]
+
+
+def test_all_begin_with_the_first_day_held() -> None:
+    """One definition for every asset, check and job: the first day that the lake said when it was loaded."""
+    graph = defs.resolve_asset_graph()
+    found = {graph.get(key).partitions_def for key in graph.get_all_asset_keys()}
+    found |= {graph.get(key).partitions_def for key in graph.asset_check_keys}
+    assert found == {daily(FIRST_DAY)}
+    assert defs.resolve_job_def(keys.SEAL_DAYS).partitions_def == daily(FIRST_DAY)
+
+
+def test_partitions_begin_with_what_is_held_or_asked_for(tmp_path: Path) -> None:
+    """Today without either; a day that `record_from` names counts, an id does not, and nothing before history does."""
+    data = DataDir(tmp_path).create()
+
+    def first(*since: int | str | None) -> str:
+        venues = {f"venue-{at}": VenueSettings(symbols=("BTC-USDT",), record_from=x) for at, x in enumerate(since)}
+        return begin(Settings(data_dir=tmp_path, venues=venues), "2024-08-12")
+
+    assert first() == first(None, 17) == "2024-08-12"
+    assert first("2024-08-10", "2024-08-11") == "2024-08-10"
+    assert first("2015-01-01") == "2016-01-01"
+    note_first_day(data, ["2024-08-09"])
+    assert first() == first("2024-08-10") == "2024-08-09"
+    assert first("2024-08-08") == "2024-08-08"
+    assert begin(Settings(data_dir=tmp_path), "2024-08-01") == "2024-08-01"  # a clock that is behind
 
 
 def test_the_workspace_names_the_same_location_as_up() -> None:

@@ -19,12 +19,12 @@ from tests.orchestrated import (  # noqa: F401  fixtures
     NOW_DAY,
     NOW_NS,
     FixedPipeline,
+    defs,
     instance,
     market,
     pipeline,
     unused,
 )
-from trading_platform.definitions import defs
 from trading_platform.ingest.tails import ingest_lock
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.resources import settings_in_force
