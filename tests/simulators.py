@@ -32,7 +32,7 @@ class Simulator(VenueThread):
 
     def truth(self) -> list[dict[str, Any]]:
         """Return what was issued so far; every line of the file is whole."""
-        return [json.loads(line) for line in self.truth_path.read_text(encoding="ascii").splitlines()]
+        return [json.loads(line) for line in self.truth_path.read_text(encoding="utf-8").splitlines()]
 
 
 def synthetic(seconds: float = 60.0, *, seed: int = 7, symbols: list[str] | None = None) -> SyntheticMarket:

@@ -26,7 +26,7 @@ from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.domain.duration import duration_s
 from trading_platform.domain.errors import SettingsError, UsageError
 from trading_platform.domain.host import check_host
-from trading_platform.domain.instrument import check_symbol, check_venue
+from trading_platform.domain.instrument import check_venue, read_symbol
 
 PREFIX = "TRADING_PLATFORM_"
 FILE_NAME = "trading_platform.toml"
@@ -113,7 +113,7 @@ def _distinct(items: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Day = Annotated[str, BeforeValidator(_day), AfterValidator(_check_day)]
-Symbol = Annotated[str, AfterValidator(_check_text(check_symbol))]
+Symbol = Annotated[str, AfterValidator(_check_text(read_symbol))]
 Venue = Annotated[str, AfterValidator(_check_text(check_venue))]
 Host = Annotated[str, AfterValidator(_check_text(check_host))]
 Timeframe = Annotated[str, AfterValidator(_check_timeframe)]

@@ -7,7 +7,8 @@ import polars as pl
 from quality.schemas.rules import Dataset, Rule
 from trading_platform.store.schema import INSTRUMENTS
 
-_SYMBOL = r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(-PERP|-[0-9]{6})?$"
+_CODE = r"[[\p{L}\p{Nd}]--[a-z]]{1,20}"
+_SYMBOL = rf"^{_CODE}-{_CODE}(-PERP|-[0-9]{{6}})?$"
 
 
 def _step(name: str) -> Rule:

@@ -25,6 +25,7 @@ from trading_platform.venues import VENUES
 
 NOW = day_start("2024-08-08") + 3600 * 10**9
 NAMES = {"BTCUSDT": "BTC-USDT", "ETHUSDT": "ETH-USDT", "1000SATSUSDT": "1000SATS-USDT", "btcusdt2": "BTC-USDT2"}
+NAMES |= {"币安人生USDT": "币安人生-USDT", "ÉUSDT": "É-USDT", "ıUSDT": "ı-USDT", "İUSDT": "İ-USDT", "ẞUSDT": "ẞ-USDT"}
 BOUNDS = Bounds.of("2020-01-01")
 
 digits = st.text("0123456789", min_size=1, max_size=20)
@@ -57,7 +58,8 @@ def frames(draw: st.DrawFn) -> bytes:
     if draw(st.integers(0, 9)) == 0:
         del data[draw(st.sampled_from(sorted(data)))]
     plain = {"stream": f"{stream}@trade", "data": data} if draw(st.integers(0, 9)) else data
-    return json.dumps(plain, separators=draw(st.sampled_from([(",", ":")] * 9 + [(", ", ": ")]))).encode()
+    separators = draw(st.sampled_from([(",", ":")] * 9 + [(", ", ": ")]))
+    return json.dumps(plain, separators=separators, ensure_ascii=draw(st.booleans())).encode()
 
 
 @st.composite
@@ -144,7 +146,7 @@ def test_the_usual_frames_are_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
         "decode_frame",
         lambda self, frame, names: slow.append(frame) or decode_frame(self, frame, names),
     )
-    names = symbols(50)
+    names = symbols(50) | {"币安人生USDT": "币安人生-USDT"}
     usual = list(payloads(5000, list(names)))
     odd = usual[7].replace(b'"M":true', b'"M": true')
     connected = packed([control.encode(control.Connected("binance", 1, names))], at=0, kind=Kind.CONTROL)

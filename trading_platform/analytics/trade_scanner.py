@@ -47,7 +47,7 @@ class SymbolTable:
 
     Parameters
     ----------
-    names : the venue's spellings; where two differ only in case, or one is not plain ASCII, none of these is found.
+    names : the venue's spellings; where two differ only in case, or one is longer in small letters, none is found.
 
     Examples
     --------
@@ -57,19 +57,21 @@ class SymbolTable:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        lower = [name.lower() for name in names]
+        exact, lower = [name.encode() for name in names], [name.lower().encode() for name in names]
         slots = 16
         while slots < 4 * len(names):
             slots *= 2
         self.slots = np.full(slots, -1, np.int64)
         self.starts = np.zeros(len(names) + 1, np.int64)
-        exact = b"".join(name.encode() for name in names) + b"\0"
-        self.exact = np.frombuffer(exact, np.uint8)
-        self.lower = np.frombuffer(exact.lower(), np.uint8)
+        # One table of places serves both: a name that has another length in small letters is in neither.
+        fits = [len(a) == len(b) for a, b in zip(exact, lower, strict=True)]
+        self.exact = np.frombuffer(b"".join(exact) + b"\0", np.uint8)
+        pairs = zip(exact, lower, fits, strict=True)
+        self.lower = np.frombuffer(b"".join(b if fit else a for a, b, fit in pairs) + b"\0", np.uint8)
         for number, name in enumerate(names):
-            self.starts[number + 1] = self.starts[number] + len(name.encode())
-            if name and name.isascii() and lower.count(lower[number]) == 1:
-                at = _hash(lower[number].encode()) & (slots - 1)
+            self.starts[number + 1] = self.starts[number] + len(exact[number])
+            if name and fits[number] and lower.count(lower[number]) == 1:
+                at = _hash(lower[number]) & (slots - 1)
                 while self.slots[at] >= 0:
                     at = (at + 1) & (slots - 1)
                 self.slots[at] = number

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from trading_platform.domain.days import parse_day
 from trading_platform.domain.errors import UsageError
-from trading_platform.domain.instrument import check_symbol, check_venue
+from trading_platform.domain.instrument import check_venue, read_symbol
 
 
 def emit(args: argparse.Namespace, payload: object, text: str) -> None:
@@ -88,7 +88,7 @@ def parse_symbols(text: str | None) -> list[str] | None:
     >>> parse_symbols("BTC-USDT,ETH-USDT")
     ['BTC-USDT', 'ETH-USDT']
     """
-    return None if text is None else [check_symbol(item) for item in parse_list(text)]
+    return None if text is None else list(dict.fromkeys(read_symbol(item) for item in parse_list(text)))
 
 
 def parse_venue(text: str | None, known: Sequence[str]) -> str | None:

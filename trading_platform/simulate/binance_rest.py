@@ -28,7 +28,7 @@ _PATIENCE = 10
 
 _SYMBOL_RANGE = r"^[\w\-._&&[^a-z]]{1,50}$"
 _NUMBER_RANGE = "^[0-9]{1,20}$"
-_SYMBOL = re.compile(r"[A-Z0-9_.-]{1,50}", re.ASCII)
+_SYMBOL = re.compile(r"(?:[^\Wa-z]|[.-]){1,50}")
 _NUMBER = re.compile("[0-9]{1,20}", re.ASCII)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
+from urllib.parse import quote as percent_encoded
 
 import msgspec
 
@@ -36,7 +37,7 @@ _USUAL = re.compile(
 )
 
 # The order of the fields is that of the venue's documents and of every captured frame.
-_PEEK = re.compile(rb'"e":"trade".{0,60}?"s":"([A-Z0-9]{1,40})","t":(\d{1,18})[,}]', re.DOTALL)
+_PEEK = re.compile(rb'"e":"trade".{0,60}?"s":"([^"\x00-\x20]{1,240})","t":(\d{1,18})[,}]', re.DOTALL)
 
 _FRAME_NAMES = tuple(b'"%b"' % name for name in (b"stream", b"data", b"e", b"s", b"t", b"p", b"q", b"T", b"m", b"X"))
 _ROW_NAMES = tuple(b'"%b"' % name for name in (b"id", b"price", b"qty", b"time", b"isBuyerMaker"))
@@ -171,8 +172,15 @@ class Binance:
 
         >>> Binance().stream_url("wss://stream.binance.com:9443", ["BTCUSDT", "ETHUSDT"])
         'wss://stream.binance.com:9443/stream?streams=btcusdt@trade/ethusdt@trade'
+
+        What is not ASCII is percent-encoded:
+
+        >>> Binance().stream_url("", ["币安USDT"])
+        '/stream?streams=%E5%B8%81%E5%AE%89usdt@trade'
         """
-        return f"{base.rstrip('/')}/stream?streams=" + "/".join(f"{name.lower()}@trade" for name in venue_symbols)
+        return f"{base.rstrip('/')}/stream?streams=" + "/".join(
+            f"{percent_encoded(name.lower())}@trade" for name in venue_symbols
+        )
 
     def decode_frame(self, frame: bytes, symbols: Mapping[str, str]) -> list[Trade]:
         """Return the trade of a combined or raw frame, [] if it holds none of `symbols`.
@@ -213,7 +221,8 @@ class Binance:
         ('BNBBTC', 12345)
         """
         found = _PEEK.search(frame)
-        return None if found is None else (found[1].decode("ascii"), int(found[2]))
+        name = None if found is None else _text(found[1])
+        return None if found is None or name is None else (name, int(found[2]))
 
     def page_request(self, venue_symbol: str, from_id: int, limit: int) -> Request:
         """Ask for up to `limit` trades from `from_id` on. Needs neither key nor signature."""
@@ -317,6 +326,16 @@ class Binance:
         for name, value in headers.items():
             if name.lower() == "x-mbx-used-weight-1m" and value.isascii() and value.isdigit() and len(value) < 10:
                 return int(value)
+        return None
+
+
+def _text(written: bytes) -> str | None:
+    """Return what stands between the quotes of a JSON text, None if that is no text."""
+    if written.isascii() and b"\\" not in written:
+        return written.decode()
+    try:
+        return msgspec.json.decode(b'"%b"' % written, type=str)
+    except _REFUSED:
         return None
 
 
@@ -473,7 +492,8 @@ def _instrument(row: _Symbol) -> Instrument | None:
     base, quote = normalise_asset(row.baseAsset), normalise_asset(row.quoteAsset)
     try:
         symbol = check_symbol(f"{base}-{quote}")
-        check_symbol(f"{row.symbol}-X")  # the venue's spelling goes into addresses: same alphabet, or left out
+        # The venue's spelling goes into addresses: letters and digits too, or left out.
+        check_symbol(f"{normalise_asset(row.symbol)}-X")
         price_step = _step(row.filters, "PRICE_FILTER", "tickSize")
         quantity_step = _step(row.filters, "LOT_SIZE", "stepSize")
     except (SymbolError, FrameError):

@@ -275,19 +275,53 @@ def test_recorded_exchange_info_decodes(shared_data):
 
 
 def test_a_listing_without_a_canonical_name_is_left_out():
-    """Assets in other scripts, and spellings that could change an address, are not listed."""
+    """Assets that are no letters and digits, and spellings that could change an address, are not listed."""
 
     def row(name, base, quote, status="TRADING"):
         return {"symbol": name, "status": status, "baseAsset": base, "quoteAsset": quote}
 
     rows = [
-        row("币安人生USDT", "币安人生", "USDT"),
+        row("币安 人生USDT", "币安 人生", "USDT"),
+        row("币安\u200bUSDT", "币安\u200b", "USDT"),
         row("A&B", "A", "B"),
         row("XBTEUR", "XBT", "EUR"),
         row("BTCEUR", "BTC", "EUR", "BREAK"),
     ]
     found = venue.decode_instruments(json.dumps({"symbols": rows}).encode())
     assert [(i.symbol, i.venue_symbol, i.price_step) for i in found] == [("BTC-EUR", "XBTEUR", None)]
+
+
+def test_listings_of_any_script_have_their_canonical_name():
+    """Letters and digits of any script are names; the stream is asked for in small letters, percent-encoded."""
+    rows = [
+        {"symbol": name + "USDT", "status": "TRADING", "baseAsset": name, "quoteAsset": "USDT"}
+        for name in ("币安人生", "E\u0301", "ǆ", "ß", "ı")
+    ]
+    for body in (json.dumps({"symbols": rows}), json.dumps({"symbols": rows}, ensure_ascii=False)):
+        found = venue.decode_instruments(body.encode())
+        assert [i.symbol for i in found] == ["币安人生-USDT", "É-USDT", "Ǆ-USDT", "ß-USDT", "ı-USDT"]
+        assert [i.venue_symbol for i in found] == [row["symbol"] for row in rows]
+    assert venue.venue_symbol("币安人生-USDT") == "币安人生USDT"
+    assert (
+        venue.stream_url("ws://h:1", ["币安USDT", "BTCUSDT"])
+        == "ws://h:1/stream?streams=%E5%B8%81%E5%AE%89usdt@trade/btcusdt@trade"
+    )
+    assert canonical_symbol("币安人生USDT") == "币安人生-USDT"
+
+
+@pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "UTF-8"])
+def test_a_frame_of_any_script_is_a_trade(ascii_only):
+    """Written in UTF-8 or with \\u escapes, combined or bare, it is the same trade, and peeked at alike."""
+    data = {"e": "trade", "E": 1, "s": "币安人生USDT", "t": 9, "p": "1.5", "q": "2", "T": 1672515782136, "m": True}
+    combined = {"stream": "币安人生usdt@trade", "data": data}
+    for message in (data, combined):
+        written = json.dumps(message, ensure_ascii=ascii_only, separators=(",", ":")).encode()
+        (trade,) = venue.decode_frame(written, {"币安人生USDT": "币安人生-USDT"})
+        assert (trade.symbol, trade.trade_id, trade.side) == ("币安人生-USDT", 9, "sell")
+        assert venue.peek(written) == ("币安人生USDT", 9)
+    other = json.dumps(combined | {"stream": "币安usdt@trade"}, ensure_ascii=ascii_only).encode()
+    with pytest.raises(FrameError, match="stream"):
+        venue.decode_frame(other, {"币安人生USDT": "币安人生-USDT"})
 
 
 def test_requests_are_those_of_the_documents():
