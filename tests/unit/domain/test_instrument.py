@@ -60,7 +60,7 @@ def test_assets_are_in_capitals_where_these_lead_back(code: str, asset: str) -> 
 
 
 def test_normalising_is_done_once_and_keeps_letters_apart() -> None:
-    """Of every letter that has a case: again changes nothing, the result is a symbol, only case and composition fold."""
+    """Of every letter that has a case: twice changes nothing, a symbol comes of it, only case folds."""
     found: dict[str, str] = {}
     for letter in map(chr, range(sys.maxunicode + 1)):
         if category(letter) not in {"Lu", "Ll", "Lt"}:
