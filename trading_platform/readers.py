@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from unicodedata import normalize
 
 import pyarrow as pa
 
@@ -61,6 +62,7 @@ def read_ticks(
     Traceback (most recent call last):
     trading_platform.domain.errors.UsageError: data directory nowhere does not exist; give the one recorded into
     """
+    symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine)
     known = None if as_of is None else instant_ns(as_of)
     return _frame(readers.read_ticks(ask.data, venue, symbol, ask.start_ns, ask.end_ns, as_of_ns=known), engine)
@@ -78,6 +80,7 @@ def read_bars(
     data_dir: str | Path | None = None,
 ) -> Any:
     """Return the bars that open in [start, end); arguments as in `read_ticks`."""
+    symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
     with _source(ask, as_of, "bars", (venue, symbol), timeframe) as data:
         return _frame(readers.read_bars(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
@@ -95,6 +98,7 @@ def read_indicators(
     data_dir: str | Path | None = None,
 ) -> Any:
     """Return the indicators of the bars that open in [start, end); arguments as in `read_ticks`."""
+    symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
     with _source(ask, as_of, "indicators", (venue, symbol), timeframe) as data:
         outputs = partial(_outputs, ask.settings)
@@ -114,6 +118,7 @@ def read_regimes(
     data_dir: str | Path | None = None,
 ) -> Any:
     """Return the regime labels of the bars that open in [start, end); arguments as in `read_ticks`."""
+    symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
     with _source(ask, as_of, "regimes", (venue, symbol), timeframe) as data:
         return _frame(readers.read_regimes(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
@@ -129,6 +134,7 @@ def coverage(
     data_dir: str | Path | None = None,
 ) -> Any:
     """Return the stretches of [start, end) that are proved, open or lost; what was never recorded has no row."""
+    symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine)
     with ledger_of(ask.data, ask.database_url) as ledger:
         if ledger is None:
@@ -243,6 +249,11 @@ def _ask(
     ask = _Ask(_settings(data_dir), begin, stop)
     _check_names(ask, symbol, venue)
     return ask
+
+
+def _composed(symbol: str) -> str:
+    """Return the symbol as it is stored, however its letters were composed when it was typed."""
+    return normalize("NFC", symbol) if isinstance(symbol, str) else symbol
 
 
 def _check_names(ask: _Ask, symbol: str, venue: str) -> None:

@@ -97,6 +97,7 @@ def test_dagsters_own_command_sees_the_data_of_its_home(market: Market, tmp_path
     market.hold(made_up("2024-08-09", 1, 200, first_id=2000), tail="closed")
     assert first_day(market.data) == "2024-08-09"
     market.hold(made_up("2024-08-08", 1, 200, first_id=1800), lane="fetch-0")  # fetched later
+    market.hold(made_up("2024-08-09", 1, 20), "币安人生-USDT", lane="live-b")
     home = prepare(market.data.root)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER", "TRADING_PLATFORM"))}
     command = [
@@ -116,7 +117,12 @@ def test_dagsters_own_command_sees_the_data_of_its_home(market: Market, tmp_path
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert {leaf.day for leaf in market.ledger.leaves("regimes")} == {"2024-08-08", "2024-08-09"}
+    leaves = {(leaf.symbol, leaf.day) for leaf in market.ledger.leaves("regimes")}
+    assert leaves == {
+        ("BTC-USDT", "2024-08-08"),
+        ("BTC-USDT", "2024-08-09"),
+        ("币安人生-USDT", "2024-08-09"),
+    }
     with dg.DagsterInstance.from_config(str(home)) as instance:
         assert len(instance.get_runs()) == 1
         for dataset in ("bars", "indicators", "regimes"):

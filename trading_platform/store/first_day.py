@@ -6,15 +6,13 @@ It only ever moves back. What the days hold is the ledger's to say.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-
-import google_crc32c
 
 from trading_platform.domain.days import parse_day
-from trading_platform.domain.errors import UsageError
-from trading_platform.store.disk import REAL_DISK, Disk, make_directory, write_atomically
+from trading_platform.domain.errors import CorruptionError, UsageError
+from trading_platform.store import tree
+from trading_platform.store.checked import read_checked, write_checked
+from trading_platform.store.disk import REAL_DISK, Disk, make_directory
 from trading_platform.store.layout import DataDir
 from trading_platform.store.locks import FileLock
 
@@ -28,6 +26,7 @@ def first_day(data: DataDir) -> str | None:
     looked through.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> data = DataDir(Path(tempfile.mkdtemp())).create()
     >>> note_first_day(data, ["2024-08-09", "2024-08-08"])
     >>> note_first_day(data, ["2024-08-10"])
@@ -40,63 +39,38 @@ def first_day(data: DataDir) -> str | None:
 def noted_first_day(data: DataDir) -> str | None:
     """Return what the file says, None if it is missing or damaged: cheap enough to be asked all the time."""
     try:
-        return _decoded(data.first_day_path.read_bytes())
-    except OSError:
+        return _day(read_checked(data.first_day_path).decode())
+    except (OSError, CorruptionError):
         return None
 
 
 def note_first_day(data: DataDir, days: Iterable[str], *, disk: Disk = REAL_DISK) -> None:
     """Let the file say the first of these days, if it says a later one or nothing."""
     first = min(days, default=None)
-    if first is None or _said(data, disk) <= first:
+    if first is None or not _is_news(data, first):
         return
     with FileLock.acquire(data.run / "first-day.lock", "the first day", wait_s=_WAIT_S):
-        if _said(data, disk) > first:
+        if _is_news(data, first):
             make_directory(data.first_day_path.parent, disk=disk)
-            write_atomically(data.first_day_path, _encoded(min([first, *_published(data)])), disk=disk)
+            write_checked(data.first_day_path, min([first, *_published(data)]).encode(), disk=disk)
 
 
-_NONE = "9999-12-31"
-
-
-def _said(data: DataDir, disk: Disk) -> str:
-    if not disk.exists(data.first_day_path):
-        return _NONE
-    file = disk.open(data.first_day_path, "read")
-    try:
-        return _decoded(file.read(64, 0)) or _NONE
-    finally:
-        file.close()
-
-
-def _encoded(day: str) -> bytes:
-    return f"{day} {google_crc32c.value(day.encode()):08x}\n".encode()
-
-
-def _decoded(content: bytes) -> str | None:
-    day = content[:10].decode("latin-1")
-    return day if _is_day(day) and content == _encoded(day) else None
+def _is_news(data: DataDir, first: str) -> bool:
+    said = noted_first_day(data)
+    return said is None or first < said
 
 
 def _published(data: DataDir) -> Iterator[str]:
-    for venue in _folders(data.lake / "ticks", "venue="):
-        for symbol in _folders(venue, "symbol="):
-            for folder in _folders(symbol, "date="):
-                day = folder.name.removeprefix("date=")
-                if _is_day(day) and (folder / "ticks.parquet").exists():
-                    yield day
+    root = data.lake / "ticks"
+    for venue, symbol, date in tree.walk(root, ["venue", "symbol", "date"]):
+        folder = root / f"venue={venue}" / f"symbol={symbol}" / f"date={date}"
+        if _day(date) is not None and (folder / "ticks.parquet").exists():
+            yield date
 
 
-def _is_day(text: str) -> bool:
+def _day(text: str) -> str | None:
     try:
         parse_day(text)
     except UsageError:
-        return False
-    return True
-
-
-def _folders(parent: Path, prefix: str) -> list[Path]:
-    try:
-        return [Path(entry.path) for entry in os.scandir(parent) if entry.name.startswith(prefix)]
-    except OSError:
-        return []
+        return None
+    return text

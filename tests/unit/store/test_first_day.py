@@ -66,4 +66,4 @@ def test_without_the_file_or_with_a_damaged_one_the_lake_is_looked_through(data:
         data.first_day_path.write_bytes(flipped)
         assert first_day(data) == "2024-08-08", bit
     note_first_day(data, ["2024-08-11"])
-    assert data.first_day_path.read_bytes().startswith(b"2024-08-08 ")
+    assert data.first_day_path.read_bytes().startswith(b"2024-08-08\n")
