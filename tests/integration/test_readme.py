@@ -1,0 +1,58 @@
+"""What the README tells a newcomer to type works, in its order, on a lake like the demonstration's."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.markets import Market, made_up
+from trading_platform.cli import main
+
+USE = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Use it")[2].partition("\n## ")[0]
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", USE, re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Return the words of each of our own commands."""
+    lines = [line for language, block in BLOCKS if not language for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("trading-platform ")]
+
+
+def test_its_commands_and_its_python_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command exits 0, the query shows rows that say something, and the Python runs as it stands."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRADING_PLATFORM_DATA_DIR", "data-demo")
+    monkeypatch.setenv("TRADING_PLATFORM_TIMEFRAMES", "1m,5m")
+    market = Market.open(tmp_path / "data-demo")
+    market.ledger.mark_kind("simulated")
+    market.hold(made_up("2024-03-14", 2, 300), tail="closed")
+    market.ledger.close()
+    told = commands()
+    assert [words[0] for words in told] == ["status", "query", "verify", "backfill"]
+    for words in (told[-1], *told[:-1]):
+        assert main(words) == 0, words
+    capsys.readouterr()
+    (query,) = [words for words in told if words[0] == "query"]
+    assert main([*query, "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) > 100 and all(None not in row.values() and row["volume"] > 0 for row in rows)
+    (code,) = [block for language, block in BLOCKS if language == "python"]
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102  it is what stands there that is tested
+    assert len(names["bars"]) > 100  # type: ignore[arg-type]
+
+
+def test_two_commands_are_the_two_that_set_everything_up() -> None:
+    """`make up` and `make test` come first, `make demo` third; all three are targets."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Two commands")[2].partition("\n## ")[0]
+    assert re.findall(r"^make (\w+)", section, re.MULTILINE) == ["up", "test", "demo"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{target}: install", makefile, re.MULTILINE) for target in ("up", "test", "demo"))
