@@ -22,7 +22,7 @@ from trading_platform.settings import PREFIX
 from trading_platform.store.first_day import note_first_day
 from trading_platform.store.layout import DataDir
 
-FIRST_DAY = "2024-08-01"
+FIRST_DAY = "2024-01-01"
 """Where the partitions of the loaded definitions begin."""
 
 with TemporaryDirectory() as folder, mock.patch.dict(os.environ, {f"{PREFIX}DATA_DIR": folder}):
