@@ -74,7 +74,8 @@ def now(tmp_path_factory: pytest.TempPathFactory) -> DataDir:
     return market_of(tmp_path_factory.mktemp("now"), trades()).data
 
 
-LEDGERS = pytest.mark.parametrize("copied", ["none", "of another directory"], indirect=True)
+OTHER = "of another directory"
+"""Which ledger lies beside the copied lake."""
 
 
 @pytest.fixture
@@ -106,8 +107,9 @@ def query(capsys: pytest.CaptureFixture[str], data: DataDir, text: str, *more: s
     return code, seen.out, seen.err
 
 
-@LEDGERS
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("copied", "name"), [*(("none", name) for name in NAMES), (OTHER, "bars")], indirect=["copied"]
+)
 def test_a_copied_lake_answers_as_then(then: DataDir, copied: DataDir, name: str) -> None:
     """What had been received by the instant is all that is in the answer, and in what is computed from it."""
     expected = read(name, then)
@@ -117,8 +119,9 @@ def test_a_copied_lake_answers_as_then(then: DataDir, copied: DataDir, name: str
     assert 0 < answer.num_rows < read(name, copied).num_rows
 
 
-@LEDGERS
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(
+    ("copied", "view"), [*(("none", view) for view in VIEWS), (OTHER, "both")], indirect=["copied"]
+)
 def test_every_view_of_a_copied_lake_answers_as_then(
     then: DataDir, copied: DataDir, capsys: pytest.CaptureFixture[str], view: str
 ) -> None:

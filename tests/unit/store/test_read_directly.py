@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ DAYS = ("2024-08-08", "2024-08-09")
 VENUES = ("binance", "kraken-futures")
 TIMEFRAMES = ("1m", "1d")
 SYMBOLS = (
-    *("NULL-USDT", "TRUE-USDT", "1000SATS-USDT", "1E5-USDT", "INF-USDT", "NAN-USDT", "1-2", "0X10-USDT", "007-USDT"),
-    *("2024-08", "NONE-NULL", "BTC-USDT-PERP", "BTC-USD-211231"),
+    *("NULL-USDT", "TRUE-USDT", "1000SATS-USDT", "1E5-USDT", "INF-USDT", "NAN-USDT", "1-2", "0X10-USDT"),
+    *("2024-08", "BTC-USD-211231"),
 )
 """Names that a reader which guesses types could take for something else."""
 
@@ -80,9 +81,14 @@ def in_pyarrow(root: Path, dataset: str, key: str, value: Any) -> int:
     return ds.dataset(root / dataset, partitioning="hive").count_rows(filter=ds.field(key) == wanted)
 
 
+@lru_cache
+def frame_of(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder)
+
+
 def in_pandas(root: Path, dataset: str, key: str, value: Any) -> int:
     wanted = value.isoformat() if isinstance(value, date) else value
-    frame = pd.read_parquet(root / dataset)
+    frame = frame_of(root / dataset)
     return int((frame[key].astype(str) == wanted).sum())
 
 
