@@ -194,10 +194,49 @@ def test_a_quiet_stop_leaves_nothing_open(
     last_heard = ids[-1] - heard if heard else ids[-1] - 1000 - left  # the head itself comes with the probe
     with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
         lane.page(control.Page("binance", "trades", "BTC-USDT"), _page(venue, last_heard))
-    outcome = probe_ended(data, ledger, endpoints(venue), means(), frozenset({"binance"}))
-    assert sum(gap.missing for gap in outcome.open_gaps) == left
-    assert outcome.open_tails == ()
+    assert probe_ended(data, ledger, endpoints(venue), means(), frozenset({"binance"})) == 0
+    assert sum(gap.missing for gap in ledger.gaps()) == left
     assert [(row.head, row.tail) for row in ledger.sequences()] == [(ids[-1], "closed")]
+
+
+def test_what_was_fetched_is_published_while_recovery_goes_on(
+    data: DataDir, ledger: Ledger, played: Callable[..., Simulator]
+) -> None:
+    """Each request takes eight seconds: what the first pages brought is in the lake before the last is asked."""
+    venue = played(1200)
+    promise_all(data, ledger, venue)
+    ids = [line["trade_id"] for line in venue.truth()]
+    published: list[int] = []
+
+    def wait(seconds: float) -> bool:
+        published.append(len(stored_ids(data)))
+        return False
+
+    given = means(wait)._replace(monotonic=lambda: 8.0 * len(venue.server.api.requests))
+    assert recover(data, ledger, endpoints(venue), given).nothing_open
+    assert any(0 < count < len(ids) for count in published)
+
+
+def test_what_was_fetched_is_published_when_recovery_is_stopped(
+    data: DataDir, ledger: Ledger, played: Callable[..., Simulator]
+) -> None:
+    """A stop between two pages: what the first brought is durable, decoded and in the lake."""
+    venue = played(1200)
+    promise_all(data, ledger, venue)
+    with pytest.raises(Stopped):
+        recover(data, ledger, endpoints(venue), means(lambda seconds: len(venue.server.api.requests) > 2))
+    held = stored_ids(data)
+    assert len(held) >= 1000
+    assert sorted(held) == [number for number in held if ledger.holds(*PAIR, 0, number)]
+
+
+def test_an_end_without_time_asks_for_what_fits(
+    data: DataDir, ledger: Ledger, played: Callable[..., Simulator]
+) -> None:
+    """Told to stop before it could ask, the end says how many tails it leaves open, and raises nothing."""
+    venue = played(60)
+    promise_all(data, ledger, venue)
+    assert probe_ended(data, ledger, endpoints(venue), means(lambda seconds: True), frozenset({"binance"})) == 1
 
 
 def test_an_answer_that_is_no_page_closes_nothing(

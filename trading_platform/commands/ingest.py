@@ -17,7 +17,6 @@ from trading_platform.domain.errors import UsageError
 if TYPE_CHECKING:
     from trading_platform.ingest.desk import Endpoint
     from trading_platform.ingest.prober import Prober
-    from trading_platform.ingest.rest import RestClient, Waiter
     from trading_platform.ingest.supervisor import IngestConfig, Supervisor
     from trading_platform.settings import Settings
     from trading_platform.store.layout import DataDir
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
 
 EXAMPLE = "trading-platform ingest --venue binance --symbols BTC-USDT,ETH-USDT"
 LOCK_WAIT_S = 5.0
-LISTING_WITHIN_S = 2.0
+LISTING_WITHIN_S = 1.25
+"""Recording waits so long for the listing, while its process loads what it needs: mostly it is there by then, and an
+unlisted symbol is refused before a start."""
 PROBE_WITHIN_S = 6.0
 ASK_WITHIN_S, MOST_ASKED = 3.0, 40
 """How long a run that ends by itself asks about symbols of which nothing came, and about how many."""
-UNDERTAKE_EVERY_S = 60.0
-UNDERTAKEN_WITHIN_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,10 +64,12 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         ledger = runtime.open_ledger(data, settings)
         ledger.mark_kind("simulated" if args.simulated else "live")
         runtime.check_market(settings, ledger, endpoint, stop)
-        config = _config(settings, data, ledger, endpoint, ws_url, symbols, stop)
+        config = _config(settings, data, ledger, endpoint, ws_url, symbols)
         ledger.remember(f"rest_url:{venue}", endpoint.rest_url)
-        with _served_metrics(settings, config):
-            problem, missing = _record(args, settings, data, ledger, endpoint, config, stop)
+        problem, missing = False, list[str]()
+        if not stop.is_set():
+            with _served_metrics(settings, config):
+                problem, missing = _record(args, settings, data, ledger, endpoint, config, stop)
         summary = _summary(ledger, venue)
         ledger.close()
     emit(args, summary, _text(summary))
@@ -102,34 +103,25 @@ def _config(
     endpoint: Endpoint,
     ws_url: str,
     symbols: list[str],
-    stop: threading.Event,
 ) -> IngestConfig:
-    """Return the workers' configuration; the venue's listing is asked only for symbols we have never seen listed."""
-    from trading_platform.commands import runtime
-    from trading_platform.domain.errors import VenueError
-    from trading_platform.ingest.bounds import Bounds
-    from trading_platform.ingest.listing import fetch_instruments, spell
+    """Return the workers' configuration. Symbols that we have not seen listed go by the names that they spell.
+
+    The venue is not asked here: recording must not wait for its REST.
+    """
+    from trading_platform.ingest.listing import spell
     from trading_platform.ingest.supervisor import IngestConfig
-    from trading_platform.telemetry.logs import get_logger
 
     adapter = endpoint.adapter
     listed = ledger.instruments(adapter.name)
-    if not set(symbols) <= {instrument.symbol for instrument in listed}:
-        wait = runtime.waiter_until(stop, time.monotonic() + LISTING_WITHIN_S)
-        banned_until_ns = ledger.ban_until(adapter.name)
-        client = runtime.rest_client(endpoint, settings, wait, banned_until_ns=banned_until_ns, ledger=ledger)
-        try:
-            listed = fetch_instruments(data, ledger, adapter, client, Bounds.of(settings.history_start))
-        except VenueError as error:
-            # Recording must not wait for REST: the symbol's spelling follows from its name.
-            get_logger(__name__).warning("instruments unknown", venue=adapter.name, reason=str(error))
-        finally:
-            client.close()
+    known = {instrument.symbol for instrument in listed}
+    spelled: dict[str, str] = {}
+    for symbol in symbols:
+        spelled |= spell(adapter, [symbol], listed if symbol in known else [])
     configured = settings.venues.get(adapter.name)
     return IngestConfig(
         data_dir=str(data.root.resolve()),
         venue=adapter.name,
-        symbols=dict(spell(adapter, symbols, listed)),
+        symbols=spelled,
         ws_url=ws_url,
         history_start=settings.history_start,
         database_url=settings.database_url.get_secret_value(),
@@ -176,11 +168,13 @@ def _record(
     """Run the workers until told to stop, then close everything in order.
 
     Returns whether something went wrong, and what the run has to say of symbols that were not recorded.
+
+    Raises
+    ------
+    SymbolError : once the venue has said that it does not list a symbol.
     """
-    from trading_platform.commands import runtime
-    from trading_platform.domain.errors import LedgerUnavailable, VenueError, WorkError
+    from trading_platform.commands import questions
     from trading_platform.ingest.bans import stream_ban_until
-    from trading_platform.ingest.recovery import probe_ended
     from trading_platform.ingest.supervisor import Supervisor
     from trading_platform.telemetry.logs import get_logger
 
@@ -190,43 +184,40 @@ def _record(
         banned_until_ns=lambda: stream_ban_until(data, ledger, config.venue, config.lane),
         known_ns=lambda: _known_ns(ledger, config),
     )
+    tails = _tails(ledger, config)
     ends_at = None if args.seconds is None else time.monotonic() + args.seconds
-    problem = False
-    try:
-        supervisor.start()
+    with questions.ListingQuestion(settings, data, endpoint, config) as listing:
         try:
-            _publish_listing(settings, data, ledger, config.venue)
-        except WorkError as error:
-            # Recording goes on without: a full disk here must not end it.
-            log.error("instruments not published", venue=config.venue, reason=str(error))
-        log.info("recording", venue=config.venue, symbols=len(config.symbols), data_dir=config.data_dir)
+            supervisor.prepare()
+            listing.wait(LISTING_WITHIN_S)
+            if listing.refused is not None:
+                raise listing.refused
+            supervisor.start()
+            log.info("recording", venue=config.venue, symbols=len(config.symbols), data_dir=config.data_dir)
+            with (
+                questions.prober(settings, data, endpoint, config, supervisor.tell_heads, tails) as prober,
+                questions.undertaking(settings, data, endpoint, config, simulated=args.simulated),
+            ):
+                supervisor.ask = prober.ask
 
-        def wait(seconds: float) -> bool:
-            if ends_at is not None:
-                seconds = min(seconds, max(0.0, ends_at - time.monotonic()))
-            return stop.wait(seconds) or (ends_at is not None and time.monotonic() >= ends_at)
+                def wait(seconds: float) -> bool:
+                    if listing.spelling is not None:
+                        supervisor.respell(listing.spelling)
+                        prober.respell({symbol: name for name, symbol in listing.spelling.items()})
+                        listing.spelling = None
+                    if ends_at is not None:
+                        seconds = min(seconds, max(0.0, ends_at - time.monotonic()))
+                    over = stop.wait(seconds) or (ends_at is not None and time.monotonic() >= ends_at)
+                    return over or listing.refused is not None
 
-        with (
-            _prober(settings, data, endpoint, config, supervisor.tell_heads) as prober,
-            _undertaking(settings, data, endpoint, config, simulated=args.simulated),
-        ):
-            supervisor.ask = prober.ask
-            supervisor.watch(wait)
-            _ask_silent(supervisor, prober, stop)
-        try:
-            supervisor.stop_workers()
-        except WorkError as error:
-            log.error("stop was not orderly", reason=str(error))
-            problem = True
-        # `stop` is set by now: only the deadline may cut the probe short.
-        means = runtime.means(settings, runtime.waiter_until(threading.Event(), time.monotonic() + PROBE_WITHIN_S))
-        try:
-            probe_ended(data, ledger, {config.venue: endpoint}, means, frozenset({config.venue}))
-        except (VenueError, LedgerUnavailable) as error:
-            log.warning("no probe at the end", reason=str(error))
-        supervisor.stop_publisher()
-    finally:
-        supervisor.kill()
+                supervisor.watch(wait)
+                if listing.refused is None:
+                    _ask_silent(supervisor, prober, stop)
+            problem = _stop(settings, data, ledger, endpoint, supervisor)
+        finally:
+            supervisor.kill()
+    if listing.refused is not None:
+        raise listing.refused
     missing = supervisor.account.missing(config.venue)
     if stop.is_set():
         for line in missing:
@@ -252,6 +243,58 @@ def _ask_silent(supervisor: Supervisor, prober: Prober, stop: threading.Event) -
         account.head(symbol, head, ts_event)
 
 
+def _stop(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint, supervisor: Supervisor) -> bool:
+    """Stop everything in order, within one budget of time for all; return whether something went wrong."""
+    from trading_platform.domain.errors import WorkError
+    from trading_platform.telemetry.logs import get_logger
+
+    problem = False
+
+    def orderly(step: Callable[[], object]) -> None:
+        nonlocal problem
+        try:
+            step()
+        except WorkError as error:
+            get_logger(__name__).error("stop was not orderly", reason=str(error))
+            problem = True
+
+    orderly(supervisor.stop_workers)
+    _ask_ends(settings, data, ledger, endpoint, supervisor)
+    orderly(supervisor.stop_publisher)
+    return problem
+
+
+def _ask_ends(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint, supervisor: Supervisor) -> None:
+    """Ask for the ends of what was recorded, as many as the time for a stop allows."""
+    from trading_platform.commands import runtime
+    from trading_platform.domain.errors import PlatformError
+    from trading_platform.ingest.recovery import probe_ended
+    from trading_platform.ingest.supervisor import PUBLISH_S
+    from trading_platform.telemetry.logs import get_logger
+
+    log, venue = get_logger(__name__), endpoint.adapter.name
+    deadline = time.monotonic() + min(PROBE_WITHIN_S, supervisor.left_s(PUBLISH_S))
+    # Whoever stops us has done so by now: only the deadline may cut this short.
+    means = runtime.means(settings, runtime.waiter_until(threading.Event(), deadline))
+    try:
+        left = probe_ended(data, ledger, {venue: endpoint}, means, frozenset({venue}))
+    except PlatformError as error:  # what it leaves is asked for by whoever comes next
+        log.warning("no probe at the end", venue=venue, reason=str(error))
+    else:
+        if left:
+            log.warning("ends not asked for; the next start or recover does", venue=venue, symbols=left)
+
+
+def _tails(ledger: Ledger, config: IngestConfig) -> dict[str, str]:
+    """Return what is known of the symbols' ends; nothing if the ledger does not answer."""
+    from trading_platform.domain.errors import LedgerUnavailable
+
+    try:
+        return {row.symbol: row.tail for row in ledger.sequences(config.venue)}
+    except LedgerUnavailable:
+        return {}
+
+
 def _known_ns(ledger: Ledger, config: IngestConfig) -> int:
     """Return up to when what is on record of the symbols' ends bears times; 0 if the ledger does not answer."""
     from trading_platform.domain.errors import LedgerUnavailable
@@ -260,90 +303,6 @@ def _known_ns(ledger: Ledger, config: IngestConfig) -> int:
         return max((ledger.tail_ns(config.venue, symbol) for symbol in config.symbols.values()), default=0)
     except LedgerUnavailable:
         return 0  # it keeps nobody from recording
-
-
-def _prober(
-    settings: Settings,
-    data: DataDir,
-    endpoint: Endpoint,
-    config: IngestConfig,
-    answered: Callable[[dict[str, int | None]], object],
-) -> Prober:
-    """Return who asks the venue on behalf of the workers."""
-    from trading_platform.commands import runtime
-    from trading_platform.ingest.bounds import Bounds
-    from trading_platform.ingest.prober import Prober
-
-    def client(ledger: Ledger, on_ban: Callable[[int], None], wait: Waiter) -> RestClient:
-        banned_until_ns = ledger.ban_until(config.venue)
-        return runtime.rest_client(
-            endpoint, settings, wait, banned_until_ns=banned_until_ns, on_ban=on_ban, ledger=ledger
-        )
-
-    spelling = {symbol: name for name, symbol in config.symbols.items()}
-    bounds = Bounds.of(settings.history_start)
-    return Prober(
-        data, lambda: runtime.open_ledger(data, settings), endpoint.adapter, client, bounds, spelling, answered
-    )
-
-
-@contextmanager
-def _undertaking(
-    settings: Settings, data: DataDir, endpoint: Endpoint, config: IngestConfig, *, simulated: bool
-) -> Iterator[None]:
-    """Meanwhile promise what `record_from` asks for, again and again until the venue has said where that is."""
-    configured = settings.venues.get(config.venue)
-    since = None if configured is None or simulated else configured.record_from
-    if since is None:
-        yield
-        return
-    wanted = {(config.venue, symbol): since for symbol in config.symbols.values()}
-    over = threading.Event()
-    words = (settings, data, endpoint, wanted, over)
-    asking = threading.Thread(target=_undertake, args=words, name="undertaking", daemon=True)
-    asking.start()
-    try:
-        yield
-    finally:
-        over.set()
-        asking.join(UNDERTAKEN_WITHIN_S)
-
-
-def _undertake(
-    settings: Settings,
-    data: DataDir,
-    endpoint: Endpoint,
-    since: dict[tuple[str, str], int | str],
-    over: threading.Event,
-) -> None:
-    from trading_platform.commands import runtime
-    from trading_platform.domain.errors import PlatformError
-    from trading_platform.ingest.recovery import undertake
-    from trading_platform.ingest.rest import Stopped
-    from trading_platform.telemetry.logs import get_logger
-
-    endpoints, means = {endpoint.adapter.name: endpoint}, runtime.means(settings, over.wait)
-    while not over.is_set():
-        try:
-            ledger = runtime.open_ledger(data, settings)
-            try:
-                if undertake(data, ledger, endpoints, means, since):
-                    return
-            finally:
-                ledger.close()
-        except Stopped:
-            return
-        except PlatformError as error:
-            get_logger(__name__).warning("record_from not promised yet", venue=endpoint.adapter.name, reason=str(error))
-        over.wait(UNDERTAKE_EVERY_S)
-
-
-def _publish_listing(settings: Settings, data: DataDir, ledger: Ledger, venue: str) -> None:
-    from quality.schemas import GATES
-    from trading_platform.domain.days import day_of
-    from trading_platform.ingest.listing import publish_instruments
-
-    publish_instruments(data, ledger, venue, day_of(time.time_ns()), GATES["instruments"])
 
 
 def _summary(ledger: Ledger, venue: str) -> dict[str, object]:

@@ -19,7 +19,7 @@ import msgspec
 
 from trading_platform.domain.errors import PlatformError
 from trading_platform.ingest import messages, priority, spare_memory
-from trading_platform.ingest.children import Outbox, obey_parent, parent_teller
+from trading_platform.ingest.children import Outbox, may_begin, obey_parent, parent_teller
 from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
 from trading_platform.telemetry import logs
 
@@ -135,6 +135,16 @@ async def _flush(outbox: Outbox) -> None:
     while True:
         await asyncio.sleep(TELL_EVERY_S)
         outbox.flush()
+
+
+def _held(config: IngestConfig) -> bool:
+    """Load what a recorder needs, wait if our parent wants that; return whether we are not to begin at all."""
+    import trading_platform.ingest.disk_space
+    import trading_platform.ingest.recorder
+    import trading_platform.store.segment_log  # noqa: F401  only to have them loaded
+
+    _transport(config)
+    return not may_begin()
 
 
 def _transport(config: IngestConfig) -> Transport:
@@ -288,7 +298,8 @@ def main(arguments: list[str]) -> int:
     role = arguments[0]
     logs.configure(level=os.environ.get("TP_LOG_LEVEL", "info"), as_json=not sys.stderr.isatty())
     try:
-        return ROLES[role](msgspec.json.decode(os.environ.pop(CONFIG_VARIABLE), type=IngestConfig))
+        config = msgspec.json.decode(os.environ.pop(CONFIG_VARIABLE), type=IngestConfig)
+        return 0 if role == "recorder" and _held(config) else ROLES[role](config)
     except PlatformError as error:
         print(f"trading-platform {role}: {error}", file=sys.stderr)
         return 1

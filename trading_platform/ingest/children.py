@@ -22,7 +22,10 @@ PARENT_PIPE = "TP_PARENT_PIPE"
 """Environment variable with the descriptor (not under the settings' prefix, where unknown names are errors)."""
 CHILD_PIPE = "TP_CHILD_PIPE"
 """The same for what the child tells."""
+HELD = "TP_HELD"
+"""Set for a child that is to load what it needs and then wait for its parent's word."""
 _STOP = b"s"
+_BEGIN = b"b"
 _MOST_BYTES = 1 << 16
 
 
@@ -61,6 +64,10 @@ class Child:
                 data += piece
         *lines, self._half = data.split(b"\n")
         return lines
+
+    def begin(self) -> None:
+        """Let a child that was started as held go on."""
+        self.tell(_BEGIN)
 
     def stop(self, within_s: float) -> int:
         """Ask it to stop in order; kill it if that takes too long. Return the exit code."""
@@ -114,6 +121,13 @@ def start(name: str, arguments: Sequence[str], environ: Mapping[str, str], *, de
     os.set_blocking(write, False)
     os.set_blocking(read, False)
     return Child(name, process, write, read)
+
+
+def may_begin() -> bool:
+    """Wait for the parent's word if this child was started as held; return False if it is to end instead."""
+    if os.environ.pop(HELD, None) is None or PARENT_PIPE not in os.environ:
+        return True
+    return os.read(int(os.environ[PARENT_PIPE]), 2) == _BEGIN + b"\n"  # not a byte more: the rest is for obey_parent
 
 
 def obey_parent(

@@ -73,6 +73,10 @@ class Desk:
         self.pages = 0
         self.problems: list[str] = []
 
+    def wait(self, seconds: float) -> bool:
+        """Wait, or until told to stop; return whether we were."""
+        return self._means.wait(seconds)
+
     def close(self) -> None:
         """Close the clients."""
         for client in self._clients.values():
@@ -190,7 +194,7 @@ class Desk:
         self.pages += 1
 
     def _ask(self, venue: str, request: Request) -> bytes:
-        if self._means.wait(0.0):
+        if self.wait(0.0):
             raise Stopped(f"{venue}: stopped before asking")
         return self._client(venue).get(request)
 
@@ -203,7 +207,7 @@ class Desk:
                 share=means.share,
                 wall_ns=means.wall_ns,
                 monotonic=means.monotonic,
-                wait=means.wait,
+                wait=self.wait,
                 rng=means.rng,
                 banned_until_ns=self._ledger.ban_until(venue),
                 on_ban=lambda until_ns: self._lane.fact(control.BanSeen(venue, until_ns)),

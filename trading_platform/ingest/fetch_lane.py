@@ -133,21 +133,32 @@ def is_written(data: DataDir, lane: str) -> bool:
 
 
 def settle_dead_lanes(
-    data: DataDir, ledger: Ledger, venues: Mapping[str, VenueAdapter], bounds: Bounds, *, disk: Disk = REAL_DISK
+    data: DataDir,
+    ledger: Ledger,
+    venues: Mapping[str, VenueAdapter],
+    bounds: Bounds,
+    *,
+    disk: Disk = REAL_DISK,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> set[tuple[str, str, str]]:
     """Decode what dead processes left undecoded; return the (venue, symbol, day) of what was staged.
 
-    A lane that a live process writes or decodes is its own business and passed over.
+    A lane that a live process writes or decodes is its own business and passed over. Once `stopping` says so, what is
+    decoded so far is staged, and the rest is left for another time.
     """
     touched: set[tuple[str, str, str]] = set()
     for name in all_lanes(data.log, disk=disk):
+        if stopping():
+            break
         try:
             recover_lane(data.lane(name), disk=disk)
             processor = Processor(data, name, ledger, venues, bounds, disk=disk)
         except LockHeld:
             continue
         try:
-            processor.drain()
+            while not stopping() and processor.step():
+                pass
+            processor.stage()
             touched |= processor.touched
         finally:
             processor.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Self
 
 from trading_platform.domain.errors import FrameError, PlatformError, VenueError
@@ -25,6 +25,8 @@ log = get_logger(__name__)
 CLOSE_WITHIN_S = 2.0
 AT_ONCE = 20
 """So many answers are told together: a thousand symbols take minutes, and nobody need wait for the last of them."""
+LATER_EVERY_S = 1.0
+"""Between two questions that nobody waits for: they leave the better half of our share to those that somebody does."""
 
 
 class Prober:
@@ -59,6 +61,7 @@ class Prober:
         self._bounds, self._spelling, self._answered = bounds, dict(spelling), answered
         self._unseen: dict[str, int | None] = {}
         self.newest: dict[str, tuple[int | None, int | None]] = {}
+        self._later: list[str] = []
         self._lane: FetchLane | None = None
         self._closing = threading.Event()
         self._asked: SimpleQueue[list[str] | None] = SimpleQueue()
@@ -80,6 +83,14 @@ class Prober:
         if ours:
             self._asked.put(ours)
 
+    def ask_later(self, symbols: Iterable[str]) -> None:
+        """Have these symbols' heads asked for one by one while nobody asks for others. Call before `__enter__`."""
+        self._later += [symbol for symbol in symbols if symbol in self._spelling]
+
+    def respell(self, spelling: Mapping[str, str]) -> None:
+        """Ask by these names from now on."""
+        self._spelling = dict(spelling)
+
     def _run(self) -> None:
         ledger = self._open_ledger()
         # One client for all probes: it remembers what it spent.
@@ -99,10 +110,13 @@ class Prober:
             ledger.close()
 
     def _next(self) -> list[str] | None:
-        """Return everything asked for by now, each symbol once; None at the end."""
+        """Return everything asked for by now, each symbol once, or one that has time; None at the end."""
         found: dict[str, None] = {}
         while not found or not self._asked.empty():  # nobody asks for nothing, so it waits once at most
-            symbols = self._asked.get()
+            try:
+                symbols = self._asked.get(timeout=LATER_EVERY_S if self._later else None)
+            except Empty:
+                return [self._later.pop(0)]
             if symbols is None:
                 return None
             found.update(dict.fromkeys(symbols))

@@ -1,6 +1,7 @@
 """Close what is open: decode what the dead left, probe heads, fetch missing ids, publish.
 
-The one act behind `recover`, the end of `ingest`, `demo` and Dagster's gap sensor. Asking is desk.py.
+The one act behind `recover`, the end of `ingest`, `demo` and Dagster's gap sensor. Asking is desk.py. What was fetched
+is published while the act goes on, and when it is stopped.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from trading_platform.domain.days import day_after, day_start
-from trading_platform.domain.errors import Banned, FrameError, RateLimited, RequestRefused, VenueError
+from trading_platform.domain.errors import Banned, FrameError, RateLimited, RequestRefused, VenueError, VenueUnavailable
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.ingest import control
 from trading_platform.ingest.desk import LONGEST_WAIT_S, Desk, Endpoint, Means, Since
@@ -26,7 +27,15 @@ from trading_platform.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 LEASE_GAPS = 500
+PUBLISH_EVERY_S = 120.0
+"""What was fetched is published as often: with a longest wait between, the contract's five minutes hold."""
+PUBLISH_REST_FACTOR = 20.0
+"""A publish that takes long is repeated after this many times its duration."""
 _S = 1_000_000_000
+
+
+NO_ANSWERS = (RateLimited, Banned, VenueUnavailable)
+"""After these nothing more is asked of a venue for now: each symbol's failures would take minutes."""
 
 
 class Outcome(NamedTuple):
@@ -73,12 +82,12 @@ def recover(
 
     Raises
     ------
-    Stopped : if told to stop while waiting; what was fetched is kept.
+    Stopped : if told to stop; what was fetched is published.
     """
 
     def act(work: _Recovery) -> None:
         work.undertake(since or {})
-        work.probe(frozenset())
+        work.probe()
         work.work_through(patient=patient)
 
     return _with_lane(data, ledger, endpoints, means, act)
@@ -93,20 +102,20 @@ def fetch_leased(
 
 def probe_ended(
     data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, ended: frozenset[str]
-) -> Outcome:
-    """Ask for the heads of venues that the caller has just stopped listening to.
+) -> int:
+    """Ask for the heads of venues that the caller has just stopped listening to; return how many could not be asked.
 
     What traded since the last delivery is fetched, one page a symbol: a quiet stop leaves nothing open, any other
-    takes no longer for it.
+    takes no longer for it. What is fetched is staged; publishing is the caller's. Being told to stop ends it: the tails
+    that are left stay open, and whoever listens next asks for them.
     """
-
-    def act(work: _Recovery) -> None:
-        heard = [row for row in _newest(ledger.sequences()) if row.venue in ended]
-        work.probe(ended)
-        for row in heard:
-            work.fetch_end(row)
-
-    return _with_lane(data, ledger, endpoints, means, act)
+    heard = [row for row in _newest(ledger.sequences()) if row.venue in ended]
+    with _lane(data, ledger, endpoints, means) as lane:
+        work = _Recovery(data, ledger, endpoints, means, lane)
+        try:
+            return work.end(heard)
+        finally:
+            work.close()
 
 
 def undertake(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, since: Since) -> bool:
@@ -119,8 +128,7 @@ def undertake(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], 
     ------
     Stopped : if told to stop while waiting for the venue.
     """
-    venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
-    with FetchLane(data, ledger, venues, means.bounds, ground=means.ground) as lane:
+    with _lane(data, ledger, endpoints, means) as lane:
         work = Desk(ledger, endpoints, means, lane)
         try:
             return work.undertake(since)
@@ -163,22 +171,31 @@ def _with_lane(
     """Decode what the dead left, act with a fetch lane, publish, and tell what is open."""
     venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
     lost_before = {gap.id for gap in ledger.gaps(("unrecoverable",))}
-    touched = settle_dead_lanes(data, ledger, venues, means.bounds, disk=means.ground.disk)
-    with FetchLane(data, ledger, venues, means.bounds, ground=means.ground) as lane:
-        work = _Recovery(data, ledger, endpoints, means, lane)
-        try:
-            act(work)
-        finally:
-            work.close()
-        lane.settle()
-        touched |= lane.touched
-    publish_staged(data, ledger, means.gate, disk=means.ground.disk)
+    disk = means.ground.disk
+    touched = settle_dead_lanes(data, ledger, venues, means.bounds, disk=disk, stopping=lambda: means.wait(0.0))
+    try:
+        with _lane(data, ledger, endpoints, means) as lane:
+            work = _Recovery(data, ledger, endpoints, means, lane)
+            try:
+                act(work)
+            finally:
+                work.close()
+    except Stopped:
+        publish_staged(data, ledger, means.gate, disk=disk)
+        raise
+    touched |= lane.touched  # closing it has staged everything
+    publish_staged(data, ledger, means.gate, disk=disk)
     for gap in ledger.gaps(("unrecoverable",)):
         if gap.id not in lost_before:
             log.error("trades lost", **gap._asdict())
     gaps = [gap for gap in ledger.gaps() if gap.venue in endpoints]
     tails = [row for row in open_tails(data, ledger) if row.venue in endpoints]
     return Outcome(work.pages, frozenset(touched), tuple(gaps), tuple(tails), tuple(dict.fromkeys(work.problems)))
+
+
+def _lane(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means) -> FetchLane:
+    venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
+    return FetchLane(data, ledger, venues, means.bounds, ground=means.ground)
 
 
 class _Recovery(Desk):
@@ -189,22 +206,61 @@ class _Recovery(Desk):
     ) -> None:
         super().__init__(ledger, endpoints, means, lane)
         self._data = data
+        self._publish_at = means.monotonic() + PUBLISH_EVERY_S
 
-    def probe(self, ended: frozenset[str]) -> None:
+    def wait(self, seconds: float) -> bool:
+        """Wait, or until told to stop; what would become due for publishing meanwhile is published before."""
+        if self._means.monotonic() + seconds >= self._publish_at:
+            self._publish()
+        return self._means.wait(seconds)
+
+    def _publish(self) -> None:
+        began = self._means.monotonic()
+        self._lane.settle()
+        publish_staged(self._data, self._ledger, self._means.gate, disk=self._means.ground.disk)
+        took_s = self._means.monotonic() - began
+        self._publish_at = began + took_s + max(PUBLISH_EVERY_S, PUBLISH_REST_FACTOR * took_s)
+
+    def probe(self) -> None:
         """Ask for the head of every symbol that nobody listens to, and say first that nobody does."""
+        silent: set[str] = set()
         for row in _newest(self._ledger.sequences()):
-            if row.venue not in self._endpoints:
-                continue
-            if row.venue not in ended and held_by(ingest_lock(self._data, row.venue)) is not None:
+            if row.venue not in self._endpoints or held_by(ingest_lock(self._data, row.venue)) is not None:
                 continue
             if row.tail == "live":
                 self._lane.fact(control.Lost(row.venue, [row.symbol]))
+            if row.venue not in silent and not self._probe(row):
+                silent.add(row.venue)
+
+    def _probe(self, row: SequenceRow) -> bool:
+        """Ask for one head; return whether it makes sense to ask this venue for more."""
+        try:
+            self.probe_head(row.venue, row.symbol)
+        except Stopped:
+            raise
+        except (VenueError, FrameError) as error:
+            self.problem(error)
+            return not isinstance(error, NO_ANSWERS)
+        return True
+
+    def end(self, heard: Sequence[SequenceRow]) -> int:
+        """Ask for the ends of what was listened to until now; return how many were not asked for."""
+        live: dict[str, list[str]] = {}
+        for row in heard:
+            if row.tail == "live":
+                live.setdefault(row.venue, []).append(row.symbol)
+        for venue, symbols in live.items():
+            self._lane.fact(control.Lost(venue, symbols))
+        silent: set[str] = set()
+        for place, row in enumerate(heard):
             try:
-                self.probe_head(row.venue, row.symbol)
+                if row.venue not in silent and self._probe(row):
+                    self.fetch_end(row)
+                else:
+                    silent.add(row.venue)
             except Stopped:
-                raise
-            except VenueError as error:
-                self.problem(error)
+                return len(heard) - place
+        return sum(row.venue in silent for row in heard)
 
     def work_through(self, *, patient: bool) -> None:
         """Lease and fetch until nothing is due; if patient, wait for what is due soon."""
@@ -229,7 +285,7 @@ class _Recovery(Desk):
             wait_s = self._next_due_s(stuck)
             if wait_s is None or not patient or wait_s > LONGEST_WAIT_S:
                 return
-            if means.wait(wait_s):
+            if self.wait(wait_s):
                 raise Stopped("stopped while waiting for gaps that are due later")
 
     def _free_dead_leases(self) -> None:
@@ -262,7 +318,7 @@ class _Recovery(Desk):
             except (VenueError, FrameError) as error:
                 # A page that does not decode is in the log and in quarantine: no answer, and no empty page either.
                 self.problem(error)
-                answered = answered and not isinstance(error, RateLimited | Banned)
+                answered = answered and not isinstance(error, NO_ANSWERS)
         return answered
 
     def _fetch_if_served(self, key: SequenceKey, first: int, last: int) -> None:

@@ -28,9 +28,11 @@ POLL_S = 0.1
 RESTART_S = 0.5
 LONGEST_RESTART_S = 10.0
 STEADY_S = 30.0
+STOP_WITHIN_S = 27.0
+"""All steps of a stop together, from the moment `watch` ends; the contract allows the whole command 30 s."""
 RECORDER_STOP_S = 8.0
-PROCESSOR_STOP_S = 15.0
-PUBLISHER_STOP_S = 60.0
+PUBLISH_S = 10.0
+"""Of a stop, what is kept for publishing."""
 
 
 class IngestConfig(msgspec.Struct, frozen=True):
@@ -95,11 +97,22 @@ class Supervisor:
         self.ask: Callable[[list[str]], object] = lambda symbols: None
         self.account = RunAccount(config.symbols.values())
         self._workers: dict[str, _Worker] = {}
+        self._stops_by: float | None = None
+        self._held = False
+
+    def prepare(self) -> None:
+        """Have a recorder load what it needs, so that it begins at once when all are started."""
+        self._held = True
+        self._workers["recorder"] = _Worker("recorder", self._spawn("recorder"), self._monotonic())
+        self._held = False
 
     def start(self) -> None:
         """Start all workers, the recorder first."""
+        if "recorder" in self._workers:
+            self._workers["recorder"].child.begin()
         for role in ("recorder", "processor", "publisher"):
-            self._workers[role] = _Worker(role, self._spawn(role), self._monotonic())
+            if role not in self._workers:
+                self._workers[role] = _Worker(role, self._spawn(role), self._monotonic())
 
     @property
     def pids(self) -> Mapping[str, int]:
@@ -112,21 +125,35 @@ class Supervisor:
             for worker in self._workers.values():
                 self._tend(worker)
             self._pass_on()
+        self._stops_by = self._monotonic() + STOP_WITHIN_S
+
+    def left_s(self, keep_s: float = 0.0) -> float:
+        """Return how much is left of the time for a stop, less what is to be kept of it for what follows."""
+        if self._stops_by is None:
+            self._stops_by = self._monotonic() + STOP_WITHIN_S
+        return max(0.0, self._stops_by - self._monotonic() - keep_s)
+
+    def respell(self, symbols: Mapping[str, str]) -> None:
+        """Record these from now on, the venue's spelling mapped to ours: the recorder starts again."""
+        self._config = msgspec.structs.replace(self._config, symbols=dict(symbols))
+        recorder = self._workers["recorder"]
+        recorder.child.stop(RECORDER_STOP_S)
+        recorder.again_at = self._monotonic()
 
     def tell_heads(self, heads: dict[str, int | None]) -> None:
         """Have the recorder and the processor told of heads; from any thread."""
         self._heads.put(heads)
 
     def stop_workers(self) -> None:
-        """Stop receiving, then decode and stage all that was received.
+        """Stop receiving, then decode and stage all that was received, as far as the time for a stop allows.
 
         Raises
         ------
         WorkError : if one of them did not end well; nothing durable is lost, the next start goes on from it.
         """
         codes = {
-            "recorder": self._workers["recorder"].child.stop(RECORDER_STOP_S),
-            "processor": self._workers["processor"].child.stop(PROCESSOR_STOP_S),
+            "recorder": self._workers["recorder"].child.stop(min(RECORDER_STOP_S, self.left_s(PUBLISH_S))),
+            "processor": self._workers["processor"].child.stop(self.left_s(PUBLISH_S)),
         }
         self._pass_on()
         failed = [role for role, code in codes.items() if code != 0]
@@ -134,8 +161,14 @@ class Supervisor:
             raise WorkError(f"{' and '.join(failed)} did not stop in order; start again or run recover")
 
     def stop_publisher(self) -> None:
-        """Let the publisher publish once more and end."""
-        self._workers["publisher"].child.stop(PUBLISHER_STOP_S)
+        """Let the publisher publish once more and end.
+
+        Raises
+        ------
+        WorkError : if it did not end well; what it leaves is published at the next start.
+        """
+        if self._workers["publisher"].child.stop(self.left_s()) != 0:
+            raise WorkError("not everything is published; start again or run recover")
 
     def kill(self) -> None:
         """End whatever still runs, at once."""
@@ -151,6 +184,8 @@ class Supervisor:
         environ = {CONFIG_VARIABLE: msgspec.json.encode(config).decode()}
         if config.metrics_dir is not None:
             environ[metrics.SHARED] = config.metrics_dir
+        if self._held:
+            environ[children.HELD] = "1"
         return children.start(role, [WORKERS, role], environ)
 
     def _pass_on(self) -> None:
