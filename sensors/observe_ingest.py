@@ -21,13 +21,9 @@ def observe_ingest(context: dg.SensorEvaluationContext, pipeline: PipelineResour
     if not pipeline.has_data:
         return dg.SkipReason("nothing is recorded yet")
     before: dict[str, int] = json.loads(context.cursor or "{}")
-    now: dict[str, int] = {}
-    missing: dict[str, int] = {}
-    for venue, symbol in pipeline.ledger.symbols():
-        now[f"{venue} {symbol}"] = sum(day.stored for day in pipeline.ledger.days(venue, symbol))
-    for gap in pipeline.ledger.gaps():
-        name = f"{gap.venue} {gap.symbol}"
-        missing[name] = missing.get(name, 0) + gap.missing
+    ledger = pipeline.ledger
+    now = {f"{venue} {symbol}": stored for (venue, symbol), stored in ledger.stored_by_symbol().items()}
+    missing = {f"{venue} {symbol}": count for (venue, symbol), count in ledger.missing_by_symbol().items()}
     gained = {name: stored - before.get(name, 0) for name, stored in now.items()}
     cursor = json.dumps(now)
     if not any(gained.values()):

@@ -26,6 +26,6 @@ def every_five_minutes(
     if (run := under_way(context.instance, keys.REFRESH_TODAY)) is not None:
         return dg.SkipReason(f"run {run.run_id[:8]} is still at it")
     today = day_of(pipeline.now_ns())
-    if not any(day.day == today for symbol in pipeline.ledger.symbols() for day in pipeline.ledger.days(*symbol)):
+    if not pipeline.ledger.holds_day(today):
         return dg.SkipReason(f"no trade of {today} yet")
     return dg.RunRequest(partition_key=today, tags={keys.REASON: "five minutes have passed"})

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import dagster as dg
+import numpy as np
 
 from trading_platform.domain.days import day_after, day_of
 from trading_platform.orchestration import keys
@@ -14,13 +14,13 @@ from trading_platform.orchestration.jobs import seal_days as job
 from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.orchestration.runs import under_way
 from trading_platform.store.first_day import note_first_day
-from trading_platform.store.layout import Leaf
+from trading_platform.store.ledger.completeness import STATES, DayTable, day_names, day_table, ordinal_of
+from trading_platform.store.ledger.rows import DayState
 
-if TYPE_CHECKING:
-    from trading_platform.store.ledger import DayStatus
-
-DECIDED = ("complete", "reconciled", "incomplete", "unproven")
+DECIDED: tuple[DayState, ...] = ("complete", "reconciled", "incomplete", "unproven")
 """States that more waiting does not change: what can be fetched has been."""
+
+_DECIDED_CODES = [STATES.index(state) for state in DECIDED]
 
 MOST_DAYS = 92
 ATTEMPTS = 3
@@ -43,12 +43,12 @@ def seal_days(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -
     waiting = unsealed(pipeline)
     tried: dict[str, list[object]] = json.loads(context.cursor or "{}")
     tried = {day: facts for day, facts in tried.items() if day in waiting}
-    due = [day for day in waiting if _attempts(tried, day, waiting[day]) < ATTEMPTS]
+    due = [day for day in waiting if _attempts(tried, day, waiting) < ATTEMPTS]
     days = first_stretch(due)
     if not days:
         return dg.SensorResult(skip_reason=_nothing(waiting), cursor=json.dumps(tried))
     for day in days:
-        tried[day] = [waiting[day], _attempts(tried, day, waiting[day]) + 1]
+        tried[day] = [waiting[day], _attempts(tried, day, waiting) + 1]
     # Days that are decoded and not published yet may lie before the first partition; the run looks again.
     note_first_day(pipeline.data, days)
     span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
@@ -60,24 +60,46 @@ def seal_days(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -
     return dg.SensorResult([request], cursor=json.dumps(tried))
 
 
-def unsealed(pipeline: PipelineResource) -> dict[str, str]:
-    """Return the days that are over, decided, and hold a symbol without a seal, each with a digest of its content."""
-    ledger, now_ns = pipeline.ledger, pipeline.now_ns()
-    by_day: dict[str, list[DayStatus]] = {}
-    for status in ledger.day_report(now_ns):
-        if status.day < day_of(now_ns) and status.stored:
-            by_day.setdefault(status.day, []).append(status)
-    sealed = ledger.sealed_leaves("ticks")
-    waiting = {}
-    for day, statuses in sorted(by_day.items()):
-        lacking = [s for s in statuses if s.state in DECIDED and _leaf(s) not in sealed]
-        if lacking:
-            waiting[day] = _digest([f"{s.venue} {s.symbol} {s.state} {s.stored}" for s in lacking])
-    return waiting
+class Unsealed(Mapping[str, str]):
+    """The days that are over, decided, and hold a symbol without a seal, each with a digest of its content.
+
+    A digest is made when it is asked for: of a year of a thousand symbols few are.
+    """
+
+    def __init__(self, rows: DayTable) -> None:
+        self._rows = rows
+        ordinals = np.unique(rows.ordinal)
+        self._days = dict(zip(day_names(ordinals), ordinals.tolist(), strict=True))
+
+    def __getitem__(self, day: str) -> str:
+        mine = self._rows.take(np.flatnonzero(self._rows.ordinal == self._days[day]))
+        return _digest(f"{row.venue} {row.symbol} {row.state} {row.stored}" for row in mine.rows())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._days)
+
+    def __len__(self) -> int:
+        return len(self._days)
 
 
-def _leaf(status: "DayStatus") -> Leaf:
-    return Leaf("ticks", status.venue, status.symbol, status.day)
+def unsealed(pipeline: PipelineResource) -> Unsealed:
+    """Return the days that are to be sealed."""
+    ledger, today = pipeline.ledger, day_of(pipeline.now_ns())
+    with ledger.snapshot() as now:
+        days = day_table(now.sequences, now.days, now.ids, today)
+    wanted = (days.ordinal < ordinal_of(today)) & (days.stored > 0) & np.isin(days.state, _DECIDED_CODES)
+    number = {pair: at for at, pair in enumerate(days.pairs)}
+    sealed = [
+        number[venue, symbol] * _MOST_ORDINALS + ordinal_of(day)
+        for venue, symbol, day in ledger.sealed_days("ticks")
+        if (venue, symbol) in number
+    ]
+    wanted &= ~np.isin(days.pair * _MOST_ORDINALS + days.ordinal, np.array(sealed, np.int64))
+    return Unsealed(days.take(np.flatnonzero(wanted)))
+
+
+_MOST_ORDINALS = 10_000_000
+"""More than there are days."""
 
 
 def first_stretch(days: Sequence[str]) -> list[str]:
@@ -92,13 +114,15 @@ def first_stretch(days: Sequence[str]) -> list[str]:
     return list(days[:MOST_DAYS])
 
 
-def _attempts(tried: dict[str, list[object]], day: str, digest: str) -> int:
-    known, attempts = tried.get(day, ["", 0])
-    return int(str(attempts)) if known == digest else 0
+def _attempts(tried: dict[str, list[object]], day: str, waiting: Mapping[str, str]) -> int:
+    if day not in tried:
+        return 0
+    known, attempts = tried[day]
+    return int(str(attempts)) if known == waiting[day] else 0
 
 
-def _nothing(waiting: dict[str, str]) -> str:
-    if not waiting:
+def _nothing(waiting: Iterable[str]) -> str:
+    if not list(waiting):
         return "every day that is over and decided is sealed"
     return f"given up after {ATTEMPTS} attempts: {', '.join(waiting)}; see the runs of seal_days"
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import json
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from trading_platform.commands.common import emit
-from trading_platform.commands.tables import table
+from trading_platform.commands.tables import column_table, table
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +38,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.action == "list":
         if args.id is not None or args.reason is not None:
             raise UsageError("gaps list takes neither a number nor a reason")
-        rows = [_row(gap) for gap in ledger.gaps()]
-        emit(args, rows, table(rows, COLUMNS) if rows else "no gap is open")
+        print(_list(ledger.gap_columns(), args), flush=True)
         return 0
     if args.id is None:
         raise UsageError(f"gaps {args.action} needs the number of a gap; `gaps list` shows them")
@@ -49,6 +50,16 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         gap = _declare(data, ledger, gap, args.reason, settings)
     emit(args, _row(gap), table([_row(gap)], COLUMNS))
     return 0
+
+
+def _list(columns: dict[str, Sequence[Any]], args: argparse.Namespace) -> str:
+    missing = [last - first + 1 for first, last in zip(columns["first_missing"], columns["last_missing"], strict=True)]
+    every = {**columns, "missing": missing}
+    if args.json:
+        # Only texts, numbers and null: json takes them as they are.
+        rows = [dict(zip(every, row, strict=True)) for row in zip(*every.values(), strict=True)]
+        return json.dumps(rows, ensure_ascii=False, allow_nan=False)
+    return column_table({name: every[name] for name in COLUMNS}) if missing else "no gap is open"
 
 
 def _declare(data: DataDir, ledger: Ledger, gap: Gap, reason: str | None, settings: Settings) -> Gap:

@@ -130,7 +130,7 @@ def test_a_day_that_is_over_is_sealed_and_the_running_day_is_not(
     assert materialize(instance, pipeline, "2024-08-11", "2024-08-12", ("ticks",)).success
     assert market.ledger.sealed(Leaf("ticks", "binance", "BTC-USDT", "2024-08-11"))
     assert not market.ledger.sealed(Leaf("ticks", "binance", "BTC-USDT", "2024-08-12"))
-    assert market.ledger.sealed_leaves("ticks") == {Leaf("ticks", "binance", "BTC-USDT", "2024-08-11")}
+    assert market.ledger.sealed_days("ticks") == {("binance", "BTC-USDT", "2024-08-11")}
 
 
 def test_a_day_without_data_is_said_to_hold_nothing(

@@ -100,6 +100,11 @@ def runs(table: DayTable) -> Mapping[tuple[str, str], Sequence[Run]]:
     return {table.pairs[int(owner[a])]: every[a:b] for a, b in pairwise(borders)}
 
 
+def ordinal_of(day: str) -> int:
+    """Return a day as Python counts them."""
+    return dt.date.fromisoformat(day).toordinal()
+
+
 def day_names(ordinal: Int64) -> list[str]:
     """Return days as text."""
     different, at = np.unique(ordinal, return_inverse=True)
@@ -138,7 +143,7 @@ def day_table(sequences: Sequence[SequenceRow], days: Days, ids: Mapping[str, Sp
     newest = held & (ordinal == last_day[sequence])
     tail = np.array([row.tail for row in sequences], dtype="U8")
     ends = np.where(newest, tail[sequence] if len(tail) else "", "")
-    over = ordinal < dt.date.fromisoformat(today).toordinal()
+    over = ordinal < ordinal_of(today)
     ended = newest & _ended(sequences)[sequence]
     state = np.select(
         [

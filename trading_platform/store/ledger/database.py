@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_platform.domain.errors import CorruptionError, DiskFull, LedgerUnavailable, StorageError
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision of store/migrations that this code reads and writes (a test holds the two together)."""
 
 _BUSY_MS = 30_000
@@ -116,6 +116,15 @@ def insert_earliest(db: sa.Connection, table: sa.Table, time: str, rows: Sequenc
         keys = [column.name for column in table.primary_key]
         update = insert.on_conflict_do_update(index_elements=keys, set_={time: sa.case((new < old, new), else_=old)})
         db.execute(update, [dict(row) for row in rows])
+
+
+def plain_rows(db: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+    """Return many rows as plain tuples: what SQLAlchemy wraps around each costs more than reading it."""
+    result = db.execute(query)
+    assert result.cursor is not None
+    rows: list[tuple[Any, ...]] = list(result.cursor.fetchall())
+    result.close()
+    return rows
 
 
 @contextmanager

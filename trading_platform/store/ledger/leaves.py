@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from trading_platform.domain.verdict import Failure, Verdict
 from trading_platform.store.layout import Leaf
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.database import Database, insert_missing
+from trading_platform.store.ledger.database import Database, insert_missing, plain_rows
 from trading_platform.store.ledger.rows import Conflict, LeafEntry, LeafRecord
 
 _C = t.leaves.c
@@ -129,15 +128,19 @@ class LeafBook:
         row = self._one(leaf, _C.sealed, _C.record)
         return row is not None and row[0] is not None and row[1] is not None and _record(row[1]).content_hash == row[0]
 
-    def sealed_leaves(self, dataset: str) -> set[Leaf]:
-        """Return every leaf of a dataset that was sealed and has not changed since."""
-        query = sa.select(_C.path, _C.record, _C.sealed).where(
+    def sealed_days(self, dataset: str) -> set[tuple[str, str, str]]:
+        """Return the (venue, symbol, day) of every leaf of a dataset that was sealed and has not changed since."""
+        query = sa.select(_C.venue, _C.symbol, _C.day, _C.record, _C.sealed).where(
             _C.dataset == dataset, _C.published, _C.sealed.is_not(None)
         )
         with self.database.reading() as db:
-            rows = db.execute(query).all()
-        intact = (path for path, record, sealed in rows if _record(record).content_hash == sealed)
-        return {leaf for path in intact if (leaf := Leaf.from_path(PurePosixPath(path)))}
+            rows = plain_rows(db, query)
+        # A record is read whole only where a quick look does not find the hash in it.
+        return {
+            (venue, symbol, day)
+            for venue, symbol, day, record, sealed in rows
+            if f'"content_hash":"{sealed}"' in record or _record(record).content_hash == sealed
+        }
 
     def add_conflicts(self, rows: Sequence[Conflict]) -> None:
         """Keep copies that differ; the same conflict told twice is one."""

@@ -132,6 +132,22 @@ class Projection(Numberings):
         with self.database.reading() as db:
             return [DayRow(*row) for row in db.execute(_narrow(query, t.coverage, venue, symbol))]
 
+    def stored_by_symbol(self) -> dict[tuple[str, str], int]:
+        """Return how many trades of each (venue, symbol) are stored, ordered by both."""
+        c = t.coverage.c
+        query = sa.select(c.venue, c.symbol, sa.func.sum(c.stored)).group_by(c.venue, c.symbol)
+        with self.database.reading() as db:
+            found = {(venue, symbol): int(count) for venue, symbol, count in db.execute(query)}
+        return {pair: found.get(pair, 0) for pair in self.symbols()}
+
+    def holds_day(self, day: str) -> bool:
+        """Tell whether any trade of a day is stored, of a symbol that has begun."""
+        c, s = t.coverage.c, t.sequences.c
+        same = sa.and_(s.venue == c.venue, s.symbol == c.symbol)
+        query = sa.select(c.day).where(c.day == day, sa.exists().where(same))
+        with self.database.reading() as db:
+            return db.execute(query.limit(1)).first() is not None
+
     def instruments(self, venue: str) -> list[Instrument]:
         """Return the venue's instruments as last listed."""
         query = sa.select(t.instruments.c.payload).where(t.instruments.c.venue == venue)

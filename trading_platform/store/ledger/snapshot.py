@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from trading_platform.domain.position import Position
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.store.ledger import tables as t
+from trading_platform.store.ledger.database import plain_rows
 from trading_platform.store.ledger.rows import SequenceRow
 
 Int64 = npt.NDArray[np.int64]
@@ -200,15 +201,10 @@ class Snapshot:
         return {row[0]: (Position(*row[1:3]), Position(*row[3:5])) for row in self._db.execute(query)}
 
     def _fetch(self, query: sa.Select[Any], table: sa.Table) -> Raw:
-        """Return plain tuples: what SQLAlchemy wraps around each costs more than reading it."""
         for name, value in self._wanted.items():
             if value is not None:
                 query = query.where(table.c[name] == value)
-        result = self._db.execute(query)
-        assert result.cursor is not None
-        rows: Raw = list(result.cursor.fetchall())
-        result.close()
-        return rows
+        return plain_rows(self._db, query)
 
 
 class _Ordinals(dict[str, int]):

@@ -85,6 +85,7 @@ coverage = Table(
     Column("stored", BigInteger, nullable=False),
     Column("first_ts", BigInteger, nullable=False),
     Column("last_ts", BigInteger, nullable=False),
+    Index("coverage_by_day", "day"),
 )
 
 quarantine = Table(
@@ -102,6 +103,7 @@ quarantine = Table(
     Column("detail", Text, nullable=False),
     Column("ts_recv", BigInteger, nullable=False),
     Column("raw", LargeBinary, nullable=False),
+    Index("quarantine_by_kind", "venue", "symbol", "kind"),
 )
 
 instruments = Table(
@@ -166,6 +168,7 @@ gaps = Table(
     Column("prev_ts", BigInteger),
     Column("next_ts", BigInteger),
     Index("gaps_by_state", "state", "venue", "symbol", "epoch"),
+    Index("gaps_by_due", "state", "due_ns", "id"),
 )
 
 leaves = Table(
