@@ -18,8 +18,10 @@ import pytest
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.small_ingest import SmallIngest
 from tests.waiting import wait_until
-from trading_platform.ingest import control
+from trading_platform.ingest import control, fast_transport, websocket_client
 from trading_platform.ingest.bans import stream_ban_until
+from trading_platform.ingest.websocket_client import Transport
+from trading_platform.simulate.faults import Event, FaultPlan
 
 S = 10**9
 SCRIPT = Path(__file__).with_name("connect_and_die.py")
@@ -62,6 +64,33 @@ def test_a_429_binds_the_next_process_too(tmp_path: Path) -> None:
         finally:
             ingest.close()
     assert before_ns + 90 * S <= until_ns <= time.time_ns() + 90 * S
+
+
+@pytest.mark.parametrize("code", [1008, 1013])
+@pytest.mark.parametrize(
+    "transport", [websocket_client.open_stream, fast_transport.open_stream], ids=["library", "fast"]
+)
+def test_a_close_that_pushes_back_binds_all_connections_and_the_next_process(
+    tmp_path: Path,
+    simulator: Callable[..., Simulator],  # noqa: F811
+    code: int,
+    transport: Transport,
+) -> None:
+    """As after a 429: a minute without a connect by either connection, and in the log for who comes next."""
+    plan = FaultPlan(events=[Event(kind="close", at_s=5, code=code)])
+    venue = simulator(synthetic(3600, symbols=["BTC-USDT", "ETH-USDT"]), speed=5.0, plan=plan)
+    symbols = ["BTC-USDT", "ETH-USDT"]
+    ingest = SmallIngest(tmp_path / "data", venue.ws_url, venue.rest_url, symbols, transport=transport)
+    ingest.adapter.streams_per_connection = 1
+    try:
+        before_ns = time.time_ns()
+        ingest.record(lambda: len(ingest.ends()) == 2 and time.time_ns() > before_ns + 3 * S)
+        until_ns = stream_ban_until(ingest.data, ingest.ledger, "binance", "live-binance")
+        assert [end.startswith(f"closed {code}") for end in ingest.ends()] == [True, True]
+    finally:
+        ingest.close()
+    assert before_ns + 60 * S <= until_ns <= time.time_ns() + 60 * S
+    assert [seen.what for seen in venue.server.connections] == ["open", "open", "closed", "closed"]
 
 
 def refusals(ingest: SmallIngest) -> list[control.BanSeen]:

@@ -43,19 +43,12 @@ class Session:
     @classmethod
     def open(cls, target: str) -> Session | None:
         """Return the session that a request's path and query ask for, None if there is nothing at that address."""
-        address = urlsplit(target)
-        query = parse_qs(address.query)
-        micros = query.get("timeUnit", [""])[0].lower() == "microsecond"
-        if address.path.rstrip("/") == "/stream":
-            names = query.get("streams", [""])[0].split("/")
-            combined = True
-        elif address.path == "/ws" or address.path.startswith("/ws/"):
-            names = unquote(address.path[4:]).split("/")
-            combined = False
-        else:
+        streams = streams_of(target)
+        if streams is None or len(streams) > MAX_STREAMS:
             return None
-        streams = [name for name in names if name]
-        return None if len(streams) > MAX_STREAMS else cls(streams, combined=combined, micros=micros)
+        address = urlsplit(target)
+        micros = parse_qs(address.query).get("timeUnit", [""])[0].lower() == "microsecond"
+        return cls(streams, combined=address.path.rstrip("/") == "/stream", micros=micros)
 
     def answer(self, message: str | bytes) -> str:
         """Carry a control message out and return the venue's answer to it."""
@@ -110,6 +103,22 @@ class Session:
             return _error(1, "Invalid value type: expected Boolean", bare=True)
         self.combined = params[1]
         return _result(None, number)
+
+
+def streams_of(target: str) -> list[str] | None:
+    """Return the streams that a request's path and query name, None if there is nothing at that address.
+
+    >>> streams_of("/stream?streams=btcusdt@trade/ethusdt@trade"), streams_of("/ws"), streams_of("/")
+    (['btcusdt@trade', 'ethusdt@trade'], [], None)
+    """
+    address = urlsplit(target)
+    if address.path.rstrip("/") == "/stream":
+        names = parse_qs(address.query).get("streams", [""])[0].split("/")
+    elif address.path == "/ws" or address.path.startswith("/ws/"):
+        names = unquote(address.path[4:]).split("/")
+    else:
+        return None
+    return [name for name in names if name]
 
 
 def stream_of(venue_symbol: str) -> str:

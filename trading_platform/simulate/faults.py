@@ -27,7 +27,8 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "hole": ("connections stay open and dead, nothing sent or read, and end after `seconds`", frozenset({"seconds"})),
     "server_shutdown": ("serverShutdown is announced, connections close after `seconds`", frozenset({"seconds"})),
     "ping_flood": ("`count` pings of 125 bytes at once", frozenset({"count"})),
-    "refuse_connect": ("new connections are refused for `seconds`", frozenset({"seconds"})),
+    "close": ("connections are closed with `code` (1008 and 1013: come back later)", frozenset({"code"})),
+    "refuse_connect": ("new connections are answered `status` for `seconds`", frozenset({"seconds", "status"})),
     "ban_connect": ("connections end, and new ones are answered 418 for `seconds`", frozenset({"seconds"})),
     "deaf": ("open connections get no more trades of `symbol`, though they are subscribed", frozenset()),
     "renumber": ("ids start again at `first_id`; REST serves the new numbering only", frozenset({"first_id"})),
@@ -46,11 +47,13 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
 
 FRAME_KINDS = frozenset({"drop", "duplicate", "reorder", "silence", "renumber", "stray_id", "odd_time"})
 """Kinds that change which frames are sent, or as what; the rest is done to connections and answers."""
-_ENDING = frozenset({"cut", "hole", "ban_connect", "deaf"})
+_ENDING = frozenset({"cut", "close", "hole", "ban_connect", "deaf"})
 _PROBABILITIES = ("drop", "duplicate", "reorder", "cut", "rest_429", "rest_5xx")
 _COMMON = ("kind", "at_s", "at_id", "symbol")
 _DEEPEST_BY_CHANCE = 20
 _GREATEST_ID = 1 << 62
+_NEVER_SENT = frozenset({1004, 1005, 1006})
+"""Close codes that stand for an end without a close frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,7 @@ class Event:
     kind : one of `KINDS`.
     at_s : seconds of simulated time since its clock started; or at_id: the trade it happens at.
     symbol : canonical; None hits every symbol.
-    count, depth, seconds, status, first_id, shown_id, shown_time : as the kind says. Seconds of `silence` are
+    count, depth, seconds, status, code, first_id, shown_id, shown_time : as the kind says. Seconds of `silence` are
         simulated, all others real, because what they meet are clients' timers.
     retry_after : the header's text; "" leaves the header out; None tells the truth.
     """
@@ -75,6 +78,7 @@ class Event:
     depth: int = 1
     seconds: float = 1.0
     status: int = 503
+    code: int = 1008
     first_id: int = 1
     shown_id: int = 1
     shown_time: int = 0
@@ -93,8 +97,11 @@ class Event:
             raise UsageError(f"fault plan: event {self.kind}: count and depth are at least 1, seconds not negative")
         if not (0 <= self.first_id < _GREATEST_ID and 0 <= self.shown_id < _GREATEST_ID):
             raise UsageError(f"fault plan: event {self.kind}: an id lies in 0…{_GREATEST_ID - 1}")
-        if not 500 <= self.status <= 599:
-            raise UsageError(f"fault plan: status {self.status} is no 5xx")
+        least, known = (300, "refusal") if self.kind == "refuse_connect" else (500, "5xx")
+        if not least <= self.status <= 599:
+            raise UsageError(f"fault plan: status {self.status} is no {known}")
+        if not (1000 <= self.code <= 1014 or 3000 <= self.code <= 4999) or self.code in _NEVER_SENT:
+            raise UsageError(f"fault plan: {self.code} is no code that a close frame may carry")
 
     def meets(self, row: Print, symbol: str, elapsed_s: float) -> bool:
         """Tell whether the event begins with this trade."""
@@ -187,7 +194,7 @@ def _event(number: int, told: Any) -> Event:
     for name, value in told.items():
         if name in {"at_s", "seconds"}:
             values[name] = _number(where, name, value)
-        elif name in {"at_id", "count", "depth", "status", "first_id", "shown_id", "shown_time"}:
+        elif name in {"at_id", "count", "depth", "status", "code", "first_id", "shown_id", "shown_time"}:
             if type(value) is not int:
                 raise UsageError(f"{where}: {name} is {str(value)[:40]!r}; it is a whole number")
             values[name] = value

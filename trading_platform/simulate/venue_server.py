@@ -31,7 +31,15 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from trading_platform.simulate.binance_rest import Answer, Limits, RestApi
-from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, text_frame, trade_payload
+from trading_platform.simulate.binance_streams import (
+    MAX_STREAMS,
+    Session,
+    shutdown_payload,
+    stream_of,
+    streams_of,
+    text_frame,
+    trade_payload,
+)
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.numbering import TapeNumbering
 from trading_platform.simulate.tape import Market, Print
@@ -47,13 +55,15 @@ _BATCH = 512
 _SLOW_CONSUMER_BYTES = 32 << 20
 _TICK_S = 0.002
 _STOP_S = 2.0
+ADDRESS_BYTES = 8000
+"""The longest path of a stream with its query: servers and proxies accept request lines of 8 KB."""
 _CONNECTS, _CONNECTS_WINDOW_S = 300, 300.0
 _REMEMBERED = 100_000
 MARKET_HEADER = "x-simulated-market"
 
 
 class ConnectRecord(NamedTuple):
-    """What happened to a connection: ``open refused banned cut hole shutdown flooded slow``, one of them."""
+    """What happened to a connection: ``open refused banned cut closed hole shutdown flooded slow``, one of them."""
 
     mono_s: float
     what: str
@@ -73,6 +83,8 @@ class VenueServer:
         began earlier has issued everything up to it.
     limits : request weight per minute; lifetime_s: when a healthy connection is cut.
     requests_path : gets one JSON line per REST request, as `RequestRecord`.
+    address_bytes : longest address of a stream; longer ones are answered 414.
+    refuse : asked for each connection's streams; returns the status that it is answered with, None for a stream.
     clock, wall_ns : the real time.
 
     Attributes
@@ -99,6 +111,8 @@ class VenueServer:
         limits: Limits | None = None,
         lifetime_s: float = 86_400.0,
         requests_path: Path | None = None,
+        address_bytes: int = ADDRESS_BYTES,
+        refuse: Callable[[list[str]], int | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -107,6 +121,7 @@ class VenueServer:
         self.market_name = market.name
         self._host, self._port, self._rest_port = host, port, rest_port
         self._lifetime_s, self._requests_path = lifetime_s, requests_path
+        self._address_bytes, self._refuse = address_bytes, refuse
         self._begins_at_ns, self._clock, self._wall_ns = begins_at_ns, clock, wall_ns
         self._symbols = {listing.venue_symbol: listing.symbol for listing in market.listings}
         self._streams = {stream_of(name): name for name in self._symbols}
@@ -128,6 +143,7 @@ class VenueServer:
         self._clients: set[Client] = set()
         self._connects: deque[float] = deque()
         self._refuse_until = self._ban_until = 0.0
+        self._refuse_status = 503
         self._zero_ns = 0
         self._now_ns = market.start_ns
         self._pending: list[Print] = []
@@ -372,10 +388,14 @@ class VenueServer:
             return answer
         if now < self._refuse_until:
             self._note("refused")
-            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Service unavailable\n")
+            return connection.respond(HTTPStatus(self._refuse_status), f"{self._refuse_status}\n")
         if len(self._connects) > _CONNECTS:
             self._note("refused")
             return connection.respond(HTTPStatus.TOO_MANY_REQUESTS, "Too many connection attempts from IP\n")
+        refused = self._refuses(request.path)
+        if refused is not None:
+            self._note("refused")
+            return connection.respond(HTTPStatus(refused), f"{refused}\n")
         session = Session.open(request.path)
         if session is None:
             return connection.respond(HTTPStatus.NOT_FOUND, "Not found\n")
@@ -384,6 +404,15 @@ class VenueServer:
         connection.on_flood = self._on_flood
         connection.on_close = self._forget
         return None
+
+    def _refuses(self, target: str) -> int | None:
+        """Return the status that this address is answered with instead of a stream; longer ones the library refuses."""
+        if len(target) > self._address_bytes:
+            return HTTPStatus.REQUEST_URI_TOO_LONG
+        streams = streams_of(target)
+        if streams is not None and len(streams) > MAX_STREAMS:
+            return HTTPStatus.BAD_REQUEST
+        return None if self._refuse is None else self._refuse(streams or [])
 
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Client)
@@ -445,7 +474,7 @@ class VenueServer:
                 self._halted |= names
                 self.api.end_trading(names, listed=event.kind == "halt")
             elif event.kind == "refuse_connect":
-                self._refuse_until = self._clock() + event.seconds
+                self._refuse_until, self._refuse_status = self._clock() + event.seconds, event.status
             else:
                 if event.kind == "ban_connect":
                     self._ban_until = self._clock() + event.seconds
@@ -462,6 +491,9 @@ class VenueServer:
         if event.kind == "cut":
             self._end(client, "cut")
             client.transport.close()  # what was written before still arrives: the truth says it was sent
+        elif event.kind == "close":
+            self._end(client, "closed")
+            self._close(client, event.code, "Policy")
         elif event.kind == "hole":
             self._end(client, "hole")
             client.deaf = True

@@ -282,6 +282,42 @@ def test_connections_can_be_refused(simulator):  # noqa: F811
     assert missing.value.response.status_code == 404
 
 
+def test_the_venues_limits_are_kept(simulator):  # noqa: F811
+    """An address that is too long is 414, too many streams are 400; what a test or a plan refuses is refused so."""
+    refuse = {"xrpusdt@trade": 451}
+    venue = simulator(
+        synthetic(600),
+        address_bytes=4000,
+        refuse=lambda streams: next((refuse[name] for name in streams if name in refuse), None),
+        plan=FaultPlan(events=[Event(kind="refuse_connect", at_s=1, seconds=60, status=403)]),
+        speed=20.0,
+    )
+
+    def answer(target: str) -> int:
+        with pytest.raises(InvalidStatus) as refused:
+            subscribe(venue, target=target)
+        return refused.value.response.status_code
+
+    streams = "/".join(f"s{number}@trade" for number in range(1025))
+    assert answer(f"/stream?streams={streams}") == 414
+    assert answer("/stream?streams=" + "/".join("a" for _ in range(1025))) == 400
+    assert answer("/stream?streams=btcusdt@trade/xrpusdt@trade") == 451
+    with subscribe(venue) as client:
+        wait_until(lambda: venue.server._clock() < venue.server._refuse_until, what="the plan's refusal")
+        assert answer("/stream?streams=btcusdt@trade") == 403
+        assert client.recv(timeout=5)
+
+
+def test_a_close_carries_the_planned_code(simulator):  # noqa: F811
+    """1013 is what the client is told."""
+    plan = FaultPlan(events=[Event(kind="close", at_s=1, code=1013)])
+    venue = simulator(synthetic(600), plan=plan, speed=20.0)
+    with subscribe(venue) as client:
+        _, closed = take_until(client, ConnectionClosed)
+    assert closed.rcvd.code == 1013
+    assert [seen.what for seen in venue.server.connections] == ["open", "closed"]
+
+
 def test_a_ping_flood_carries_whole_payloads(simulator):  # noqa: F811
     """Pings of 125 bytes arrive, and a client that answers them all is cut off for too many messages."""
     venue = simulator(synthetic(600), plan=FaultPlan(events=[Event(kind="ping_flood", at_s=1, count=12)]), speed=20.0)

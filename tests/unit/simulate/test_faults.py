@@ -78,7 +78,7 @@ def test_any_bytes_are_a_plan_or_a_usage_error(data):
 def test_a_whole_plan_is_read(tmp_path):
     """Every probability and every kind with its options is understood, from a file."""
     options = {"count": 2, "depth": 3, "seconds": 1.5, "status": 502, "retry_after": 7, "first_id": 9, "shown_id": 9}
-    options["shown_time"] = 5
+    options |= {"shown_time": 5, "code": 1013}
     events = [
         {"kind": kind, "at_id": 5} | {name: options[name] for name in takes} for kind, (_, takes) in KINDS.items()
     ]
