@@ -19,6 +19,10 @@ DECIDES = "tests/unit/ingest/test_session.py::"
 REST = "tests/unit/ingest/test_rest.py::"
 BUDGET = "tests/unit/ingest/test_rest_budget.py::"
 CONNECTS = "tests/unit/ingest/test_connects.py::"
+REFUSED = "tests/unit/ingest/test_refused.py::"
+MANY = "tests/integration/test_many_symbols.py::"
+NOT_RECORDED = "tests/integration/test_not_recorded.py::"
+TRANSPORTS = "tests/integration/test_fast_transport.py::"
 SILENCE = "tests/unit/ingest/test_silence.py::"
 SUMS = "tests/property/test_exact_sums.py::"
 BINANCE = "tests/unit/venues/test_binance.py::"
@@ -144,6 +148,52 @@ SECTIONS: dict[str, dict[str, Row]] = {
             (
                 NETWORK + "test_many_connections_cut_at_once_come_back_one_by_one",
                 LINKS + "test_a_cable_pulled_out_again_and_again",
+            ),
+        ),
+        "N15": Row(
+            "an address too long for the venue or a proxy (413, 414, 431), or more streams than it takes",
+            "spread over connections from the start, and split further where that is refused again",
+            (
+                MANY + "test_a_thousand_symbols_go_over_several_connections",
+                MANY + "test_an_address_that_is_refused_as_too_long_is_split",
+                MANY + "test_fewer_streams_than_documented_are_asked_for_where_more_are_refused",
+                SESSION + "test_each_of_several_connections_is_replaced_by_itself",
+            ),
+        ),
+        "N16": Row(
+            "one symbol that the venue refuses, or a venue that refuses everything",
+            "`no stream` names the symbol, the others are recorded; a venue is found out with few attempts",
+            (
+                MANY + "test_a_symbol_that_is_refused_alone_is_named_and_the_others_are_recorded",
+                MANY + "test_a_venue_that_refuses_everything_is_found_out_with_few_attempts",
+            ),
+        ),
+        "N17": Row(
+            "401, 403, 404, 451: the venue does not serve us",
+            "an error in words at each attempt, ever more seldom; a run with `--seconds` ends with exit 1",
+            (
+                REFUSED + "test_one_symbol_and_final_refusals_are_asked_again_ever_more_seldom",
+                NOT_RECORDED + "test_a_run_without_a_stream_fails_with_the_reason",
+                NOT_RECORDED + "test_stopped_by_a_signal_it_says_so_and_ends_well",
+            ),
+        ),
+        "N18": Row(
+            "subscribed and nothing delivered until the run's end",
+            "the symbol is named, exit 1, if REST shows that it traded meanwhile",
+            (NOT_RECORDED + "test_a_symbol_that_traded_and_never_came_is_named",),
+        ),
+        "N19": Row(
+            "the stream's address redirects to another host",
+            "nothing is asked of that host; the error names it",
+            (TRANSPORTS + "test_a_redirect_to_another_host_is_refused",),
+        ),
+        "N20": Row(
+            "a close with 1008 (policy) or 1013 (try again later)",
+            "a minute or more without a connect by any connection, and by the next process; `ban` in the log",
+            (
+                "tests/fault/test_connect_budget.py"
+                "::test_a_close_that_pushes_back_binds_all_connections_and_the_next_process",
+                REFUSED + "test_a_close_that_pushes_back_is_waited_out_by_all",
             ),
         ),
     },

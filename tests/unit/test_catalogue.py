@@ -11,7 +11,7 @@ from tests.catalogue import PAGE, SECTIONS, filled
 from tests.conftest import ROOT
 
 WANTED = {
-    "Network": [f"N{number}" for number in range(1, 15)],
+    "Network": [f"N{number}" for number in range(1, 21)],
     "Exchange": [f"E{number}" for number in range(1, 21)],
     "Process": [f"P{number}" for number in range(1, 12)],
     "Clock": [f"C{number}" for number in range(1, 4)],

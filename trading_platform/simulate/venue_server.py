@@ -1,7 +1,7 @@
 """A venue on sockets: one simulated clock issues trades to stream clients, REST answers beside it, faults on purpose.
 
 Lives here: the clock, connections, ports, the truth file. What is said is binance_streams.py and binance_rest.py,
-which frames are hit is faults.py, what is traded is market.py or recordings.py.
+who gets a connection is door.py, which frames are hit is faults.py, what is traded is market.py or recordings.py.
 
 The clock starts with the first subscription to a trade stream and then runs whether anyone listens or not:
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import math
 import os
 import time
 from collections import Counter, deque
@@ -31,15 +30,8 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from trading_platform.simulate.binance_rest import Answer, Limits, RestApi
-from trading_platform.simulate.binance_streams import (
-    MAX_STREAMS,
-    Session,
-    shutdown_payload,
-    stream_of,
-    streams_of,
-    text_frame,
-    trade_payload,
-)
+from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, text_frame, trade_payload
+from trading_platform.simulate.door import ADDRESS_BYTES, Door
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.numbering import TapeNumbering
 from trading_platform.simulate.tape import Market, Print
@@ -55,9 +47,6 @@ _BATCH = 512
 _SLOW_CONSUMER_BYTES = 32 << 20
 _TICK_S = 0.002
 _STOP_S = 2.0
-ADDRESS_BYTES = 8000
-"""The longest path of a stream with its query: servers and proxies accept request lines of 8 KB."""
-_CONNECTS, _CONNECTS_WINDOW_S = 300, 300.0
 _REMEMBERED = 100_000
 MARKET_HEADER = "x-simulated-market"
 
@@ -121,7 +110,7 @@ class VenueServer:
         self.market_name = market.name
         self._host, self._port, self._rest_port = host, port, rest_port
         self._lifetime_s, self._requests_path = lifetime_s, requests_path
-        self._address_bytes, self._refuse = address_bytes, refuse
+        self._door = Door(address_bytes, refuse)
         self._begins_at_ns, self._clock, self._wall_ns = begins_at_ns, clock, wall_ns
         self._symbols = {listing.venue_symbol: listing.symbol for listing in market.listings}
         self._streams = {stream_of(name): name for name in self._symbols}
@@ -141,9 +130,6 @@ class VenueServer:
         self._halted: set[str] = set()
         self._listeners: Counter[str] = Counter()
         self._clients: set[Client] = set()
-        self._connects: deque[float] = deque()
-        self._refuse_until = self._ban_until = 0.0
-        self._refuse_status = 503
         self._zero_ns = 0
         self._now_ns = market.start_ns
         self._pending: list[Print] = []
@@ -377,42 +363,21 @@ class VenueServer:
     # Connections
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        now = self._clock()
-        while self._connects and now - self._connects[0] > _CONNECTS_WINDOW_S:
-            self._connects.popleft()
-        self._connects.append(now)
-        if now < self._ban_until:
-            self._note("banned")
-            answer = connection.respond(HTTPStatus.IM_A_TEAPOT, "Way too many requests; IP banned\n")
-            answer.headers["Retry-After"] = str(math.ceil(self._ban_until - now))
+        refusal = self._door.answer(request.path, self._clock())
+        if refusal is not None:
+            if refusal.note:
+                self._note(refusal.note)
+            answer = connection.respond(HTTPStatus(refusal.status), refusal.text)
+            if refusal.retry_after_s is not None:
+                answer.headers["Retry-After"] = str(refusal.retry_after_s)
             return answer
-        if now < self._refuse_until:
-            self._note("refused")
-            return connection.respond(HTTPStatus(self._refuse_status), f"{self._refuse_status}\n")
-        if len(self._connects) > _CONNECTS:
-            self._note("refused")
-            return connection.respond(HTTPStatus.TOO_MANY_REQUESTS, "Too many connection attempts from IP\n")
-        refused = self._refuses(request.path)
-        if refused is not None:
-            self._note("refused")
-            return connection.respond(HTTPStatus(refused), f"{refused}\n")
         session = Session.open(request.path)
-        if session is None:
-            return connection.respond(HTTPStatus.NOT_FOUND, "Not found\n")
+        assert session is not None
         assert isinstance(connection, Client)
         connection.session = session
         connection.on_flood = self._on_flood
         connection.on_close = self._forget
         return None
-
-    def _refuses(self, target: str) -> int | None:
-        """Return the status that this address is answered with instead of a stream; longer ones the library refuses."""
-        if len(target) > self._address_bytes:
-            return HTTPStatus.REQUEST_URI_TOO_LONG
-        streams = streams_of(target)
-        if streams is not None and len(streams) > MAX_STREAMS:
-            return HTTPStatus.BAD_REQUEST
-        return None if self._refuse is None else self._refuse(streams or [])
 
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Client)
@@ -474,10 +439,10 @@ class VenueServer:
                 self._halted |= names
                 self.api.end_trading(names, listed=event.kind == "halt")
             elif event.kind == "refuse_connect":
-                self._refuse_until, self._refuse_status = self._clock() + event.seconds, event.status
+                self._door.refuse(event.status, until_s=self._clock() + event.seconds)
             else:
                 if event.kind == "ban_connect":
-                    self._ban_until = self._clock() + event.seconds
+                    self._door.ban(self._clock() + event.seconds)
                 for client in self._met(event):
                     self._hit(client, event)
 
