@@ -16,17 +16,19 @@ import pytest
 
 import trading_platform as tp
 from tests.fakes import Copy, ticks
-from tests.small_platform import SmallPlatform
+from tests.small_platform import LANE, SmallPlatform
 from trading_platform import cli
 from trading_platform.analytics.regimes.default import DEFAULT
 from trading_platform.domain.errors import PlatformError
 from trading_platform.domain.position import Position
+from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest import held
 from trading_platform.ingest.attempts import AttemptBook
 from trading_platform.ingest.decode import Columns
 from trading_platform.ingest.held import Held, Run
 from trading_platform.ingest.replay_helpers import Share
 from trading_platform.pipeline import models, states
+from trading_platform.pipeline.verify import verify
 from trading_platform.pipeline.work import RegimeConfig
 from trading_platform.store import checked, parquet, staging
 from trading_platform.store.disk import REAL_DISK
@@ -221,3 +223,35 @@ def test_a_damaged_ledger_is_refused_and_made_again(tmp_path: Path, capsys: pyte
     again = ledger.state("binance", "BTC-USDT")
     assert (again.stored, again.open(), again.head) == (account.stored, account.open(), account.head)
     ledger.close()
+
+
+def test_a_flipped_bit_in_the_ledger_is_never_a_bug(tmp_path: Path) -> None:
+    """SQLite's file has no checksums, a bit may pass to `verify`; but none ends in a traceback."""
+    platform = SmallPlatform(tmp_path)
+    platform.start()
+    platform.record([*range(20, 60), *range(63, 120)])
+    platform.stop()
+    platform.process()
+    platform.publish()
+    platform.close()
+    path = platform.data.ledger_path
+    content = path.read_bytes()
+    assert not list(path.parent.glob("ledger.sqlite-*"))
+    random, refused = Random(3), 0
+    for at in random.sample([at for at, byte in enumerate(content) if byte], 120):
+        data = bytearray(content)
+        data[at] ^= 1 << random.randrange(8)
+        path.write_bytes(data)
+        for beside in path.parent.glob("ledger.sqlite-*"):
+            beside.unlink()
+        try:
+            ledger = Ledger.open(platform.data)
+            try:
+                verify(platform.data, ledger, {"ticks": pass_all})
+                ledger.leaves("ticks"), ledger.gaps(), ledger.lane(LANE)
+            finally:
+                ledger.close()
+        except PlatformError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 20

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -101,6 +102,26 @@ class Database:
             return revision
 
 
+class damage_named:  # noqa: N801  reads as a phrase where it is used
+    """Say in one line that a row holds no text of ours. A class, for it is asked of every row."""
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        if isinstance(error, msgspec.MsgspecError | TypeError):
+            raise _damaged(f"{self._what}: {error}") from error
+
+
+def _damaged(reason: str) -> CorruptionError:
+    return CorruptionError(f"the ledger is damaged ({' '.join(reason.split())[:160]}); {_MEND}")
+
+
 def insert_missing(db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose key is not there yet; what is there stays as it is."""
     if rows:
@@ -138,8 +159,8 @@ def _trouble_named() -> Iterator[None]:
         reason = str(error.orig)
         if "disk is full" in reason:
             raise DiskFull("the ledger's disk is full; free space on it") from error
-        if "decode" in reason:
-            raise CorruptionError(f"the ledger is damaged ({reason.splitlines()[0]}); {_MEND}") from error
+        if any(words in reason for words in ("decode", "no such column", "no such table")):
+            raise _damaged(reason) from error
         # SQLite calls many bugs operational too, a server's driver only what has to do with reaching it.
         if isinstance(error.orig, sqlite3.Error) and "locked" not in reason:
             raise
@@ -147,7 +168,7 @@ def _trouble_named() -> Iterator[None]:
     except (sa.exc.DatabaseError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
         reason = str(getattr(error, "orig", error))
         if any(words in reason for words in ("malformed", "not a database", "decode")):
-            raise CorruptionError(f"the ledger is damaged ({reason}); {_MEND}") from error
+            raise _damaged(reason) from error
         raise
 
 

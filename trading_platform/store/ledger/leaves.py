@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from trading_platform.domain.verdict import Failure, Verdict
 from trading_platform.store.layout import Leaf
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.database import Database, insert_missing, plain_rows
+from trading_platform.store.ledger.database import Database, damage_named, insert_missing, plain_rows
 from trading_platform.store.ledger.rows import Conflict, LeafEntry, LeafRecord
 
 _C = t.leaves.c
@@ -191,7 +191,8 @@ def _failures(verdict: Verdict) -> str:
 
 
 def _verdict(text: str) -> Verdict:
-    return Verdict(msgspec.json.decode(text, type=tuple[Failure, ...]))
+    with damage_named("a verdict"):
+        return Verdict(msgspec.json.decode(text, type=tuple[Failure, ...]))
 
 
 def _text(record: LeafRecord) -> str:
@@ -199,4 +200,5 @@ def _text(record: LeafRecord) -> str:
 
 
 def _record(text: str) -> LeafRecord:
-    return LeafRecord(**msgspec.json.decode(text))
+    with damage_named("a leaf's record"):
+        return LeafRecord(**msgspec.json.decode(text))

@@ -18,7 +18,7 @@ from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import START, Position
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.database import Database, insert_earliest, insert_missing
+from trading_platform.store.ledger.database import Database, damage_named, insert_earliest, insert_missing
 from trading_platform.store.ledger.gaps import reconcile, workable
 from trading_platform.store.ledger.numberings import Numberings, ended_at, note_turns, readmit, turns_of
 from trading_platform.store.ledger.rows import (
@@ -152,7 +152,9 @@ class Projection(Numberings):
         """Return the venue's instruments as last listed."""
         query = sa.select(t.instruments.c.payload).where(t.instruments.c.venue == venue)
         with self.database.reading() as db:
-            return sorted(msgspec.json.decode(payload, type=Instrument) for (payload,) in db.execute(query))
+            rows = [payload for (payload,) in db.execute(query)]
+        with damage_named("an instrument"):
+            return sorted(msgspec.json.decode(payload, type=Instrument) for payload in rows)
 
     def ban_until(self, venue: str) -> int:
         """Return until when (ns) the venue may not be asked, 0 if it may."""
