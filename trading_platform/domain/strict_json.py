@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import msgspec
+
 from trading_platform.domain.errors import FrameError
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
@@ -65,3 +67,17 @@ def _plain(name: bytes) -> bytes:
     if b"\\" not in name:
         return name
     return _UNICODE.sub(lambda found: chr(int(found[1], 16)).encode("utf-8", "surrogatepass"), name)
+
+
+def text_of(written: bytes) -> str | None:
+    r"""Return what stands between the quotes of a JSON text, None if that is no text.
+
+    >>> text_of(rb"\u5e01USDT"), text_of("币USDT".encode()), text_of(b"\xff")
+    ('币USDT', '币USDT', None)
+    """
+    if written.isascii() and b"\\" not in written:
+        return written.decode()
+    try:
+        return msgspec.json.decode(b'"%b"' % written, type=str)
+    except ValueError:  # what msgspec raises, and the UnicodeDecodeError that it lets through
+        return None

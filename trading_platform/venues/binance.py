@@ -24,7 +24,7 @@ import msgspec
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of, normalise_asset
-from trading_platform.domain.strict_json import check_strict
+from trading_platform.domain.strict_json import check_strict, text_of
 from trading_platform.domain.trade import Trade
 from trading_platform.domain.venue import Ids, KeepAlive, RefusedRow, Request, TradeFrame, TradePage
 
@@ -172,9 +172,6 @@ class Binance:
 
         >>> Binance().stream_url("wss://stream.binance.com:9443", ["BTCUSDT", "ETHUSDT"])
         'wss://stream.binance.com:9443/stream?streams=btcusdt@trade/ethusdt@trade'
-
-        What is not ASCII is percent-encoded:
-
         >>> Binance().stream_url("", ["币安USDT"])
         '/stream?streams=%E5%B8%81%E5%AE%89usdt@trade'
         """
@@ -221,7 +218,7 @@ class Binance:
         ('BNBBTC', 12345)
         """
         found = _PEEK.search(frame)
-        name = None if found is None else _text(found[1])
+        name = None if found is None else text_of(found[1])
         return None if found is None or name is None else (name, int(found[2]))
 
     def page_request(self, venue_symbol: str, from_id: int, limit: int) -> Request:
@@ -326,16 +323,6 @@ class Binance:
         for name, value in headers.items():
             if name.lower() == "x-mbx-used-weight-1m" and value.isascii() and value.isdigit() and len(value) < 10:
                 return int(value)
-        return None
-
-
-def _text(written: bytes) -> str | None:
-    """Return what stands between the quotes of a JSON text, None if that is no text."""
-    if written.isascii() and b"\\" not in written:
-        return written.decode()
-    try:
-        return msgspec.json.decode(b'"%b"' % written, type=str)
-    except _REFUSED:
         return None
 
 
