@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from trading_platform.commands.common import to_json
-from trading_platform.commands.tables import cell, number
+from trading_platform.commands.tables import aligned, cell, number, width_of
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,19 +92,15 @@ def _write_table(names: Sequence[str], right: Sequence[bool], chunks: Iterator[R
     for chunk in chunks:
         rows += [list(map(cell, row)) for row in chunk[: max(0, TABLE_ROWS - len(rows))]]
         total += len(chunk)
-    widths = [max([len(name), *(len(row[at]) for row in rows)]) for at, name in enumerate(names)]
-    print(_line(names, widths, right))
-    print("  ".join("─" * width for width in widths))
-    for row in rows:
-        print(_line(row, widths, right))
+    columns = [aligned([name, *(row[at] for row in rows)], right=right[at]) for at, name in enumerate(names)]
+    head, *lines = ("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
+    print(head)
+    print("  ".join("─" * width_of(column[0]) for column in columns))
+    for line in lines:
+        print(line)
     print(f"({total} row{'' if total == 1 else 's'})", file=sys.stderr)
     if total > len(rows):
         print(f"only the first {len(rows)} are shown; --format csv prints all", file=sys.stderr)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    padded = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True)]
-    return "  ".join(padded).rstrip()
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
+from unicodedata import east_asian_width
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
@@ -32,10 +33,27 @@ def _column(name: str, values: Sequence[object]) -> list[str]:
         cells = [name, *map(str, values)]
     else:
         cells = [name, *map(_cell, values)]
-    width = max(map(len, cells))
-    if any(issubclass(kind, int | float) and kind is not bool for kind in kinds):
-        return [cell.rjust(width) for cell in cells]
-    return [cell.ljust(width) for cell in cells]
+    return aligned(cells, right=any(issubclass(kind, int | float) and kind is not bool for kind in kinds))
+
+
+def aligned(cells: Sequence[str], *, right: bool = False) -> list[str]:
+    """Return the cells filled up to the widest one, as a terminal shows them: some letters take two places.
+
+    >>> aligned(["币安-USDT", "BTC-USDT", "x"])
+    ['币安-USDT', 'BTC-USDT ', 'x        ']
+    """
+    if "".join(cells).isascii():  # one look at a long column that is as usual
+        most = max(map(len, cells))
+        return [cell.rjust(most) if right else cell.ljust(most) for cell in cells]
+    widths = list(map(width_of, cells))
+    most = max(widths)
+    fills = [" " * (most - width) for width in widths]
+    return [fill + cell if right else cell + fill for cell, fill in zip(cells, fills, strict=True)]
+
+
+def width_of(text: str) -> int:
+    """Return how many places a terminal needs for the text."""
+    return len(text) + sum(east_asian_width(letter) in "WF" for letter in text)
 
 
 def _cell(value: object) -> str:
