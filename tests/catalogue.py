@@ -599,6 +599,14 @@ SECTIONS: dict[str, dict[str, Row]] = {
             "every name stays the text it is in DuckDB, polars, pyarrow and pandas",
             ("tests/unit/store/test_read_directly.py::test_a_filter_on_each_partition_finds_its_rows",),
         ),
+        "F5": Row(
+            "the ledger's own file is damaged, or gone",
+            "one line, exit 1; moved away, `replay --ledger` rebuilds it from the log and names what to compute again",
+            (
+                FLIPPED + "test_a_damaged_ledger_is_refused_and_made_again",
+                FLIPPED + "test_a_flipped_bit_in_the_ledger_is_never_a_bug",
+            ),
+        ),
     },
 }
 
