@@ -21,6 +21,7 @@ from trading_platform.domain.instants import Instant, instant_ns
 from trading_platform.domain.instrument import check_symbol, check_venue
 from trading_platform.store import coverage as accounts
 from trading_platform.store import readers, stored
+from trading_platform.store import schema as shapes
 from trading_platform.store.layout import DataDir
 
 if TYPE_CHECKING:
@@ -203,15 +204,13 @@ def _stretches(data: DataDir, url: str) -> pa.Table:
 
 def _coverage_of_all(data: DataDir, ledger: Ledger | None) -> pa.Table:
     """Return the coverage of every symbol."""
-    from trading_platform.store.views import COVERAGE
-
-    tables = [COVERAGE.empty_table()]
+    tables = [shapes.COVERAGE_OF_ALL.empty_table()]
     if ledger is None:
         return tables[0]
     for venue, symbol in ledger.symbols():
         rows = accounts.coverage(data, ledger, venue, symbol)
         names = [pa.array([name] * rows.num_rows, pa.string()) for name in (venue, symbol)]
-        tables.append(pa.Table.from_arrays([*names, *rows.columns], schema=COVERAGE))
+        tables.append(pa.Table.from_arrays([*names, *rows.columns], schema=shapes.COVERAGE_OF_ALL))
     return pa.concat_tables(tables)
 
 

@@ -57,10 +57,10 @@ def _account(number: int, size: Size) -> Mapping[sa.Table, list[Row]]:
     total, gaps = size.days * A_DAY, size.gaps // size.symbols
     step = total // (gaps + 1)
     missing = [(first + step * (at + 1), first + step * (at + 1) + at % 3) for at in range(gaps)]
+    gone = {one for low, high in missing for one in range(low, high + 1)}
     lacking = [0] * size.days
-    for low, high in missing:
-        for one in range(low, high + 1):
-            lacking[(one - first) // A_DAY] += 1
+    for one in gone:
+        lacking[(one - first) // A_DAY] += 1
     borders = [first - 1, *(border for span in missing for border in span), first + total]
     stored = [(borders[at] + 1, borders[at + 1] - 1) for at in range(0, len(borders), 2)]
     head_ts = begins + size.days * DAY_NS - 1
@@ -80,8 +80,8 @@ def _account(number: int, size: Size) -> Mapping[sa.Table, list[Row]]:
             {
                 **key,
                 "day": day_of(begins + day * DAY_NS),
-                "first_id": first + day * A_DAY,
-                "last_id": first + (day + 1) * A_DAY - 1,
+                "first_id": _held(first + day * A_DAY, gone, 1),
+                "last_id": _held(first + (day + 1) * A_DAY - 1, gone, -1),
                 "stored": A_DAY - lacking[day],
                 "first_ts": begins + day * DAY_NS,
                 "last_ts": begins + (day + 1) * DAY_NS - 1,
@@ -103,6 +103,13 @@ def _account(number: int, size: Size) -> Mapping[sa.Table, list[Row]]:
             for at, (low, high) in enumerate(missing)
         ],
     }
+
+
+def _held(number: int, gone: set[int], step: int) -> int:
+    """Return the nearest id in a direction that is not missing."""
+    while number in gone:
+        number += step
+    return number
 
 
 def fill_lake(data: DataDir, leaves: int, days: int = 365) -> Iterator[Leaf]:

@@ -67,7 +67,7 @@ def put(data: DataDir, leaf: Leaf, columns: dict[str, list[object]], shape: pa.S
 def answer(data: DataDir, text: str) -> object:
     """Return columns, types and rows, or the error."""
     try:
-        table = pa.Table.from_batches(list(sql.answer(data, text, coverage=views.COVERAGE.empty_table)))
+        table = pa.Table.from_batches(list(sql.answer(data, text, coverage=shapes.COVERAGE_OF_ALL.empty_table)))
     except QueryError as error:
         return str(error)
     return table.schema, sorted(map(repr, zip(*(column.to_pylist() for column in table.columns), strict=True)))
@@ -225,7 +225,7 @@ def test_a_leaf_that_vanishes_is_left_out(data: DataDir, tmp_path: Path) -> None
         ("SELECT 1", "pyarrow numpy pandas polars sqlalchemy pydantic structlog trading_platform.readers"),
         (
             "SELECT count(*) FROM ticks WHERE symbol = 'BTC-USDT' AND date = '2024-02-28'",
-            "pandas polars sqlalchemy pydantic structlog",
+            "pandas polars pyarrow numpy sqlalchemy pydantic structlog",
         ),
         ("SELECT * FROM ticks WHERE symbol = 'BTC-USDT'", "pandas polars sqlalchemy pydantic structlog"),
     ],
@@ -249,6 +249,16 @@ def test_a_query_imports_what_it_needs(text: str, lacks: str, data: DataDir) -> 
     )
     assert done.stdout.startswith("[{")
     assert not set(lacks.split()) & set(done.stderr.split())
+
+
+def test_the_views_are_the_shapes_of_the_files() -> None:
+    """Names and types are written a second time for views; both say the same."""
+    kinds = {shapes.TIME: "TIMESTAMP_NS", pa.int64(): "BIGINT", pa.int16(): "SMALLINT", pa.int8(): "TINYINT"}
+    kinds |= {pa.float64(): "DOUBLE", pa.string(): "VARCHAR", pa.bool_(): "BOOLEAN"}
+    files = {"ticks": shapes.TICKS, "bars": shapes.BARS, "indicators": shapes.indicators([]), "regimes": shapes.REGIMES}
+    of_files = {name: {field.name: kinds[field.type] for field in shape} for name, shape in files.items()}
+    assert {name: view.shape for name, view in views.VIEWS.items()} == of_files
+    assert list(views.COVERAGE.shape) == shapes.COVERAGE_OF_ALL.names
 
 
 def test_quick_settings_are_those_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

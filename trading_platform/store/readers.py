@@ -15,6 +15,7 @@ from trading_platform.domain.errors import UsageError
 from trading_platform.store import lake
 from trading_platform.store import schema as shapes
 from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.statements import NO_RECEIVE_TIME
 
 INDICATOR_COLUMNS = ("ts_open", "ts_close", "complete")
 """Columns of every indicators file; the outputs follow."""
@@ -46,7 +47,7 @@ def received_by(ticks: pa.Table, as_of_ns: int, what: str) -> pa.Table:
     UsageError : if one does not say when it was received: leaving it out, or in, would be a guess.
     """
     if "ts_recv" not in ticks.schema.names or ticks.column("ts_recv").null_count:
-        raise UsageError(f"{what}: {shapes.NO_RECEIVE_TIME}")
+        raise UsageError(f"{what}: {NO_RECEIVE_TIME}")
     return ticks.filter(pc.less_equal(ticks.column("ts_recv"), pa.scalar(as_of_ns).cast(shapes.TIME)))
 
 

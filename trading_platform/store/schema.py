@@ -80,8 +80,8 @@ INSTRUMENTS = pa.schema(
 COVERAGE = pa.schema([("ts_from", TIME), ("ts_to", TIME), ("state", pa.string())])
 """What `tp.coverage` returns; state is ``proved``, ``open`` or ``lost``."""
 
-NO_RECEIVE_TIME = "trades without ts_recv do not say what was known at a time; ask without as_of, or replay the log"
-"""Why a question about what was known at a time has no answer."""
+COVERAGE_OF_ALL = pa.schema([("venue", pa.string()), ("symbol", pa.string()), *COVERAGE])
+"""The same of every symbol: what the view `coverage` is made of."""
 
 CONTENT = ("epoch", "trade_id", "ts_event", "price", "quantity", "side")
 """Columns of ticks whose change makes what is computed from them stale."""

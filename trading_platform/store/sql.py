@@ -19,7 +19,7 @@ from trading_platform.domain.errors import QueryError, WorkError
 from trading_platform.store import pruning
 from trading_platform.store.layout import DataDir
 from trading_platform.store.pruning import Node
-from trading_platform.store.statements import escape, quoted, run
+from trading_platform.store.statements import NO_RECEIVE_TIME, escape, quoted, run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,7 @@ def answer(
 
     Parameters
     ----------
-    coverage : called for the rows of `coverage` (with the columns of `views.COVERAGE`) if it is named.
+    coverage : called for the rows of `coverage` (with the columns of `schema.COVERAGE_OF_ALL`) if it is named.
     outputs : called for the indicator columns if the text names `indicators` and no file says them.
     ticks_as_of_ns : show only trades received by then.
 
@@ -167,8 +167,7 @@ def _prepare(
             if name != "coverage":
                 listed &= views.create(db, data, name, wanted)
         if "coverage" in names:
-            rows = views.COVERAGE.empty_table() if coverage is None or "coverage" not in sql.lower() else coverage()
-            views.create_coverage(db, rows)
+            views.create_coverage(db, None if coverage is None or "coverage" not in sql.lower() else coverage())
     _lock(db, data)
     return listed
 
@@ -211,11 +210,8 @@ class _one_line:  # noqa: N801  reads as a phrase where it is used
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
         if isinstance(error, duckdb.OutOfMemoryException | duckdb.InternalException | duckdb.FatalException):
             raise WorkError(f"query: {_first_line(error)}") from error
-        if isinstance(error, duckdb.Error) and "ts_recv" in str(error):
-            from trading_platform.store.schema import NO_RECEIVE_TIME
-
-            if NO_RECEIVE_TIME in str(error):
-                raise QueryError(f"ticks: {NO_RECEIVE_TIME}") from error
+        if isinstance(error, duckdb.Error) and NO_RECEIVE_TIME in str(error):
+            raise QueryError(f"ticks: {NO_RECEIVE_TIME}") from error
         if error is not None and type(error) in {duckdb.Error, duckdb.SerializationException}:
             raise WorkError(f"a file of the lake cannot be read ({_first_line(error)}); see: verify") from error
         if isinstance(error, duckdb.PermissionException):

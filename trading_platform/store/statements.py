@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import duckdb
 
+NO_RECEIVE_TIME = "trades without ts_recv do not say what was known at a time; ask without as_of, or replay the log"
+"""Why a question about what was known at a time has no answer."""
+
 
 def run(db: duckdb.DuckDBPyConnection, text: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
     """Run a statement and return its rows: one that is not read to its end keeps the connection busy."""

@@ -7,39 +7,71 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
-import pyarrow as pa
 
 from trading_platform.domain.errors import QueryError
 from trading_platform.store import pruning
-from trading_platform.store import schema as shapes
 from trading_platform.store.layout import KEYS, DataDir
 from trading_platform.store.pruning import Node
-from trading_platform.store.statements import escape, quoted, run
+from trading_platform.store.statements import NO_RECEIVE_TIME, escape, quoted, run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Outputs = Callable[[], Sequence[str]]
 
 
-class _View(NamedTuple):
-    shape: pa.Schema
-    keys: tuple[str, ...]
+_TIME, _FLOAT = "TIMESTAMP_NS", "DOUBLE"
+
+
+def _columns(text: str) -> dict[str, str]:
+    """Return name to type of columns written as ``name type``."""
+    return dict(column.split() for column in text.split(","))
+
+
+class View(NamedTuple):
+    """A view's columns in the files, name to DuckDB's type, and the folders' keys.
+
+    In words, not as Arrow schemas (a test compares them): importing Arrow takes longer than most answers.
+    """
+
+    shape: dict[str, str]
+    keys: tuple[str, ...] = ()
 
 
 _FIRST = ("venue", "symbol", "timeframe")
 """Keys that a view begins with; the others end it."""
 
+_COMPUTED = f"ts_open {_TIME}, ts_close {_TIME}"
 VIEWS = {
-    "ticks": _View(shapes.TICKS, ("venue", "symbol", "date")),
-    "bars": _View(shapes.BARS, ("timeframe", "venue", "symbol", "date")),
-    "indicators": _View(shapes.indicators([]), ("timeframe", "venue", "symbol", "date")),
-    "regimes": _View(shapes.REGIMES, ("model", "timeframe", "venue", "symbol", "date")),
+    "ticks": View(
+        _columns(
+            f"trade_id BIGINT, trade_uid VARCHAR, epoch SMALLINT, ts_event {_TIME}, ts_recv {_TIME},"
+            " price DOUBLE, quantity DOUBLE, side VARCHAR, source VARCHAR"
+        ),
+        KEYS["ticks"],
+    ),
+    "bars": View(
+        _columns(
+            f"{_COMPUTED}, open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE, quote_volume DOUBLE,"
+            " taker_buy_volume DOUBLE, taker_buy_quote_volume DOUBLE, trade_count BIGINT, vwap DOUBLE,"
+            " complete BOOLEAN, proof VARCHAR"
+        ),
+        KEYS["bars"],
+    ),
+    "indicators": View(_columns(f"{_COMPUTED}, complete BOOLEAN"), KEYS["indicators"]),
+    "regimes": View(
+        _columns(
+            f"{_COMPUTED}, state TINYINT, label VARCHAR, p_0 DOUBLE, p_1 DOUBLE, p_2 DOUBLE, p_3 DOUBLE, p_4 DOUBLE,"
+            " change_probability DOUBLE, model_version VARCHAR"
+        ),
+        KEYS["regimes"],
+    ),
 }
-
-COVERAGE = pa.schema([("venue", pa.string()), ("symbol", pa.string()), *shapes.COVERAGE])
-"""Columns of the view `coverage`."""
-
+COVERAGE = View(_columns(f"venue VARCHAR, symbol VARCHAR, ts_from {_TIME}, ts_to {_TIME}, state VARCHAR"))
+"""The view `coverage`, which is made of rows."""
 
 _TIMES = {"ticks": ("ts_event", "ts_event_ns"), "bars": ("ts_open", "ts_close")}
 """Columns of a view whose times lie within the folder's day, or at its end."""
@@ -62,11 +94,20 @@ class Wanted(NamedTuple):
     pruned: bool = True
 
 
-def create_coverage(db: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
-    """Make the view `coverage` of its rows."""
+def create_coverage(db: duckdb.DuckDBPyConnection, rows: pa.Table | None) -> None:
+    """Make the view `coverage` of its rows, or of none."""
+    if rows is None:
+        run(db, f"CREATE TABLE coverage AS {_select(_nothing(COVERAGE.shape), COVERAGE)}")
+        return
     db.register("_rows", rows)
-    run(db, f"CREATE TABLE coverage AS {_select('_rows', _View(COVERAGE, ()))}")
+    run(db, f"CREATE TABLE coverage AS {_select('_rows', COVERAGE)}")
     db.unregister("_rows")
+
+
+def _nothing(columns: dict[str, str]) -> str:
+    """Return a source of these columns without a row."""
+    nulls = ", ".join(f"NULL::{kind} AS {name}" for name, kind in columns.items())
+    return f"(SELECT {nulls} WHERE false)"
 
 
 def _files(db: duckdb.DuckDBPyConnection, data: DataDir, name: str, wanted: Wanted) -> list[Path] | None:
@@ -90,11 +131,9 @@ def create(db: duckdb.DuckDBPyConnection, data: DataDir, name: str, wanted: Want
     parts = "/".join(f"{key}=*" for key in view.keys)
     some = next((data.lake / name).glob(f"{parts}/{name}.parquet"), None) if files is None else next(iter(files), None)
     if some is None:
-        keys = [(key, pa.date32() if key == "date" else pa.string()) for key in view.keys]
-        further = [(output, pa.float64()) for output in wanted.outputs()]
-        db.register("_none", pa.schema([*view.shape, *further, *keys]).empty_table())
-        run(db, f"CREATE TABLE {name} AS {_select('_none', view)}")
-        db.unregister("_none")
+        further = dict.fromkeys(wanted.outputs() if name == "indicators" else (), _FLOAT)
+        keys = {key: "DATE" if key == "date" else "VARCHAR" for key in view.keys}
+        run(db, f"CREATE TABLE {name} AS {_select(_nothing({**view.shape, **further, **keys}), view)}")
         return True
     if files is None:
         pattern = quoted(f"{escape(str(data.lake.resolve()))}/{name}/{parts}/{name}.parquet")
@@ -104,7 +143,7 @@ def create(db: duckdb.DuckDBPyConnection, data: DataDir, name: str, wanted: Want
     # Files of different settings have different outputs. As of an instant a file without ts_recv must be noticed.
     union = str(name == "indicators" or as_of_ns is not None).lower()
     source = f"read_parquet({pattern}, hive_partitioning = true, hive_types = {{{types}}}, union_by_name = {union})"
-    untold = f"error({quoted(shapes.NO_RECEIVE_TIME)})"
+    untold = f"error({quoted(NO_RECEIVE_TIME)})"
     unknown = f"CASE WHEN ts_recv IS NULL THEN {untold} ELSE epoch_ns(ts_recv) <= {as_of_ns} END"
     where = "" if as_of_ns is None else f" WHERE {unknown}"
     try:
@@ -112,29 +151,29 @@ def create(db: duckdb.DuckDBPyConnection, data: DataDir, name: str, wanted: Want
     except duckdb.BinderException as error:
         if as_of_ns is None or "ts_recv" not in str(error):
             raise
-        raise QueryError(f"ticks: {shapes.NO_RECEIVE_TIME}") from error
+        raise QueryError(f"ticks: {NO_RECEIVE_TIME}") from error
     return files is not None
 
 
-def _select(source: str, view: _View) -> str:
+def _select(source: str, view: View) -> str:
     """Return the SELECT of a view: venue, symbol and timeframe, what the files hold, the other keys.
 
     Times become TIMESTAMPTZ, and NaN null.
     """
     shape = view.shape
-    times = [field.name for field in shape if pa.types.is_timestamp(field.type)]
+    times = [name for name, kind in shape.items() if kind == _TIME]
     # Not everything takes a TIMESTAMPTZ_NS: minus, age and epoch_ms, for example, do not.
     # A cast would round, and a trade of 23:59:59.9999999 would move to the next day.
     replaced = {name: f"make_timestamptz(epoch_ns({name}) // 1000)" for name in times}
     further = ""
-    if not shape.equals(shapes.TICKS):  # a price or quantity is never NaN: every day of trades has passed a gate
-        replaced |= {field.name: _number(field.name) for field in shape if pa.types.is_floating(field.type)}
-    if shape.equals(shapes.indicators([])):
-        outputs = f"COLUMNS(* EXCLUDE ({', '.join([*shape.names, *view.keys])}))"
+    if view is not VIEWS["ticks"]:  # a price or quantity is never NaN: every day of trades has passed a gate
+        replaced |= {name: _number(name) for name, kind in shape.items() if kind == _FLOAT}
+    if view is VIEWS["indicators"]:
+        outputs = f"COLUMNS(* EXCLUDE ({', '.join([*shape, *view.keys])}))"
         further = f", {_number(outputs)}"
     first = [key for key in _FIRST if key in view.keys]
-    named = [f"{replaced[name]} AS {name}" if name in replaced else name for name in shape.names]
-    exact = [f"epoch_ns({name}) AS {name}_ns" for name in times] if shape.equals(shapes.TICKS) else []
+    named = [f"{replaced[name]} AS {name}" if name in replaced else name for name in shape]
+    exact = [f"epoch_ns({name}) AS {name}_ns" for name in times] if view is VIEWS["ticks"] else []
     columns = ", ".join([*first, *named]) + further
     last = "".join(f", {key}" for key in [*exact, *(key for key in view.keys if key not in first)])
     return f"SELECT {columns}{last} FROM {source}"  # noqa: S608  made of our own names; paths are quoted by _text
