@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import stat
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,14 +18,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from trading_platform import early_signals
+from trading_platform import early_signals, standard_streams
 from trading_platform.domain.errors import UsageError, WorkError
+from trading_platform.domain.secrets import masked
 
 if TYPE_CHECKING:
     from trading_platform.commands import CommandModule
     from trading_platform.settings import Settings
 
 PROG = "trading-platform"
+_LONGEST_COMPLAINT, _LONGEST_ERROR = 300, 2000
 
 
 class Command(NamedTuple):
@@ -56,7 +59,9 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose complaint is one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
+        if len(message) > _LONGEST_COMPLAINT:
+            message = f"{message[:_LONGEST_COMPLAINT]}…"
+        self.exit(2, f"{self.prog}: {masked(one_line(message))} (see {self.prog} --help)\n")
 
 
 def one_line(text: str) -> str:
@@ -105,8 +110,19 @@ def _add_common(parser: argparse.ArgumentParser, example: str | None) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 the work failed, 2 arguments or settings are wrong."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if argv is None:  # a process of our own
-        early_signals.arm(arguments)
+    if argv is not None:
+        return _answer(arguments)
+    # A process of our own.
+    early_signals.arm(arguments)
+    if not standard_streams.reserve():
+        return _complain(UsageError("stdout is closed; give the result a place to go, > /dev/null for nowhere"), 2)
+    try:
+        return _answer(arguments)
+    finally:
+        standard_streams.let_go()
+
+
+def _answer(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except UsageError as error:
@@ -117,14 +133,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader went away (`… | head`); nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:
+        # The machine's refusal, not a bug: a disk, a permission, a name that is too long.
+        return _complain(WorkError(_reason(error)), 1)
     except Exception:  # noqa: BLE001  the last handler: a bug is loud, and its exit code is that of failed work
         traceback.print_exc()
         return 1
 
 
 def _run(arguments: list[str]) -> int:
+    for word in arguments:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{word[:60]!r} is not UTF-8; write it in UTF-8") from None
     name = next((a for a in arguments if not a.startswith("-")), None)
     if name is not None and name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, n=1)
@@ -158,14 +182,27 @@ def _settings(args: argparse.Namespace, *, quick: bool) -> Settings:
 
         loaded = settings.load(overrides=overrides)
         level = loaded.log.level
-    if loaded.data_dir.exists() and not loaded.data_dir.is_dir():
+    try:
+        mode = loaded.data_dir.stat().st_mode
+    except (FileNotFoundError, PermissionError):
+        mode = None  # what may be missing, and what must not, is each command's business
+    except OSError as error:
+        raise UsageError(f"data directory {error.strerror}: {str(loaded.data_dir)[:80]}; give another") from None
+    if mode is not None and not stat.S_ISDIR(mode):
         raise UsageError(f"data directory {loaded.data_dir} is a file; give another --data-dir")
     logs.configure(level=level, as_json=args.json or not sys.stderr.isatty())
     return loaded
 
 
+def _reason(error: OSError) -> str:
+    """Return what the system says, and of which file; of none where it was the result that could not be written."""
+    what = "" if error.filename is None else f": {os.fsdecode(error.filename)}"
+    return f"{error.strerror or error}{what}"
+
+
 def _complain(error: Exception, code: int) -> int:
-    print(f"{PROG}: {one_line(str(error))}", file=sys.stderr)
+    text = masked(one_line(str(error)))
+    print(f"{PROG}: {text[:_LONGEST_ERROR]}{'…' if len(text) > _LONGEST_ERROR else ''}", file=sys.stderr)
     return code
 
 

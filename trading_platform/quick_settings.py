@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from trading_platform.domain.data_path import check_data_path
+
 if TYPE_CHECKING:
     from trading_platform.settings import Settings
 
@@ -41,6 +43,8 @@ def quick(overrides: Mapping[str, object], environ: Mapping[str, str] | None = N
     if os.path.lexists(FILE_NAME) or any(name.upper() != f"{PREFIX}DATA_DIR" for name in ours) or len(ours) > 1:
         return None
     text = str(overrides.get("data_dir", next(iter(ours.values()), "data")))
-    if not Path(text).parts or "\0" in text:
-        return None
+    try:
+        check_data_path(Path(text))
+    except ValueError:
+        return None  # the whole of the settings says what is wrong
     return cast("Settings", QuickSettings(Path(text), overrides))

@@ -23,10 +23,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from trading_platform.domain.bar import TIMEFRAMES
+from trading_platform.domain.data_path import check_data_path
 from trading_platform.domain.duration import duration_s
 from trading_platform.domain.errors import SettingsError, UsageError
 from trading_platform.domain.host import check_host
 from trading_platform.domain.instrument import check_venue, read_symbol
+from trading_platform.domain.secrets import MASK, masked
 
 PREFIX = "TRADING_PLATFORM_"
 FILE_NAME = "trading_platform.toml"
@@ -43,12 +45,6 @@ def _split(value: object) -> object:
 
 def _empty_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
-
-
-def _check_path(path: Path) -> Path:
-    if not path.parts or "\0" in str(path):
-        raise ValueError("must name a directory")
-    return path
 
 
 def _day(value: object) -> object:
@@ -204,7 +200,9 @@ class RegimeSettings(_Section):
 class Settings(_Section):
     """Everything that may be set; `load` reads it."""
 
-    data_dir: Annotated[Path, AfterValidator(_check_path)] = Field(Path("data"), description="where everything is kept")
+    data_dir: Annotated[Path, AfterValidator(check_data_path)] = Field(
+        Path("data"), description="where everything is kept"
+    )
     history_start: Day = Field("2016-01-01", description="first day taken: an earlier trade is a unit error")
     database_url: Annotated[SecretStr, AfterValidator(_check_database)] = Field(
         SecretStr(""), description="PostgreSQL of the ledger and the database sink; empty: embedded SQLite, no sink"
@@ -426,9 +424,6 @@ def _prefixes(key: str) -> Iterator[str]:
         key = key.rpartition(".")[0]
 
 
-MASK = "********"
-
-
 def flatten(settings: Settings) -> dict[str, Any]:
     """Return dotted key to value of every setting, secrets masked.
 
@@ -450,7 +445,11 @@ def _flatten(section: BaseModel, above: tuple[str, ...]) -> Iterator[tuple[str, 
         elif isinstance(value, SecretStr):
             yield ".".join(path), MASK if value.get_secret_value() else ""
         else:
-            yield ".".join(path), str(value) if isinstance(value, Path) else value
+            yield ".".join(path), masked(value) if isinstance(value, str) else _shown_path(value)
+
+
+def _shown_path(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
 
 
 class Reference(NamedTuple):

@@ -170,3 +170,99 @@ def test_json_goes_to_stdout_alone(tmp_path):
     done = run("settings", "--json", "--data-dir", "elsewhere", cwd=tmp_path)
     assert json.loads(done.stdout)["data_dir"] == {"value": "elsewhere", "source": "command line"}
     assert done.stderr == ""
+
+
+def shell(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a shell that changes its streams."""
+    words = ["bash", "-c", f"{sys.executable} -m trading_platform {line}"]
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_a_result_that_cannot_be_written_is_a_failure(tmp_path):
+    """A full disk behind stdout, or no stdout at all: one line; nothing of the result ends in another file."""
+    full = shell("settings > /dev/full", tmp_path)
+    assert (full.returncode, full.stderr) == (1, "trading-platform: No space left on device\n")
+    closed = shell("settings >&-", tmp_path)
+    assert closed.returncode == 2 and closed.stderr.startswith("trading-platform: stdout is closed; ")
+    assert closed.stderr.count("\n") == 1
+
+
+def test_without_a_place_for_errors_the_work_goes_on(tmp_path):
+    """stderr closed or full: the result and the exit code are what they would be."""
+    for stream in ("2>&-", "2>/dev/full"):
+        done = shell(f"settings --json {stream}", tmp_path)
+        assert done.returncode == 0 and json.loads(done.stdout), stream
+        assert shell(f"nonsense {stream}", tmp_path).returncode == 2
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["gaps", "declare", "99999999999999999999", "--reason", "x"],
+        ["gaps", "retry", HUGE],
+        ["gaps", "retry", ""],
+        ["gaps", "\n"],
+        ["query", "select '\udcff'"],
+        ["query", "select 1", "--as-of", "10000-01-01"],
+        ["query", "select 1", "--format", HUGE],
+        ["status", "--data-dir", "a\udcff"],
+        ["status", "--data-dir", "x" * 300],
+        ["status", "--data-dir", "/dev/null"],
+        ["status", "--data-dir", ""],
+        ["verify", "--data-dir", "/nonexistent/a\nb"],
+        ["backfill", "--assets", "bars", "--from", "9999-12-31", "--to", "9999-12-31"],
+        ["backfill", "--assets", "bars", "--from", "0000-01-01", "--to", "2024-03-14"],
+        ["backfill", "--assets", ",", "--from", "2024-03-14", "--to", "2024-03-14"],
+        ["replay", "--from", "10000-01-01", "--to", "10000-01-01"],
+        ["replay", "--processes", HUGE],
+        ["replay", "--processes", "0"],
+        ["up", "--port", "-1"],
+        ["up", "--port", "65536"],
+        ["ingest", "--venue", "binance", "--symbols", "BTC-USDT", "--seconds", "nan"],
+        ["ingest", "--venue", "binance", "--symbols", "BTC-USDT", "--seconds", "inf"],
+        ["ingest", "--venue", "binance", "--symbols", "\x1b[31m"],
+        ["ingest", "--venue", "", "--symbols", "BTC-USDT"],
+        ["ingest", "--venue", "binance", "--symbols", "BTC-USDT", "--ws-url", "ws://["],
+        ["ingest", "--venue", "binance", "--symbols", "BTC-USDT", "--rest-url", "http://a:99999"],
+        ["simulate", "--venue", "binance", "--port", "65535"],
+        ["simulate", "--venue", "binance", "--seed", HUGE],
+        ["simulate", "--venue", "binance", "--seed", "-1"],
+        ["simulate", "--venue", "binance", "--speed", "nan"],
+        ["simulate", "--venue", "binance", "--speed", "-inf"],
+        ["simulate", "--venue", "binance", "--recording", ""],
+        ["simulate", "--venue", "binance", "--recording", "x" * 300],
+        ["simulate", "--venue", "binance", "--faults", "/dev"],
+        ["demo", "--seconds", "nan"],
+        ["demo", "--seconds", "0"],
+        ["demo", "--speed", "1e999"],
+        ["demo", "--recording", "/dev/null"],
+    ],
+)
+def test_junk_is_refused_in_one_line(words, tmp_path, monkeypatch, capsys):
+    """Whatever is given for an argument: exit 2 and one line of bounded length, never a traceback."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = cli.main(words)
+    except SystemExit as stop:  # argparse, called in process
+        code = int(str(stop.code))
+    said = capsys.readouterr()
+    assert (code, said.out, said.err.count("\n")) == (2, "", 1), said.err
+    assert said.err.startswith("trading-platform") and len(said.err) < 2100
+    assert not list(tmp_path.iterdir())
+
+
+def test_credentials_are_masked_in_errors_and_settings(tmp_path, monkeypatch, capsys):
+    """What an address holds of a user, a password or a token is in no message and in no table."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRADING_PLATFORM_VENUES__BINANCE__SYMBOLS", "BTC-USDT")
+    monkeypatch.setenv("TRADING_PLATFORM_VENUES__BINANCE__WS_URL", "wss://me:hunter2@host/ws?listenKey=hunter2")
+    assert cli.main(["settings"]) == 0
+    assert cli.main(["settings", "--json"]) == 0
+    urls = ["--ws-url", "http://me:hunter2@host", "--rest-url", "http://me:hunter2@:1"]
+    assert cli.main(["ingest", "--venue", "binance", "--symbols", "BTC-USDT", *urls]) == 2
+    said = capsys.readouterr()
+    assert "wss://********@host/ws?listenKey=********" in said.out
+    assert "hunter2" not in said.out + said.err

@@ -10,7 +10,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from trading_platform.domain.days import parse_day
 from trading_platform.domain.errors import UsageError
@@ -52,6 +53,40 @@ def print_line(payload: object) -> None:
     """Print one JSON line on stdout now: what a program reads while the command still runs."""
     sys.stdout.write(to_json(payload) + os.linesep)
     sys.stdout.flush()
+
+
+MOST_ID = (1 << 63) - 1
+"""The greatest number that a database holds."""
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Return a type of argument: a whole number from `least` to `most`.
+
+    >>> whole(1, 9)("7")
+    7
+    """
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text) if len(text) <= 40 else None
+        except ValueError:
+            number = None
+        if number is None or not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def path(text: str) -> Path:
+    """Return a path that an argument names.
+
+    >>> path("a/b").name
+    'b'
+    """
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} names no file")
+    return Path(text)
 
 
 def add_venue(parser: argparse.ArgumentParser, *, required: bool = False) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from trading_platform.commands.common import emit
+from trading_platform.commands.common import MOST_ID, emit, whole
 from trading_platform.commands.tables import column_table, table
 from trading_platform.domain.errors import UsageError
 
@@ -25,7 +25,7 @@ COLUMNS = "id venue symbol epoch first_missing last_missing missing state reason
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the three actions."""
     parser.add_argument("action", nargs="?", default="list", choices=["list", "retry", "declare"], help="default: list")
-    parser.add_argument("id", nargs="?", type=int, metavar="ID", help="number of the gap")
+    parser.add_argument("id", nargs="?", type=whole(1, MOST_ID), metavar="ID", help="number of the gap")
     parser.add_argument("--reason", metavar="TEXT", help="why these ids are given up")
 
 

@@ -49,11 +49,16 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         return 0
     batches = _answer(args, settings)
     first = next(batches)  # every error of the SQL itself comes before anything is printed
-    if form == "parquet":
-        _write_parquet(first.schema, chain([first], batches))
-    else:
-        numbers = [_is_number(kind) for kind in first.schema.types]
-        WRITERS[form](list(first.schema.names), numbers, _chunks(chain([first], batches)))
+    import pyarrow as pa
+
+    try:
+        if form == "parquet":
+            _write_parquet(first.schema, chain([first], batches))
+        else:
+            numbers = [_is_number(kind) for kind in first.schema.types]
+            WRITERS[form](list(first.schema.names), numbers, _chunks(chain([first], batches)))
+    except (OverflowError, pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+        raise UsageError(f"a value cannot be written as {form}: {error}; cast it in the SQL") from None
     return 0
 
 

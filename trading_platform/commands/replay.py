@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trading_platform.commands.common import add_days, emit, parse_days
-from trading_platform.domain.errors import UsageError
+from trading_platform.commands.common import add_days, emit, parse_days, whole
 
 if TYPE_CHECKING:
     from trading_platform.ingest.decoded import Listing
@@ -36,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ledger", action="store_true", help="rebuild the account of ids too")
     parser.add_argument("--all", action="store_true", help="then compute bars, indicators and regimes of these days")
     parser.add_argument(
-        "--processes", type=int, metavar="N", default=None, help="how many may work on it; else as many as it is worth"
+        "--processes",
+        type=whole(1, 256),
+        metavar="N",
+        default=None,
+        help="how many may work on it; else as many as it is worth",
     )
 
 
@@ -49,8 +52,6 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from trading_platform.ingest.listing import publish_listings
     from trading_platform.pipeline.datasets import COMPUTED
 
-    if args.processes is not None and args.processes < 1:
-        raise UsageError("--processes is at least 1")
     span = parse_days(args.first, args.last, earliest=settings.history_start)
     stop = runtime.stop_event() if args.all else None
     data = runtime.existing(settings, log_suffices=args.ledger).create()

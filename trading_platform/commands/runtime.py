@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from trading_platform.domain.errors import UsageError
+from trading_platform.domain.secrets import masked
 
 if TYPE_CHECKING:
     from trading_platform.ingest.desk import Endpoint, Means
@@ -198,7 +199,8 @@ def check_url(url: str, schemes: Iterable[str] = ("http", "https")) -> str:
     except ValueError:
         good = False
     if not good:
-        raise UsageError(f"{url[:80]!r} is not an address; expected {' or '.join(s + '://HOST' for s in schemes)}")
+        shown = url.partition("@")[0].partition("://")[0] + "://…" if "@" in url else masked(url[:80])
+        raise UsageError(f"{shown!r} is not an address; expected {' or '.join(s + '://HOST' for s in schemes)}")
     return url.rstrip("/")
 
 

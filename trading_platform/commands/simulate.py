@@ -7,10 +7,9 @@ import asyncio
 import contextlib
 import math
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trading_platform.commands.common import parse_venue, print_line
+from trading_platform.commands.common import MOST_ID, parse_venue, path, print_line, whole
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,11 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_market(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument(
-        "--port", type=int, default=0, metavar="P", help="stream port, REST gets the next (default: any two)"
+        "--port",
+        type=whole(0, 65534),
+        default=0,
+        metavar="P",
+        help="stream port, REST gets the next (default: any two)",
     )
     parser.add_argument("--loop", action="store_true", help="repeat the recording for ever, ids and times going on")
-    parser.add_argument("--truth", type=Path, metavar="FILE.jsonl", help="write a line for every trade issued")
-    parser.add_argument("--requests", type=Path, metavar="FILE.jsonl", help="write a line for every REST request")
+    parser.add_argument("--truth", type=path, metavar="FILE.jsonl", help="write a line for every trade issued")
+    parser.add_argument("--requests", type=path, metavar="FILE.jsonl", help="write a line for every REST request")
     parser.epilog = (
         f"example:\n  {EXAMPLE}\n\nWithout --recording a synthetic market of BTC-USDT, ETH-USDT and SOL-USDT is "
         "served:\nit begins now, and a restart continues it."
@@ -40,11 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_market(parser: argparse.ArgumentParser, speed: str = "1") -> None:
     """Add what chooses the market and what goes wrong in it."""
     parser.add_argument(
-        "--recording", type=Path, action="append", default=[], metavar="PATH", help="play this capture; repeatable"
+        "--recording", type=path, action="append", default=[], metavar="PATH", help="play this capture; repeatable"
     )
     parser.add_argument("--speed", default="1", metavar="X", help=f"times real time, or max (default: {speed})")
-    parser.add_argument("--faults", type=Path, metavar="PLAN.json", help="what shall go wrong")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the synthetic market and of chance")
+    parser.add_argument("--faults", type=path, metavar="PLAN.json", help="what shall go wrong")
+    parser.add_argument(
+        "--seed", type=whole(0, MOST_ID), default=0, metavar="N", help="of the synthetic market and of chance"
+    )
 
 
 def parse_speed(text: str) -> float | None:
@@ -83,8 +88,6 @@ def make_server(args: argparse.Namespace) -> VenueServer:
 
     speed = parse_speed(args.speed)
     plan = FaultPlan() if args.faults is None else FaultPlan.load(args.faults)
-    if not 0 <= args.port <= 65535 - 1:
-        raise UsageError(f"port {args.port} is out of range; give one below 65535")
     market: Market
     begins_at_ns = None
     if args.recording:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trading_platform.commands.common import emit
+from trading_platform.commands.common import emit, whole
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ _SHOW_S = {True: 1.0, False: 10.0}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--port``, ``--no-ui`` and ``--demo``."""
-    parser.add_argument("--port", type=int, default=3000, metavar="N", help="port of the UI (default: 3000; 0: any)")
+    parser.add_argument(
+        "--port", type=whole(0, 65535), default=3000, metavar="N", help="port of the UI (default: 3000; 0: any)"
+    )
     parser.add_argument("--no-ui", action="store_true", help="no UI; sensors and schedules run all the same")
     parser.add_argument("--demo", action="store_true", help=f"show what `demo` left in {DEMO_DIR}; record nothing")
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trading_platform.domain.errors import PlatformError
+from trading_platform.domain.secrets import masked
 from trading_platform.ingest import messages, priority, spare_memory
 from trading_platform.ingest.children import Outbox, may_begin, obey_parent, parent_teller
 from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
@@ -301,7 +302,7 @@ def main(arguments: list[str]) -> int:
         config = msgspec.json.decode(os.environ.pop(CONFIG_VARIABLE), type=IngestConfig)
         return 0 if role == "recorder" and _held(config) else ROLES[role](config)
     except PlatformError as error:
-        print(f"trading-platform {role}: {error}", file=sys.stderr)
+        print(f"trading-platform {role}: {masked(str(error))}", file=sys.stderr)
         return 1
 
 

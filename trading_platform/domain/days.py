@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from trading_platform.domain.errors import UsageError
 
 DAY_NS = 86_400 * 1_000_000_000
+LATEST = "2099-12-31"
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
@@ -50,7 +51,7 @@ def parse_day(text: str, *, earliest: str | None = None) -> str:
 
     Raises
     ------
-    UsageError : if it is not ``YYYY-MM-DD``, or lies before `earliest`.
+    UsageError : if it is not ``YYYY-MM-DD``, or lies before `earliest` or after `LATEST`.
 
     >>> parse_day("2024-02-30")
     Traceback (most recent call last):
@@ -64,4 +65,6 @@ def parse_day(text: str, *, earliest: str | None = None) -> str:
         raise UsageError(f"{text[:40]!r} is not a day; days look like 2024-08-08")
     if earliest is not None and day < earliest:
         raise UsageError(f"{day} lies before HISTORY_START ({earliest})")
+    if day > LATEST:
+        raise UsageError(f"{day} lies after {LATEST}, the last day of which trades are taken")
     return day

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,7 +122,7 @@ def _writer(path: Path, schema: pa.Schema, group: pa.Table) -> pq.ParquetWriter:
         texts = [name for name in texts if name not in {"trade_uid", "epoch", *split}]
         encoding = dict.fromkeys(delta, "DELTA_BINARY_PACKED") | dict.fromkeys(split, "BYTE_STREAM_SPLIT")
     writer = pq.ParquetWriter(
-        str(path),
+        _plain(path),
         group.schema,
         version="2.6",
         compression="zstd",
@@ -136,6 +137,11 @@ def _writer(path: Path, schema: pa.Schema, group: pa.Table) -> pq.ParquetWriter:
     # By hand: the file's texts are texts, however this process holds them.
     writer.add_key_value_metadata({_ARROW: base64.b64encode(schema.serialize().to_pybytes())})
     return writer
+
+
+def _plain(path: Path) -> str:
+    """Return a path that is nothing but one: Arrow takes ``file:x`` for an address and ``~`` for a home."""
+    return os.path.abspath(path)
 
 
 def _all_differ(column: pa.ChunkedArray) -> bool:
@@ -174,7 +180,7 @@ def open_file(path: Path, *, lean: bool = False) -> pq.ParquetFile:
     """
     try:
         file = pq.ParquetFile(
-            str(path), page_checksum_verification=True, read_dictionary=["side", "source"] if lean else None
+            _plain(path), page_checksum_verification=True, read_dictionary=["side", "source"] if lean else None
         )
         sound = _sound(file)
     except FileNotFoundError:

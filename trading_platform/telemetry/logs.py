@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 # structlog is imported with the first logger: a command that logs nothing does without it.
+
+from trading_platform.domain.secrets import masked
 
 LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -35,8 +37,8 @@ def _escape_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     for key, value in event.items():
         if isinstance(value, bytes):
             value = value[:200].decode("ascii", "backslashreplace")
-        if isinstance(value, str) and key != "exception":
-            event[key] = escape(value)
+        if isinstance(value, str):
+            event[key] = masked(value) if key == "exception" else masked(escape(value))
     return event
 
 
@@ -46,10 +48,13 @@ class _Stderr:
     # Not an io class: those flush once more when the interpreter ends, after `sys` is gone.
 
     def write(self, text: str, /) -> int:
-        return sys.stderr.write(text)
+        with suppress(OSError):  # a full disk, a closed pipe: what is told is lost, the work goes on
+            return sys.stderr.write(text)
+        return 0
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure(*, level: str = "info", as_json: bool, stream: TextIO | None = None) -> None:

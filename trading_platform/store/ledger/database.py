@@ -23,6 +23,7 @@ HEAD = "0003"
 
 _BUSY_MS = 30_000
 _MEND = "move ledger.sqlite and the files beside it that bear its name away, and rebuild it with: replay --ledger"
+_OF_THE_FILE = ("unable to open database file", "attempt to write a readonly database", "disk I/O error")
 _WRITER_LOCK = 7_261_943_001
 """Any number, the same in every process: PostgreSQL's stand-in for BEGIN IMMEDIATE."""
 
@@ -85,7 +86,8 @@ class Database:
         from alembic.config import Config
 
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
+        scripts = str(Path(__file__).parents[1] / "migrations")
+        config.set_main_option("script_location", scripts.replace("%", "%%"))
         with self.writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS platform"))
@@ -161,6 +163,8 @@ def _trouble_named() -> Iterator[None]:
             raise DiskFull("the ledger's disk is full; free space on it") from error
         if any(words in reason for words in ("decode", "no such column", "no such table")):
             raise _damaged(reason) from error
+        if isinstance(error.orig, sqlite3.Error) and any(text in reason for text in _OF_THE_FILE):
+            raise StorageError(f"the ledger's file cannot be used: {reason}") from error
         # SQLite calls many bugs operational too, a server's driver only what has to do with reaching it.
         if isinstance(error.orig, sqlite3.Error) and "locked" not in reason:
             raise
@@ -174,7 +178,9 @@ def _trouble_named() -> Iterator[None]:
 
 def _sqlite(path: Path) -> sa.Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_MS / 1000})
+    # Not as text: a path may hold what has a meaning in an address.
+    url = sa.URL.create("sqlite", database=str(path))
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_MS / 1000})
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(raw: Any, _record: Any) -> None:

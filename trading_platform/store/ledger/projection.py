@@ -98,13 +98,6 @@ class Projection(Numberings):
         with self.database.reading() as db:
             return db.execute(query).scalar() or 0
 
-    def heard_ns(self, venue: str) -> int:
-        """Return when the newest trade of the venue's streams came in, 0 if none did or all are known to have ended."""
-        c = t.sequences.c
-        query = sa.select(sa.func.max(c.tail_ts)).where(c.venue == venue, c.tail == "live")
-        with self.database.reading() as db:
-            return db.execute(query).scalar() or 0
-
     def symbols(self) -> list[tuple[str, str]]:
         """Return the (venue, symbol) pairs that hold anything."""
         return sorted({(row.venue, row.symbol) for row in self.sequences()})
