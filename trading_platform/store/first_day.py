@@ -7,6 +7,7 @@ It only ever moves back. What the days hold is the ledger's to say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
 
 from trading_platform.domain.days import parse_day
 from trading_platform.domain.errors import CorruptionError, UsageError
@@ -61,11 +62,13 @@ def _is_news(data: DataDir, first: str) -> bool:
 
 
 def _published(data: DataDir) -> Iterator[str]:
+    """Yield the first day of each symbol that has a file."""
     root = data.lake / "ticks"
-    for venue, symbol, date in tree.walk(root, ["venue", "symbol", "date"]):
-        folder = root / f"venue={venue}" / f"symbol={symbol}" / f"date={date}"
-        if _day(date) is not None and (folder / "ticks.parquet").exists():
-            yield date
+    folders = tree.walk(root, ["venue", "symbol", "date"])
+    for (venue, symbol), days in groupby(folders, key=lambda values: values[:2]):
+        above = root / f"venue={venue}" / f"symbol={symbol}"
+        dates = (date for *_, date in days if _day(date) and (above / f"date={date}" / "ticks.parquet").exists())
+        yield from islice(dates, 1)
 
 
 def _day(text: str) -> str | None:

@@ -76,10 +76,10 @@ def regime_columns() -> dict[str, list[Any]]:
 
 def instrument_columns() -> dict[str, list[Any]]:
     return {
-        "symbol": ["BTC-USDT", "ETH-USDT"],
-        "venue_symbol": ["BTCUSDT", "ETHUSDT"],
+        "symbol": ["BTC-USDT", "币安人生-USDT"],
+        "venue_symbol": ["BTCUSDT", "币安人生USDT"],
         "kind": ["spot", "spot"],
-        "base": ["BTC", "ETH"],
+        "base": ["BTC", "币安人生"],
         "quote": ["USDT", "USDT"],
         "price_step": ["0.01", None],
         "quantity_step": ["0.00001", "1"],
@@ -171,7 +171,9 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("regimes", put("change_probability", 0, 1.5), "change_probability is a probability"),
     ("regimes", put("model_version", 0, ""), "model_version is known"),
     ("instruments", put("symbol", 0, "../x"), "symbol is spelt as symbols are"),
-    ("instruments", put("symbol", 0, "ETH-USDT"), "a symbol is listed once"),
+    ("instruments", put("symbol", 0, "btc-USDT"), "symbol is spelt as symbols are"),
+    ("instruments", put("symbol", 0, "币 安-USDT"), "symbol is spelt as symbols are"),
+    ("instruments", put("symbol", 0, "币安人生-USDT"), "a symbol is listed once"),
     ("instruments", put("price_step", 0, "0.00"), "price_step is a positive decimal or unknown"),
 ]
 
