@@ -25,6 +25,7 @@ from trading_platform.ingest.keepalive import Allowance
 from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused
 from trading_platform.simulate.binance_rest import Answer, RestApi
 from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, trade_payload
+from trading_platform.simulate.door import ADDRESS_BYTES
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.tape import Market, Print
 
@@ -32,6 +33,7 @@ PING_EVERY_S, PONG_WITHIN_S = 20, 60
 OPEN_TIMEOUT_S = 10.0
 CONNECTS, CONNECTS_WINDOW_S = 300, 300
 INBOUND = 5
+PUSHES_BACK = (1008, 1013)
 
 Trace = Callable[..., None]
 
@@ -54,6 +56,8 @@ class Connection:
         self._heard_s = exchange.clock.monotonic()
         self._arrived: list[bytes] = []
         self._ended: str | None = None
+        self._code: int | None = None
+        self._closing = False
         self._changed, self._over = asyncio.Event(), asyncio.Event()
         self._allowance = Allowance(INBOUND)
         self._owes_pong = False
@@ -66,12 +70,12 @@ class Connection:
     def ping(self) -> None:
         self._down(self._asked)
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, code: int | None = None) -> None:
         """Close in order: what was sent still arrives."""
         if self.up:
             self.up = False
             self.exchange.forget(self, reason)
-            self._down(self._end, reason)
+            self._down(self._end, reason, code)
 
     def reset(self, reason: str) -> None:
         """Break the line: what is on its way is lost."""
@@ -107,7 +111,7 @@ class Connection:
         self.inbound.append(now)
         if len(self.inbound) > INBOUND and now - self.inbound[-INBOUND - 1] < S:
             self.exchange.floods += 1
-            self.close("1008 too many requests")
+            self.close("1008 too many requests", 1008)
         elif self.up:
             if what == "ping":
                 self._down(self._heard)
@@ -134,9 +138,9 @@ class Connection:
             self._owes_pong = False
             self._up(self._inbound, "pong")
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, code: int | None = None) -> None:
         if self._ended is None:
-            self._ended = reason
+            self._ended, self._code = reason, code
         self._changed.set()
         self._over.set()
 
@@ -164,13 +168,16 @@ class Connection:
             if self._ended is None:
                 self._changed.clear()
             elif not messages:
-                raise ConnectionLost(self._ended)
+                if self._code in PUSHES_BACK and not self._closing:
+                    self.exchange.pushed_back.append(self.exchange.clock.now)
+                raise ConnectionLost(self._ended, self._code)
             if messages:
                 enough = not take(messages)
 
     async def close_by_us(self) -> None:
         """Say goodbye; what was on its way before the answer still arrives; a second at most."""
         if self._ended is None:
+            self._closing = True
             self._up(self.close, "1000")
             try:
                 async with asyncio.timeout(1.0):
@@ -209,7 +216,8 @@ class Exchange:
     Attributes
     ----------
     truth : every trade issued, by symbol and id.
-    attempts : when somebody tried to connect, and what became of it.
+    attempts : when somebody tried to connect, what became of it, and when that was begun.
+    pushed_back : when we had a close frame that asks to come back later.
     floods : connections ended because a client sent too much.
     exchanged : of each request that was answered when it was sent, when we had the answer, and its status.
     network : what lies between us and it.
@@ -226,6 +234,7 @@ class Exchange:
         trace: Trace,
         *,
         lifetime_s: float,
+        address_bytes: int = ADDRESS_BYTES,
     ) -> None:
         self.loop, self.clock, self.market, self.trace, self._rng = loop, clock, market, trace, rng
         self._symbols = {listing.venue_symbol: listing.symbol for listing in market.listings}
@@ -237,13 +246,15 @@ class Exchange:
         self.truth: dict[str, dict[int, Print]] = {symbol: {} for symbol in self._symbols.values()}
         self.connections: set[Connection] = set()
         self.all_connections: list[Connection] = []
-        self.attempts: list[tuple[int, str]] = []
+        self.attempts: list[tuple[int, str, int]] = []
+        self.pushed_back: list[int] = []
         self.floods = 0
         self.exchanged: list[tuple[int, int, int]] = []
         self._number = 0
         self._listeners: Counter[str] = Counter()
-        self._lifetime_s = lifetime_s
+        self._lifetime_s, self._address_bytes = lifetime_s, address_bytes
         self._refuse_until = self._ban_until = 0
+        self._refuse_status = 503
         self.network = Network(rng)
         self._blocks = market.blocks(market.start_ns)
         self._rows: deque[Print] = deque()
@@ -303,7 +314,7 @@ class Exchange:
         process = clockwork.OWNER.get()
         assert process is not None
         path = url.removeprefix("ws://exchange")
-        latency_s = self.network.latency_s()
+        began, latency_s = self.clock.now, self.network.latency_s()
         if self.network.down:
             await asyncio.sleep(min(OPEN_TIMEOUT_S, 20 * latency_s))
             raise ConnectionLost("connect: no route to host")
@@ -311,7 +322,7 @@ class Exchange:
             await asyncio.sleep(OPEN_TIMEOUT_S)
             raise ConnectionLost("connect: TimeoutError")
         await asyncio.sleep(2 * latency_s)
-        connection = self._answer(path, process, int(latency_s * S))
+        connection = self._answer(path, process, int(latency_s * S), began)
         process.at_end.append(connection._left)
         try:
             await asyncio.sleep(latency_s)
@@ -319,19 +330,21 @@ class Exchange:
         finally:
             await connection.close_by_us()
 
-    def _answer(self, path: str, process: Process, latency_ns: int) -> Connection:
+    def _answer(self, path: str, process: Process, latency_ns: int, began: int) -> Connection:
         now = self.clock.now
-        recent = sum(at > now - CONNECTS_WINDOW_S * S for at, _ in self.attempts)
+        recent = sum(at > now - CONNECTS_WINDOW_S * S for at, _, _ in self.attempts)
         refusal: tuple[int, float | None] | None = None
         if now < self._ban_until:
             refusal = 418, float(math.ceil((self._ban_until - now) / S))
         elif now < self._refuse_until:
-            refusal = 503, None
+            refusal = self._refuse_status, None
         elif recent >= CONNECTS:
             refusal = 429, None
+        elif len(path) > self._address_bytes:
+            refusal = 414, None
         session = Session.open(path)
         assert session is not None, path
-        self.attempts.append((now, "open" if refusal is None else str(refusal[0])))
+        self.attempts.append((now, "open" if refusal is None else str(refusal[0]), began))
         self.trace("connect", path, refusal)
         if refusal is not None:
             raise HandshakeRefused(*refusal)
@@ -376,7 +389,7 @@ class Exchange:
         if event.kind.startswith("rest_"):
             self.api.begin(event, self.clock.now / S)
         elif event.kind == "refuse_connect":
-            self._refuse_until = self.clock.now + int(event.seconds * S)
+            self._refuse_until, self._refuse_status = self.clock.now + int(event.seconds * S), event.status
         else:
             if event.kind == "ban_connect":
                 self._ban_until = self.clock.now + int(event.seconds * S)
@@ -386,6 +399,8 @@ class Exchange:
     def _hit(self, connection: Connection, event: Event) -> None:
         if event.kind in {"cut", "ban_connect"}:
             connection.close("closed without a close frame")
+        elif event.kind == "close":
+            connection.close(f"closed {event.code}", event.code)
         elif event.kind == "hole":
             connection.hole()
             self.loop.after(int(event.seconds * S), connection.reset, "connection reset")

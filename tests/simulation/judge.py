@@ -160,13 +160,15 @@ class Judge:
         for connection in exchange.all_connections:
             if most := _most_within(connection.inbound, S, INBOUND):
                 self.say("inbound", f"connection {connection.number}: {most} messages within a second")
-        attempts = [at for at, _ in exchange.attempts]
+        attempts = [at for at, _, _ in exchange.attempts]
         if most := _most_within(attempts, CONNECTS_WINDOW_S * S, CONNECTS):
             self.say("connects", f"{most} within five minutes")
-        refusals = [(at / S, status, None) for at, status in exchange.attempts if status in {"418", "429"}]
-        for at_s, status, _ in refusals:
-            wait_s = 60.0 if status == "429" else 120.0
-            if early := [at / S for at in attempts if at_s < at / S < at_s + wait_s - 0.5]:
+        refusals = [(at / S, status) for at, status, _ in exchange.attempts if status in {"418", "429"}]
+        refusals += [(at / S, "close that pushes back") for at in exchange.pushed_back]
+        for at_s, status in refusals:
+            wait_s = 120.0 if status == "418" else 60.0
+            # What was on its way when the answer came is no sign of impatience.
+            if early := [began / S for _, _, began in exchange.attempts if at_s < began / S < at_s + wait_s - 0.5]:
                 self.say("connects", f"{early[0] - at_s:.1f} s after a {status}")
         self._requests(list(exchange.api.requests))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
@@ -86,6 +87,7 @@ class Machine:
     Attributes
     ----------
     processes : the living ones by what they do; the latest of each role.
+    adapter : the recorder's; its limits may be less than the venue's.
     crashes : what ended otherwise than on purpose.
     deaths : how many were killed.
     """
@@ -116,6 +118,7 @@ class Machine:
         self.fsync_slow = 1.0
         loop.executor_latency = self._commit_s
         self.symbols = {listing.venue_symbol: listing.symbol for listing in exchange.market.listings}
+        self.adapter = copy(ADAPTER)
         self.endpoints = {VENUE: Endpoint(ADAPTER, "http://exchange")}
         self._root_length = len(str(data.root))
         GUARDS[database] = self._guard
@@ -342,7 +345,7 @@ class Machine:
 
         async def receive(writer: LaneWriter, pause: asyncio.Event) -> None:
             recorder = Recorder(
-                ADAPTER,
+                self.adapter,
                 child.config.symbols,
                 child.config.ws_url,
                 writer,

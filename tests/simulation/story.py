@@ -6,7 +6,7 @@ kind does. The last part of a story is calm, so that everything can be drained.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import NamedTuple
 
@@ -57,6 +57,8 @@ class Story:
     short_pages: float = 0.0
     hang: float = 0.0
     deaf: float = 0.0
+    streams: int = 1024
+    address_bytes: int = 8000
     happenings: list[Happening] = field(default_factory=list)
 
 
@@ -85,8 +87,19 @@ def draw(seed: int, minutes: float) -> Story:
         hang=rng.choice([0.0, 0.0, 0.1]),
         deaf=rng.choice([0.0, 0.0, 0.2]),
     )
+    _spread(story, Random(f"spread {seed}"), faulty_s)
     story.happenings = sorted(_happenings(rng, times, maybe))
     return story
+
+
+def _spread(story: Story, rng: Random, faulty_s: float) -> None:
+    """Have some of the worlds use several connections, and an exchange that takes shorter addresses than is known."""
+    story.streams = rng.choice([1024, 1024, 1, 2])
+    story.address_bytes = rng.choice([8000, 8000, 50, 35])
+    if rng.random() < 0.3:
+        code = rng.choice([1008, 1013])
+        close = Event(kind="close", at_s=rng.uniform(5.0, faulty_s), code=code)
+        story.plan = replace(story.plan, events=(*story.plan.events, close))
 
 
 def _habits(rng: Random) -> Habits:

@@ -129,6 +129,7 @@ class World:
             Random(f"exchange {story.seed}"),
             self.trace,
             lifetime_s=story.lifetime_s,
+            address_bytes=story.address_bytes,
         )
         self.exchange = exchange
         network = exchange.network
@@ -150,6 +151,7 @@ class World:
             JudgedLedger,
             self._on_batch,
         )
+        self.machine.adapter.streams_per_connection = story.streams
         self.over = False
         self._restart_at: int | None = None
         self._stopping = False
