@@ -111,7 +111,7 @@ def others(data: bytes) -> dict[str, int]:
     refused = 0
     readers: tuple[Callable[[], object], ...] = (
         lambda: [check_symbol(found.symbol) for found in adapter.decode_instruments(data)],
-        lambda: (adapter.decode_first_id(data) or 0) < 1 << 63,
+        lambda: (adapter.decode_first(data) or (0, 0))[0] < 1 << 63,
         lambda: adapter.raw_rows(data),
         lambda: control.decode(data),
         lambda: control.decode_page(data),
@@ -149,5 +149,5 @@ def sound() -> None:
     """What is not damaged is read: without this everything could be refused."""
     assert [judge(body) for body in pages()] == [{"pages": 1, "rows kept": n, "rows refused": 0} for n in (1, 2, 3, 6)]
     assert len(VENUES["binance"].decode_instruments(LISTING)) == 2
-    assert VENUES["binance"].decode_first_id(AGGREGATES) == 27781
+    assert (VENUES["binance"].decode_first(AGGREGATES) or (0, 0))[0] == 27781
     assert msgspec.json.decode(lines()[0])

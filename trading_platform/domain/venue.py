@@ -145,10 +145,14 @@ class TradePage(NamedTuple):
                     refused[place] = refused[place]._replace(trade_id=number)
         return TradePage(self.trades, refused)
 
+    def ids(self) -> list[int]:
+        """Return the ids of all rows that have one."""
+        ids = [trade.trade_id for trade in self.trades] + [row.trade_id for row in self.refused]
+        return [number for number in ids if number is not None]
+
     def newest(self) -> int | None:
         """Return the greatest id of any row, None if no row has one."""
-        ids = [trade.trade_id for trade in self.trades] + [row.trade_id for row in self.refused]
-        return max((number for number in ids if number is not None), default=None)
+        return max(self.ids(), default=None)
 
 
 def _known(before: int | None, number: int | None) -> int | None:
@@ -225,11 +229,14 @@ class VenueAdapter(Protocol):
         ...
 
     def since_request(self, venue_symbol: str, ts_ns: int) -> Request:
-        """Ask for the first trade at or after an instant; its answer is for `decode_first_id`."""
+        """Ask for the first trade at or after an instant; its answer is for `decode_first`."""
         ...
 
-    def decode_first_id(self, body: bytes) -> int | None:
-        """Return the id that `since_request` asked for, None if no such trade exists yet. Raises FrameError only."""
+    def decode_first(self, body: bytes) -> tuple[int, int] | None:
+        """Return id and time (ns) of what `since_request` asked for, None if there is no such trade yet.
+
+        Raises FrameError only.
+        """
         ...
 
     def read_page(self, body: bytes, symbol: str) -> TradePage:

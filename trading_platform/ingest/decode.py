@@ -21,7 +21,7 @@ from trading_platform.domain.errors import FrameError, UsageError
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import SOURCES, Source, Trade
 from trading_platform.domain.venue import TradePage, VenueAdapter
-from trading_platform.ingest import control
+from trading_platform.ingest import control, doubt
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.columns import Columns, together
 from trading_platform.ingest.decoded import Decoded, Listing
@@ -380,6 +380,11 @@ class _Work:
             return
         if page.from_id is not None and adapter.ids == "contiguous":
             rows = rows.placed(page.from_id)
+            wrong = doubt.page(rows.ids(), page.from_id, page.to_id, adapter.page_limit)
+            if wrong is not None:
+                odd = FrameError("page", f"not what was asked for: {wrong}")
+                self._refuse(record, 1, page.venue, page.symbol, None, page.source, odd, body)
+                return
         self.epochs.turns = page.turns
         self._rows(record, page, adapter, rows, body)
         self.epochs.turns = None

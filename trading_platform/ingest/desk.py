@@ -17,9 +17,10 @@ from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import FrameError, RequestRefused, VenueError
 from trading_platform.domain.venue import Request, VenueAdapter
 from trading_platform.domain.verdict import Gate
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest import control, doubt
+from trading_platform.ingest.bounds import AHEAD_NS, Bounds
 from trading_platform.ingest.fetch_lane import REAL_GROUND, FetchLane, Ground
+from trading_platform.ingest.heads import ask_head
 from trading_platform.ingest.market import MarketName
 from trading_platform.ingest.refusals import Refusals
 from trading_platform.ingest.rest import RestClient, Stopped, Waiter
@@ -108,7 +109,7 @@ class Desk:
         except Stopped:
             raise
         except (VenueError, FrameError) as error:
-            self.problem(error)
+            self.problem(error, f"{venue} {symbol}")
             return False
         return True
 
@@ -128,33 +129,50 @@ class Desk:
         begin = self.first_id(venue, symbol, day_start(day))
         if begin is None:
             return None
-        if begin > 0 and self._is_there(venue, symbol, begin - 1):
-            begin -= 1
+        if begin > 0 and self._ledger.holds(venue, symbol, len(turns), begin - 1):
+            begin -= 1  # it came with the answer that confirmed the first
         self._lane.fact(control.Undertaken(venue, symbol, begin, len(turns)))
         return begin
 
-    def _is_there(self, venue: str, symbol: str, trade_id: int) -> bool:
-        """Tell whether a trade is held, or is now that the venue was asked for it."""
-        epoch = len(self._ledger.turns(venue, symbol))
-        if self._ledger.holds(venue, symbol, epoch, trade_id):
-            return True
-        adapter = self._endpoints[venue].adapter
-        request = adapter.page_request(self._venue_symbol(venue, symbol), trade_id, adapter.page_limit)
-        body = self._ask(venue, request)
+    def first_id(self, venue: str, symbol: str, ts_ns: int) -> int | None:
+        """Ask for the first trade at or after an instant; None if there is none yet.
+
+        Raises
+        ------
+        VenueError : if something else that the venue says, or that is held, speaks against the answer.
+        FrameError : for an answer that is none.
+        """
+        adapter, about = self._endpoints[venue].adapter, f"{venue} {symbol}"
+        venue_symbol, epoch = self._venue_symbol(venue, symbol), len(self._ledger.turns(venue, symbol))
+        first = adapter.decode_first(self._ask(venue, adapter.since_request(venue_symbol, ts_ns), symbol))
+        if first is None:
+            held = self._ledger.reach(venue, symbol, epoch)
+            if held is not None and held.last_ns >= ts_ns:
+                raise VenueError(f"{about}: said to have no trade since {ts_ns}, although {held.head} was delivered")
+            return None
+        before = max(0, first[0] - 1)
+        body = self._ask(venue, adapter.page_request(venue_symbol, before, 2), symbol)
+        listed = adapter.read_page(body, symbol)
+        wrong = doubt.first_trade(first, ts_ns, self._means.wall_ns() + AHEAD_NS, listed.trades)
+        if wrong is None and (ids := [trade.trade_id or 0 for trade in listed.trades]):
+            wrong = doubt.page(ids, before, before + 1, adapter.page_limit)
+        if wrong is not None:
+            raise VenueError(f"{about}: trade {first[0]} cannot be the first since {ts_ns}: {wrong}")
         # Not said to be a listing from that id on: what the venue never had must not look skipped by it.
         self._page(control.Page(venue, "trades", symbol, epoch=epoch), body)
-        return any(trade.trade_id == trade_id for trade in adapter.decode_page(body, symbol))
-
-    def first_id(self, venue: str, symbol: str, ts_ns: int) -> int | None:
-        """Ask for the first trade at or after an instant; None if there is none yet."""
-        adapter = self._endpoints[venue].adapter
-        request = adapter.since_request(self._venue_symbol(venue, symbol), ts_ns)
-        return adapter.decode_first_id(self._ask(venue, request))
+        return first[0]
 
     def probe_head(self, venue: str, symbol: str) -> None:
-        """Ask for the newest trade of a symbol that nobody listens to."""
-        request = self._endpoints[venue].adapter.head_request(self._venue_symbol(venue, symbol))
-        self._page(control.Page(venue, "head", symbol), self._ask(venue, request))
+        """Ask for the newest trade of a symbol that nobody listens to.
+
+        Raises
+        ------
+        VenueError : also if what was delivered speaks against the answer.
+        """
+        held = self._ledger.reach(venue, symbol, len(self._ledger.turns(venue, symbol)))
+        adapter, name = self._endpoints[venue].adapter, self._venue_symbol(venue, symbol)
+        body = ask_head(adapter, lambda request: self._ask(venue, request, symbol), name, symbol, held)
+        self._page(control.Page(venue, "head", symbol), body)
 
     def fetch_range(self, venue: str, symbol: str, first: int, last: int, epoch: int) -> None:
         """Fetch the ids of one range of an epoch, page by page.
@@ -175,7 +193,7 @@ class Desk:
         while True:
             to_id = min(end, at + adapter.page_limit - 1)
             try:
-                body = self._ask(venue, adapter.page_request(venue_symbol, at, to_id - at + 1))
+                body = self._ask(venue, adapter.page_request(venue_symbol, at, to_id - at + 1), symbol)
             except RequestRefused as error:
                 self._lane.fact(control.Unserved(venue, symbol, at, to_id, f"not served: {error}"[:500], epoch))
                 refused += 1
@@ -184,7 +202,10 @@ class Desk:
                 at = to_id + 1  # older trades than these may be gone, younger ones not
                 continue
             self._page(control.Page(venue, "trades", symbol, at, end, epoch=epoch), body)
-            newest = adapter.read_page(body, symbol).placed(at).newest()
+            listed = adapter.read_page(body, symbol).placed(at)
+            if (wrong := doubt.page(listed.ids(), at, end, adapter.page_limit)) is not None:
+                raise VenueError(f"{venue} {symbol}: not the page that was asked for: {wrong}")
+            newest = listed.newest()
             if newest is None or newest <= at or newest >= last:
                 return  # no way on: what is still missing is due again later
             at = newest
@@ -193,10 +214,10 @@ class Desk:
         self._lane.page(page, body)
         self.pages += 1
 
-    def _ask(self, venue: str, request: Request) -> bytes:
+    def _ask(self, venue: str, request: Request, symbol: str) -> bytes:
         if self.wait(0.0):
-            raise Stopped(f"{venue}: stopped before asking")
-        return self._client(venue).get(request)
+            raise Stopped(f"{venue} {symbol}: stopped before asking")
+        return self._client(venue).get(request, symbol)
 
     def _client(self, venue: str) -> RestClient:
         if venue not in self._clients:
@@ -225,7 +246,8 @@ class Desk:
             self._spelling[venue] = {instrument.symbol: instrument.venue_symbol for instrument in listed}
         return self._spelling[venue].get(symbol) or self._endpoints[venue].adapter.venue_symbol(symbol)
 
-    def problem(self, error: VenueError | FrameError) -> None:
-        """Take note that a venue did not answer."""
-        log.warning("venue does not answer", reason=str(error))
-        self.problems.append(str(error))
+    def problem(self, error: VenueError | FrameError, about: str = "") -> None:
+        """Take note that a venue did not answer; what does not decode does not say by itself what it was about."""
+        reason = f"{about}: {error}" if about and isinstance(error, FrameError) else str(error)
+        log.warning("venue does not answer", reason=reason)
+        self.problems.append(reason)

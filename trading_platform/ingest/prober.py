@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Self
 
@@ -16,6 +17,7 @@ from trading_platform.domain.venue import VenueAdapter
 from trading_platform.ingest import control
 from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.fetch_lane import REAL_GROUND, FetchLane, Ground
+from trading_platform.ingest.heads import ask_head
 from trading_platform.ingest.rest import RestClient, Stopped, Waiter
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Ledger
@@ -130,12 +132,15 @@ class Prober:
     def _probe(self, ledger: Ledger, client: RestClient, symbols: list[str]) -> dict[str, int | None]:
         venue = self._adapter.name
         known = {row.symbol for row in ledger.sequences(venue)}
+        adapter = self._adapter
         heads: dict[str, int | None] = {}
         with FetchLane(self._data, ledger, {venue: self._adapter}, self._bounds, ground=self._ground) as lane:
             self._lane = lane
             try:
                 for symbol in symbols:
-                    body = client.get(self._adapter.head_request(self._spelling[symbol]))
+                    held = ledger.reach(venue, symbol, len(ledger.turns(venue, symbol))) if symbol in known else None
+                    ask = partial(client.get, about=symbol)
+                    body = ask_head(adapter, ask, self._spelling[symbol], symbol, held)
                     heads[symbol] = head = self._newest(body, symbol)
                     if symbol in known or self._traded_unseen(lane, symbol, head):
                         lane.page(control.Page(venue, "head", symbol, listening=True), body)
@@ -165,7 +170,7 @@ class Prober:
         try:
             page = self._adapter.read_page(body, symbol)
         except FrameError as error:
-            raise VenueError(f"{self._adapter.name}: {error}") from error
+            raise VenueError(f"{self._adapter.name} {symbol}: {error}") from error
         head = page.newest()
         self.newest[symbol] = head, page.trades[-1].ts_event if page.trades else None
         return head

@@ -153,9 +153,15 @@ def fetch_days(
 
     def act(work: _Recovery) -> None:
         for venue, symbol in symbols:
-            ids = work.fetch_days(venue, symbol, first, last)
-            if ids is not None:
-                asked[venue, symbol] = ids
+            try:
+                ids = work.fetch_days(venue, symbol, first, last)
+            except Stopped:
+                raise
+            except (VenueError, FrameError) as error:
+                work.problem(error, f"{venue} {symbol}")
+            else:
+                if ids is not None:
+                    asked[venue, symbol] = ids
 
     outcome = _with_lane(data, ledger, endpoints, means, act)
     return outcome._replace(not_fetched=tuple(_within(outcome.open_gaps, asked)))
@@ -239,7 +245,7 @@ class _Recovery(Desk):
         except Stopped:
             raise
         except (VenueError, FrameError) as error:
-            self.problem(error)
+            self.problem(error, f"{row.venue} {row.symbol}")
             return not isinstance(error, NO_ANSWERS)
         return True
 
@@ -317,7 +323,7 @@ class _Recovery(Desk):
                 raise
             except (VenueError, FrameError) as error:
                 # A page that does not decode is in the log and in quarantine: no answer, and no empty page either.
-                self.problem(error)
+                self.problem(error, f"{key.venue} {key.symbol}")
                 answered = answered and not isinstance(error, NO_ANSWERS)
         return answered
 
@@ -342,7 +348,7 @@ class _Recovery(Desk):
         except Stopped:
             raise
         except (VenueError, FrameError) as error:
-            self.problem(error)
+            self.problem(error, f"{heard.venue} {heard.symbol}")
 
     def fetch_days(self, venue: str, symbol: str, first: str, last: str) -> Range | None:
         """Fetch whole days that were never recorded, with a trade on either side as witness of their ends.
@@ -361,6 +367,8 @@ class _Recovery(Desk):
         if end is None:
             self.probe_head(venue, symbol)
             end = max((row.head for row in _newest(self._ledger.sequences(venue, symbol))), default=begin)
+        if end < begin:
+            raise VenueError(f"{venue} {symbol}: trade {end} is said to follow the days that begin with {begin}")
         epoch = len(self._ledger.turns(venue, symbol))
         stored = self._ledger.state(venue, symbol, epoch).stored
         for low, high in merge_close(stored.missing(begin, end), self._endpoints[venue].adapter.page_limit):

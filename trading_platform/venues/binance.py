@@ -236,17 +236,17 @@ class Binance:
         params = (("symbol", venue_symbol), ("startTime", str(start_ms)), ("limit", "1"))
         return Request("/api/v3/aggTrades", params, 4)
 
-    def decode_first_id(self, body: bytes) -> int | None:
-        """Return the first id of the first aggregate, None of an empty page.
+    def decode_first(self, body: bytes) -> tuple[int, int] | None:
+        """Return the first id of the first aggregate and its time, None of an empty page.
 
-        >>> Binance().decode_first_id(b'[{"a":1,"p":"1","q":"1","f":100,"l":105,"T":1498793709153,"m":true,"M":true}]')
-        100
+        >>> Binance().decode_first(b'[{"a":1,"p":"1","q":"1","f":100,"l":105,"T":1498793709153,"m":true,"M":true}]')
+        (100, 1498793709153000000)
         """
         try:
             rows = _aggregates(body)
         except _REFUSED as error:
             raise _broken(body, error) from None
-        return rows[0].f if rows else None
+        return (rows[0].f, timestamp_ns(rows[0].T)) if rows else None
 
     def read_page(self, body: bytes, symbol: str) -> TradePage:
         """Return the rows of a page of `historicalTrades`, `trades` or `aggTrades`.
