@@ -25,6 +25,8 @@ NOT_RECORDED = "tests/integration/test_not_recorded.py::"
 TRANSPORTS = "tests/integration/test_fast_transport.py::"
 SILENCE = "tests/unit/ingest/test_silence.py::"
 SUMS = "tests/property/test_exact_sums.py::"
+CLI = "tests/unit/test_cli.py::"
+ODD = "tests/unit/store/test_odd_paths.py::"
 BINANCE = "tests/unit/venues/test_binance.py::"
 FLIPPED = "tests/fault/test_flipped_files.py::"
 COPIED = "tests/integration/test_as_of_copied.py::"
@@ -562,6 +564,27 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 "tests/property/test_junk.py::test_readers_answer_or_refuse",
             ),
         ),
+        "A8": Row(
+            "an argument of a command is junk: a number beyond all bounds, no UTF-8, a folder for a file",
+            "one line, exit 2; nothing is made",
+            (CLI + "test_junk_is_refused_in_one_line",),
+        ),
+        "A9": Row(
+            "stdout or stderr is closed, or its disk full",
+            "a result that cannot be written is a failure in one line; what stderr cannot take is lost, work goes on",
+            (
+                CLI + "test_a_result_that_cannot_be_written_is_a_failure",
+                CLI + "test_without_a_place_for_errors_the_work_goes_on",
+            ),
+        ),
+        "A10": Row(
+            "an address in the settings holds a password or a token",
+            "masked in `settings`, logs and errors; no child process has it among its words",
+            (
+                CLI + "test_credentials_are_masked_in_errors_and_settings",
+                "tests/unit/orchestration/test_platform.py::test_addresses_are_not_among_the_words_of_a_process",
+            ),
+        ),
     },
     "Files": {
         "F1": Row(
@@ -605,6 +628,31 @@ SECTIONS: dict[str, dict[str, Row]] = {
             (
                 FLIPPED + "test_a_damaged_ledger_is_refused_and_made_again",
                 FLIPPED + "test_a_flipped_bit_in_the_ledger_is_never_a_bug",
+            ),
+        ),
+        "F6": Row(
+            "a data directory has a name that means something to a database, a pattern or an address",
+            "all lies below the name as given; what DuckDB or Dagster cannot take is refused in one line, exit 2",
+            (
+                ODD + "test_whatever_it_is_called_nothing_lies_elsewhere",
+                ODD + "test_what_readers_of_a_lake_cannot_take_is_refused",
+            ),
+        ),
+        "F7": Row(
+            "a data directory of one simulated market is to take another one, or the exchange's trades",
+            "refused by name, exit 2, by `up` before anything starts, by `ingest` and `recover` before a trade is kept",
+            (
+                "tests/integration/test_simulated_markets.py::test_another_market_is_refused",
+                "tests/integration/test_up.py::test_a_demonstration_is_not_continued_by_another_market",
+                "tests/unit/orchestration/test_platform.py::test_what_ingest_refuses_ends_the_start_of_a_used_directory",
+            ),
+        ),
+        "F8": Row(
+            "a recording is of futures, unpacks without end, or has a line without end",
+            "refused in one line; memory stays",
+            (
+                "tests/unit/simulate/test_recordings.py::test_a_bad_recording_is_one_clear_line",
+                "tests/unit/simulate/test_recordings.py::test_a_real_capture_of_futures_is_refused",
             ),
         ),
     },

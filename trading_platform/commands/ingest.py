@@ -89,8 +89,8 @@ def _what(args: argparse.Namespace, settings: Settings) -> tuple[Endpoint, str, 
     symbols = parse_symbols(args.symbols) or (list(configured.symbols) if configured else None)
     if not symbols:
         raise UsageError(f"name what to record: --symbols BTC-USDT, or venues.{venue}.symbols in the settings")
-    ws_url = args.ws_url or (configured and configured.ws_url) or adapter.ws_url
-    rest_url = args.rest_url or (configured and configured.rest_url) or adapter.rest_url
+    ws_url = (configured and configured.ws_url) or adapter.ws_url if args.ws_url is None else args.ws_url
+    rest_url = (configured and configured.rest_url) or adapter.rest_url if args.rest_url is None else args.rest_url
     key = configured.api_key.get_secret_value() if configured and configured.api_key else None
     endpoint = Endpoint(adapter, runtime.check_url(str(rest_url)), key)
     return endpoint, runtime.check_url(str(ws_url), ("ws", "wss")), symbols

@@ -162,11 +162,13 @@ def endpoints(
     found = {}
     for name in names:
         configured = settings.venues.get(name)
-        url = rest_url or (configured and configured.rest_url) or ledger.fact(f"rest_url:{name}")
+        # An empty address is one that is wrong, not none.
+        known = (configured and configured.rest_url) or ledger.fact(f"rest_url:{name}")
+        url = known if rest_url is None else rest_url
         if url is None and ledger.kind() == "simulated":
             raise UsageError(f"{settings.data_dir} holds simulated data; give the simulator's address with --rest-url")
         key = configured.api_key.get_secret_value() if configured and configured.api_key else None
-        found[name] = Endpoint(VENUES[name], check_url(str(url)) if url else VENUES[name].rest_url, key)
+        found[name] = Endpoint(VENUES[name], check_url(str(url)) if url is not None else VENUES[name].rest_url, key)
     return found
 
 

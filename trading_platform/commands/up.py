@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Run everything until SIGTERM, SIGINT or SIGHUP, then stop it in order."""
     from trading_platform.commands.runtime import check_usable, stop_event
+    from trading_platform.orchestration.home import check_home
     from trading_platform.orchestration.platform import Platform, free_port
     from trading_platform.store.layout import DataDir
     from trading_platform.store.locks import FileLock
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     port = None if args.no_ui else free_port(args.port)
     data = DataDir(root.absolute())
     check_usable(data)
+    check_home(data.root)
     _check_held(args, settings, data, recorded)
     data.create()
     with FileLock.acquire(data.run / "up.lock", f"data directory {root}"):

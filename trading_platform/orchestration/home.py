@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from trading_platform.domain.errors import UsageError
+
 FOLDER = "dagster"
 LOCATION = "trading_platform.definitions"
 """The code location's name, as `workspace.yaml` gives it too: the UI's switches are remembered under it."""
@@ -49,6 +51,18 @@ retention:
 def home_of(data_root: Path) -> Path:
     """Return the absolute path that DAGSTER_HOME names for a data directory."""
     return data_root.absolute() / FOLDER
+
+
+def check_home(data_root: Path) -> None:
+    """Refuse a data directory in which Dagster cannot keep its databases: it writes their paths into addresses.
+
+    Raises
+    ------
+    UsageError : naming the character.
+    """
+    odd = next((letter for letter in str(data_root.absolute()) if letter in "?#%"), None)
+    if odd is not None:
+        raise UsageError(f"Dagster cannot keep its databases below a path with {odd!r}; give another --data-dir")
 
 
 def prepare(data_root: Path) -> Path:

@@ -81,6 +81,13 @@ class Ledger(Projection, GapBook, LeafBook):
         """Return ``live`` or ``simulated``, None before the first use."""
         return self.fact("kind")
 
+    def tail_ns(self, venue: str, symbol: str) -> int:
+        """Return when the latest that is known of a symbol's end was told, 0 if nothing is."""
+        c = t.sequences.c
+        query = sa.select(sa.func.max(c.tail_ts)).where(c.venue == venue, c.symbol == symbol)
+        with self.database.reading() as db:
+            return db.execute(query).scalar() or 0
+
     def heard_ns(self, venue: str) -> int:
         """Return when the newest trade of the venue's streams came in, 0 if none did or all are known to have ended."""
         c = t.sequences.c

@@ -91,13 +91,6 @@ class Projection(Numberings):
         with self.database.reading() as db:
             return [SequenceRow(*row) for row in db.execute(_narrow(query, t.sequences, venue, symbol))]
 
-    def tail_ns(self, venue: str, symbol: str) -> int:
-        """Return when the latest that is known of a symbol's end was told, 0 if nothing is."""
-        c = t.sequences.c
-        query = sa.select(sa.func.max(c.tail_ts)).where(c.venue == venue, c.symbol == symbol)
-        with self.database.reading() as db:
-            return db.execute(query).scalar() or 0
-
     def symbols(self) -> list[tuple[str, str]]:
         """Return the (venue, symbol) pairs that hold anything."""
         return sorted({(row.venue, row.symbol) for row in self.sequences()})
