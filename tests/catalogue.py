@@ -655,6 +655,24 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 "tests/unit/simulate/test_recordings.py::test_a_real_capture_of_futures_is_refused",
             ),
         ),
+        "F9": Row(
+            "a check runs while trades are recorded, fetched, published and computed",
+            "`verify` tells of nothing that is only on its way, and of everything that is wrong",
+            (
+                "tests/property/test_verify_while_recording.py::test_a_write_between_any_two_reads_is_no_violation",
+                "tests/property/test_verify_while_recording.py::test_verify_in_a_loop_beside_a_recorder",
+                "tests/property/test_verify_while_recording.py::test_what_is_violated_is_found_while_others_record",
+            ),
+        ),
+        "F10": Row(
+            "50,000 leaves, of which a query can need two",
+            "only folders that may match are listed; where that is not certain, all are: the answer is the same",
+            (
+                "tests/property/test_query_pruning.py::test_few_files_are_read_and_the_answer_is_the_same",
+                "tests/property/test_query_pruning.py::test_where_it_is_unsure_nothing_changes",
+                "tests/property/test_query_pruning.py::test_random_conditions",
+            ),
+        ),
     },
 }
 

@@ -18,7 +18,7 @@ WANTED = {
     "Browser": [f"B{number}" for number in range(1, 4)],
     "Numbers": [f"V{number}" for number in range(1, 4)],
     "Calls": [f"A{n}" for n in range(1, 11)],
-    "Files": [f"F{number}" for number in range(1, 9)],
+    "Files": [f"F{number}" for number in range(1, 11)],
 }
 
 
