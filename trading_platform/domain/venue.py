@@ -179,8 +179,10 @@ class VenueAdapter(Protocol):
     keepalive : how it is kept alive.
     farewell : bytes in a short frame that announces the venue's cut; empty if it announces none.
     trade_frame : the usual form of a trade frame, None if there is none.
+    listing_field : the name of the list in the answer to `instruments_request`.
     """
 
+    listing_field: str
     name: str
     ws_url: str
     rest_url: str

@@ -9,8 +9,9 @@ from itertools import groupby
 import pyarrow as pa
 
 from trading_platform.domain.days import day_of
-from trading_platform.domain.errors import SymbolError
+from trading_platform.domain.errors import FrameError, SymbolError, VenueError
 from trading_platform.domain.instrument import Instrument
+from trading_platform.domain.long_json import pieces
 from trading_platform.domain.venue import VenueAdapter
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest import control
@@ -22,14 +23,24 @@ from trading_platform.store import lake, schema
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger import Ledger
 
+MOST_BYTES = 64 << 20
+"""Of a listing: the longest has ten million bytes today, and grows."""
+PIECE_BYTES = 8 << 20
+"""A longer listing goes into the log in pieces, which a record can hold."""
+
 
 def fetch_instruments(
     data: DataDir, ledger: Ledger, adapter: VenueAdapter, client: RestClient, bounds: Bounds
 ) -> list[Instrument]:
     """Ask the venue for its instruments and keep them. Raises VenueError if it does not answer."""
-    body = client.get(adapter.instruments_request())
+    body = client.get(adapter.instruments_request(), most_bytes=MOST_BYTES)
+    try:
+        parts = list(pieces(body, adapter.listing_field, PIECE_BYTES))
+    except FrameError as error:
+        raise VenueError(f"{adapter.name}: {error}") from error
     with FetchLane(data, ledger, {adapter.name: adapter}, bounds) as lane:
-        lane.page(control.Page(adapter.name, "instruments"), body)
+        for part in parts:
+            lane.page(control.Page(adapter.name, "instruments"), part)
     return ledger.instruments(adapter.name)
 
 

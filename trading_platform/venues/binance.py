@@ -166,6 +166,7 @@ class Binance:
     )
     keepalive = KeepAlive("ping")
     farewell = b'"serverShutdown"'
+    listing_field = "symbols"
 
     def stream_url(self, base: str, venue_symbols: Sequence[str]) -> str:
         """Return the address of the combined trade streams.

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
+
+import httpx
 import pytest
 
 from tests.small_platform import MIDNIGHT, SmallPlatform
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.verdict import pass_all
+from trading_platform.ingest.bounds import Bounds
 from trading_platform.ingest.decoded import Listing
-from trading_platform.ingest.listing import publish_listings
+from trading_platform.ingest.listing import fetch_instruments, publish_listings
+from trading_platform.ingest.rest import RestClient
 from trading_platform.store import lake
-from trading_platform.store.layout import Leaf
+from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.ledger import Ledger
+from trading_platform.venues import VENUES
 
 
 def listed(base: str, status: str = "trading") -> Instrument:
@@ -50,3 +58,25 @@ def test_a_day_that_began_without_an_answer_gets_the_list_so_far(platform: Small
     wanted = later.day.__eq__
     assert publish_listings(platform.data, platform.ledger, start, pass_all, days=wanted) == 1
     assert lake.read_leaf(platform.data, later).equals(table)
+
+
+def test_a_listing_of_twenty_megabytes_is_read(tmp_path: Path) -> None:
+    """Longer than a record of the log: it goes there in pieces, and every instrument is known."""
+    row = '{"symbol":"A%dUSDT","status":"TRADING","baseAsset":"A%d","quoteAsset":"USDT","permissionSets":["%s"]}'
+    body = ('{"x":1,"symbols":[' + ",".join(row % (n, n, "x" * 20_000) for n in range(1000)) + "]}").encode()
+    assert len(body) > 20_000_000
+    data = DataDir(tmp_path / "data").create()
+    ledger = Ledger.open(data)
+    client = RestClient(
+        VENUES["binance"],
+        "http://venue",
+        share=0.5,
+        wall_ns=lambda: 10**18,
+        monotonic=lambda: 0.0,
+        wait=lambda seconds: False,
+        rng=random.Random(1),
+        transport=httpx.MockTransport(lambda request: httpx.Response(200, content=body)),
+    )
+    listed = fetch_instruments(data, ledger, VENUES["binance"], client, Bounds.of("2016-01-01"))
+    assert {item.symbol for item in listed} == {f"A{number}-USDT" for number in range(1000)}
+    ledger.close()
