@@ -186,6 +186,6 @@ def _without_frames(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes,
     policy = b"content-security-policy"
     kept = [(name, value) for name, value in headers if name.lower() not in {b"x-frame-options", policy}]
     policies = [value.decode("latin-1").rstrip("; ") for name, value in headers if name.lower() == policy]
-    # To each policy there is, for who reads only the first; each of them is enforced.
+    # Added to every policy: some readers see only the first, and all of them are enforced.
     written = [f"{said}; {_ANCESTORS}" for said in policies if said] or [_ANCESTORS]
     return [*kept, (b"x-frame-options", b"DENY"), *((policy, said.encode("latin-1")) for said in written)]

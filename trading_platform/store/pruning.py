@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -385,12 +386,12 @@ def _if_both(low: bool | None, high: bool | None) -> Truth:
     return _ANY if low is None or high is None else Truth(low and high, false=True)
 
 
-class _Plan:
+class _Plan(ABC):
     """A condition, or a part of one."""
 
+    @abstractmethod
     def truth(self, known: Known) -> Truth:
         """Return what it can be for rows of a folder with these keys."""
-        raise NotImplementedError
 
     def atoms(self) -> Iterator[_Atom]:
         """Yield the parts that are asked of DuckDB."""

@@ -18,7 +18,8 @@ from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import START, Position
 from trading_platform.domain.sequence import IdRanges, Range
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.database import Database, damage_named, insert_earliest, insert_missing
+from trading_platform.store.ledger.changes import TAIL, Changes, bound, of_bound
+from trading_platform.store.ledger.database import Database, damage_named, insert_missing
 from trading_platform.store.ledger.gaps import reconcile, workable
 from trading_platform.store.ledger.numberings import Numberings, ended_at, note_turns, readmit, turns_of
 from trading_platform.store.ledger.rows import (
@@ -37,8 +38,6 @@ Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
 _KINDS = ("stored", "void", "unrecoverable")
 _CLAIMS = ("skip", "skip last", "unserved", "unserved last")
 """Of each range the earliest claim and, if there is another, the latest."""
-_TAIL = "tail"
-"""Where the tail and the head of a sequence are kept, as evidence, until anything shows where it begins."""
 _REBUILT = (t.sequences, t.turns, t.ranges, t.evidence, t.coverage, t.quarantine, t.instruments, t.bans, t.lanes)
 """Tables that a replay of the log rebuilds row by row."""
 
@@ -243,101 +242,14 @@ def _load(db: sa.Connection, keys: Sequence[SequenceKey]) -> dict[SequenceKey, S
         getattr(states[SequenceKey(venue, symbol, epoch)], kind).add(first, last)
     e = t.evidence.c
     claims = sa.select(e.venue, e.symbol, e.epoch, e.kind, e.first_id, e.last_id, e.reason, e.seen_ns)
-    claims = claims.where(_of_keys(t.evidence, keys), e.kind.in_((*_CLAIMS, _TAIL)))
+    claims = claims.where(_of_keys(t.evidence, keys), e.kind.in_((*_CLAIMS, TAIL)))
     for venue, symbol, epoch, kind, *claim in db.execute(claims.order_by(e.first_id, e.last_id, e.seen_ns)):
         state = states[SequenceKey(venue, symbol, epoch)]
-        if kind == _TAIL:
+        if kind == TAIL:
             state.head, _, state.tail, state.tail_ts = claim
             continue
         (state.skips if kind.startswith("skip") else state.unserved).append(Claim(*claim))
     return states
-
-
-class _Changes:
-    """Rows to write, collected over the sequences of a batch and written table by table."""
-
-    def __init__(self) -> None:
-        self.gone: list[dict[str, Any]] = []
-        self.grown: list[dict[str, Any]] = []
-        self.ranges: list[dict[str, Any]] = []
-        self.evidence: list[dict[str, Any]] = []
-        self.promises: list[dict[str, Any]] = []
-        self.outdated: list[dict[str, Any]] = []
-        self.sequences: dict[bool, list[dict[str, Any]]] = {True: [], False: []}  # by: known before
-
-    def add_ranges(self, key: SequenceKey, kind: str, before: IdRanges, after: IdRanges) -> None:
-        """Note how one kind of ids has changed."""
-        old, new = dict(before), dict(after)
-        where = {**_bound(key), "of_kind": kind}
-        self.gone += [{**where, "at": first} for first in old if first not in new]
-        self.ranges += [
-            {**key._asdict(), "kind": kind, "first_id": first, "last_id": last}
-            for first, last in new.items()
-            if first not in old
-        ]
-        self.grown += [
-            {**where, "at": first, "to": last} for first, last in new.items() if first in old and old[first] != last
-        ]
-
-    def add_claims(self, key: SequenceKey, kind: str, before: Sequence[Claim], after: Sequence[Claim]) -> None:
-        """Note what is claimed of ranges now, where that has changed."""
-        now: dict[Range, list[Claim]] = {}
-        for claim in after:
-            now.setdefault((claim.first_id, claim.last_id), []).append(claim)
-        for (first, last), claims in now.items():
-            if all(claim in before for claim in claims):
-                continue
-            self.outdated += [
-                {**_bound(key), "of_kind": name, "at": first, "to": last} for name in (kind, f"{kind} last")
-            ]
-            for name, claim in zip((kind, f"{kind} last"), sorted(claims, key=lambda c: c.seen_ns), strict=False):
-                self.evidence.append({**key._asdict(), "kind": name, **claim._asdict()})
-
-    def add_tail(self, key: SequenceKey, state: SequenceState, head_before: int) -> None:
-        """Keep the end of a sequence that had not begun, apart for as long as it has not."""
-        self.outdated.append({**_bound(key), "of_kind": _TAIL, "at": head_before, "to": head_before})
-        if state.from_id is None:
-            claim = Claim(state.head, state.head, state.tail, state.tail_ts)
-            self.evidence.append({**key._asdict(), "kind": _TAIL, **claim._asdict()})
-
-    def add_sequence(self, key: SequenceKey, state: SequenceState, *, known: bool) -> None:
-        """Note where a sequence begins and ends now."""
-        now = {name: getattr(state, name) for name in ("from_id", "head", "head_ts", "tail", "tail_ts")}
-        self.sequences[known].append({**_bound(key), **now} if known else {**key._asdict(), **now})
-
-    def write(self, db: sa.Connection) -> None:
-        """Write everything."""
-        of_range = sa.and_(_of_bound(t.ranges), t.ranges.c.kind == sa.bindparam("of_kind"))
-        of_range = sa.and_(of_range, t.ranges.c.first_id == sa.bindparam("at"))
-        e = t.evidence.c
-        of_claim = sa.and_(_of_bound(t.evidence), e.kind == sa.bindparam("of_kind"))
-        of_claim = sa.and_(of_claim, e.first_id == sa.bindparam("at"), e.last_id == sa.bindparam("to"))
-        statements = (
-            (t.evidence.delete().where(of_claim), self.outdated),
-            (t.ranges.delete().where(of_range), self.gone),
-            (t.ranges.insert(), self.ranges),
-            (t.ranges.update().where(of_range).values(last_id=sa.bindparam("to")), self.grown),
-            (t.sequences.update().where(_of_bound(t.sequences)), self.sequences[True]),
-            (t.sequences.insert(), self.sequences[False]),
-        )
-        for statement, rows in statements:
-            if rows:
-                db.execute(statement, rows)
-        insert_missing(db, t.evidence, self.evidence)
-        insert_earliest(db, t.evidence, "seen_ns", self.promises)
-
-
-def _bound(key: SequenceKey) -> dict[str, Any]:
-    return {"of_venue": key.venue, "of_symbol": key.symbol, "of_epoch": key.epoch}
-
-
-def _of_bound(table: sa.Table) -> sa.ColumnElement[bool]:
-    c = table.c
-    return sa.and_(
-        c.venue == sa.bindparam("of_venue"),
-        c.symbol == sa.bindparam("of_symbol"),
-        c.epoch == sa.bindparam("of_epoch"),
-    )
 
 
 def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance) -> dict[SequenceKey, int]:
@@ -346,7 +258,7 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
     states, gaps = _load(db, keys), workable(db, _of_keys(t.gaps, keys))
     ended = ended_at(db, keys)
     added = dict.fromkeys(keys, 0)
-    changes, fresh_of, changed = _Changes(), {}, []
+    changes, fresh_of, changed = Changes(), {}, []
     for key, seen in told.items():
         state = states[key]
         known = state.from_id is not None
@@ -413,9 +325,9 @@ def _save_days(
                 "first_ts": min(new["first_ts"], row[7]),
                 "last_ts": max(new["last_ts"], row[8]),
             }
-            grown.append({**_bound(key), "of_day": day, **values})
+            grown.append({**bound(key), "of_day": day, **values})
     if grown:
-        db.execute(t.coverage.update().where(_of_bound(t.coverage), c.day == sa.bindparam("of_day")), grown)
+        db.execute(t.coverage.update().where(of_bound(t.coverage), c.day == sa.bindparam("of_day")), grown)
     if spans:
         db.execute(t.coverage.insert(), [{**key._asdict(), "day": day, **new} for (key, day), new in spans.items()])
 
