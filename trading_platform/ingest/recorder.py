@@ -264,7 +264,7 @@ class _Feed:
             if (error := task.exception()) is not None:
                 raise error
         self._tasks = {number: task for number, task in self._tasks.items() if not task.done()}
-        if not self._tasks and not self._recorder.spread.fits(self._names):
+        if not self._tasks and not self.session.behind and not self._recorder.spread.fits(self._names):
             self._groups = self._recorder.spread.groups(self._names)  # others have learned meanwhile
             return
         for action in self.session.tick(now_ns, self._recorder.boot_ns()):
@@ -321,8 +321,11 @@ class _Feed:
         except HandshakeRefused as error:
             reason = f"http {error.status}"
             self._forbid(self.session.refused(number, self._now(), error.status, error.retry_after_s))
-            alone = ", even for one symbol" if self.session.refused_alone else ""
-            self._refused(handshakes.in_words(error.status, error.location) + alone)
+            alone = self.session.refused_alone
+            if alone and not self._recorder.address.open:
+                self._recorder.spread.forget()
+            words = handshakes.in_words(error.status, error.location)
+            self._refused(words + ", even for one symbol" if alone else words)
         except ConnectionLost as error:
             reason = str(error)
             self.session.ended(number, self._now())

@@ -326,7 +326,7 @@ class Session:
         """Return in how many seconds `tick` should be called if nothing happens."""
         if self._connecting() or self._live(self._current) is not None:
             return TICK_S
-        return min(TICK_S, max(self.waits_s(now_ns), BEHIND_S if self._behind() else 0.0))
+        return min(TICK_S, max(self.waits_s(now_ns), BEHIND_S if self.behind else 0.0))
 
     def _keep_alive(self, mine: _Connection, now_ns: int, actions: list[Action]) -> None:
         assert mine.pulse is not None
@@ -381,7 +381,7 @@ class Session:
         address = self._address
         meaning = handshakes.meaning(status, serves_others=address.open > 0)
         hopeless = not address.open and address.alone >= HOPELESS.get(meaning, address.alone + 1)
-        return "final" if hopeless else meaning
+        return "final" if hopeless and len(self.symbols) > 1 else meaning
 
     def _search(self) -> None:
         """After a refusal: go on asking for less, ahead of all others, or leave it to them."""
@@ -394,7 +394,8 @@ class Session:
         elif address.searcher is None:
             address.searcher = self
 
-    def _behind(self) -> bool:
+    @property
+    def behind(self) -> bool:
         """Whether another session is finding out how much the venue accepts."""
         return self._address.searcher not in {None, self}
 
@@ -413,7 +414,7 @@ class Session:
             return
         current = self._live(self._current)
         wanted = current is None or (self._wish is not None and sum(map(self._serves, self._connections.values())) == 1)
-        if not wanted or (current is None and self._behind()) or self._ready_ns(now_ns) > now_ns:
+        if not wanted or (current is None and self.behind) or self._ready_ns(now_ns) > now_ns:
             return
         number = self._number()
         self._address.connecting(now_ns)

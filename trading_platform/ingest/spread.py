@@ -29,7 +29,7 @@ class Spread:
     """
 
     def __init__(self, most_streams: int, most_bytes: int, address: Callable[[Sequence[str]], str]) -> None:
-        self.most_bytes = most_bytes
+        self.most_bytes = self._declared_bytes = most_bytes
         self._most_streams, self._address = most_streams, address
 
     def fits(self, names: Sequence[str]) -> bool:
@@ -57,6 +57,10 @@ class Spread:
         if too_long:
             self.most_bytes = min(self.most_bytes, max(map(self._bytes, halves)))
         return [group for half in halves for group in self.groups(half)]
+
+    def forget(self) -> None:
+        """Take note that no address is short enough: what was learned of lengths is worth nothing."""
+        self.most_bytes = self._declared_bytes
 
     def _bytes(self, names: Sequence[str]) -> int:
         return len(self._address(names).encode())
