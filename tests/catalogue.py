@@ -17,6 +17,8 @@ CLOCK = "tests/fault/test_catalogue_clock.py::"
 SESSION = "tests/integration/test_session.py::"
 DECIDES = "tests/unit/ingest/test_session.py::"
 REST = "tests/unit/ingest/test_rest.py::"
+OUT_OF_ORDER = "tests/integration/test_rest_out_of_order.py::"
+DOUBT = "tests/unit/ingest/test_doubt.py::"
 BUDGET = "tests/unit/ingest/test_rest_budget.py::"
 CONNECTS = "tests/unit/ingest/test_connects.py::"
 REFUSED = "tests/unit/ingest/test_refused.py::"
@@ -503,6 +505,48 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 "tests/unit/analytics/regimes/test_hmm.py::test_a_series_of_one_value_up_to_rounding_is_refused",
                 "tests/unit/pipeline/test_models.py::test_a_market_that_stands_still_teaches_nothing",
             ),
+        ),
+    },
+    "Rest": {
+        "R1": Row(
+            "a REST server that hangs or drips its headers or body",
+            "15 s to the end of the headers, 60 s in all; recording begins and every command stops all the same",
+            (
+                REST + "test_a_request_has_a_deadline_whatever_drips",
+                REST + "test_a_stop_does_not_wait_for_a_server",
+                OUT_OF_ORDER + "test_recording_begins_and_stops_while_rest_drips",
+                OUT_OF_ORDER + "test_a_recovery_stops_while_rest_hangs",
+            ),
+        ),
+        "R2": Row(
+            "a listing that comes late, without the symbol",
+            "recorded by the name it spells until then; stopped in order, exit 2",
+            (OUT_OF_ORDER + "test_a_symbol_that_is_not_listed_ends_a_recording_that_has_begun",),
+        ),
+        "R3": Row(
+            "others at the address use half of the limit",
+            "our share stays ours; near the limit all wait",
+            (REST + "test_our_share_is_ours_whatever_others_use", REST + "test_near_the_limit_everybody_waits"),
+        ),
+        "R4": Row(
+            "a wrong first trade of a day, page or newest trade",
+            "checked against time, range, neighbours and what was delivered; not believed, asked again",
+            (
+                DOUBT + "test_the_first_trade_of_a_day_is_checked",
+                DOUBT + "test_a_page_that_was_not_asked_for_is_kept_apart",
+                DOUBT + "test_an_older_head_than_was_delivered_closes_nothing",
+                DOUBT + "test_a_head_far_beyond_the_list_opens_no_gap",
+            ),
+        ),
+        "R5": Row(
+            "an instrument list of 20 MB",
+            "read; in the log in pieces",
+            ("tests/unit/ingest/test_listing.py::test_a_listing_of_twenty_megabytes_is_read",),
+        ),
+        "R6": Row(
+            "a signal while modules are imported",
+            "exit 0, at once",
+            ("tests/unit/test_early_signals.py::test_a_command_that_is_being_imported_stops_in_order",),
         ),
     },
     "Calls": {
