@@ -21,7 +21,7 @@ def test_another_market_is_refused(simulator: Callable[..., Simulator], tmp_path
 
     def ingest(venue: Simulator) -> list[str]:
         urls = ["--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
-        return ["ingest", "--venue", "binance", "--symbols", "BTC-USDT", *urls, "--seconds", "1"]
+        return ["ingest", "--venue", "binance", "--symbols", "BTC-USDT", *urls, "--seconds", "3"]
 
     assert run(*ingest(first), data_dir=data_dir).returncode in (0, 1)
     held = Ledger.open(DataDir(data_dir))
@@ -29,7 +29,7 @@ def test_another_market_is_refused(simulator: Callable[..., Simulator], tmp_path
     held.close()
     for words in (
         ingest(other),
-        ["recover", "--once", "--rest-url", other.rest_url],
+        ["recover", "--once", "--venue", "binance", "--rest-url", other.rest_url],
         ["ingest", "--venue", "binance", "--symbols", "BTC-USDT"],
     ):
         done = run(*words, data_dir=data_dir)

@@ -35,6 +35,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     data = runtime.existing(settings)
     ledger = runtime.open_ledger(data, settings)
     endpoints = runtime.endpoints(settings, ledger, args.venue, args.rest_url)
+    for endpoint in endpoints.values():
+        runtime.check_market(settings, ledger, endpoint, stop)
     means = runtime.means(settings, stop.wait)
     while True:
         try:
