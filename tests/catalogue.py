@@ -25,6 +25,7 @@ REFUSED = "tests/unit/ingest/test_refused.py::"
 MANY = "tests/integration/test_many_symbols.py::"
 NOT_RECORDED = "tests/integration/test_not_recorded.py::"
 TRANSPORTS = "tests/integration/test_fast_transport.py::"
+NUMBERINGS = "tests/integration/test_numberings.py::"
 SILENCE = "tests/unit/ingest/test_silence.py::"
 SUMS = "tests/property/test_exact_sums.py::"
 CLI = "tests/unit/test_cli.py::"
@@ -234,8 +235,8 @@ SECTIONS: dict[str, dict[str, Row]] = {
             "ids that start again",
             "a new epoch, old rows untouched; a stray id is kept apart",
             (
-                "tests/integration/test_numberings.py::test_ids_that_start_again_are_an_epoch_of_their_own",
-                "tests/integration/test_numberings.py::test_a_stray_id_is_kept_apart",
+                NUMBERINGS + "test_ids_that_start_again_are_an_epoch_of_their_own",
+                NUMBERINGS + "test_a_stray_id_is_kept_apart",
             ),
         ),
         "E6": Row(
@@ -458,6 +459,15 @@ SECTIONS: dict[str, dict[str, Row]] = {
             "leap seconds, leap days, year's ends, daylight saving",
             "days are UTC and half-open, by the exchange's trade time",
             (CLOCK + "test_days_are_utc_and_half_open",),
+        ),
+        "C4": Row(
+            "a first trade that tells a time years before or months after the others",
+            "stored as told; the undertaken ids below it are fetched, no epoch begins; another numbering stays apart",
+            (
+                NUMBERINGS + "test_a_first_trade_of_an_absurd_time_leaves_nothing_below_it_open",
+                "tests/unit/ingest/test_epochs.py::test_one_absurd_time_does_not_keep_the_ids_below_open",
+                "tests/unit/ingest/test_epochs.py::test_one_absurd_time_does_not_let_another_numbering_in",
+            ),
         ),
     },
     "Browser": {

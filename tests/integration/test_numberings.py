@@ -19,6 +19,8 @@ from tests.waiting import wait_until
 from trading_platform.domain.days import day_start
 from trading_platform.domain.sequence import IdRanges
 from trading_platform.domain.verdict import pass_all
+from trading_platform.ingest import control
+from trading_platform.ingest.fetch_lane import FetchLane
 from trading_platform.ingest.replay import replay
 from trading_platform.pipeline.engine import Pipeline
 from trading_platform.pipeline.verify import verify
@@ -193,6 +195,15 @@ def account(data_dir: Path) -> dict[str, list[tuple[Any, ...]]]:
         return {name: sorted(db.execute(f"SELECT * FROM {name}"), key=repr) for name in PROJECTED}
 
 
+def replayed(mine: SmallIngest, tmp_path: Path) -> None:
+    """Rebuild ledger and lake from the log."""
+    scratch, venues = Ledger.open(DataDir(tmp_path / "scratch").create()), {"binance": mine.adapter}
+    replay(
+        mine.data, mine.ledger, venues, BOUNDS, pass_all, days=lambda _: True, scratch=scratch, on_lane=lambda _: None
+    )
+    scratch.close()
+
+
 def test_what_is_derived_knows_two_numberings(
     simulator: Venue,  # noqa: F811
     small: Callable[[Simulator], SmallIngest],
@@ -222,12 +233,7 @@ def test_what_is_derived_knows_two_numberings(
     assert verify(mine.data, mine.ledger, GATES).violations == ()
     files = {path: path.read_bytes() for path in (mine.data.lake / "ticks").glob("**/*.parquet")}
     before = account(mine.data.root)
-    scratch = Ledger.open(DataDir(tmp_path / "scratch").create())
-    venues = {"binance": mine.adapter}
-    replay(
-        mine.data, mine.ledger, venues, BOUNDS, pass_all, days=lambda _: True, scratch=scratch, on_lane=lambda _: None
-    )
-    scratch.close()
+    replayed(mine, tmp_path)
     assert account(mine.data.root) == before
     assert {path: path.read_bytes() for path in files} == files
 
@@ -245,3 +251,33 @@ def test_ingest_tells_that_ids_start_again(simulator: Venue, tmp_path: Path) -> 
     log = (tmp_path / "ingest.log").read_text(encoding="utf-8")
     assert log.count("the venue's ids start again") == 1
     assert wrong(tmp_path / "data", venue.truth()) == []
+
+
+@pytest.mark.parametrize("days", [-1500, -1, 200], ids=["years before", "a day before", "months ahead"])
+def test_a_first_trade_of_an_absurd_time_leaves_nothing_below_it_open(
+    simulator: Venue,  # noqa: F811
+    small: Callable[[Simulator], SmallIngest],
+    tmp_path: Path,
+    days: int,
+) -> None:
+    """What was undertaken below it is fetched; no numbering begins; it stays stored with the time that it told."""
+    odd_ms = (day_start("2024-03-14") + days * 86_400 * 10**9) // 10**6
+    lost = Event(at_id=FIRST, kind="drop", count=60)
+    plan = FaultPlan(events=[lost, Event(at_id=FIRST + 60, kind="odd_time", count=1, shown_time=odd_ms)])
+    venue = simulator(synthetic(20, symbols=[BTC]), plan=plan)
+    mine = small(venue)
+    mine.record(lambda: venue.wait_ended(0))
+    mine.process()
+    with FetchLane(mine.data, mine.ledger, {"binance": mine.adapter}, BOUNDS) as lane:
+        lane.fact(control.Undertaken("binance", BTC, FIRST))
+    assert mine.recover().nothing_open
+    rows = lake_rows(mine.data.root, BTC)
+    assert {(row.epoch, row.trade_id) for row in rows} == {(0, line["trade_id"]) for line in venue.truth()}
+    assert (FIRST + 60, odd_ms * 10**6) in {(row.trade_id, row.ts_event) for row in rows}
+    assert mine.ledger.quarantined() == {}
+    with closing(sqlite3.connect(mine.data.root / "ledger.sqlite")) as db:
+        assert db.execute("SELECT count(*) FROM ranges WHERE kind != 'stored'").fetchone() == (0,)
+    before = account(mine.data.root)
+    replayed(mine, tmp_path)
+    assert account(mine.data.root) == before
+    assert lake_rows(mine.data.root, BTC) == rows

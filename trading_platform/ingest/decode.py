@@ -385,9 +385,11 @@ class _Work:
                 odd = FrameError("page", f"not what was asked for: {wrong}")
                 self._refuse(record, 1, page.venue, page.symbol, None, page.source, odd, body)
                 return
+            to_id = page.from_id + adapter.page_limit - 1 if page.to_id is None else page.to_id
+            self.epochs.asked = page.epoch, page.from_id, to_id
         self.epochs.turns = page.turns
         self._rows(record, page, adapter, rows, body)
-        self.epochs.turns = None
+        self.epochs.turns = self.epochs.asked = None
 
     def _rows(self, record: Record, page: control.Page, adapter: VenueAdapter, rows: TradePage, body: bytes) -> None:
         raw = RawRows(adapter, body)

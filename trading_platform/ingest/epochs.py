@@ -73,11 +73,13 @@ class Epochs:
     Attributes
     ----------
     turns : with how many of a symbol's turns the page being read is to be understood; None: those known by its time.
+    asked : for which ids (epoch, first, last) the page being read was asked; None: not for any by their numbers.
     """
 
     def __init__(self, numberings: dict[str, Numbering], book: Book | None) -> None:
         self._numberings, self._book = numberings, book
         self.turns: int | None = None
+        self.asked: tuple[int, int, int] | None = None
         self._turns: dict[Pair, list[Turn]] = {}
         self._reach: dict[SequenceKey, Reach | None] = {}
 
@@ -124,7 +126,7 @@ class Epochs:
         epoch = epoch_of(self._known(venue, symbol, ts_recv), trade_id, ts_event)
         key = SequenceKey(venue, symbol, epoch)
         reach = self._reach_of(key)
-        if reach is not None and contradicts(reach, trade_id, ts_event):
+        if reach is not None and contradicts(reach, trade_id, ts_event, asked=self._was_asked(epoch, trade_id)):
             # Another copy of what is held is a contradiction for the merge to tell; it says nothing of its neighbours.
             return epoch if self._holds(key, trade_id) else APART
         self._reach[key] = extended(reach, trade_id, ts_event)
@@ -134,6 +136,9 @@ class Epochs:
         """Tell whether an id whose trade could not be read lies too far ahead to be believed."""
         reach = self._reach_of(key)
         return reach is not None and trade_id - reach.head > AHEAD
+
+    def _was_asked(self, epoch: int, trade_id: int) -> bool:
+        return self.asked is not None and self.asked[0] == epoch and self.asked[1] <= trade_id <= self.asked[2]
 
     def _known(self, venue: str, symbol: str, at_ns: int) -> list[Turn]:
         on_record = self._on_record(venue, symbol)

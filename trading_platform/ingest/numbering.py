@@ -124,17 +124,23 @@ def is_ahead(trade_id: int, ts_event: int, head: int, head_ns: int, by: int = FA
     return trade_id - head > by + FASTEST * max(0, ts_event - head_ns) // _S
 
 
-def contradicts(reach: Reach, trade_id: int, ts_event: int) -> bool:
+def contradicts(reach: Reach, trade_id: int, ts_event: int, *, asked: bool = False) -> bool:
     """Tell whether a trade that is not held cannot be of a sequence that reaches so far.
+
+    The earliest time that is held may be the wrong time of a single trade. It speaks against ids below all others that
+    nobody asked for, not against those that were `asked` for by their numbers: what has started again is later than
+    everything held.
 
     >>> held = Reach(100, 200, 5 * _MS, 9 * _MS)
     >>> contradicts(held, 50, 20 * _MS), contradicts(held, 50, 4 * _MS), contradicts(held, 150, 20 * _MS)
     (True, False, True)
+    >>> contradicts(held, 50, 7 * _MS), contradicts(held, 50, 7 * _MS, asked=True)
+    (True, False)
     """
     if trade_id > reach.head:
         return is_ahead(trade_id, ts_event, reach.head, reach.last_ns)
-    if trade_id < reach.from_id and is_later(ts_event, reach.first_ns):
-        return True
+    if trade_id < reach.from_id:
+        return is_later(ts_event, reach.last_ns if asked else reach.first_ns)
     return trade_id < reach.head and is_later(ts_event, reach.last_ns, DISORDER_MS)
 
 

@@ -243,3 +243,52 @@ def test_a_page_says_with_which_turns_it_is_understood(lanes: Lanes) -> None:
     decoded = lanes.take(record(Kind.PAGE, control.encode_page(early), body, at=1))
     assert decoded.trades[NEW].trade_id.tolist() == [7, 8]
     assert lanes.stored()[1] == [(1, 5), (7, 8)]
+
+
+ABSURD_MS = {"years before": -4 * 365 * 86_400_000, "an hour before": -3_600_000, "months ahead": 300 * 86_400_000}
+UNDERTAKEN = fact(control.Undertaken("binance", "BTC-USDT", 990), at=60)
+
+
+def absurd_first(ms: int) -> list[Record]:
+    """Return a stream whose first trade tells a time that cannot be, far from those of the others."""
+    return [frames(range(1000, 1001), ms, 30), frames(range(1001, 1010), 1, 40)]
+
+
+@pytest.mark.parametrize("ms", ABSURD_MS.values(), ids=ABSURD_MS)
+@pytest.mark.parametrize("place", [1000, 1004], ids=["the first", "one among others"])
+@pytest.mark.parametrize("pages_first", [False, True], ids=["stream first", "pages first"])
+def test_one_absurd_time_does_not_keep_the_ids_below_open(lanes: Lanes, ms: int, place: int, pages_first: bool) -> None:
+    """What was undertaken below it is held once it is served, whichever lane is decoded first; it stays stored."""
+    others = [frames(range(n, n + 1), ms if n == place else n - 1000, n - 960) for n in range(1000, 1010)]
+    pages = [page(range(990, 996), -10, 70, last=1000), page(range(995, 1001), -5, 80, last=1000)]
+    if pages_first:
+        lanes.take(UNDERTAKEN)
+    else:
+        lanes.take(*others)
+        lanes.take(UNDERTAKEN)
+    for one in pages:
+        lanes.take(one)
+    if pages_first:
+        lanes.take(*others)
+    assert lanes.stored() == {0: [(990, 1009)]}
+    assert lanes.ledger.gaps() == []
+    assert lanes.ledger.quarantined() == {}
+    assert lanes.ledger.turns("binance", "BTC-USDT") == []
+
+
+def test_one_absurd_time_does_not_let_another_numbering_in(lanes: Lanes) -> None:
+    """Ids that were asked for and are later than everything held are of another numbering, whatever the first said."""
+    lanes.take(*absurd_first(ABSURD_MS["years before"]))
+    lanes.take(UNDERTAKEN)
+    lanes.take(page(range(990, 1000), 500, 70, last=999))
+    assert lanes.stored() == {0: [(1000, 1009)]}
+    assert lanes.ledger.quarantined() == {("binance", "BTC-USDT", "numbering"): 10}
+
+
+def test_what_nobody_asked_for_below_the_first_is_kept_apart(lanes: Lanes) -> None:
+    """An id far below in an answer that was asked for others, or for the newest, opens nothing down to it."""
+    lanes.take(OLD)
+    lanes.take(page(range(7, 8), 5, 70, kind="head"))
+    lanes.take(page(range(1000, 1001), 0, 80, last=1005), page(range(8, 9), 5, 90, epoch=1))
+    assert lanes.stored() == {0: [(1000, 1009)]}
+    assert [(row.epoch, row.from_id) for row in lanes.ledger.sequences()] == [(0, 1000)]

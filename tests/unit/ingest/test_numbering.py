@@ -163,6 +163,8 @@ def test_what_is_held_contradicts() -> None:
     odd = [(50, 20), (150, 95), (10**9, 91)]
     fine = [(50, 5), (150, 92), (201, 95), (10**7, 91)]
     assert all(contradicts(held, number, ms * MS) for number, ms in odd)
+    assert all(contradicts(held, number, ms * MS, asked=True) for number, ms in [(50, 91), (150, 95), (10**9, 91)])
+    assert not any(contradicts(held, number, ms * MS, asked=True) for number, ms in [(50, 90), (50, 20), *fine])
     assert not any(contradicts(held, number, ms * MS) for number, ms in fine)
     assert extended(held, 300, 99 * MS) == Reach(100, 300, 5 * MS, 99 * MS)
     assert extended(None, 7, 5) == Reach(7, 7, 5, 5)
