@@ -27,7 +27,9 @@ LOCK_WAIT_S = 5.0
 LISTING_WITHIN_S = 1.25
 """Recording waits so long for the listing, while its process loads what it needs: mostly it is there by then, and an
 unlisted symbol is refused before a start."""
-PROBE_WITHIN_S = 6.0
+PROBE_WITHIN_S, PROBE_MANY_WITHIN_S, MANY = 6.0, 1.0, 50
+"""How long a stop asks for the ends of what was recorded: of more symbols than `MANY` hardly, because publishing them
+takes the time; their ends are asked for at the next start."""
 ASK_WITHIN_S, MOST_ASKED = 3.0, 40
 """How long a run that ends by itself asks about symbols of which nothing came, and about how many."""
 
@@ -273,7 +275,9 @@ def _ask_ends(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpo
     from trading_platform.telemetry.logs import get_logger
 
     log, venue = get_logger(__name__), endpoint.adapter.name
-    deadline = time.monotonic() + min(PROBE_WITHIN_S, supervisor.left_s(PUBLISH_S))
+    many = len(ledger.sequences(venue)) > MANY
+    within = PROBE_MANY_WITHIN_S if many else PROBE_WITHIN_S
+    deadline = time.monotonic() + min(within, supervisor.left_s(PUBLISH_S))
     # Whoever stops us has done so by now: only the deadline may cut this short.
     means = runtime.means(settings, runtime.waiter_until(threading.Event(), deadline))
     try:
