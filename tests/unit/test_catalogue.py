@@ -14,7 +14,7 @@ WANTED = {
     "Network": [f"N{number}" for number in range(1, 21)],
     "Exchange": [f"E{number}" for number in range(1, 21)],
     "Process": [f"P{number}" for number in range(1, 12)],
-    "Clock": [f"C{number}" for number in range(1, 4)],
+    "Clock": [f"C{number}" for number in range(1, 5)],
     "Browser": [f"B{number}" for number in range(1, 4)],
     "Numbers": [f"V{number}" for number in range(1, 4)],
     "Rest": [f"R{number}" for number in range(1, 7)],
