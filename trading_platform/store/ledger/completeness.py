@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.store.ledger.rows import DayState, DayStatus, SequenceRow
-from trading_platform.store.ledger.snapshot import Days, Int64, Spans
+from trading_platform.store.ledger.spans import Days, Int64, Spans
 
 Bool = npt.NDArray[np.bool_]
 
