@@ -364,6 +364,15 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 "tests/integration/test_pipeline.py::test_any_order_of_work_gives_the_same_files",
             ),
         ),
+        "E21": Row(
+            "an id used up without an order-book trade is served as a trade by REST",
+            "void for ever, in no file; what was published before that was known is published again without it",
+            (
+                "tests/integration/test_used_up.py::test_what_rest_serves_before_the_stream_is_decoded",
+                "tests/integration/test_used_up.py::test_what_rest_serves_after_the_stream_was_decoded",
+                "tests/property/test_lane_order.py::test_any_interleaving_ends_the_same",
+            ),
+        ),
     },
     "Process": {
         "P1": Row(

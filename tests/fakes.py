@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from trading_platform.domain.days import day_start
+from trading_platform.domain.sequence import IdRanges
 from trading_platform.domain.verdict import Verdict
 from trading_platform.store.layout import Leaf
 from trading_platform.store.ledger.rows import Conflict, DayRow, LeafRecord
@@ -60,6 +61,7 @@ class MemoryLedger:
         self.intents: dict[Leaf, LeafRecord] = {}
         self.verdicts: dict[Leaf, Verdict] = {}
         self.disputes: set[Conflict] = set()
+        self.used: dict[int, IdRanges] = {}
         self.gaps_of: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self.days_of: dict[tuple[str, str], list[DayRow]] = {}
 
@@ -105,6 +107,9 @@ class MemoryLedger:
     def add_conflicts(self, rows: Sequence[Conflict]) -> None:
         self.before("add_conflicts")
         self.disputes.update(rows)
+
+    def used_up(self, venue: str, symbol: str) -> dict[int, IdRanges]:
+        return self.used
 
     def symbols(self) -> list[tuple[str, str]]:
         return sorted({(leaf.venue, leaf.symbol) for leaf in self.records if leaf.symbol})

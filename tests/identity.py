@@ -5,7 +5,7 @@ uses nothing of what is under test. `judge` returns what is wrong, in words; not
 
     every id from from_id to head lies in exactly one of stored, void, open, unrecoverable
     an id beyond head is in the truth only while the tail is open
-    stored = the ids that an independent decoder finds in the log
+    stored = the ids that an independent decoder finds in the log, but for those that a record of their own calls void
     drained: what the log holds is what the lake holds, ids and payloads, each trade once
     bars, where there are any, are those of a naive twin
 """
@@ -84,10 +84,12 @@ def judge(
     for symbol, book in books.items():
         mine = copies.get(symbol, [])
         known = [line["trade_id"] for line in ended if line["symbol"] == symbol]
-        found = [*_identity(book), *_beyond(book, known), *_stored(book, mine)]
+        # What a page serves for an id that its own record calls void is no trade.
+        trades = [copy for copy in mine if (symbol, copy.trade_id) not in told.voids]
+        found = [*_identity(book), *_beyond(book, known), *_stored(book, trades)]
         found += _invented(mine, issued.get(symbol, {}))
         if drained:
-            found += _published(data_dir, symbol, mine)
+            found += _published(data_dir, symbol, trades)
         found += _bars(data_dir, symbol, issued.get(symbol, {}), book)
         wrong += [f"{symbol}: {text}" for text in found]
     return wrong

@@ -60,13 +60,14 @@ class Account(NamedTuple):
 def account(told: Iterable[Told], symbol: str) -> Account | None:
     """Return the account of a symbol, None before anything shows that it has ids."""
     told = list(told)
-    stored = {copy.trade_id for t in told for name, copy in t.copies if name == symbol}
+    served = {copy.trade_id for t in told for name, copy in t.copies if name == symbol}
     voids = {number for t in told for name, number in t.voids if name == symbol}
+    stored = served - voids
     undertaken = {number for t in told for name, number in t.undertaken if name == symbol}
     lost = {n for t in told for name, a, b in t.lost if name == symbol for n in range(a, b + 1)}
     if not (stored or voids or undertaken):
         return None
-    evidence = stored | voids | lost
+    evidence = served | voids | lost
     first = min(evidence | undertaken)
     head = max(evidence, default=first - 1)
     void = (voids | {n for n in skipped_twice(told, symbol) if first <= n <= head}) - stored
@@ -87,8 +88,12 @@ def skipped_twice(told: Iterable[Told], symbol: str) -> set[int]:
 def rows(told: Iterable[Told]) -> dict[tuple[str, str], list[Copy]]:
     """Return the rows of every (symbol, day)."""
     by_leaf: dict[tuple[str, str], list[Copy]] = {}
+    told = list(told)
+    voids = {id_ for record in told for id_ in record.voids}
     for record in told:
         for symbol, copy in record.copies:
+            if (symbol, copy.trade_id) in voids:
+                continue
             by_leaf.setdefault((symbol, day_of(copy)), []).append(copy)
     return {leaf: merge.publish(copies)[0] for leaf, copies in by_leaf.items()}
 

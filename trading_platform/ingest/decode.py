@@ -332,7 +332,9 @@ class _Work:
         epoch = self._epoch(record, item, venue, trade, source, raw)
         if epoch is not None and trade.trade_id is not None and trade.void is not None:
             claim = Claim(trade.trade_id, trade.trade_id, trade.void, record.ts_recv)
-            self._of(SequenceKey(venue, trade.symbol, epoch)).voids.append(claim)
+            seen = self._of(SequenceKey(venue, trade.symbol, epoch))
+            seen.voids.append(claim)
+            seen.void_times[trade.trade_id] = trade.ts_event
         return epoch
 
     def _epoch(

@@ -24,13 +24,16 @@ APART_NS = 600 * 1_000_000_000
 A listing that skips it between ids that it holds: used up without a trade. No answer with it, although ids beyond
 it are known: not to be had. A trade that
 comes after all is stored nevertheless.
+
+What an id's own record says (its type, a price of 0) is said once and for all: whatever another channel serves for it,
+which may leave the type out, is no trade.
 """
 
 _TAIL_RANK = {"live": 0, "open": 1, "closed": 2}
 
 
 def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
-    """Take a batch into account; return which of its ids were not stored before.
+    """Take a batch into account; return which of its ids are stored now and were not before.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
     """
     fresh = _store(state, seen)
     for claim in seen.voids:
-        _account(state, state.void, claim)
+        _account(state, state.used_up, claim)
     for claim in seen.lost:
         state.unrecoverable.add(claim.first_id, claim.last_id)
     for claim in seen.skips:
@@ -63,7 +66,13 @@ def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
         # Also what was given up before anything else was known of the sequence, which by itself begins none.
         ends = (state.unrecoverable.first, state.unrecoverable.last)
         _extend(state, *cast("Range", ends), state.head_ts)
-    # Stored beats void beats unrecoverable, whichever came first: the three stay disjoint.
+    # Void by its own record beats stored beats void by being skipped beats unrecoverable, whichever came first: the
+    # three stay disjoint.
+    for first, last in state.used_up:
+        state.stored.remove(first, last)
+        if len(seen.ids):
+            fresh[np.searchsorted(seen.ids, first, "left") : np.searchsorted(seen.ids, last, "right")] = False
+    state.void.update(state.used_up)
     for first, last in state.stored:
         state.void.remove(first, last)
         state.unrecoverable.remove(first, last)

@@ -8,8 +8,9 @@ from trading_platform.domain.verdict import Gate
 from trading_platform.store import lake, midnight, staging
 from trading_platform.store.disk import REAL_DISK, Disk
 from trading_platform.store.lake import Published
-from trading_platform.store.layout import DataDir
+from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.ledger.voids import Withdrawn
 from trading_platform.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -21,17 +22,38 @@ REST_FACTOR = 20.0
 
 
 def publish_staged(data: DataDir, ledger: Ledger, gate: Gate, *, disk: Disk = REAL_DISK) -> list[Published]:
-    """Publish every leaf that has staged parts; a leaf that its gate refuses keeps its parts and its last good file."""
+    """Publish every leaf that has staged parts; a leaf that its gate refuses keeps its parts and its last good file.
+
+    Also those that may hold ids which turned out to hold no trade.
+    """
     published = []
-    for leaf in sorted(staging.parts(data)):
-        result = lake.publish(data, leaf, ledger=ledger, gate=gate, disk=disk)
+    withdrawn = {one: _holders(ledger, one) for one in ledger.withdrawn()}  # first: what comes later waits
+    again = {leaf for leaves in withdrawn.values() for leaf in leaves}
+    refused = set()
+    for leaf in sorted(again.union(staging.parts(data))):
+        result = lake.publish(data, leaf, ledger=ledger, gate=gate, disk=disk, again=leaf in again)
         if result is None:
             continue
         published.append(result)
         midnight.settle(data, leaf, ledger=ledger, disk=disk)
         if not result.verdict.passed:
+            refused.add(leaf)
             log.error("refused by its gate", leaf=str(leaf.path), failures=[f.check for f in result.verdict.failures])
+    if done := [one for one, leaves in withdrawn.items() if refused.isdisjoint(leaves)]:
+        ledger.left_out(done)
     return published
+
+
+def _holders(ledger: Ledger, one: Withdrawn) -> list[Leaf]:
+    """Return the published days that may hold an id: a venue may print copies of it on both sides of a midnight."""
+    found = []
+    for leaf, record in ledger.leaves("ticks", one.venue, one.symbol).items():
+        first, last = record.first_id, record.last_id
+        # A day of several numberings may begin with a greater id than it ends with.
+        told = first is None or last is None or first > last or first <= one.trade_id <= last
+        if told or leaf.day == one.day:
+            found.append(leaf)
+    return found
 
 
 def publish_until(

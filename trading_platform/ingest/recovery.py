@@ -18,6 +18,7 @@ from trading_platform.ingest.fetch_lane import FetchLane, is_written, settle_dea
 from trading_platform.ingest.publisher import publish_staged
 from trading_platform.ingest.rest import Stopped
 from trading_platform.ingest.tails import ingest_lock, open_tails
+from trading_platform.store.lake import Published
 from trading_platform.store.layout import DataDir
 from trading_platform.store.ledger import Gap, Ledger, SequenceKey, SequenceRow
 from trading_platform.store.ledger.gaps import LONGEST_WAIT_NS
@@ -190,7 +191,7 @@ def _with_lane(
         publish_staged(data, ledger, means.gate, disk=disk)
         raise
     touched |= lane.touched  # closing it has staged everything
-    publish_staged(data, ledger, means.gate, disk=disk)
+    touched |= work.republished | _changed(publish_staged(data, ledger, means.gate, disk=disk))
     for gap in ledger.gaps(("unrecoverable",)):
         if gap.id not in lost_before:
             log.error("trades lost", **gap._asdict())
@@ -204,6 +205,11 @@ def _lane(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], mean
     return FetchLane(data, ledger, venues, means.bounds, ground=means.ground)
 
 
+def _changed(published: Sequence[Published]) -> set[tuple[str, str, str]]:
+    """Return the (venue, symbol, day) of what was replaced: also for a row that was left out, without any new trade."""
+    return {(each.leaf.venue, each.leaf.symbol, each.leaf.day) for each in published if each.changed}
+
+
 class _Recovery(Desk):
     """One act of recovery."""
 
@@ -213,6 +219,7 @@ class _Recovery(Desk):
         super().__init__(ledger, endpoints, means, lane)
         self._data = data
         self._publish_at = means.monotonic() + PUBLISH_EVERY_S
+        self.republished: set[tuple[str, str, str]] = set()
 
     def wait(self, seconds: float) -> bool:
         """Wait, or until told to stop; what would become due for publishing meanwhile is published before."""
@@ -223,7 +230,9 @@ class _Recovery(Desk):
     def _publish(self) -> None:
         began = self._means.monotonic()
         self._lane.settle()
-        publish_staged(self._data, self._ledger, self._means.gate, disk=self._means.ground.disk)
+        self.republished |= _changed(
+            publish_staged(self._data, self._ledger, self._means.gate, disk=self._means.ground.disk)
+        )
         took_s = self._means.monotonic() - began
         self._publish_at = began + took_s + max(PUBLISH_EVERY_S, PUBLISH_REST_FACTOR * took_s)
 

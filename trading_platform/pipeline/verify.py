@@ -146,6 +146,8 @@ def _lake_against_ledger(stored: _Stored, account: _Account, venue: str, symbol:
         if foreign:  # stored since, unless it never was: the ledger knows a trade before any file holds it
             foreign = _beyond(held, stored.ledger.state(venue, symbol, epoch).stored)
         if foreign:
+            foreign = _never_stored(stored, (venue, symbol, epoch), foreign)
+        if foreign:
             violations.append(Violation("lake", subject, f"published but not stored in the ledger: {foreign[:3]}"))
         held.update(waiting.get(epoch, IdRanges()))
         absent = _beyond(mine.get(epoch, IdRanges()), held)
@@ -154,6 +156,16 @@ def _lake_against_ledger(stored: _Stored, account: _Account, venue: str, symbol:
         if absent:
             violations.append(Violation("lake", subject, f"stored but neither published nor staged: {absent[:3]}"))
     return violations, count
+
+
+def _never_stored(stored: _Stored, key: tuple[str, str, int], foreign: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return those ids that stay published though no publisher is about to leave them out."""
+    venue, symbol, epoch = key
+    # In this order: what is noted no more has been left out by then.
+    noted = IdRanges((one.trade_id,) * 2 for one in stored.ledger.withdrawn(venue, symbol) if one.epoch == epoch)
+    rest = IdRanges(_beyond(IdRanges(foreign), noted))
+    published = _published(stored, venue, symbol)[0].get(epoch, IdRanges()) if rest else IdRanges()
+    return [still for first, last in rest for still in published.within(first, last)]
 
 
 def _beyond(ids: IdRanges, known: IdRanges) -> list[tuple[int, int]]:
@@ -311,7 +323,7 @@ def _sums(stored: _Stored, leaf: Leaf, bars: pa.Table) -> Iterator[Violation]:
     ticks = lake.read_leaf(stored.data, Leaf("ticks", leaf.venue, leaf.symbol, leaf.day), ["trade_id"])
     count = pc.sum(bars["trade_count"]).as_py() or 0
     held = 0 if ticks is None else ticks.num_rows
-    if count > held:
+    if count > held + stored.ledger.taken_back(leaf.venue, leaf.symbol, leaf.day):
         yield Violation("sums", str(leaf.path), f"bars hold {count} trades, the day holds {held}")
 
 

@@ -13,7 +13,7 @@ How copies become one row is store/merge.py, how bytes come to be store/parquet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from trading_platform.domain.errors import CorruptionError, UsageError
+from trading_platform.domain.sequence import IdRanges
 from trading_platform.domain.verdict import Gate, Verdict
 from trading_platform.store import merge, merge_file, parquet, slices, staging, tree
 from trading_platform.store import schema as shapes
@@ -67,6 +68,9 @@ class Leaves(Protocol):
     def save_verdict(self, leaf: Leaf, verdict: Verdict) -> None:
         """Keep the gate's answer."""
 
+    def used_up(self, venue: str, symbol: str) -> Mapping[int, IdRanges]:
+        """Return by epoch the ids that hold no trade, whatever is served for them."""
+
     def add_conflicts(self, rows: Sequence[Conflict]) -> None:
         """Keep copies that differ."""
 
@@ -104,6 +108,7 @@ def publish(
     disk: Disk = REAL_DISK,
     wait_s: float = WAIT_S,
     step: Step = _no_step,
+    again: bool = False,
 ) -> Published | None:
     """Merge a symbol-day's staged parts into its published ticks.
 
@@ -114,6 +119,7 @@ def publish(
     ----------
     gate : asked about consecutive slices of the merged rows (all of them in one slice below `slices.SLICE_ROWS`).
     step : told each of `STEPS` once it is done; tests stop there.
+    again : whether what is published may hold ids that turned out to hold no trade.
 
     Returns
     -------
@@ -131,7 +137,7 @@ def publish(
         before = ledger.leaf(leaf)
         parts = [(path, identity(path)) for path in staging.parts_of(data, leaf)]
         present = check(data, leaf, before)
-        if not parts and (before is not None or not present):
+        if not parts and not (again and present) and (before is not None or not present):
             return None if before is None else as_before(leaf, before, ledger.verdict(leaf) or Verdict())
         # First: whatever stops this, no published day lies before the first one.
         note_first_day(data, [leaf.day], disk=disk)
@@ -139,14 +145,14 @@ def publish(
         copies = fresh.with_suffix(".copies")
         try:
             sources = sources_of(data, leaf, [path for path, _ in parts], present=present)
-            merged = merge_file.write_merged(fresh, copies, sources, gate)
+            used_up = ledger.used_up(leaf.venue, leaf.symbol)
+            merged = merge_file.write_merged(fresh, copies, sources, gate, used_up=used_up)
             step("merged")
             ledger.save_verdict(leaf, merged.verdict)
             if not merged.verdict.passed:
                 return as_before(leaf, before, merged.verdict)
             if not merged.written.rows:
-                remove_parts(data, leaf, parts, disk)
-                return None
+                return _emptied(data, leaf, parts, merged.verdict, ledger=ledger, disk=disk)
             record = verified_ticks(fresh, merged, disk)
             step("verified")
             remember(data, leaf, copies, disk)
@@ -160,6 +166,23 @@ def publish(
         remove_parts(data, leaf, parts, disk)
         step("removed")
         return as_published(leaf, before, record, merged.verdict, changed=changed)
+
+
+def _emptied(
+    data: DataDir,
+    leaf: Leaf,
+    parts: Iterable[tuple[Path, tuple[int, int, int]]],
+    verdict: Verdict,
+    *,
+    ledger: Leaves,
+    disk: Disk,
+) -> Published | None:
+    """Take out what is published of a leaf that holds no trade; return what became of it, None if nothing did."""
+    before = ledger.leaf(leaf)
+    if before is not None:
+        take_out(data, leaf, ledger, disk)
+    remove_parts(data, leaf, parts, disk)
+    return None if before is None else Published(leaf, 0, -before.rows, "", "", verdict, changed=True)
 
 
 def write_leaf(

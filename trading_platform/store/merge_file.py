@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import Failure, Gate, Verdict
 from trading_platform.store import merge, parquet, slices
 from trading_platform.store import schema as shapes
+from trading_platform.store.used_up import UsedUp, without
 
 
 class Merge(NamedTuple):
@@ -28,9 +30,20 @@ class Merge(NamedTuple):
 
 
 def write_merged(
-    fresh: Path, copies: Path, sources: Sequence[slices.Source], gate: Gate, groups: Sequence[slices.Group] = ()
+    fresh: Path,
+    copies: Path,
+    sources: Sequence[slices.Source],
+    gate: Gate,
+    groups: Sequence[slices.Group] = (),
+    *,
+    used_up: UsedUp = MappingProxyType({}),
 ) -> Merge:
-    """Write the merged rows to `fresh`, the copies to remember to `copies`, slice by slice."""
+    """Write the merged rows to `fresh`, the copies to remember to `copies`, slice by slice.
+
+    Parameters
+    ----------
+    used_up : ids that hold no trade, whatever was served for them; neither rows nor copies of theirs are kept.
+    """
     verdict, disputes, ids = Verdict(), [], _Ids()
     copies.unlink(missing_ok=True)  # a crash may have left some, and they are not written if there are none
     with (
@@ -39,7 +52,10 @@ def write_merged(
         parquet.RowWriter(copies, shapes.TICKS, hashed=False) as remembered,
     ):
         for part in slices.slices(sources, groups=groups):
-            merged = merge.merge(part)
+            trades = without(part, used_up)
+            if not trades.num_rows:
+                continue
+            merged = merge.merge(trades)
             verdict = _join(verdict, gate(merged.rows))
             rows.add(merged.rows)
             remembered.add(merged.remembered)

@@ -72,6 +72,9 @@ def rebuild(
         try:
             for work in works:
                 work.merge(ledger, gate, step)
+            for work in works:
+                if not work.merged.written.rows:
+                    work.take_out(ledger)
             works = [work for work in works if work.merged.written.rows]
             good = [work for work in works if work.merged.verdict.passed]
             for work in good:
@@ -128,7 +131,10 @@ class _Work:
             sources = lake.sources_of(self._data, self.leaf, paths, present=present)
         else:
             sources = [slices.Source(path) for path in paths]
-        self.merged = merge_file.write_merged(self.fresh, self.copies, sources, gate, self._anew.groups)
+        used_up = ledger.used_up(self.leaf.venue, self.leaf.symbol)
+        self.merged = merge_file.write_merged(
+            self.fresh, self.copies, sources, gate, self._anew.groups, used_up=used_up
+        )
         step("merged")
 
     def verify(self) -> None:
@@ -147,6 +153,12 @@ class _Work:
         if not self._anew.into and not self.merged.remembered and self._disk.exists(path):
             self._disk.unlink(path)
             self._disk.sync_directory(path.parent)
+        lake.remove_parts(self._data, self.leaf, self._parts, self._disk)
+
+    def take_out(self, ledger: Leaves) -> None:
+        """Take out what is published: none of its ids holds a trade."""
+        if self._entry.record is not None:
+            lake.take_out(self._data, self.leaf, ledger, self._disk)
         lake.remove_parts(self._data, self.leaf, self._parts, self._disk)
 
     def drop(self) -> None:

@@ -9,6 +9,7 @@ recorder, nor to a lane's newest segment. The bytes are sealed_segment.py; walki
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +32,9 @@ class Published(Protocol):
 
     def leaf(self, leaf: Leaf) -> LeafRecord | None:
         """Return what is published."""
+
+    def used_up(self, venue: str, symbol: str) -> Mapping[int, IdRanges]:
+        """Return by epoch the ids that are never published, because they hold no trade."""
 
 
 def sealing_lock(data: DataDir, lane: str) -> Path:
@@ -150,10 +154,15 @@ class Retirement:
         if index.unknown:
             return f"{index.unknown} frames were never decoded"
         for entry in index.entries:
+            used_up = self._ledger.used_up(entry.venue, entry.symbol).get(entry.epoch, IdRanges())
+            if _missing(entry, used_up) is None:
+                continue  # nothing of it is published
             held = self._published(Leaf("ticks", entry.venue, entry.symbol, entry.day))
             if isinstance(held, str):
                 return held
-            missing = _missing(entry, held.get(entry.epoch, IdRanges()))
+            known = held.get(entry.epoch, IdRanges()).copy()
+            known.update(used_up)
+            missing = _missing(entry, known)
             if missing is not None:
                 return f"{entry.venue} {entry.symbol} {entry.day}: id {missing[0]} is not published"
         return None

@@ -9,6 +9,7 @@ What the fields mean:
   sending, is not used.
 - `m` (REST: `isBuyerMaker`) tells whether the buyer was the maker, so the taker *sold*.
 - A price of 0, or a type `X` other than MARKET (derivatives only), uses an id up without an order-book trade: void.
+  REST has no type and serves such an id as any other: what the stream says of it stands.
 - An aggregate (`aggTrade`) names ids `f` to `l`; only with f = l does it stand for one known trade.
 """
 

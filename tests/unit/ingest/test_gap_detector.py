@@ -98,6 +98,18 @@ def test_an_id_skipped_twice_ten_minutes_apart_is_void() -> None:
     assert list(state.void) == [(3, 4)]
 
 
+def test_an_id_without_a_trade_by_its_own_record_is_never_stored() -> None:
+    """Whatever another channel serves for it, before or after; what listings skip is stored once it comes."""
+    used_up, served = Seen(voids=[Claim(3, 3, "type NA", 7)]), seen_of([2, 3, 4])
+    for batches in ([used_up, served], [served, used_up], [seen_of([2, 3, 4], voids=used_up.voids)]):
+        state = account([seen_of([1, 5]), *batches])
+        assert (list(state.stored), list(state.void), state.open()) == ([(1, 2), (4, 5)], [(3, 3)], [])
+        assert not advance(state, served).any()
+    assert advance(account([used_up]), served).tolist() == [True, False, True]
+    skips = [Claim(3, 3, "skipped", at) for at in (0, APART_NS)]
+    assert list(account([seen_of([2, 4]), Seen(skips=skips), served]).stored) == [(2, 4)]
+
+
 def test_an_id_not_served_twice_ten_minutes_apart_is_given_up() -> None:
     """One answer without it proves nothing; only what two answers lack is lost, and a trade that comes is stored."""
     early, late = Claim(3, 6, "retention", 0), Claim(2, 4, "retention", APART_NS)

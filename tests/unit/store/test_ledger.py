@@ -17,7 +17,9 @@ from tests.postgres import postgres  # noqa: F401  the fixture
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.position import START, Position
+from trading_platform.domain.sequence import IdRanges
 from trading_platform.ingest.gap_detector import advance
+from trading_platform.pipeline.verify import identity
 from trading_platform.store.layout import DataDir, Leaf
 from trading_platform.store.ledger import (
     Batch,
@@ -171,6 +173,34 @@ def test_what_is_readmitted_leaves_quarantine(ledger: Ledger) -> None:
     ledger.apply(Batch("live-binance", START, Position(0, 50), quarantine=kept), advance)
     ledger.apply(Batch("live-binance", START, Position(0, 60), readmitted=[(at, 2)]), advance)
     assert ledger.quarantined() == {("binance", "BTC-USDT", "numbering"): 1}
+
+
+@pytest.mark.parametrize("void", [3, 4, 5, 6])
+def test_a_stored_id_that_is_void_by_its_record_leaves_its_day(ledger: Ledger, void: int, tmp_path: Path) -> None:
+    """At the day's edges, within, and as its only one: the account is that of the other order, identity and days."""
+    ids, ts = [1, 2, 3, 4, 5, 6], [DAY1, DAY1 + 9, DAY2, DAY2 + 1, DAY2 + 9, DAY3]
+    claim, when = [Claim(void, void, "type NA", 7)], {void: ts[void - 1]}
+    tell(ledger, ids, ts)
+    tell(ledger, [], at=2, voids=claim, void_times=when)
+    assert [(one.trade_id, one.day) for one in ledger.withdrawn()] == [
+        (void, "2024-08-10" if void == 6 else "2024-08-09")
+    ]
+    other = Ledger.open(DataDir(tmp_path / "other").create())
+    tell(other, [], voids=claim, void_times=when)
+    assert tell(other, ids, ts, at=2) == 5
+    assert other.withdrawn() == []
+    for book in (ledger, other):
+        assert identity(book) == []
+    assert ledger.days(*KEY[:2]) == other.days(*KEY[:2])
+    assert ledger.reach(*KEY) == other.reach(*KEY)
+    assert ledger.day_report(NOW) == other.day_report(NOW)
+    assert ledger.used_up(*KEY[:2]) == other.used_up(*KEY[:2]) == {0: IdRanges([(void, void)])}
+    tell(ledger, [7], [DAY3 + 5], at=3)
+    tell(other, [7], [DAY3 + 5], at=3)
+    assert ledger.days(*KEY[:2]) == other.days(*KEY[:2])
+    ledger.left_out(ledger.withdrawn())
+    assert ledger.withdrawn() == []
+    other.close()
 
 
 def test_void_ids_complete_a_day(ledger: Ledger) -> None:

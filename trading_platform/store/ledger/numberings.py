@@ -31,7 +31,7 @@ class Numberings:
         c = t.coverage.c
         least, most = sa.func.min, sa.func.max
         query = sa.select(least(c.first_id), most(c.last_id), least(c.first_ts), most(c.last_ts)).where(
-            c.venue == venue, c.symbol == symbol, c.epoch == epoch
+            c.venue == venue, c.symbol == symbol, c.epoch == epoch, c.stored > 0
         )
         with self.database.reading() as db:
             held = db.execute(query).one()

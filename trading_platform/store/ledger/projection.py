@@ -5,7 +5,7 @@ The rules of the account are handed in (ingest/gap_detector.py); here is only ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -32,6 +32,7 @@ from trading_platform.store.ledger.rows import (
     SequenceRow,
     SequenceState,
 )
+from trading_platform.store.ledger.voids import BY_TYPE, VoidBook, notes, withdraw
 
 Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
 
@@ -42,7 +43,7 @@ _REBUILT = (t.sequences, t.turns, t.ranges, t.evidence, t.coverage, t.quarantine
 """Tables that a replay of the log rebuilds row by row."""
 
 
-class Projection(Numberings):
+class Projection(Numberings, VoidBook):
     """The part of the ledger that is a projection of the log."""
 
     database: Database
@@ -115,7 +116,7 @@ class Projection(Numberings):
         c = t.coverage.c
         query = sa.select(c.day, c.epoch, c.first_id, c.last_id, c.stored).order_by(c.day, c.epoch)
         with self.database.reading() as db:
-            return [DayRow(*row) for row in db.execute(_narrow(query, t.coverage, venue, symbol))]
+            return [DayRow(*row) for row in db.execute(_narrow(query.where(c.stored > 0), t.coverage, venue, symbol))]
 
     def stored_by_symbol(self) -> dict[tuple[str, str], int]:
         """Return how many trades of each (venue, symbol) are stored, ordered by both."""
@@ -129,7 +130,7 @@ class Projection(Numberings):
         """Tell whether any trade of a day is stored, of a symbol that has begun."""
         c, s = t.coverage.c, t.sequences.c
         same = sa.and_(s.venue == c.venue, s.symbol == c.symbol)
-        query = sa.select(c.day).where(c.day == day, sa.exists().where(same))
+        query = sa.select(c.day).where(c.day == day, c.stored > 0, sa.exists().where(same))
         with self.database.reading() as db:
             return db.execute(query.limit(1)).first() is not None
 
@@ -184,10 +185,12 @@ class Projection(Numberings):
                 copies[table] = [dict(row._mapping) for row in source.execute(sa.select(table))]
         keys = [SequenceKey(row["venue"], row["symbol"], row["epoch"]) for row in copies[t.sequences]]
         with self.database.writing() as db:
+            withdrawn = _withdrawn(db, keys, rebuilt)
             for table, rows in copies.items():
                 db.execute(table.delete())
                 if rows:
                     db.execute(table.insert(), rows)
+            insert_missing(db, t.evidence, withdrawn)
             for key, state in _load(db, keys).items():
                 reconcile(db, key, state, lambda number: None)
 
@@ -196,6 +199,15 @@ class Projection(Numberings):
         values = {"staged_segment": staged.segment, "staged_offset": staged.offset, "context": context}
         with self.database.writing() as db:
             db.execute(t.lanes.update().where(t.lanes.c.lane == lane).values(**values))
+
+
+def _withdrawn(db: sa.Connection, keys: Sequence[SequenceKey], rebuilt: Projection) -> list[dict[str, Any]]:
+    """Return what files may hold that is void in the account to come: as known so far, and what is stored so far."""
+    for key, state in _load(db, keys).items():
+        void = _both(state.stored, rebuilt.used_up(key.venue, key.symbol).get(key.epoch, IdRanges()))
+        if void:
+            withdraw(db, key, void, state.stored, lambda number: None)
+    return notes(db)
 
 
 def _narrow(query: sa.Select[Any], table: sa.Table, venue: str | None, symbol: str | None) -> sa.Select[Any]:
@@ -242,9 +254,12 @@ def _load(db: sa.Connection, keys: Sequence[SequenceKey]) -> dict[SequenceKey, S
         getattr(states[SequenceKey(venue, symbol, epoch)], kind).add(first, last)
     e = t.evidence.c
     claims = sa.select(e.venue, e.symbol, e.epoch, e.kind, e.first_id, e.last_id, e.reason, e.seen_ns)
-    claims = claims.where(_of_keys(t.evidence, keys), e.kind.in_((*_CLAIMS, TAIL)))
+    claims = claims.where(_of_keys(t.evidence, keys), e.kind.in_((*_CLAIMS, TAIL, BY_TYPE)))
     for venue, symbol, epoch, kind, *claim in db.execute(claims.order_by(e.first_id, e.last_id, e.seen_ns)):
         state = states[SequenceKey(venue, symbol, epoch)]
+        if kind == BY_TYPE:
+            state.used_up.add(claim[0], claim[1])
+            continue
         if kind == TAIL:
             state.head, _, state.tail, state.tail_ts = claim
             continue
@@ -258,7 +273,7 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
     states, gaps = _load(db, keys), workable(db, _of_keys(t.gaps, keys))
     ended = ended_at(db, keys)
     added = dict.fromkeys(keys, 0)
-    changes, fresh_of, changed = Changes(), {}, []
+    changes, fresh_of, changed, taken = Changes(), {}, [], {}
     for key, seen in told.items():
         state = states[key]
         known = state.from_id is not None
@@ -270,6 +285,7 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
             state.tail, state.tail_ts = "closed", ended[key]
         for kind in _KINDS:
             changes.add_ranges(key, kind, before[kind], getattr(state, kind))
+        taken[key] = _both(before["stored"], state.used_up), state
         if not known:
             changes.add_tail(key, state, head)
         changes.evidence += _evidence(key, seen)
@@ -281,34 +297,42 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
         changes.add_sequence(key, state, known=known)
         changed.append((key, state, _neighbours(seen, head, head_ts), [*seen.lost, *state.unserved]))
     changes.write(db)
-    _save_days(db, told, fresh_of)
+    for key, (ids, state) in taken.items():
+        if ids:
+            withdraw(db, key, ids, state.stored, told[key].void_times.get)
+    _save_days(db, told, fresh_of, {key: state.used_up for key, state in states.items()})
     for key, state, ts_of, why in changed:
         reconcile(db, key, state, ts_of, gaps.get(key, []), why)
     return added
 
 
 def _evidence(key: SequenceKey, seen: Seen) -> list[dict[str, Any]]:
-    claims = [("void", c) for c in seen.voids] + [("unrecoverable", c) for c in seen.lost]
+    claims = [(BY_TYPE, c) for c in seen.voids] + [("unrecoverable", c) for c in seen.lost]
     return [{**key._asdict(), "kind": kind, **claim._asdict()} for kind, claim in claims]
 
 
 def _save_days(
-    db: sa.Connection, told: Mapping[SequenceKey, Seen], fresh_of: Mapping[SequenceKey, npt.NDArray[np.bool_]]
+    db: sa.Connection,
+    told: Mapping[SequenceKey, Seen],
+    fresh_of: Mapping[SequenceKey, npt.NDArray[np.bool_]],
+    used_up: Mapping[SequenceKey, IdRanges],
 ) -> None:
-    """Add the new ids to the days they were traded on."""
+    """Add the new ids to the days they were traded on.
+
+    What was served for an id without a trade is not counted. Its time is kept all the same, as that of one that was
+    counted before the void was known: so times do not depend on what came first.
+    """
     spans: dict[tuple[SequenceKey, str], dict[str, int]] = {}
     for key, fresh in fresh_of.items():
-        ids, ts = told[key].ids[fresh], told[key].ts[fresh]
-        days = ts // DAY_NS
-        for number in np.unique(days):
-            mine = days == number
-            own_ids, own_ts = ids[mine], ts[mine]
-            spans[key, day_of(int(number) * DAY_NS)] = {
-                "first_id": int(own_ids.min()),
-                "last_id": int(own_ids.max()),
-                "stored": len(own_ids),
-                "first_ts": int(own_ts.min()),
-                "last_ts": int(own_ts.max()),
+        seen = told[key]
+        for day, mine in _by_day(seen, fresh | _among(seen.ids, used_up[key])):
+            own = seen.ids[mine & fresh] if bool((mine & fresh).any()) else seen.ids[mine]
+            spans[key, day] = {
+                "first_id": int(own.min()),
+                "last_id": int(own.max()),
+                "stored": int((mine & fresh).sum()),
+                "first_ts": int(seen.ts[mine].min()),
+                "last_ts": int(seen.ts[mine].max()),
             }
     c = t.coverage.c
     query = sa.select(c.venue, c.symbol, c.epoch, c.day, c.first_id, c.last_id, c.stored, c.first_ts, c.last_ts)
@@ -318,9 +342,11 @@ def _save_days(
         key, day = SequenceKey(*row[:3]), row[3]
         new = spans.pop((key, day), None)
         if new is not None:
+            # A day without a stored id has no first and no last one.
+            counted = [ends for ends in ((row[4], row[5], row[6]), tuple(new.values())[:3]) if ends[2]] or [row[4:7]]
             values = {
-                "first_id": min(new["first_id"], row[4]),
-                "last_id": max(new["last_id"], row[5]),
+                "first_id": min(ends[0] for ends in counted),
+                "last_id": max(ends[1] for ends in counted),
                 "stored": new["stored"] + row[6],
                 "first_ts": min(new["first_ts"], row[7]),
                 "last_ts": max(new["last_ts"], row[8]),
@@ -330,6 +356,27 @@ def _save_days(
         db.execute(t.coverage.update().where(of_bound(t.coverage), c.day == sa.bindparam("of_day")), grown)
     if spans:
         db.execute(t.coverage.insert(), [{**key._asdict(), "day": day, **new} for (key, day), new in spans.items()])
+
+
+def _by_day(seen: Seen, wanted: npt.NDArray[np.bool_]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Yield each day that wanted ids were traded on, and which of the ids these are."""
+    days = seen.ts // DAY_NS
+    for number in np.unique(days[wanted]):
+        yield day_of(int(number) * DAY_NS), wanted & (days == number)
+
+
+def _among(ids: npt.NDArray[np.int64], ranges: IdRanges) -> npt.NDArray[np.bool_]:
+    """Tell which ids, ascending, the ranges hold."""
+    found = np.zeros(len(ids), np.bool_)
+    if len(ids):
+        for first, last in ranges.within(int(ids[0]), int(ids[-1])):
+            found[np.searchsorted(ids, first, "left") : np.searchsorted(ids, last, "right")] = True
+    return found
+
+
+def _both(one: IdRanges, other: IdRanges) -> IdRanges:
+    """Return the ids that both hold."""
+    return IdRanges(part for first, last in other for part in one.within(first, last))
 
 
 def _neighbours(seen: Seen, head: int, head_ts: int) -> Callable[[int], int | None]:

@@ -198,7 +198,8 @@ def _none() -> Int64:
 class Seen:
     """What one decoded batch tells of one sequence.
 
-    `ids` ascending without repeats, `ts` their trade times; `undertaken`: an id from which on we promise to hold all;
+    `ids` ascending without repeats, `ts` their trade times; `voids`: ids that a record's own type says hold no trade,
+    `void_times` when these were used; `undertaken`: an id from which on we promise to hold all;
     `promises`: every such id, and when it was promised;
     `witnessed`: the greatest id that the venue says it has used, though its trade could not be read (-1: none).
     """
@@ -206,6 +207,7 @@ class Seen:
     ids: Int64 = field(default_factory=_none)
     ts: Int64 = field(default_factory=_none)
     voids: list[Claim] = field(default_factory=list)
+    void_times: dict[int, int] = field(default_factory=dict)
     lost: list[Claim] = field(default_factory=list)
     skips: list[Claim] = field(default_factory=list)
     unserved: list[Claim] = field(default_factory=list)
@@ -219,6 +221,7 @@ class Seen:
 class SequenceState:
     """A sequence as the detector sees it; `from_id` is None before its first id.
 
+    `used_up` are those of the void ids that their own records say hold no trade: none of them is ever stored.
     Of `skips` and `unserved` only the earliest and the latest claim of each range are kept.
     """
 
@@ -229,6 +232,7 @@ class SequenceState:
     tail_ts: int = 0
     stored: IdRanges = field(default_factory=IdRanges)
     void: IdRanges = field(default_factory=IdRanges)
+    used_up: IdRanges = field(default_factory=IdRanges)
     unrecoverable: IdRanges = field(default_factory=IdRanges)
     skips: list[Claim] = field(default_factory=list)
     unserved: list[Claim] = field(default_factory=list)

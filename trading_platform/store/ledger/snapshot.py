@@ -98,7 +98,7 @@ class Snapshot:
     def days(self) -> Days:
         """The days that hold stored trades."""
         c = t.coverage.c
-        rows = self._lists(sa.select(), t.coverage, (), (c.day, c.first_id, c.last_id, c.stored))
+        rows = self._lists(sa.select().where(c.stored > 0), t.coverage, (), (c.day, c.first_id, c.last_id, c.stored))
         sequence, day, *columns = self._columns(rows, 4)
         ordinals = _Ordinals()
         ordinal = np.array([ordinals[one] for one in day.split(",")] if day else [], np.int64)

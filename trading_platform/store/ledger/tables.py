@@ -68,7 +68,9 @@ evidence = Table(
     "evidence",
     metadata,
     *_symbol_key(),
-    Column("kind", String(16), primary_key=True),  # void, unrecoverable, skip, unserved (and … last), promise, tail
+    Column(
+        "kind", String(16), primary_key=True
+    ),  # void (withdrawn, left out), unrecoverable, skip, unserved (and … last), promise, tail
     Column("first_id", BigInteger, primary_key=True),
     Column("last_id", BigInteger, primary_key=True),
     Column("reason", Text, nullable=False),
