@@ -379,8 +379,10 @@ class _Recovery(Desk):
         if end < begin:
             raise VenueError(f"{venue} {symbol}: trade {end} is said to follow the days that begin with {begin}")
         epoch = len(self._ledger.turns(venue, symbol))
-        stored = self._ledger.state(venue, symbol, epoch).stored
-        for low, high in merge_close(stored.missing(begin, end), self._endpoints[venue].adapter.page_limit):
+        state = self._ledger.state(venue, symbol, epoch)
+        known = state.stored.copy()
+        known.update(state.used_up)  # no answer makes a trade of these
+        for low, high in merge_close(known.missing(begin, end), self._endpoints[venue].adapter.page_limit):
             self.fetch_range(venue, symbol, low, high, epoch)
         return begin, end
 
