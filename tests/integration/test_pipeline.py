@@ -19,8 +19,10 @@ from quality.schemas import GATES
 from tests.markets import SYMBOL, VENUE, Market, Trades, made_up
 from trading_platform.domain.days import day_after, day_range
 from trading_platform.domain.verdict import Failure, Gate, Verdict
+from trading_platform.ingest.publisher import publish_staged
 from trading_platform.pipeline.engine import Pipeline
 from trading_platform.pipeline.report import DayReport
+from trading_platform.pipeline.verify import verify
 from trading_platform.pipeline.work import RegimeConfig
 from trading_platform.store import lake
 from trading_platform.store.layout import DataDir, Leaf
@@ -355,6 +357,34 @@ def test_void_ids_are_not_missing(market: Market) -> None:
     assert after is not None
     assert np.count_nonzero(~before["complete"].to_numpy()) > 1
     assert np.count_nonzero(~after["complete"].to_numpy()) == 1  # that of the first trade
+
+
+def test_a_trade_that_is_taken_back_goes_from_everything(market: Market, tmp_path: Path) -> None:
+    """Stored and computed first, void by its own record then: the files come to be those of the other order."""
+    everything = trades()
+    gone = [int(everything.ids[at]) for at in (0, 200, 201, 299, 700)]
+    market.hold(everything)
+    work = ("bars", "indicators"), FIRST, LAST  # models stay as they are: a repair refits none
+    Pipeline(market.data, market.ledger, gates=GATES, timeframes=["1h"]).refresh_range(*work)
+    market.declare_void(*((number, number) for number in gone))
+    assert verify(market.data, market.ledger, GATES).violations == (), "the files are about to follow"
+    published = publish_staged(market.data, market.ledger, GATES["ticks"])
+    assert sum(each.added for each in published) == -len(gone)
+    assert verify(market.data, market.ledger, GATES).violations == (), "the bars are about to follow"
+    assert {each.leaf.day for each in published} <= {
+        day
+        for (_, day), told in statuses(
+            Pipeline(market.data, market.ledger, gates=GATES, timeframes=["1h"]).refresh_range(*work)
+        ).items()
+        if "computed" in told
+    }
+    other = Market.open(tmp_path / "other")
+    other.declare_void(*((number, number) for number in gone))
+    other.hold(everything)
+    Pipeline(other.data, other.ledger, gates=GATES, timeframes=["1h"]).refresh_range(*work)
+    assert market.files("ticks", *work[0]) == other.files("ticks", *work[0])
+    assert publish_staged(market.data, market.ledger, GATES["ticks"]) == []
+    other.ledger.close()
 
 
 def test_the_day_after_the_running_one_completes_it(market: Market) -> None:
