@@ -16,9 +16,9 @@ from trading_platform.store.lane_recovery import recover
 def parts_go_before_the_new_file_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     write_merged = merge_file.write_merged
 
-    def hasty(fresh, copies, sources, *args):
+    def hasty(fresh, copies, sources, *args, **more):
         sources = list(sources)
-        merged = write_merged(fresh, copies, sources, *args)
+        merged = write_merged(fresh, copies, sources, *args, **more)
         for source in sources:
             if source.origin == merge.NEW:
                 source.path.unlink()
