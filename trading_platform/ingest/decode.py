@@ -38,7 +38,6 @@ __all__ = ["SCAN_AFTER", "Columns", "Decoder"]
 
 _SIDES = {"buy": 1, "sell": -1, None: 0}
 
-
 Int64 = npt.NDArray[np.int64]
 _NEVER = np.iinfo(np.int64).min
 _LATER = -1
@@ -331,9 +330,8 @@ class _Work:
     ) -> int | None:
         epoch = self._epoch(record, item, venue, trade, source, raw)
         if epoch is not None and trade.trade_id is not None and trade.void is not None:
-            claim = Claim(trade.trade_id, trade.trade_id, trade.void, record.ts_recv)
             seen = self._of(SequenceKey(venue, trade.symbol, epoch))
-            seen.voids.append(claim)
+            seen.voids.append(Claim(trade.trade_id, trade.trade_id, trade.void, record.ts_recv))
             seen.void_times[trade.trade_id] = trade.ts_event
         return epoch
 
