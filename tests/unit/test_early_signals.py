@@ -32,8 +32,6 @@ def stopped_while_importing(name: str, number: signal.Signals, tmp_path: Path) -
     """Return the exit code and the stderr of a command that gets a signal within its imports."""
     (tmp_path / "sitecustomize.py").write_text(HANGS)
     arguments = ["--venue", "binance"] if name in {"ingest", "simulate"} else []
-    if name == "query":
-        arguments = ["select 1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "trading_platform", name, *arguments, "--data-dir", str(tmp_path / "data")],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -57,8 +55,8 @@ def test_a_command_that_is_being_imported_stops_in_order(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_a_command_that_ends_by_itself_did_not_do_its_work(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    """A query that is interrupted before it began says nothing either, but does not claim to have answered."""
-    assert stopped_while_importing("query", number, tmp_path) == (code, "")
+    """A question that is interrupted before it began says nothing either, but does not claim to have answered."""
+    assert stopped_while_importing("status", number, tmp_path) == (code, "")
 
 
 def test_every_command_named_exists() -> None:

@@ -84,9 +84,9 @@ def check_symbol(text: str) -> str:
     Traceback (most recent call last):
     trading_platform.domain.errors.SymbolError: '../../x' is not a symbol; symbols look like BTC-USDT
     """
-    parts = _SYMBOL.fullmatch(text)
+    parts = _SYMBOL.fullmatch(text) if isinstance(text, str) else None
     if parts is None or not (_is_code(parts[1]) and _is_code(parts[2])):
-        raise SymbolError(f"{text[:60]!r} is not a symbol; symbols look like BTC-USDT")
+        raise SymbolError(f"{str(text)[:60]!r} is not a symbol; symbols look like BTC-USDT")
     if len(text.encode()) > _MOST_BYTES:
         raise SymbolError(f"{text[:60]!r} is too long for a symbol: {_MOST_BYTES} bytes are the most")
     return text
@@ -103,8 +103,8 @@ def read_symbol(text: str) -> str:
 
 def check_venue(text: str) -> str:
     """Return `text` if it can be a venue's name (whether we speak to it is VENUES' to say)."""
-    if _VENUE.fullmatch(text) is None:
-        raise SymbolError(f"{text[:60]!r} is not a venue; venues look like binance")
+    if not isinstance(text, str) or _VENUE.fullmatch(text) is None:
+        raise SymbolError(f"{str(text)[:60]!r} is not a venue; venues look like binance")
     return text
 
 

@@ -67,8 +67,8 @@ def page(ids: Sequence[int], from_id: int, to_id: int | None, limit: int) -> str
     if ids and min(ids) < from_id:
         return f"it begins with {min(ids)}, and was asked from {from_id} on"
     asked = limit if to_id is None else min(limit, to_id - from_id + 1)
-    if len(ids) > asked:
-        return f"it has {len(ids)} rows, and {asked} were asked for"
+    if (different := len(set(ids))) > asked:  # a row that comes twice is a copy
+        return f"it has {different} rows, and {asked} were asked for"
     return None
 
 

@@ -84,6 +84,7 @@ class Database:
         # Imported only here: every later start finds the revision in place.
         from alembic import command
         from alembic.config import Config
+        from alembic.util.exc import CommandError
 
         config = Config()
         scripts = str(Path(__file__).parents[1] / "migrations")
@@ -92,7 +93,10 @@ class Database:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS platform"))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:  # a revision that no version of ours has
+                raise _damaged(str(error)) from error
         if self._revision() != HEAD:
             raise StorageError(f"ledger: revision {self._revision()} is not {HEAD}; it was written by a newer version")
 
@@ -105,7 +109,7 @@ class Database:
 
 
 class damage_named:  # noqa: N801  reads as a phrase where it is used
-    """Say in one line that a row holds no text of ours. A class, for it is asked of every row."""
+    """Say in one line that a row holds nothing of ours. A class, for it is asked of every row."""
 
     __slots__ = ("_what",)
 
@@ -116,7 +120,7 @@ class damage_named:  # noqa: N801  reads as a phrase where it is used
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
-        if isinstance(error, msgspec.MsgspecError | TypeError):
+        if isinstance(error, msgspec.MsgspecError | TypeError | ValueError | LookupError | AttributeError):
             raise _damaged(f"{self._what}: {error}") from error
 
 
@@ -150,6 +154,10 @@ def plain_rows(db: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]
     return rows
 
 
+_OF_DAMAGE = ("decode", "no such column", "no such table", "already exists", "unsupported file format")
+"""What SQLite says of a file whose schema is not ours any more."""
+
+
 @contextmanager
 def _trouble_named() -> Iterator[None]:
     """Tell a full disk and a dead database from a bug: one line says so, and whoever can waits."""
@@ -161,7 +169,7 @@ def _trouble_named() -> Iterator[None]:
         reason = str(error.orig)
         if "disk is full" in reason:
             raise DiskFull("the ledger's disk is full; free space on it") from error
-        if any(words in reason for words in ("decode", "no such column", "no such table")):
+        if any(words in reason for words in _OF_DAMAGE):
             raise _damaged(reason) from error
         if isinstance(error.orig, sqlite3.Error) and any(text in reason for text in _OF_THE_FILE):
             raise StorageError(f"the ledger's file cannot be used: {reason}") from error

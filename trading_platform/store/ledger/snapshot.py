@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from trading_platform.domain.position import Position
 from trading_platform.domain.sequence import IdRanges
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.database import plain_rows
+from trading_platform.store.ledger.database import damage_named, plain_rows
 from trading_platform.store.ledger.rows import SequenceRow
 from trading_platform.store.ledger.spans import Days, Int64, Spans
 
@@ -54,8 +54,9 @@ class Snapshot:
         """Every sequence's ids by kind, see `KINDS`."""
         c = t.ranges.c
         rows = self._lists(sa.select(), t.ranges, (c.kind,), (c.first_id, c.last_id))
-        kinds = {kind: self._spans([row for row in rows if row[3] == kind]) for kind in KINDS[:-1]}
-        return kinds | {"open": self._open(list(kinds.values()))}
+        with damage_named("the ranges of ids"):
+            kinds = {kind: self._spans([row for row in rows if row[3] == kind]) for kind in KINDS[:-1]}
+            return kinds | {"open": self._open(list(kinds.values()))}
 
     def _open(self, kinds: Sequence[Spans]) -> Spans:
         """Return the maximal ranges of [from_id, head] that are accounted for by nothing."""
@@ -92,19 +93,22 @@ class Snapshot:
         """The gap rows that are being worked on, or may be."""
         c = t.gaps.c
         working = sa.select().where(c.state.in_(("open", "leased")))
-        return self._spans(self._lists(working, t.gaps, (), (c.first_missing, c.last_missing)))
+        rows = self._lists(working, t.gaps, (), (c.first_missing, c.last_missing))
+        with damage_named("the gaps"):
+            return self._spans(rows)
 
     @cached_property
     def days(self) -> Days:
         """The days that hold stored trades."""
         c = t.coverage.c
         rows = self._lists(sa.select().where(c.stored > 0), t.coverage, (), (c.day, c.first_id, c.last_id, c.stored))
-        sequence, day, *columns = self._columns(rows, 4)
-        ordinals = _Ordinals()
-        ordinal = np.array([ordinals[one] for one in day.split(",")] if day else [], np.int64)
-        sequence, ordinal, *columns = _in_order(sequence, ordinal, *map(_numbers, columns))
-        at = np.searchsorted(sequence, np.arange(len(self.sequences) + 1)).astype(np.int64)
-        return Days(at, ordinal, *columns)
+        with damage_named("the days"):
+            sequence, day, *columns = self._columns(rows, 4)
+            ordinals = _Ordinals()
+            ordinal = np.array([ordinals[one] for one in day.split(",")] if day else [], np.int64)
+            sequence, ordinal, *columns = _in_order(sequence, ordinal, *map(_numbers, columns))
+            at = np.searchsorted(sequence, np.arange(len(self.sequences) + 1)).astype(np.int64)
+            return Days(at, ordinal, *columns)
 
     def _lists(
         self, query: sa.Select[Any], table: sa.Table, further: Sequence[Any], values: Sequence[sa.Column[Any]]
