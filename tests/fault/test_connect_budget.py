@@ -76,7 +76,7 @@ def test_a_close_that_pushes_back_binds_all_connections_and_the_next_process(
     code: int,
     transport: Transport,
 ) -> None:
-    """As after a 429: a minute without a connect by either connection, and in the log for who comes next."""
+    """As after a 429: a minute without a connect by either connection, and in the log for the next process."""
     plan = FaultPlan(events=[Event(kind="close", at_s=5, code=code)])
     venue = simulator(synthetic(3600, symbols=["BTC-USDT", "ETH-USDT"]), speed=5.0, plan=plan)
     symbols = ["BTC-USDT", "ETH-USDT"]

@@ -140,7 +140,7 @@ def test_a_refusal_carries_its_status_and_wait(transport: Transport) -> None:
 
 
 def redirecting(to: str) -> Callable[[ServerConnection, Request], Response | None]:
-    """Return what sends everybody who asks for ``/`` somewhere else."""
+    """Return a server that redirects every request for ``/``."""
 
     def answer(connection: ServerConnection, request: Request) -> Response | None:
         if request.path != "/":

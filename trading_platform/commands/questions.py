@@ -173,7 +173,7 @@ def prober(
     answered: Callable[[dict[str, int | None]], object],
     tails: Mapping[str, str],
 ) -> Prober:
-    """Return who asks the venue on behalf of the workers.
+    """Return the prober that asks the venue for the workers.
 
     Parameters
     ----------

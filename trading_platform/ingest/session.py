@@ -74,7 +74,7 @@ class Handover(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Open connections of fewer symbols each instead; this session is over.
+    """Open connections of fewer symbols each instead; the one that was asked for is given up.
 
     `meaning` tells as what so many were refused: by their address's length, or otherwise.
     """

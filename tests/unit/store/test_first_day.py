@@ -51,7 +51,7 @@ def test_publishing_an_earlier_day_moves_it(tmp_path: Path) -> None:
 
 
 def test_without_the_file_or_with_a_damaged_one_the_lake_is_looked_through(data: DataDir) -> None:
-    """A lake of older code, and every flipped bit; the next publish writes the file anew."""
+    """After a lake of older code or a flipped bit the next publish writes the file again."""
     leaf = data.lake / Leaf("ticks", VENUE, SYMBOL, "2024-08-08").path
     leaf.parent.mkdir(parents=True)
     leaf.touch()
