@@ -96,6 +96,7 @@ class Market:
         epoch: int = 0,
         lane: str = "live",
         voids: Sequence[tuple[int, int]] = (),
+        lost: Sequence[tuple[int, int]] = (),
         tail: str | None = None,
         publish: bool = True,
         stage: bool = True,
@@ -107,6 +108,7 @@ class Market:
             ids=trades.ids[order],
             ts=trades.ts[order],
             voids=[Claim(a, b, "test", 0) for a, b in voids],
+            lost=[Claim(a, b, "test", 0) for a, b in lost],
             tails=[TailEvent(tail, 1)] if tail is not None else [],  # type: ignore[arg-type]
         )
         start, end = self._next(lane)

@@ -121,7 +121,7 @@ def test_a_sealed_day_is_left_alone_until_a_late_trade_breaks_the_seal(
 ) -> None:
     """Sealing is asked for once; a trade that comes later asks again."""
     trades = made_up("2024-08-10", 3, 100)
-    market.hold(trades.without(1003), voids=[(1003, 1003)])
+    market.hold(trades.without(1003), lost=[(1003, 1003)])
     for day in ("2024-08-10", "2024-08-11"):
         pipeline.refresh("ticks", day, seal=True)
     assert "is sealed" in tick(seal_days, instance, pipeline).skip_message
