@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Decode the log from its beginning, publish the days anew, and compute or name what depends on them."""
+    """Decode the log, publish its days again, then compute what depends on them or name the command that does."""
     from quality.schemas import GATES
     from trading_platform.commands import runtime
     from trading_platform.commands.backfill import compute
