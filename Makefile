@@ -23,7 +23,7 @@ check: install-test ## style, types, import contracts, doctests (part of test)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -q --doctest-modules --ignore=trading_platform/store/migrations $(CODE)
+	$(BIN)/python -m pytest -q --doctest-modules --ignore=trading_platform/store/ledger/migrations $(CODE)
 
 campaign: install-test ## the long forms of the fault, soak and simulation suites; evidence goes to docs/evidence/
 	HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -m campaign --timeout=3600

@@ -4,8 +4,8 @@ import dagster as dg
 
 from quality import checks
 from trading_platform.orchestration import keys
-from trading_platform.orchestration.recipes import Reported, daily_asset, materialized
-from trading_platform.orchestration.report import report
+from trading_platform.orchestration.asset_factory import Reported, daily_asset, materialized
+from trading_platform.orchestration.reporting.report import report
 from trading_platform.orchestration.resources import PipelineResource
 
 

@@ -20,7 +20,8 @@ PYTHON = os.path.join(VENV, "bin", "python")
 OLDEST, NEWEST = (3, 11), (3, 13)
 PACKAGES = ("trading_platform", "assets", "sensors", "quality")
 BOOTSTRAP_LOCK, BASE_LOCK, TEST_LOCK = "requirements-bootstrap.lock", "requirements.lock", "requirements-test.lock"
-WARM = "trading_platform/analytics/warm.py"
+WARM = "trading_platform/warm.py"
+KERNELS = ("analytics", "jit", "ingest/decoder", "ingest/transport")  # where compiled functions lie, below the package
 TOOLS = {  # program -> Debian package
     "strace": "strace",
     "mkfs.xfs": "xfsprogs",
@@ -56,7 +57,7 @@ def main(arguments: list[str]) -> int:
         say(f"installed {lock} in {time.monotonic() - begun:.0f} s")
     if os.path.exists(os.path.join(ROOT, WARM)) and changed("warm", kernels()):
         say("filling the kernel cache")
-        run([PYTHON, "-m", "trading_platform.analytics.warm"])
+        run([PYTHON, "-m", "trading_platform.warm"])
         remember("warm", kernels())
     return 0
 
@@ -152,8 +153,8 @@ def succeeds(command: list[str]) -> bool:
 
 def kernels() -> list[str]:
     """Return the sources whose compiled form is cached."""
-    folder = os.path.join(ROOT, "trading_platform", "analytics")
-    found = (os.path.join(base, name) for base, _, names in os.walk(folder) for name in names)
+    folders = (os.path.join(ROOT, "trading_platform", *place.split("/")) for place in KERNELS)
+    found = (os.path.join(base, name) for place in folders for base, _, names in os.walk(place) for name in names)
     return sorted(os.path.relpath(path, ROOT) for path in found if path.endswith(".py"))
 
 

@@ -1,7 +1,7 @@
 """The checks that Dagster shows. They report verdicts of the engine's gates; none of them judges, none blocks.
 
 A blocking check would stop every symbol of every day in a range, after publishing; the gates (schemas/) stop exactly
-the symbol-day that is wrong, before. What is reported, and when, is orchestration/report.py.
+the symbol-day that is wrong, before. What is reported, and when, is orchestration/reporting/report.py.
 """
 
 from __future__ import annotations

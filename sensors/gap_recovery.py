@@ -1,4 +1,4 @@
-"""Fetch missing trades: one lease of the gap ledger, one run. How they are fetched is ingest/recovery.py."""
+"""Fetch missing trades: one lease of the gap ledger, one run. How they are fetched is ingest/recovery/recovery.py."""
 
 import uuid
 
@@ -23,7 +23,7 @@ LEASE_TTL_NS = 180 * 10**9
 )
 def gap_recovery(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
     """Lease what is due; the lease's id is the run key, new at each attempt."""
-    from trading_platform.ingest.recovery import LEASE_GAPS
+    from trading_platform.ingest.recovery.recovery import LEASE_GAPS
 
     if not pipeline.has_data:
         return dg.SkipReason("nothing is recorded yet")

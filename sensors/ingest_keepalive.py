@@ -6,7 +6,7 @@ from trading_platform.orchestration import keys
 from trading_platform.orchestration.jobs import ingest
 from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.orchestration.runs import UNDER_WAY, Latest, latest
-from trading_platform.store.locks import held_by
+from trading_platform.store.fs.locks import held_by
 
 GRACE_S = 60.0
 """A run needs this long to start and take the lock; a failed one is not repeated sooner."""
@@ -26,7 +26,7 @@ def ingest_keepalive(
     context: dg.SensorEvaluationContext, pipeline: PipelineResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Launch the job `ingest` for each venue of the settings that no live process records."""
-    from trading_platform.ingest.tails import ingest_lock
+    from trading_platform.ingest.recovery.open_tails import ingest_lock
 
     if (pid := held_by(pipeline.data.run / "up.lock")) is not None:
         return dg.SkipReason(f"`up` (process {pid}) looks after ingest itself")

@@ -1,4 +1,4 @@
-"""Give days that are over their last word. What a seal is, is store/lake.py and the ledger."""
+"""Give days that are over their last word. What a seal is, is store/lake/publish.py and the ledger."""
 
 import hashlib
 import json
@@ -8,14 +8,14 @@ from itertools import pairwise
 import dagster as dg
 import numpy as np
 
+from trading_platform.completeness.day_status import STATES, DayTable, day_names, day_table, ordinal_of
+from trading_platform.completeness.records import DayState
 from trading_platform.domain.days import day_after, day_of
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.jobs import seal_days as job
 from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.orchestration.runs import under_way
-from trading_platform.store.first_day import note_first_day
-from trading_platform.store.ledger.completeness import STATES, DayTable, day_names, day_table, ordinal_of
-from trading_platform.store.ledger.rows import DayState
+from trading_platform.store.lake.first_day import note_first_day
 
 DECIDED: tuple[DayState, ...] = ("complete", "reconciled", "incomplete", "unproven")
 """States that more waiting does not change: what can be fetched has been."""

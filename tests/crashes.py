@@ -17,7 +17,7 @@ from random import Random
 import sqlalchemy as sa
 
 from tests.disks import Node, _survivor
-from trading_platform.store.disk import REAL_DISK, File, Mode
+from trading_platform.store.fs.disk import REAL_DISK, File, Mode
 
 _ASIDE = {"lock", "processor.lock", "sealing.lock"}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from trading_platform.domain.errors import StorageError
-from trading_platform.store.disk import MissingFile, Mode
+from trading_platform.store.fs.disk import MissingFile, Mode
 
 SECTOR = 512
 

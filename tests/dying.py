@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from tests.crashes import _ASIDE, WatchedDisk, WatchedFile
-from trading_platform.store.disk import REAL_DISK, Mode
+from trading_platform.store.fs.disk import REAL_DISK, Mode
 
 
 class Died(BaseException):

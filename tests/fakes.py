@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from trading_platform.completeness.records import Conflict, DayRow, LeafRecord
 from trading_platform.domain.days import day_start
-from trading_platform.domain.sequence import IdRanges
+from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.verdict import Verdict
-from trading_platform.store.layout import Leaf
-from trading_platform.store.ledger.rows import Conflict, DayRow, LeafRecord
-from trading_platform.store.schema import TICKS
+from trading_platform.store.fs.layout import Leaf
+from trading_platform.store.lake.schema import TICKS
 
 DAY = "2024-08-08"
 NOON = day_start(DAY) + 12 * 3600 * 10**9

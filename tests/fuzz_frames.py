@@ -12,15 +12,15 @@ import numpy as np
 from tests.bench.feed import payloads
 from tests.fuzzing import Growth, Mutator, add, cpu_s, values
 from tests.naive.feed import RefusedError, Told, read_frame
+from trading_platform.completeness.records import Quarantined
 from trading_platform.domain.days import day_start
 from trading_platform.domain.position import START, Position
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoder
-from trading_platform.ingest.decoded import Decoded
-from trading_platform.store.ledger.rows import Quarantined
-from trading_platform.store.segment_format import TABLE_AT
-from trading_platform.store.segment_log import Kind, PackedRecord
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.decoded import Decoded
+from trading_platform.ingest.decoder.decoder import Decoder
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.segment_format import TABLE_AT
+from trading_platform.store.log.writer import Kind, PackedRecord
 from trading_platform.venues import VENUES
 
 NOW = day_start("2024-08-09")

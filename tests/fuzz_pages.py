@@ -15,9 +15,10 @@ from trading_platform.domain.errors import FrameError
 from trading_platform.domain.instrument import check_symbol
 from trading_platform.domain.position import START, Position
 from trading_platform.domain.trade import Trade
-from trading_platform.ingest import control, messages
-from trading_platform.ingest.decode import Decoder
-from trading_platform.store.segment_log import Kind, Record
+from trading_platform.ingest.decoder.decoder import Decoder
+from trading_platform.ingest.workers import messages
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind, Record
 from trading_platform.venues import VENUES
 
 SYMBOL = "BTC-USDT"

@@ -12,12 +12,12 @@ from tests.fuzzing import Growth, Mutator, add, cpu_s
 from tests.lanes import append_numbered, open_lane, read_all
 from trading_platform.domain.errors import CorruptionError, PlatformError
 from trading_platform.domain.position import START, Position
-from trading_platform.ingest import control
-from trading_platform.ingest.decode import Decoder
-from trading_platform.store import sealed_segment, segment_format
-from trading_platform.store.lane_files import MARK_NAME, sealed_path, segment_numbers, segment_path
-from trading_platform.store.segment_format import RECORDS_AT, Header, PackedRecord, Record, parse_header
-from trading_platform.store.segment_log import recover_lane
+from trading_platform.ingest.decoder.decoder import Decoder
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log import sealed_segment, segment_format
+from trading_platform.store.log.segment_files import MARK_NAME, sealed_path, segment_numbers, segment_path
+from trading_platform.store.log.segment_format import RECORDS_AT, Header, PackedRecord, Record, parse_header
+from trading_platform.store.log.writer import recover_lane
 from trading_platform.venues import VENUES
 
 LANE = Path("/lane")

@@ -7,8 +7,8 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
-from trading_platform.store.disk import REAL_DISK, Disk
-from trading_platform.store.segment_log import Damaged, Kind, LaneReader, LaneWriter, Record
+from trading_platform.store.fs.disk import REAL_DISK, Disk
+from trading_platform.store.log.writer import Damaged, Kind, LaneReader, LaneWriter, Record
 
 
 def clock() -> Callable[[], int]:

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import Gate, pass_all
-from trading_platform.ingest.gap_detector import advance
-from trading_platform.store import lake, schema, staging
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import schema, staging
 from trading_platform.store.ledger import Batch, Claim, Ledger, Seen, SequenceKey, TailEvent
 
 Int64 = npt.NDArray[np.int64]

@@ -23,7 +23,7 @@ import psutil
 from tests.bench.feed import symbols
 from tests.recording import COMMAND, MOST_RSS, ROLES
 from tests.waiting import wait_until
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 
 RATE, SYMBOLS = 20_000, 50

@@ -19,8 +19,8 @@ from tests.markets import Market
 from trading_platform.domain.days import day_start
 from trading_platform.orchestration.resources import settings_in_force
 from trading_platform.settings import PREFIX
-from trading_platform.store.first_day import note_first_day
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake.first_day import note_first_day
 
 FIRST_DAY = "2024-01-01"
 """Where the partitions of the loaded definitions begin."""

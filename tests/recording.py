@@ -53,7 +53,7 @@ class Ingest:
         """Return the worker of that role, None while it is not running."""
         for child in self._workers():
             with suppress(psutil.NoSuchProcess):
-                if child.cmdline()[-2:] == ["trading_platform.commands.workers", role]:
+                if child.cmdline()[-2:] == ["trading_platform.commands.workers.ingest_worker", role]:
                     return child
         return None
 

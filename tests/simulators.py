@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from trading_platform.simulate.faults import FaultPlan
-from trading_platform.simulate.market import DEMO_START_NS, SyntheticMarket
-from trading_platform.simulate.recordings import RecordedMarket
+from trading_platform.simulate.recorded_market import RecordedMarket
+from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
 from trading_platform.simulate.tape import Market
-from trading_platform.simulate.thread import VenueThread
 from trading_platform.simulate.venue_server import VenueServer
+from trading_platform.simulate.venue_thread import VenueThread
 
 RECORDINGS = ("trades/hftbacktest/spot/btcusdt_20240808.gz", "trades/hftbacktest/spot/btcusdt_20240809.gz")
 

@@ -18,18 +18,18 @@ from typing import Any
 
 from tests.identity import accounts, judge
 from tests.waiting import wait_until
-from trading_platform.domain.venue import KeepAlive
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.processor import Processor
-from trading_platform.ingest.publisher import publish_staged
-from trading_platform.ingest.recorder import Clocks, Recorder
-from trading_platform.ingest.recovery import Endpoint, Means, Outcome, recover
-from trading_platform.ingest.websocket_client import Transport, open_stream
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.processor.processor import Processor
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.ingest.recorder.recorder import Clocks, Recorder
+from trading_platform.ingest.recovery.recovery import Endpoint, Means, Outcome, recover
+from trading_platform.ingest.transport.websocket import Transport, open_stream
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import Kind, LaneReader, LaneWriter
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind, LaneReader, LaneWriter
+from trading_platform.venues.adapter import KeepAlive
 from trading_platform.venues.binance import Binance
 
 BOUNDS = Bounds.of("2016-01-01")

@@ -14,16 +14,16 @@ import pyarrow as pa
 
 from trading_platform.domain.days import day_start
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.log_keeping import Kept, LogKeeper
-from trading_platform.ingest.processor import Processor
-from trading_platform.ingest.publisher import publish_staged
-from trading_platform.store import lake
-from trading_platform.store.disk import REAL_DISK, Disk
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.processor.log_maintenance import Kept, LogKeeper
+from trading_platform.ingest.processor.processor import Processor
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.store.fs.disk import REAL_DISK, Disk
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import Kind, LaneWriter
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind, LaneWriter
 from trading_platform.venues import VENUES
 
 DAY = "2024-08-08"

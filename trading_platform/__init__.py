@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trading_platform.analytics.calls import compute, indicator_table
-    from trading_platform.analytics.make import make_bars
+    from trading_platform.analytics.bars_from_frames import make_bars
+    from trading_platform.analytics.notebook import compute, indicator_table
     from trading_platform.analytics.regimes.fit import fit_regimes
     from trading_platform.analytics.streams import Stream as stream  # noqa: N813  tp.stream(...), tp.stream.restore(...)
-    from trading_platform.domain.errors import UsageError, WorkError
-    from trading_platform.readers import (
+    from trading_platform.api.readers import (
         coverage,
         instruments,
         read_bars,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         read_regimes,
         read_ticks,
     )
+    from trading_platform.domain.errors import UsageError, WorkError
 
 __version__ = "0.1.0"
 
@@ -29,17 +29,17 @@ __version__ = "0.1.0"
 _CALLS = {
     "UsageError": ("trading_platform.domain.errors", "UsageError"),
     "WorkError": ("trading_platform.domain.errors", "WorkError"),
-    "compute": ("trading_platform.analytics.calls", "compute"),
+    "compute": ("trading_platform.analytics.notebook", "compute"),
     "stream": ("trading_platform.analytics.streams", "Stream"),
-    "indicator_table": ("trading_platform.analytics.calls", "indicator_table"),
-    "make_bars": ("trading_platform.analytics.make", "make_bars"),
+    "indicator_table": ("trading_platform.analytics.notebook", "indicator_table"),
+    "make_bars": ("trading_platform.analytics.bars_from_frames", "make_bars"),
     "fit_regimes": ("trading_platform.analytics.regimes.fit", "fit_regimes"),
-    "read_ticks": ("trading_platform.readers", "read_ticks"),
-    "read_bars": ("trading_platform.readers", "read_bars"),
-    "read_indicators": ("trading_platform.readers", "read_indicators"),
-    "read_regimes": ("trading_platform.readers", "read_regimes"),
-    "coverage": ("trading_platform.readers", "coverage"),
-    "instruments": ("trading_platform.readers", "instruments"),
+    "read_ticks": ("trading_platform.api.readers", "read_ticks"),
+    "read_bars": ("trading_platform.api.readers", "read_bars"),
+    "read_indicators": ("trading_platform.api.readers", "read_indicators"),
+    "read_regimes": ("trading_platform.api.readers", "read_regimes"),
+    "coverage": ("trading_platform.api.readers", "coverage"),
+    "instruments": ("trading_platform.api.readers", "instruments"),
 }
 
 __all__ = [

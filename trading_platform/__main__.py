@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from trading_platform import early_signals
+from trading_platform.processes import early_signals
 
 early_signals.arm(sys.argv[1:])  # before the imports below: a signal may come while they run
 

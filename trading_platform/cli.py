@@ -18,9 +18,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from trading_platform import early_signals, standard_streams
 from trading_platform.domain.errors import UsageError, WorkError
 from trading_platform.domain.secrets import masked
+from trading_platform.processes import early_signals, standard_streams
 
 if TYPE_CHECKING:
     from trading_platform.commands import CommandModule

@@ -1,7 +1,7 @@
 """The gates: does a frame make sense? One file a dataset, one rule a line, judged by pandera.
 
-A gate is a function of the frame alone, `gate(table) -> Verdict`. Which columns a frame has is store/schema.py;
-who asks, and what follows from a no, is store/lake.py and pipeline; statistics over time are Great Expectations'.
+A gate is a function of the frame alone, `gate(table) -> Verdict`. Which columns a frame has is store/lake/schema.py;
+who asks, and what follows from a no, is lake/publish.py and pipeline; statistics over time are Great Expectations'.
 The roots hand `GATES` down; a dataset's gate is imported when it is first asked.
 """
 

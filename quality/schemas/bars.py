@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from quality.schemas.rules import Dataset, Rule, grid
-from trading_platform.domain.bar import TAKER
-from trading_platform.store.schema import BARS
+from trading_platform.domain.timeframe import TAKER
+from trading_platform.store.lake.schema import BARS
 
 _PRICES = ("open", "high", "low", "close", "vwap")
 _SUMS = ("volume", "quote_volume")

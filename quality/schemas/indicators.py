@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from quality.schemas.rules import Dataset, Rule, grid
-from trading_platform.store.schema import indicators
+from trading_platform.store.lake.schema import indicators
 
 
 def _outputs(names: Sequence[str]) -> list[Rule]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from quality.schemas.rules import Dataset, Rule
-from trading_platform.store.schema import INSTRUMENTS
+from trading_platform.store.lake.schema import INSTRUMENTS
 
 _CODE = r"[[\p{L}\p{Nd}]--[a-z]]{1,20}"
 _SYMBOL = rf"^{_CODE}-{_CODE}(-PERP|-[0-9]{{6}})?$"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from quality.schemas.rules import Dataset, Rule, grid
-from trading_platform.store.schema import REGIMES
+from trading_platform.store.lake.schema import REGIMES
 
 TOLERANCE = 1e-9
 _P = [pl.col(f"p_{k}") for k in range(5)]

@@ -14,8 +14,8 @@ from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import WorkError
 from trading_platform.domain.trade import SOURCES
 from trading_platform.domain.verdict import Verdict
-from trading_platform.store import schema as store_schema
-from trading_platform.store.schema import LEAN, SIDES, TICKS
+from trading_platform.store.lake import schema as store_schema
+from trading_platform.store.lake.schema import LEAN, SIDES, TICKS
 
 _ID, _UID = pl.col("trade_id"), pl.col("trade_uid")
 _ALL_IDS, _NO_IDS = _ID.is_not_null().all(), _ID.is_null().all()

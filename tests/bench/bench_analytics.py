@@ -14,8 +14,8 @@ from trading_platform.analytics.driver import Plan
 from trading_platform.analytics.indicators import INDICATORS
 from trading_platform.analytics.regimes.fit import fit_regimes
 from trading_platform.analytics.streams import Stream
-from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.domain.days import DAY_NS
+from trading_platform.domain.timeframe import TIMEFRAMES
 
 BARS = 1_000_000
 TRADES = 1_000_000

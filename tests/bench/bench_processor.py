@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterator
 from tests.bench.__main__ import Line
 from tests.bench.feed import START_MS, payloads, symbols
 from tests.bench.streams import HISTORY_START, SYMBOLS, fresh_data
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoder
-from trading_platform.ingest.gap_detector import advance
-from trading_platform.ingest.processor import Processor, read_batch
-from trading_platform.store.layout import DataDir
+from trading_platform.completeness.gap_detector import advance
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.decoder import Decoder
+from trading_platform.ingest.processor.processor import Processor, read_batch
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import Kind, LaneReader, LaneWriter
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind, LaneReader, LaneWriter
 from trading_platform.venues import VENUES
 
 TRADES = 3_000_000

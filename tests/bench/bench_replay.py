@@ -26,16 +26,16 @@ from tests.bench import bench_processor
 from tests.bench.__main__ import Line
 from tests.bench.bench_processor import LANE
 from tests.bench.streams import HISTORY_START, fresh_data
-from trading_platform.analytics.trade_scanner import scan_frames
-from trading_platform.commands.replay_helper import VARIABLE, Config
-from trading_platform.ingest import children
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.log_keeping import LogKeeper
-from trading_platform.ingest.processor import Processor
-from trading_platform.ingest.publisher import publish_staged
-from trading_platform.ingest.replay import Company, replay
-from trading_platform.ingest.replay_helpers import Task
-from trading_platform.store.layout import DataDir
+from trading_platform.commands.workers.replay_worker import VARIABLE, Config
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.trade_scanner import scan_frames
+from trading_platform.ingest.processor.log_maintenance import LogKeeper
+from trading_platform.ingest.processor.processor import Processor
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.ingest.replay.helpers import Task
+from trading_platform.ingest.replay.replay import Company, replay
+from trading_platform.processes import worker_process as children
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.venues import VENUES
 
@@ -128,7 +128,7 @@ def run(source: DataDir, processes: int, expected: dict[str, str]) -> Run:
 def start(root: Path, task: Task, locks: Sequence[int]) -> children.Child:
     """Start a process that helps."""
     config = msgspec.json.encode(Config(task, str(root), "", HISTORY_START, None)).decode()
-    module = "trading_platform.commands.replay_helper"
+    module = "trading_platform.commands.workers.replay_worker"
     return children.start(f"helper {task.number}", [module], {VARIABLE: config}, descriptors=locks)
 
 

@@ -30,9 +30,9 @@ from tests.bench.large import Size, fill_lake, fill_ledger
 from trading_platform import cli
 from trading_platform.definitions import defs
 from trading_platform.orchestration.resources import PipelineResource
-from trading_platform.pipeline.verify import identity
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.verify import identity
 
 SYMBOLS = (10, 100, 1000)
 LEAVES = 50_000

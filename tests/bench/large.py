@@ -13,9 +13,9 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from trading_platform.domain.days import DAY_NS, day_of, day_start
-from trading_platform.store import parquet
-from trading_platform.store import schema as shapes
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import parquet
+from trading_platform.store.lake import schema as shapes
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.ledger import tables as t
 

@@ -29,7 +29,7 @@ async def bare(url: str, count: int) -> None:
     """Receive so many messages; print when the last came and what they cost."""
     from websockets.asyncio.client import connect
 
-    from trading_platform.ingest import priority
+    from trading_platform.processes import scheduling as priority
 
     priority.come_first()
     async with connect(url, max_size=1 << 20, max_queue=256, compression=None, proxy=None) as connection:
@@ -41,7 +41,7 @@ async def bare(url: str, count: int) -> None:
 
 def logger(url: str, count: int, file: Path) -> None:
     """Write what arrives as soon as the previous fdatasync has returned, into space zeroed before; print the waits."""
-    from trading_platform.ingest import priority
+    from trading_platform.processes import scheduling as priority
 
     priority.come_first()
     at = urlsplit(url)
@@ -99,11 +99,11 @@ def logger(url: str, count: int, file: Path) -> None:
 
 def timed(out: Path, role: str) -> int:
     """Run the real worker; write the waits when it has stopped."""
-    from trading_platform.commands import workers
-    from trading_platform.ingest import websocket_client
-    from trading_platform.ingest.committer import Committer
-    from trading_platform.store.lane_files import SegmentFiles
-    from trading_platform.store.segment_log import Kind
+    from trading_platform.commands.workers import ingest_worker as workers
+    from trading_platform.ingest.recorder.group_commit import Committer
+    from trading_platform.ingest.transport import websocket as websocket_client
+    from trading_platform.store.log.segment_files import SegmentFiles
+    from trading_platform.store.log.writer import Kind
 
     arrived: deque[tuple[int, int]] = deque()
     waits: list[tuple[int, int, int]] = []
@@ -145,8 +145,8 @@ def timed(out: Path, role: str) -> int:
 
 def publish() -> int:
     """Run the real publisher; its pauses are a second, or twenty times what the last publish took, as ever."""
-    from trading_platform.commands import workers
-    from trading_platform.ingest import publisher
+    from trading_platform.commands.workers import ingest_worker as workers
+    from trading_platform.ingest.processor import publisher
 
     publisher.EVERY_S = 1.0
     return workers.main(["publisher"])

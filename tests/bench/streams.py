@@ -21,14 +21,14 @@ import psutil
 
 from tests.bench.feed import PAUSE, payloads, symbols
 from trading_platform.domain.position import START
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoder
-from trading_platform.ingest.processor import read_batch
-from trading_platform.ingest.supervisor import CONFIG_VARIABLE, IngestConfig
-from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.lane_files import FIRST_BYTES, MarkReader
-from trading_platform.store.layout import DataDir
-from trading_platform.store.segment_log import SEGMENT_BYTES, LaneReader
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.decoder import Decoder
+from trading_platform.ingest.processor.processor import read_batch
+from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, IngestConfig
+from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.log.segment_files import FIRST_BYTES, MarkReader
+from trading_platform.store.log.writer import SEGMENT_BYTES, LaneReader
 from trading_platform.venues import VENUES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,8 +80,15 @@ def bare(source: Feed) -> Measured:
 
 
 @contextmanager
-def worker(role: str, data: DataDir, url: str, *, transport: str = "websockets", compression: bool = False,
-           module: Sequence[str] = ("trading_platform.commands.workers",)) -> Iterator[psutil.Popen]:  # fmt: skip
+def worker(
+    role: str,
+    data: DataDir,
+    url: str,
+    *,
+    transport: str = "websockets",
+    compression: bool = False,
+    module: Sequence[str] = ("trading_platform.commands.workers.ingest_worker",),
+) -> Iterator[psutil.Popen]:
     """Run a worker of `ingest`, told to stop in order at the end."""
     config = IngestConfig(
         data_dir=str(data.root), venue="binance", symbols=symbols(SYMBOLS), ws_url=url, history_start=HISTORY_START,

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.trade import Trade
-from trading_platform.domain.venue import VenueAdapter
 from trading_platform.venues import VENUES
+from trading_platform.venues.adapter import VenueAdapter
 
 Shared = Callable[[str], Path]
 

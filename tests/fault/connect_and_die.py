@@ -18,12 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from trading_platform.ingest.attempts import AttemptBook
-from trading_platform.ingest.connects import ConnectLimits
-from trading_platform.ingest.recorder import Clocks, Recorder
-from trading_platform.ingest.websocket_client import OpenStream, open_stream
-from trading_platform.store.layout import DataDir
-from trading_platform.store.segment_log import LaneWriter
+from trading_platform.ingest.rate_limits.connect_history import AttemptBook
+from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
+from trading_platform.ingest.recorder.recorder import Clocks, Recorder
+from trading_platform.ingest.transport.websocket import OpenStream, open_stream
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.log.writer import LaneWriter
 from trading_platform.telemetry import logs
 from trading_platform.venues.binance import Binance
 

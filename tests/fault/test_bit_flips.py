@@ -14,12 +14,13 @@ from tests.disks import MemoryDisk, Node
 from tests.small_platform import LANE, SmallPlatform
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import pass_all
-from trading_platform.pipeline.verify import verify
-from trading_platform.store import parquet, sealed_segment, segment_format
-from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.lane_files import MARK_NAME, sealed_numbers, sealed_path, segment_path
-from trading_platform.store.segment_format import RECORDS_AT
-from trading_platform.store.segment_log import Damaged, LaneReader, Record
+from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.store.lake import parquet
+from trading_platform.store.log import sealed_segment, segment_format
+from trading_platform.store.log.segment_files import MARK_NAME, sealed_numbers, sealed_path, segment_path
+from trading_platform.store.log.segment_format import RECORDS_AT
+from trading_platform.store.log.writer import Damaged, LaneReader, Record
+from trading_platform.store.verify import verify
 
 FLIPS = 2000
 SHARES = {"open segment": 0.4, "sealed segment": 0.4, "lake file": 0.2}

@@ -16,10 +16,10 @@ from tests.identity import accounts, judge, lake_rows
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.small_ingest import SmallIngest
 from trading_platform.domain.days import day_start
-from trading_platform.ingest.fetch_lane import Ground
-from trading_platform.ingest.recorder import Clocks
+from trading_platform.ingest.recorder.recorder import Clocks
+from trading_platform.ingest.recovery.fetch_lane import Ground
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.simulate.market import SyntheticMarket
+from trading_platform.simulate.synthetic_market import SyntheticMarket
 
 Start = Callable[..., Simulator]
 BTC = "BTC-USDT"

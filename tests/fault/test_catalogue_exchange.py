@@ -19,10 +19,10 @@ from tests.identity import accounts, judge, lake_rows
 from tests.recording import run
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.small_ingest import SmallIngest
-from trading_platform.ingest.fetch_lane import Ground
-from trading_platform.ingest.recovery import Outcome
+from trading_platform.ingest.recovery.fetch_lane import Ground
+from trading_platform.ingest.recovery.recovery import Outcome
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.simulate.market import DEMO_START_NS, SyntheticMarket
+from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
 from trading_platform.simulate.tape import Print
 
 Start = Callable[..., Simulator]

@@ -24,9 +24,9 @@ from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the 
 from tests.small_ingest import Impatient, SmallIngest
 from tests.toxic_proxy import ToxicProxy
 from tests.waiting import wait_until
-from trading_platform.domain.venue import KeepAlive
-from trading_platform.ingest.websocket_client import open_stream
+from trading_platform.ingest.transport.websocket import open_stream
 from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.venues.adapter import KeepAlive
 
 Start = Callable[..., Simulator]
 SPEED = 20.0

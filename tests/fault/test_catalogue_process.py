@@ -23,8 +23,8 @@ from tests.recording import COMMAND, Ingest, run
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.small_ingest import SmallIngest
 from tests.waiting import wait_until
-from trading_platform.ingest import control
 from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.store.log import control_records as control
 
 Start = Callable[..., Simulator]
 Started = Callable[[Simulator], Ingest]

@@ -18,10 +18,12 @@ import pytest
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.small_ingest import SmallIngest
 from tests.waiting import wait_until
-from trading_platform.ingest import control, fast_transport, websocket_client
-from trading_platform.ingest.bans import stream_ban_until
-from trading_platform.ingest.websocket_client import Transport
+from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
+from trading_platform.ingest.transport import fast_websocket as fast_transport
+from trading_platform.ingest.transport import websocket as websocket_client
+from trading_platform.ingest.transport.websocket import Transport
 from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.store.log import control_records as control
 
 S = 10**9
 SCRIPT = Path(__file__).with_name("connect_and_die.py")

@@ -21,10 +21,10 @@ from tests.recording import Ingest, expected, held, rows, run
 from tests.simulators import Simulator, recorded, simulator  # noqa: F401  the fixture
 from tests.waiting import wait_until
 from trading_platform.domain.errors import DiskFull, StorageError
-from trading_platform.ingest.disk_space import record_with_space
-from trading_platform.store.disk import REAL_DISK, Disk
-from trading_platform.store.reserve import RESERVE_BYTES
-from trading_platform.store.segment_log import LaneWriter
+from trading_platform.ingest.recorder.disk_full import record_with_space
+from trading_platform.store.fs.disk import REAL_DISK, Disk
+from trading_platform.store.log.reserve import RESERVE_BYTES
+from trading_platform.store.log.writer import LaneWriter
 
 RESERVE = 1 << 20
 """Of the small lanes; the real recorder keeps back RESERVE_BYTES."""

@@ -19,10 +19,10 @@ import pytest
 from tests.dying import Death, DyingDisk, PowerLost
 from tests.lanes import append_numbered, clock, open_lane, read_numbers
 from trading_platform.domain.errors import DiskFull
-from trading_platform.ingest.committer import HIGH_WATER_BYTES, Committer
-from trading_platform.ingest.disk_space import record_with_space
-from trading_platform.store.disk import File, Mode, RealDisk
-from trading_platform.store.segment_log import LaneWriter
+from trading_platform.ingest.recorder.disk_full import record_with_space
+from trading_platform.ingest.recorder.group_commit import HIGH_WATER_BYTES, Committer
+from trading_platform.store.fs.disk import File, Mode, RealDisk
+from trading_platform.store.log.writer import LaneWriter
 
 RESERVE = 1 << 20
 
@@ -167,7 +167,9 @@ def test_writes_of_which_a_part_is_taken_lose_nothing(
     pwrite, calls = os.pwrite, count()
     short = lambda descriptor, data, at: (next(calls), pwrite(descriptor, data[:most], at))[1]  # noqa: E731
     monkeypatch.setattr(os, "pwrite", short)
-    monkeypatch.setattr("trading_platform.store.lane_files.STEP_BYTES", 2048)  # space written ahead, a byte a call
+    monkeypatch.setattr(
+        "trading_platform.store.log.segment_files.STEP_BYTES", 2048
+    )  # space written ahead, a byte a call
     with open_lane(tmp_path / "live-a", segment_bytes=2048) as writer:
         for number in range(30):
             append_numbered(writer, [number])

@@ -19,13 +19,13 @@ from tests.dying import Death, Died, DyingDisk, PowerLost
 from tests.small_platform import BOUNDS, LANE, SmallPlatform, ts_event
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.replay import replay
-from trading_platform.pipeline.verify import verify
-from trading_platform.store import staging
-from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.lane_files import sealed_numbers, sealed_path, segment_path
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.replay.replay import replay
+from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake import staging
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.log.segment_files import sealed_numbers, sealed_path, segment_path
+from trading_platform.store.verify import verify
 from trading_platform.venues import VENUES
 
 IDS = range(90, 110)

@@ -20,10 +20,10 @@ from tests.crashes import WatchedDisk
 from tests.small_platform import SmallPlatform, ts_event
 from trading_platform.domain.errors import PlatformError
 from trading_platform.domain.verdict import pass_all
-from trading_platform.pipeline.verify import verify
-from trading_platform.store import merge
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake import merge
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.verify import verify
 
 SEGMENT_BYTES = 1700
 LATE = 999

@@ -19,23 +19,25 @@ from tests.fakes import Copy, ticks
 from tests.small_platform import LANE, SmallPlatform
 from trading_platform import cli
 from trading_platform.analytics.regimes.default import DEFAULT
+from trading_platform.completeness.records import LeafRecord
 from trading_platform.domain.errors import PlatformError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import held
-from trading_platform.ingest.attempts import AttemptBook
-from trading_platform.ingest.decode import Columns
-from trading_platform.ingest.held import Held, Run
-from trading_platform.ingest.replay_helpers import Share
-from trading_platform.pipeline import models, states
-from trading_platform.pipeline.verify import verify
-from trading_platform.pipeline.work import RegimeConfig
-from trading_platform.store import checked, parquet, staging
-from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.lane_files import MARK_NAME, Mark, read_mark
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.ingest.decoder.decoder import Columns
+from trading_platform.ingest.rate_limits.connect_history import AttemptBook
+from trading_platform.ingest.replay import spill_buffer as held
+from trading_platform.ingest.replay.helpers import Share
+from trading_platform.ingest.replay.spill_buffer import Held, Run
+from trading_platform.pipeline.day_context import RegimeConfig
+from trading_platform.pipeline.state import end_states as states
+from trading_platform.pipeline.state import regime_models as models
+from trading_platform.store.fs import checked_file as checked
+from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import parquet, staging
 from trading_platform.store.ledger import Ledger, SequenceKey
-from trading_platform.store.ledger.rows import LeafRecord
+from trading_platform.store.log.segment_files import MARK_NAME, Mark, read_mark
+from trading_platform.store.verify import verify
 
 FLIPS = 3000
 S = 10**9

@@ -7,7 +7,7 @@ import pytest
 from tests.fuzz_frames import corpus, decoded, fuzz, judged
 from tests.fuzzing import MOST_GROWTH, Mutator, values
 from trading_platform.domain.errors import FrameError
-from trading_platform.ingest.bounds import Bounds
+from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.venues import binance
 
 COUNT = 1_250_000

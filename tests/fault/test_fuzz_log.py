@@ -7,7 +7,7 @@ import pytest
 from tests import fuzz_pages
 from tests.fuzz_segments import Fuzzer, fuzz
 from tests.fuzzing import MOST_GROWTH
-from trading_platform.store import segment_format
+from trading_platform.store.log import segment_format
 from trading_platform.venues import VENUES, binance
 
 PAGES, SEGMENTS = 80_000, 170_000

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fuzz_frames import both_ways, corpus, fuzz
 from tests.fuzzing import MOST_GROWTH, Mutator, values
-from trading_platform.analytics import trade_scanner
+from trading_platform.ingest.decoder import trade_scanner
 
 COUNT = 500_000
 

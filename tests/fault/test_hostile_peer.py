@@ -23,9 +23,9 @@ import pytest
 from tests import evidence
 from tests.lanes import read_all
 from tests.recording import peak_bytes
-from trading_platform.ingest import children
-from trading_platform.ingest.supervisor import CONFIG_VARIABLE, WORKERS, IngestConfig
-from trading_platform.store.segment_log import Kind
+from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, WORKERS, IngestConfig
+from trading_platform.processes import worker_process as children
+from trading_platform.store.log.writer import Kind
 
 MOST_GROWTH = 64 << 20
 FLOOD = 300_000

@@ -10,8 +10,8 @@ import pytest
 
 from tests.disks import MemoryDisk, Node
 from tests.lanes import append_numbered, open_lane, read_all
-from trading_platform.store import segment_format
-from trading_platform.store.segment_log import Damaged, Record, recover_lane, segment_path
+from trading_platform.store.log import segment_format
+from trading_platform.store.log.writer import Damaged, Record, recover_lane, segment_path
 
 BATCHES = [range(2), range(2, 5), range(5, 6), range(6, 9)]
 Tear = Callable[[bytes, int], bytes]

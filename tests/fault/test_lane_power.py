@@ -11,7 +11,7 @@ import pytest
 from tests.disks import MemoryDisk, PowerLoss
 from tests.lanes import append_numbered, open_lane, read_numbers
 from trading_platform.domain.errors import PlatformError, StorageError
-from trading_platform.store.segment_log import LaneWriter
+from trading_platform.store.log.writer import LaneWriter
 
 SEGMENT_BYTES = 2048
 

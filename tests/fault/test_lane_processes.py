@@ -15,8 +15,8 @@ from tests.lanes import append_numbered, number_of, open_lane, read_numbers
 from tests.waiting import wait_until
 from trading_platform.domain.errors import LockHeld
 from trading_platform.domain.position import Position
-from trading_platform.store.locks import FileLock, held_by
-from trading_platform.store.segment_log import LaneReader, durable_position, recover_lane
+from trading_platform.store.fs.locks import FileLock, held_by
+from trading_platform.store.log.writer import LaneReader, durable_position, recover_lane
 
 WRITE = """
 import sys

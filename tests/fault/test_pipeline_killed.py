@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from quality.schemas import GATES
 from tests.markets import Market, made_up
 from tests.waiting import wait_until
-from trading_platform.pipeline.engine import Pipeline
-from trading_platform.pipeline.verify import verify
+from trading_platform.pipeline.pipeline import Pipeline
+from trading_platform.store.verify import verify
 
 FIRST, LAST = "2024-08-01", "2024-08-04"
 DATASETS = ("bars", "indicators", "regimes")

@@ -20,8 +20,8 @@ import pytest
 from tests import evidence, mounts
 from tests.lanes import append_numbered, open_lane, read_numbers
 from tests.waiting import wait_until
-from trading_platform.store.disk import REAL_DISK, Disk, File, Mode
-from trading_platform.store.segment_log import recover_lane
+from trading_platform.store.fs.disk import REAL_DISK, Disk, File, Mode
+from trading_platform.store.log.writer import recover_lane
 
 # On each file system; a cut takes 0.06 s on a quiet machine.
 CUTS = int(os.environ.get("POWER_CUTS", "50"))

@@ -14,11 +14,12 @@ from tests.naive import merge as naive
 from trading_platform.domain.errors import StorageError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.store import lake, staging
-from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import staging
+from trading_platform.store.lake.parquet import file_sha256
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.parquet import file_sha256
 
 LEAF = Leaf("ticks", "binance", "BTC-USDT", DAY)
 OLD = [Copy(i, ts_recv=NOON + 10**9) for i in range(20)]

@@ -12,9 +12,12 @@ from tests.fault.test_publish_stops import EXPECTED, LEAF, NEW, OLD, StopAt, Sto
 from trading_platform.domain.errors import CorruptionError, StorageError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import Failure, Verdict, pass_all
-from trading_platform.store import lake, rebuilt, schema, slices, staging
-from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake import merge_slices as slices
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import republish as rebuilt
+from trading_platform.store.lake import schema, staging
 from trading_platform.store.ledger import Ledger
 
 OTHER = LEAF._replace(symbol="ETH-USDT")

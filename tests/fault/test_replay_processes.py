@@ -16,18 +16,18 @@ from quality.schemas import GATES
 from tests.recording import COMMAND
 from tests.small_platform import BOUNDS, SmallPlatform
 from tests.waiting import wait_until
-from trading_platform.commands.replay_helper import VARIABLE, Config
+from trading_platform.commands.workers.replay_worker import VARIABLE, Config
 from trading_platform.domain.errors import CorruptionError, StorageError
-from trading_platform.ingest import children
-from trading_platform.ingest.replay import Company, Replayed, replay
-from trading_platform.ingest.replay_helpers import Task
-from trading_platform.store import lake
-from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.lane_files import sealed_numbers, sealed_path
+from trading_platform.ingest.replay.helpers import Task
+from trading_platform.ingest.replay.replay import Company, Replayed, replay
+from trading_platform.processes import worker_process as children
+from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.log.segment_files import sealed_numbers, sealed_path
 from trading_platform.venues import VENUES
 
-HELPER = "trading_platform.commands.replay_helper"
+HELPER = "trading_platform.commands.workers.replay_worker"
 
 
 @pytest.fixture

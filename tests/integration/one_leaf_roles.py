@@ -22,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.small_ingest import SmallIngest
-from trading_platform.store import lake
+from trading_platform.store.lake import publish as lake
 from trading_platform.telemetry import logs
 
 Commands = dict[str, Callable[[], object]]

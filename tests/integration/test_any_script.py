@@ -13,10 +13,11 @@ import trading_platform as tp
 from tests.simulators import Simulator, simulator  # noqa: F401  the fixture
 from tests.small_ingest import SmallIngest
 from trading_platform.cli import main
-from trading_platform.ingest import fast_transport, websocket_client
-from trading_platform.ingest.websocket_client import Transport
+from trading_platform.ingest.transport import fast_websocket as fast_transport
+from trading_platform.ingest.transport import websocket as websocket_client
+from trading_platform.ingest.transport.websocket import Transport
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.simulate.market import DEMO_START_NS, Profile, SyntheticMarket
+from trading_platform.simulate.synthetic_market import DEMO_START_NS, Profile, SyntheticMarket
 
 # ruff: noqa: F811  fixtures are handed in under their own names
 

@@ -16,10 +16,11 @@ from trading_platform import cli, settings
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import WorkError
 from trading_platform.domain.position import Position
-from trading_platform.pipeline.engine import Pipeline
-from trading_platform.store import lake, staging
-from trading_platform.store.layout import DataDir, Leaf
-from trading_platform.store.schema import TIME
+from trading_platform.pipeline.pipeline import Pipeline
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import staging
+from trading_platform.store.lake.schema import TIME
 
 FIRST, LAST = "2024-01-29", "2024-02-03"
 REPAIRED = "2024-01-30"

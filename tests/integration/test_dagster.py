@@ -18,10 +18,10 @@ from tests.markets import Market, Trades, made_up
 from tests.orchestrated import FixedPipeline, definitions_on, events, instance, market, pipeline  # noqa: F401  fixtures
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from trading_platform.orchestration import keys
-from trading_platform.orchestration.home import prepare
-from trading_platform.store.first_day import first_day
-from trading_platform.store.lake import read_leaf
-from trading_platform.store.layout import Leaf
+from trading_platform.orchestration.dagster_home import prepare
+from trading_platform.store.fs.layout import Leaf
+from trading_platform.store.lake.first_day import first_day
+from trading_platform.store.lake.publish import read_leaf
 
 # ruff: noqa: F811  fixtures are handed in under their own names
 

@@ -13,7 +13,7 @@ import websockets.sync.client
 from tests.recording import Ingest, held, run
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.waiting import wait_until
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 
 SYMBOL = "BTC-USDT"

@@ -17,12 +17,13 @@ from websockets.asyncio.server import Request, Response, Server, ServerConnectio
 from websockets.frames import Frame, Opcode
 
 from tests.certificates import self_signed
-from trading_platform.domain.venue import KeepAlive
-from trading_platform.ingest import fast_transport, websocket_client
-from trading_platform.ingest.fast_transport import open_stream
-from trading_platform.ingest.handshakes import in_words
-from trading_platform.ingest.packed import Packed
-from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused, OpenStream, Transport
+from trading_platform.ingest.transport import fast_websocket as fast_transport
+from trading_platform.ingest.transport import websocket as websocket_client
+from trading_platform.ingest.transport.fast_websocket import open_stream
+from trading_platform.ingest.transport.frame_batch import Packed
+from trading_platform.ingest.transport.websocket import ConnectionLost, HandshakeRefused, OpenStream, Transport
+from trading_platform.venues.adapter import KeepAlive
+from trading_platform.venues.handshakes import in_words
 
 MESSAGES = [f"message {number} ".encode() * (number % 40) for number in range(3000)] + [b"x" * 200_000, b"last"]
 

@@ -12,12 +12,12 @@ from tests.recording import Ingest, expected, held, rows, run
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.waiting import wait_until
 from trading_platform.cli import main
-from trading_platform.commands import runtime
+from trading_platform.commands.support import runtime
 from trading_platform.domain.errors import LedgerUnavailable
-from trading_platform.ingest.bans import stream_ban_until
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import DayStatus, Ledger
-from trading_platform.store.segment_log import durable_position
+from trading_platform.store.log.writer import durable_position
 
 SYMBOL = "BTC-USDT"
 

@@ -17,10 +17,12 @@ from websockets.asyncio.server import Request, Response, ServerConnection, serve
 
 from tests.small_ingest import BOUNDS, SmallIngest
 from trading_platform.domain.position import START
-from trading_platform.ingest import control, fast_transport, websocket_client
-from trading_platform.ingest.decode import Decoder
-from trading_platform.ingest.websocket_client import Transport
-from trading_platform.store.segment_log import LaneReader
+from trading_platform.ingest.decoder.decoder import Decoder
+from trading_platform.ingest.transport import fast_websocket as fast_transport
+from trading_platform.ingest.transport import websocket as websocket_client
+from trading_platform.ingest.transport.websocket import Transport
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import LaneReader
 from trading_platform.venues import VENUES
 from trading_platform.venues.binance import Binance
 

@@ -14,17 +14,19 @@ from tests.fakes import Copy, copies, ticks
 from tests.recording import run
 from tests.small_platform import BOUNDS, SmallPlatform
 from tests.small_platform import MIDNIGHT as SMALL_MIDNIGHT
+from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.days import day_of, day_start
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import control
-from trading_platform.ingest.fetch_lane import FetchLane
-from trading_platform.ingest.gap_detector import advance
-from trading_platform.ingest.publisher import publish_staged
-from trading_platform.pipeline.verify import verify
-from trading_platform.store import lake, midnight, staging
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.ingest.recovery.fetch_lane import FetchLane
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import day_boundary as midnight
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import staging
 from trading_platform.store.ledger import Batch, Ledger, Seen, SequenceKey
+from trading_platform.store.log import control_records as control
+from trading_platform.store.verify import verify
 from trading_platform.venues import VENUES
 
 MIDNIGHT = day_start("2024-08-09")

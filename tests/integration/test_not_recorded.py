@@ -14,10 +14,10 @@ from tests.fault.test_connect_budget import refusing
 from tests.recording import Ingest, run
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.waiting import wait_until
-from trading_platform.ingest import messages
-from trading_platform.ingest.children import Outbox
-from trading_platform.ingest.columns import Columns
-from trading_platform.ingest.run_account import FirstTrades, RunAccount
+from trading_platform.domain.trade_columns import Columns
+from trading_platform.ingest.workers import messages
+from trading_platform.ingest.workers.run_account import FirstTrades, RunAccount
+from trading_platform.processes.worker_process import Outbox
 from trading_platform.simulate.faults import Event, FaultPlan
 
 S = 10**9

@@ -17,18 +17,18 @@ from tests.simulators import Simulator, simulator, synthetic  # noqa: F401
 from tests.small_ingest import BOUNDS, SmallIngest
 from tests.waiting import wait_until
 from trading_platform.domain.days import day_start
-from trading_platform.domain.sequence import IdRanges
+from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import control
-from trading_platform.ingest.fetch_lane import FetchLane
-from trading_platform.ingest.replay import replay
-from trading_platform.pipeline.engine import Pipeline
-from trading_platform.pipeline.verify import verify
+from trading_platform.ingest.recovery.fetch_lane import FetchLane
+from trading_platform.ingest.replay.replay import replay
+from trading_platform.pipeline.pipeline import Pipeline
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.store import lake
-from trading_platform.store.coverage import coverage
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake.coverage import coverage
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.log import control_records as control
+from trading_platform.store.verify import verify
 
 FIRST = 5_000_000_001
 BTC = "BTC-USDT"

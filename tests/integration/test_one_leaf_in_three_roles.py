@@ -19,11 +19,12 @@ from tests.simulators import Simulator, simulator  # noqa: F401  the fixture
 from tests.waiting import wait_until
 from trading_platform.domain.days import day_start
 from trading_platform.simulate.faults import FaultPlan
-from trading_platform.simulate.market import SyntheticMarket
-from trading_platform.store import lake, staging
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.simulate.synthetic_market import SyntheticMarket
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import staging
+from trading_platform.store.lake.parquet import file_sha256
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.parquet import file_sha256
 
 SCRIPT = Path(__file__).with_name("one_leaf_roles.py")
 DAY = "2024-03-15"

@@ -17,10 +17,11 @@ from tests.integration.lake_worker import LEAF, trades_of
 from tests.naive import merge as naive
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.store import lake, staging
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import staging
+from trading_platform.store.lake.parquet import file_sha256
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.parquet import file_sha256
 
 SCRIPT = Path(__file__).with_name("lake_worker.py")
 ENGINES = ("duckdb", "polars", "pyarrow")

@@ -19,14 +19,14 @@ from quality.schemas import GATES
 from tests.markets import SYMBOL, VENUE, Market, Trades, made_up
 from trading_platform.domain.days import day_after, day_range
 from trading_platform.domain.verdict import Failure, Gate, Verdict
-from trading_platform.ingest.publisher import publish_staged
-from trading_platform.pipeline.engine import Pipeline
-from trading_platform.pipeline.report import DayReport
-from trading_platform.pipeline.verify import verify
-from trading_platform.pipeline.work import RegimeConfig
-from trading_platform.store import lake
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.pipeline.day_context import RegimeConfig
+from trading_platform.pipeline.pipeline import Pipeline
+from trading_platform.pipeline.results import DayReport
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.verify import verify
 
 FIRST, LAST = "2024-01-29", "2024-02-03"
 COMPUTED = ("bars", "indicators", "regimes")

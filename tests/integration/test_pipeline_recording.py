@@ -15,11 +15,11 @@ from quality.schemas import GATES
 from tests.markets import SYMBOL, VENUE, Market, Trades
 from tests.naive.stored_bars import Bar, Held, bar_of
 from trading_platform.analytics.regimes.scaled import LOOKBACK
-from trading_platform.domain.bar import timeframe_ns
 from trading_platform.domain.days import day_of, day_start
-from trading_platform.pipeline.engine import Pipeline
-from trading_platform.store import lake
-from trading_platform.store.layout import Leaf
+from trading_platform.domain.timeframe import timeframe_ns
+from trading_platform.pipeline.pipeline import Pipeline
+from trading_platform.store.fs.layout import Leaf
+from trading_platform.store.lake import publish as lake
 
 FILES = ("trades/hftbacktest/spot/btcusdt_20240808.gz", "trades/hftbacktest/spot/btcusdt_20240809.gz")
 CANDLES = "klines/skytree-btcusdt-5m/BTCUSDT-5m-2024-08.csv"

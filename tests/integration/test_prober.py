@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from tests.waiting import wait_until
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.fetch_lane import FetchLane
-from trading_platform.ingest.prober import Prober
-from trading_platform.ingest.rest import RestClient, Waiter
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.recovery.fetch_lane import FetchLane
+from trading_platform.ingest.recovery.head_prober import Prober
+from trading_platform.ingest.recovery.rest_client import RestClient, Waiter
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.log import control_records as control
 from trading_platform.venues import VENUES
 
 ADAPTER = VENUES["binance"]

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from trading_platform.domain.venue import Request
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.desk import Endpoint, Means
-from trading_platform.ingest.fetch_lane import FetchLane
-from trading_platform.ingest.recovery import fetch_days, probe_ended, recover, undertake
-from trading_platform.ingest.rest import Stopped
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.recovery.fetch_lane import FetchLane
+from trading_platform.ingest.recovery.fetcher import Endpoint, Means
+from trading_platform.ingest.recovery.recovery import fetch_days, probe_ended, recover, undertake
+from trading_platform.ingest.recovery.rest_client import Stopped
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.store import lake
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.log import control_records as control
 from trading_platform.venues import VENUES
+from trading_platform.venues.adapter import Request
 
 BOUNDS = Bounds.of("2016-01-01")
 PAIR = ("binance", "BTC-USDT")

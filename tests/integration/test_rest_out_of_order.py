@@ -19,12 +19,12 @@ from tests.lanes import read_all
 from tests.recording import COMMAND, Ingest
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.waiting import wait_until
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.fetch_lane import FetchLane
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.recovery.fetch_lane import FetchLane
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import Kind
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind
 from trading_platform.venues import VENUES
 
 LISTING = b'{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT"}]}'

@@ -22,14 +22,15 @@ from tests.recording import expected as issued
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.waiting import wait_until
 from trading_platform.domain.position import START
-from trading_platform.ingest import control, messages
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoder
-from trading_platform.ingest.recorder import Clocks, Recorder
-from trading_platform.ingest.silence import Patience
-from trading_platform.ingest.silence_watch import SilenceWatch
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.decoder import Decoder
+from trading_platform.ingest.liveness.stale_symbols import Patience
+from trading_platform.ingest.processor.stale_symbol_monitor import SilenceWatch
+from trading_platform.ingest.recorder.recorder import Clocks, Recorder
+from trading_platform.ingest.workers import messages
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.store.segment_log import Kind, LaneReader, LaneWriter
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind, LaneReader, LaneWriter
 from trading_platform.venues import VENUES
 from trading_platform.venues.binance import Binance
 

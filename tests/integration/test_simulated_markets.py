@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.recording import run
 from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  a fixture
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 
 BTC = ["BTC-USDT"]

@@ -20,8 +20,8 @@ import websockets.sync.client
 from websockets.exceptions import InvalidStatus
 
 from tests.waiting import wait_until
-from trading_platform.orchestration.home import prepare
-from trading_platform.orchestration.platform import free_port
+from trading_platform.commands.support.stack import free_port
+from trading_platform.orchestration.dagster_home import prepare
 
 CHROMIUM = shutil.which("chromium")
 SET = 'mutation { setConcurrencyLimit(concurrencyKey: "%s", limit: 1) }'

@@ -21,12 +21,12 @@ import psutil
 import pytest
 
 from tests.waiting import wait_until
+from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.days import day_of
 from trading_platform.domain.position import START
-from trading_platform.ingest.gap_detector import advance
-from trading_platform.simulate.market import DEMO_START_NS, synthetic_name
-from trading_platform.store.first_day import note_first_day
-from trading_platform.store.layout import DataDir
+from trading_platform.simulate.synthetic_market import DEMO_START_NS, synthetic_name
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake.first_day import note_first_day
 from trading_platform.store.ledger import Batch, Ledger, Seen, SequenceKey
 
 MARK = "TEST_OF_UP"

@@ -13,17 +13,17 @@ import pytest
 
 from tests.integration.test_bad_rows import BOUNDS, FIRST, KEY, LAST, MIDNIGHT, Venue, World, good
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import control
-from trading_platform.ingest.fetch_lane import settle_dead_lanes
-from trading_platform.ingest.log_keeping import LogKeeper
-from trading_platform.ingest.processor import Processor
-from trading_platform.ingest.publisher import publish_staged
-from trading_platform.ingest.replay import replay
-from trading_platform.pipeline.verify import verify
-from trading_platform.store import lake
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.ingest.processor.log_maintenance import LogKeeper
+from trading_platform.ingest.processor.processor import Processor
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.ingest.recovery.fetch_lane import settle_dead_lanes
+from trading_platform.ingest.replay.replay import replay
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import Kind, LaneWriter
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind, LaneWriter
+from trading_platform.store.verify import verify
 from trading_platform.venues import VENUES
 
 LIVE = "live-binance"

@@ -1,4 +1,4 @@
-"""Each day's completeness the plain way: every day looks at every gap. The twin of store/ledger/completeness.py."""
+"""Each day's completeness the plain way: every day looks at every gap. The twin of completeness/day_status.py."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ from tests.property import store_model as model
 from tests.property.store_model import Copy, Told
 from tests.small_platform import BOUNDS, SYMBOLS
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.processor import Processor
-from trading_platform.ingest.publisher import publish_staged
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.processor.processor import Processor
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import DayRow, Ledger
-from trading_platform.store.segment_log import Kind, LaneWriter
+from trading_platform.store.log.writer import Kind, LaneWriter
 from trading_platform.venues import VENUES
 
 MEMORY = Path("/dev/shm")  # noqa: S108  a folder of our own below it; what is durable is told by the disk

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 from tests.property.store_model import Copy, Told
 from tests.small_platform import MIDNIGHT, SYMBOLS, S
-from trading_platform.ingest import control
-from trading_platform.store.segment_log import Kind
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind
 
 Variant = Literal["plain", "fine", "odd", "late", "void", "refused"]
 VARIANTS: tuple[Variant, ...] = ("plain", "fine", "odd", "late", "void", "refused")

@@ -31,17 +31,19 @@ from tests.property.store_twin import (
 from tests.small_platform import BOUNDS, MIDNIGHT, SYMBOLS, S
 from trading_platform.domain.errors import LockHeld
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import processor as processing
-from trading_platform.ingest.log_keeping import LogKeeper
-from trading_platform.ingest.processor import Processor
-from trading_platform.ingest.publisher import publish_staged
-from trading_platform.ingest.replay import replay
-from trading_platform.pipeline.verify import verify
-from trading_platform.store import lake, midnight, staging
-from trading_platform.store.lane_files import segment_numbers
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.ingest.processor import processor as processing
+from trading_platform.ingest.processor.log_maintenance import LogKeeper
+from trading_platform.ingest.processor.processor import Processor
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.ingest.replay.replay import replay
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import day_boundary as midnight
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import staging
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import LaneReader, LaneWriter, Recovered, recover_lane
+from trading_platform.store.log.segment_files import segment_numbers
+from trading_platform.store.log.writer import LaneReader, LaneWriter, Recovered, recover_lane
+from trading_platform.store.verify import verify
 from trading_platform.venues import VENUES
 
 LIVE = ("live-binance", "live-binance-b")

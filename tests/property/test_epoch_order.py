@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.unit.ingest.test_decode import CONNECTED
 from tests.unit.ingest.test_epochs import Lanes, frames, page
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import Record
+from trading_platform.store.log.writer import Record
 
 OLD, NEW = range(1000, 1020), {1: range(1, 21), 1005: range(1005, 1025), 10**12: range(10**12, 10**12 + 20)}
 BEGINS_MS, TURN_AT = 100, 1000

@@ -16,11 +16,11 @@ from quality.schemas import GATES
 from tests.markets import SYMBOL, Market, Trades, ticks_table
 from tests.naive.bars import Print, repeated
 from trading_platform.analytics.exact import exact_sum
+from trading_platform.completeness.uncertain_spans import Spans
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import UsageError
-from trading_platform.pipeline.engine import Pipeline
-from trading_platform.pipeline.folding import day_bars, trades_of
-from trading_platform.pipeline.uncertain import Spans
+from trading_platform.pipeline.bar_rows import day_bars, trades_of
+from trading_platform.pipeline.pipeline import Pipeline
 
 DAY = "2025-01-01"
 START = day_start(DAY)

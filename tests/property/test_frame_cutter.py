@@ -13,11 +13,11 @@ from websockets.http11 import Response
 from websockets.protocol import State
 
 from tests.property.test_frame_receiver import URL, encoded, messages_of, protocol, streams
-from trading_platform.ingest.frame_cutter import RESPONSE_BYTES, FrameCutter
+from trading_platform.ingest.transport.frame_splitter import RESPONSE_BYTES, FrameCutter
 
 
 class Receiver:
-    """A cutter and who joins fragments, as websocket_client.py does it."""
+    """A cutter and who joins fragments, as websocket.py does it."""
 
     def __init__(self, of: ClientProtocol) -> None:
         self.protocol = of

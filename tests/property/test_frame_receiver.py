@@ -14,7 +14,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from trading_platform.ingest.fast_transport import BUFFER_BYTES, FrameReceiver
+from trading_platform.ingest.transport.fast_websocket import BUFFER_BYTES, FrameReceiver
 
 SIZES = st.sampled_from([0, 1, 2, 125, 126, 127, 170, 171, 200, 65_535, 65_536, 70_000]) | st.integers(0, 400)
 URL = parse_uri("ws://localhost/")

@@ -23,7 +23,7 @@ from tests.disks import MemoryDisk
 from tests.lanes import append_numbered, number_of, open_lane, read_numbers
 from trading_platform.domain.errors import PlatformError, StorageError
 from trading_platform.domain.position import Position
-from trading_platform.store.segment_log import LaneReader, LaneWriter
+from trading_platform.store.log.writer import LaneReader, LaneWriter
 
 
 class LaneMachine(RuleBasedStateMachine):

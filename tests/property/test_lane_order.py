@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from trading_platform.domain.days import day_start
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.processor import Processor
-from trading_platform.ingest.publisher import publish_staged
-from trading_platform.pipeline.verify import verify
-from trading_platform.store import lake
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.processor.processor import Processor
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import Kind, LaneWriter
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind, LaneWriter
+from trading_platform.store.verify import verify
 from trading_platform.venues import VENUES
 
 MIDNIGHT_MS = day_start("2024-08-09") // 10**6

@@ -14,9 +14,11 @@ import pytest
 from trading_platform import quick_settings, settings
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.errors import QueryError
-from trading_platform.store import parquet, pruning, sql, views
-from trading_platform.store import schema as shapes
-from trading_platform.store.layout import KEYS, DataDir, Leaf
+from trading_platform.store.fs.layout import KEYS, DataDir, Leaf
+from trading_platform.store.lake import parquet
+from trading_platform.store.lake import schema as shapes
+from trading_platform.store.sql import pruning, views
+from trading_platform.store.sql import query as sql
 
 BEGIN = day_start("2024-02-27")
 SYMBOLS = ("1000SATS-USDT", "BTC-USDT", "ETH-USDT", "NULL-USDT", "币安人生-USDT")
@@ -222,7 +224,7 @@ def test_a_leaf_that_vanishes_is_left_out(data: DataDir, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "lacks"),
     [
-        ("SELECT 1", "pyarrow numpy pandas polars sqlalchemy pydantic structlog trading_platform.readers"),
+        ("SELECT 1", "pyarrow numpy pandas polars sqlalchemy pydantic structlog trading_platform.api.readers"),
         (
             "SELECT count(*) FROM ticks WHERE symbol = 'BTC-USDT' AND date = '2024-02-28'",
             "pandas polars pyarrow numpy sqlalchemy pydantic structlog",

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from tests.bench.feed import payloads, symbols
 from trading_platform.domain.days import day_start
 from trading_platform.domain.position import START, Position
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoder
-from trading_platform.ingest.decoded import Decoded
-from trading_platform.store.segment_format import TABLE_AT
-from trading_platform.store.segment_log import Kind, PackedRecord
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.decoded import Decoded
+from trading_platform.ingest.decoder.decoder import Decoder
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.segment_format import TABLE_AT
+from trading_platform.store.log.writer import Kind, PackedRecord
 from trading_platform.venues import VENUES
 
 NOW = day_start("2024-08-08") + 3600 * 10**9

@@ -8,9 +8,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.property.test_store_machine import BUDGET, StoreMachine
 from trading_platform.domain.errors import PlatformError
-from trading_platform.ingest.processor import Processor
-from trading_platform.store import lake, merge, merge_file, segment_log
-from trading_platform.store.lane_recovery import recover
+from trading_platform.ingest.processor.processor import Processor
+from trading_platform.store.lake import merge
+from trading_platform.store.lake import merge_writer as merge_file
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.log import writer as segment_log
+from trading_platform.store.log.recovery import recover
 
 
 def parts_go_before_the_new_file_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

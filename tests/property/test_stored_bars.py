@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from quality.schemas import GATES
 from tests.markets import SYMBOL, VENUE, Market, Trades, ticks_table
 from tests.naive.stored_bars import DAY, Bar, Held, stored_bars, touched
-from trading_platform.domain.bar import timeframe_ns
+from trading_platform.completeness.records import LeafRecord, SequenceRow
 from trading_platform.domain.days import day_of, day_start
-from trading_platform.pipeline.chain import Chain
-from trading_platform.pipeline.engine import Pipeline
-from trading_platform.pipeline.folding import day_bars, trades_of
-from trading_platform.store import lake
-from trading_platform.store.layout import DataDir, Leaf
-from trading_platform.store.ledger.rows import LeafRecord, SequenceRow
+from trading_platform.domain.timeframe import timeframe_ns
+from trading_platform.pipeline.bar_rows import day_bars, trades_of
+from trading_platform.pipeline.pipeline import Pipeline
+from trading_platform.pipeline.tick_days import Chain
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
 
 HOUR = 3600 * 10**9
 START = 19_900 * DAY

@@ -14,7 +14,7 @@ from pandera.errors import SchemaErrors
 
 from quality.schemas import ticks
 from trading_platform.domain.errors import WorkError
-from trading_platform.store import schema
+from trading_platform.store.lake import schema
 
 START = 1_723_075_200_000_000_000
 DAY = 86_400 * 10**9

@@ -17,13 +17,14 @@ from tests.markets import Market, Trades, made_up, ticks_table
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.publisher import publish_staged
-from trading_platform.pipeline.verify import verify
-from trading_platform.store import lake, parquet, schema, staging
-from trading_platform.store.layout import Leaf
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.store.fs.layout import Leaf
+from trading_platform.store.lake import parquet, schema, staging
+from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import LeafRecord
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database
+from trading_platform.store.verify import verify
 
 DAY, NEXT = "2024-08-08", "2024-08-09"
 CHECKED = {"ticks": GATES["ticks"], "bars": pass_all}

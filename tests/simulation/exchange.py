@@ -19,15 +19,15 @@ import httpx
 
 from tests.simulation import clockwork
 from tests.simulation.clockwork import Clock, Process, S, VirtualLoop
-from trading_platform.domain.venue import KeepAlive
-from trading_platform.ingest.delivery import Take
-from trading_platform.ingest.keepalive import Allowance
-from trading_platform.ingest.websocket_client import ConnectionLost, HandshakeRefused
-from trading_platform.simulate.binance_rest import Answer, RestApi
-from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, trade_payload
+from trading_platform.ingest.liveness.keepalive import Allowance
+from trading_platform.ingest.transport.delivery import Take
+from trading_platform.ingest.transport.websocket import ConnectionLost, HandshakeRefused
 from trading_platform.simulate.door import ADDRESS_BYTES
+from trading_platform.simulate.exchanges.binance_rest import Answer, RestApi
+from trading_platform.simulate.exchanges.binance_stream import Session, shutdown_payload, stream_of, trade_payload
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.tape import Market, Print
+from trading_platform.venues.adapter import KeepAlive
 
 PING_EVERY_S, PONG_WITHIN_S = 20, 60
 OPEN_TIMEOUT_S = 10.0

@@ -16,7 +16,7 @@ from tests import identity
 from tests.simulation.clockwork import Clock, S
 from tests.simulation.exchange import INBOUND, Exchange
 from tests.simulation.platter import Platter
-from trading_platform.simulate.binance_rest import RequestRecord
+from trading_platform.simulate.exchanges.binance_rest import RequestRecord
 from trading_platform.simulate.truth import truth_line
 
 CONNECTS, CONNECTS_WINDOW_S = 150, 300

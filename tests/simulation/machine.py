@@ -1,7 +1,8 @@
 """Our machine: the real ingest, its workers, a recovery now and then, as virtual processes on one clock and one disk.
 
-Everything they do is the project's code. What is written anew here is what commands/ingest.py, commands/workers.py and
-commands/recover.py do as roots: make the parts, hand them their surroundings, say when the next look is due.
+Everything they do is the project's code. What is written anew here is what commands/ingest.py,
+commands/workers/ingest_worker.py and commands/recover.py do as roots: make the parts, hand them their surroundings, say
+when the next look is due.
 """
 
 from __future__ import annotations
@@ -28,28 +29,28 @@ from tests.simulation.virtual_parts import (
 )
 from trading_platform.domain.errors import PlatformError, VenueError, WorkError
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import messages
-from trading_platform.ingest.attempts import AttemptBook
-from trading_platform.ingest.bans import stream_ban_until
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.desk import Endpoint, Means
-from trading_platform.ingest.disk_space import record_with_space
-from trading_platform.ingest.fetch_lane import Ground
-from trading_platform.ingest.log_keeping import LogKeeper
-from trading_platform.ingest.processor import Processor
-from trading_platform.ingest.publisher import publish_until
-from trading_platform.ingest.recorder import Clocks, Recorder
-from trading_platform.ingest.recovery import probe_ended, recover
-from trading_platform.ingest.refusals import Refusals
-from trading_platform.ingest.rest import RestClient, Waiter
-from trading_platform.ingest.silence_watch import SilenceWatch
-from trading_platform.ingest.supervisor import IngestConfig
-from trading_platform.ingest.tails import ingest_lock
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.processor.log_maintenance import LogKeeper
+from trading_platform.ingest.processor.processor import Processor
+from trading_platform.ingest.processor.publisher import publish_until
+from trading_platform.ingest.processor.stale_symbol_monitor import SilenceWatch
+from trading_platform.ingest.rate_limits.connect_history import AttemptBook
+from trading_platform.ingest.rate_limits.shared_cooldown import Refusals
+from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
+from trading_platform.ingest.recorder.disk_full import record_with_space
+from trading_platform.ingest.recorder.recorder import Clocks, Recorder
+from trading_platform.ingest.recovery.fetch_lane import Ground
+from trading_platform.ingest.recovery.fetcher import Endpoint, Means
+from trading_platform.ingest.recovery.open_tails import ingest_lock
+from trading_platform.ingest.recovery.recovery import probe_ended, recover
+from trading_platform.ingest.recovery.rest_client import RestClient, Waiter
+from trading_platform.ingest.workers import messages
+from trading_platform.ingest.workers.supervisor import IngestConfig
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.fs.locks import FileLock
 from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.ledger.database import Database
-from trading_platform.store.locks import FileLock
-from trading_platform.store.segment_log import LaneWriter
+from trading_platform.store.log.writer import LaneWriter
 from trading_platform.venues import VENUES
 
 VENUE = "binance"

@@ -15,7 +15,7 @@ from random import Random
 
 from tests.simulation.clockwork import Killed, Process
 from trading_platform.domain.errors import DiskFull, StorageError
-from trading_platform.store.disk import REAL_DISK, File, MissingFile, Mode
+from trading_platform.store.fs.disk import REAL_DISK, File, MissingFile, Mode
 
 SECTOR = 512
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tests.simulation.machine import Habits
 from trading_platform.domain.days import day_start
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.simulate.market import Profile
+from trading_platform.simulate.synthetic_market import Profile
 
 MARKETS = 4
 """Different markets among all seeds; making one costs as much as a minute of simulation."""

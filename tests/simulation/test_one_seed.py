@@ -12,9 +12,9 @@ import pytest
 from tests.simulation import plants
 from tests.simulation.story import Happening, Story, draw
 from tests.simulation.world import Plant, play
-from trading_platform.ingest import rest
+from trading_platform.ingest.recovery import rest_client as rest
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.store import staging
+from trading_platform.store.lake import staging
 
 ROOT = Path(__file__).resolve().parents[2]
 

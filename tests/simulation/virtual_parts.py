@@ -18,10 +18,10 @@ import sqlalchemy as sa
 from tests.simulation import clockwork
 from tests.simulation.clockwork import Process
 from trading_platform.domain.errors import StorageError
-from trading_platform.ingest.children import Child
-from trading_platform.ingest.committer import Committer
-from trading_platform.ingest.prober import Prober
-from trading_platform.ingest.supervisor import IngestConfig, Supervisor
+from trading_platform.ingest.recorder.group_commit import Committer
+from trading_platform.ingest.recovery.head_prober import Prober
+from trading_platform.ingest.workers.supervisor import IngestConfig, Supervisor
+from trading_platform.processes.worker_process import Child
 from trading_platform.store.ledger import Batch, Ledger, SequenceKey
 from trading_platform.store.ledger.database import Database
 from trading_platform.store.ledger.projection import Advance

@@ -30,8 +30,8 @@ from tests.simulation.platter import Platter
 from tests.simulation.story import MARKETS, PROFILES, STARTS, SYMBOLS, Happening, Story, draw
 from tests.simulation.virtual_parts import JudgedLedger, open_database
 from trading_platform.domain.errors import StorageError
-from trading_platform.simulate.market import SyntheticMarket
-from trading_platform.store.layout import DataDir
+from trading_platform.simulate.synthetic_market import SyntheticMarket
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.ledger.database import Database
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from trading_platform import early_signals
 from trading_platform.cli import COMMANDS
+from trading_platform.processes import early_signals
 
 HANGS = """
 import sys, threading

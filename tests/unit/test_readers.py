@@ -15,9 +15,10 @@ from tests.markets import Market, at
 from trading_platform.domain.errors import CorruptionError, SymbolError, UsageError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.store import lake, staging
-from trading_platform.store import schema as shapes
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import schema as shapes
+from trading_platform.store.lake import staging
 
 SECOND = 10**9
 NEXT = "2024-08-09"
@@ -136,7 +137,7 @@ def test_coverage_without_a_ledger_is_refused(root):
 
 def test_ids_beside_nulls_stay_exact():
     """A null id does not turn the others into floats."""
-    from trading_platform.readers import _frame
+    from trading_platform.api.readers import _frame
 
     frame = _frame(ticks([Copy(2**62 + 1), Copy(None, trade_uid="x")]), "pandas")
     assert frame["trade_id"].tolist()[0] == 2**62 + 1

@@ -106,7 +106,7 @@ def test_only_commands_print():
         for p in files(*CODE)
         if p.suffix == ".py" and re.search(r"^\s*print\((?!.*sys.stderr)", p.read_text(), re.MULTILINE)
     ]
-    allowed = ("trading_platform/cli.py", "trading_platform/commands/", "trading_platform/analytics/warm.py")
+    allowed = ("trading_platform/cli.py", "trading_platform/commands/", "trading_platform/warm.py")
     assert [shown(p) for p in printing if not shown(p).startswith(allowed)] == []
 
 

@@ -1,7 +1,7 @@
 """Fold trades into bars: time bars of one day, and bars by ticks, volume, dollars or imbalance.
 
 Sums are exact decimal sums rounded once (analytics/exact.py). Which bars are complete, and which intervals without
-a trade need a row, only the ledger knows: that is pipeline/. Frames in and out are analytics/make.py.
+a trade need a row, only the ledger knows: that is pipeline/. Frames in and out are analytics/bars_from_frames.py.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from trading_platform.analytics import exact
 from trading_platform.analytics.exact import Floats, Ints, Wide
-from trading_platform.analytics.kernel import kernel
-from trading_platform.domain.bar import TAKER
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError
+from trading_platform.domain.timeframe import TAKER
+from trading_platform.jit.kernel import kernel
 
 Sides = npt.NDArray[np.int8]
 

@@ -1,7 +1,7 @@
 """What rows of trades and bars must be before anything is computed from them: read once, refused in one sentence.
 
 A market is one venue, symbol and timeframe; rows are in order; a trade counts once; prices, quantities and sides are
-such as a trade can have. How columns are read is frames.py, what is computed make.py and calls.py.
+such as a trade can have. How columns are read is dataframes.py, what is computed bars_from_frames.py and notebook.py.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.analytics.bars import BUY, SELL, UNKNOWN
-from trading_platform.analytics.frames import Frame
-from trading_platform.domain.bar import TIMEFRAMES
+from trading_platform.analytics.dataframes import Frame
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, shown
+from trading_platform.domain.timeframe import TIMEFRAMES
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -2,7 +2,7 @@
 
 A `Plan` is a list of names made executable; a `State` is what it carries from row to row. Whatever way the rows are
 cut into calls, the outputs have the same bits. The rules of stored datasets (which grid intervals step, which rows
-are unknown) are `run_day`; frames for notebooks are analytics/calls.py.
+are unknown) are `run_day`; frames for notebooks are analytics/notebook.py.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.analytics.indicator import Indicator
-from trading_platform.analytics.kernel import Kernel
-from trading_platform.analytics.names import Parsed, parse
+from trading_platform.analytics.indicator_names import Parsed, parse
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, WorkError, shown
+from trading_platform.jit.kernel import Kernel
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

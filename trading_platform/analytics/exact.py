@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.analytics.kernel import kernel
 from trading_platform.domain.errors import UsageError
+from trading_platform.jit.kernel import kernel
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trading_platform.analytics import loops
-from trading_platform.analytics.kernel import Kernel, specialise
+from trading_platform.jit.kernel import Kernel, specialise
 
 Number = int | float
 

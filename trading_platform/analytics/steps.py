@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import nan
 from typing import Any
 
-from trading_platform.analytics.kernel import kernel
+from trading_platform.jit.kernel import kernel
 
 State = Any
 """A float64 array; `at` is where a block's slice begins."""

@@ -1,6 +1,6 @@
 """Indicators bar by bar: ``tp.stream``. The same numbers as `compute`, for one symbol or many, and kept as bytes.
 
-The steps are driver.py; frames are calls.py.
+The steps are driver.py; frames are notebook.py.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import google_crc32c
 import numpy as np
 
 from trading_platform.analytics.driver import Plan, State, step_grid
-from trading_platform.domain.bar import timeframe_ns
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, WorkError, shown
 from trading_platform.domain.instants import instant_ns
+from trading_platform.domain.timeframe import timeframe_ns
 
 Values = dict[str, float | None]
 

@@ -1,7 +1,7 @@
 """Where bars by ticks, volume, dollars or imbalance end: the exact total of what the trades add, against a threshold.
 
 Totals are integers, never rounded: the trade that reaches the threshold to the last digit ends its bar. Which kinds
-of bars there are, and frames in and out, is analytics/make.py; what a bar holds is bars.py.
+of bars there are, and frames in and out, is analytics/bars_from_frames.py; what a bar holds is bars.py.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 from trading_platform.analytics import exact
 from trading_platform.analytics.bars import Trades
 from trading_platform.analytics.exact import Ints, Scaled
-from trading_platform.analytics.kernel import kernel
 from trading_platform.domain.days import DAY_NS
+from trading_platform.jit.kernel import kernel
 
 _WORD = 50
 _UNREACHED = 1 << 2 * _WORD + 40

@@ -1,4 +1,4 @@
-"""``backfill``: bring a range of days up to date. How is trading_platform/pipeline; fetching, ingest/recovery.py."""
+"""``backfill``: bring a range of days up to date. How is trading_platform/pipeline; fetching, recovery/recovery.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from trading_platform.commands.common import (
+from trading_platform.commands.support.arguments import (
     add_days,
     add_symbols,
     add_venue,
@@ -20,10 +20,10 @@ from trading_platform.commands.common import (
 from trading_platform.domain.errors import UsageError, WorkError
 
 if TYPE_CHECKING:
-    from trading_platform.ingest.recovery import Outcome
-    from trading_platform.pipeline.report import DayReport, LeafResult
+    from trading_platform.ingest.recovery.recovery import Outcome
+    from trading_platform.pipeline.results import DayReport, LeafResult
     from trading_platform.settings import Settings
-    from trading_platform.store.layout import DataDir
+    from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
 
 EXAMPLE = "trading-platform backfill --assets bars,indicators,regimes --from 2024-08-08 --to 2024-08-09"
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Fetch if asked to, compute, report; exit 1 if anything was refused, had to wait or could not be fetched."""
-    from trading_platform.commands import runtime
+    from trading_platform.commands.support import runtime
 
     asked = _asked(args, settings)
     stop = runtime.stop_event()
@@ -75,8 +75,8 @@ def _all_fetched(fetched: Outcome | None) -> bool:
 
 
 def _asked(args: argparse.Namespace, settings: Settings) -> _Asked:
-    from trading_platform.commands.common import parse_venue
-    from trading_platform.pipeline.datasets import in_order
+    from trading_platform.commands.support.arguments import parse_venue
+    from trading_platform.pipeline.datasets.table import in_order
     from trading_platform.venues import VENUES
 
     days = parse_days(args.first, args.last, earliest=settings.history_start)
@@ -110,9 +110,9 @@ def _fetch(
     args: argparse.Namespace, settings: Settings, data: DataDir, ledger: Ledger, asked: _Asked, stop: threading.Event
 ) -> Outcome:
     """Get the days from the venue, as far as they are not held."""
-    from trading_platform.commands import runtime
-    from trading_platform.ingest.recovery import fetch_days
-    from trading_platform.ingest.rest import Stopped
+    from trading_platform.commands.support import runtime
+    from trading_platform.ingest.recovery.recovery import fetch_days
+    from trading_platform.ingest.recovery.rest_client import Stopped
 
     if asked.venue is not None and asked.symbols is not None:
         pairs = [(asked.venue, symbol) for symbol in asked.symbols]
@@ -144,7 +144,7 @@ def compute(
     """
     from quality.schemas import GATES
     from trading_platform.domain.days import day_range
-    from trading_platform.pipeline.engine import Pipeline
+    from trading_platform.pipeline.pipeline import Pipeline
     from trading_platform.telemetry.progress import Progress
 
     pipeline = Pipeline.from_settings(data, ledger, settings, gates=GATES)
@@ -195,7 +195,7 @@ def failure(result: LeafResult) -> dict[str, object]:
 
 
 def _text(reports: Sequence[DayReport], fetched: Outcome | None) -> str:
-    from trading_platform.commands.tables import table
+    from trading_platform.commands.support.tables import table
 
     columns = ("computed", "unchanged", "refused", "waiting")
     rows = [

@@ -20,18 +20,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trading_platform.commands.common import emit
 from trading_platform.commands.simulate import add_market, parse_speed
+from trading_platform.commands.support.arguments import emit
 from trading_platform.domain.errors import UsageError, WorkError
 
 if TYPE_CHECKING:
-    from trading_platform.pipeline.verify import Verified
     from trading_platform.settings import Settings
     from trading_platform.simulate.faults import FaultPlan
     from trading_platform.simulate.tape import Market
-    from trading_platform.simulate.thread import VenueThread
-    from trading_platform.store.layout import DataDir
+    from trading_platform.simulate.venue_thread import VenueThread
+    from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
+    from trading_platform.store.verify import Verified
 
 EXAMPLE = "trading-platform demo --seconds 20"
 FOLDER = "data-demo"
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Record with faults, recover, compute, check; exit 0 only if the identity holds with nothing open."""
-    from trading_platform.commands import runtime
+    from trading_platform.commands.support import runtime
     from trading_platform.telemetry import logs
 
     if args.seconds is not None and not 0 < args.seconds < 86_400:
@@ -108,8 +108,8 @@ def _plan(args: argparse.Namespace) -> FaultPlan:
 
 def _market(args: argparse.Namespace) -> _Play:
     """Return what is played: recordings to their end, or a stretch of the synthetic market."""
-    from trading_platform.simulate.market import DEMO_START_NS, SyntheticMarket
-    from trading_platform.simulate.recordings import RecordedMarket
+    from trading_platform.simulate.recorded_market import RecordedMarket
+    from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
 
     speed = parse_speed(args.speed)
     if args.recording:
@@ -136,8 +136,8 @@ def _in_folder(args: argparse.Namespace, settings: Settings) -> Settings:
 
 
 def _venue(args: argparse.Namespace, plan: FaultPlan, play: _Play, data: DataDir) -> VenueThread:
-    from trading_platform.simulate.thread import VenueThread
     from trading_platform.simulate.venue_server import VenueServer
+    from trading_platform.simulate.venue_thread import VenueThread
 
     return VenueThread(
         lambda: VenueServer(
@@ -159,7 +159,7 @@ def _record(
     seconds: float | None,
 ) -> None:
     """Run the real ``ingest`` against the venue until the market has ended, then stop it in order."""
-    from trading_platform.orchestration.processes import start
+    from trading_platform.processes.process_tree import start
 
     command = [sys.executable, "-m", "trading_platform", "ingest", "--venue", "binance", "--simulated"]
     command += ["--symbols", ",".join(symbols), "--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
@@ -186,9 +186,9 @@ def _record(
 
 
 def _recover(settings: Settings, data: DataDir, ledger: Ledger, venue: VenueThread, stop: threading.Event) -> int:
-    from trading_platform.commands import runtime
-    from trading_platform.ingest.desk import Endpoint
-    from trading_platform.ingest.recovery import recover
+    from trading_platform.commands.support import runtime
+    from trading_platform.ingest.recovery.fetcher import Endpoint
+    from trading_platform.ingest.recovery.recovery import recover
     from trading_platform.venues import VENUES
 
     endpoint = Endpoint(VENUES["binance"], venue.rest_url)
@@ -199,7 +199,7 @@ def _recover(settings: Settings, data: DataDir, ledger: Ledger, venue: VenueThre
 
 def _compute(settings: Settings, data: DataDir, ledger: Ledger) -> dict[str, int]:
     from quality.schemas import GATES
-    from trading_platform.pipeline.engine import Pipeline
+    from trading_platform.pipeline.pipeline import Pipeline
 
     pipeline = Pipeline.from_settings(data, ledger, settings, gates=GATES)
     days = sorted({day.day for venue, symbol in ledger.symbols() for day in ledger.days(venue, symbol)})
@@ -211,7 +211,7 @@ def _compute(settings: Settings, data: DataDir, ledger: Ledger) -> dict[str, int
 
 def _verify(data: DataDir, ledger: Ledger) -> Verified:
     from quality.schemas import GATES
-    from trading_platform.pipeline.verify import verify
+    from trading_platform.store.verify import verify
 
     return verify(data, ledger, GATES)
 
@@ -231,7 +231,7 @@ class _Counts(NamedTuple):
 
 
 def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, checked: Verified) -> dict[str, object]:
-    from trading_platform.ingest.tails import open_tails
+    from trading_platform.ingest.recovery.open_tails import open_tails
 
     issued, unsent = _truth(data.run / "truth.jsonl")
     symbols: dict[str, dict[str, Any]] = {}

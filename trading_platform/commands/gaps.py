@@ -9,13 +9,13 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from trading_platform.commands.common import MOST_ID, emit, whole
-from trading_platform.commands.tables import column_table, table
+from trading_platform.commands.support.arguments import MOST_ID, emit, whole
+from trading_platform.commands.support.tables import column_table, table
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from trading_platform.settings import Settings
-    from trading_platform.store.layout import DataDir
+    from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Gap, Ledger
 
 EXAMPLE = 'trading-platform gaps declare 7 --reason "the venue lost them, ticket 4711"'
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """List what is open, make a gap due now, or give its ids up."""
-    from trading_platform.commands import runtime
+    from trading_platform.commands.support import runtime
 
     data = runtime.existing(settings)
     ledger = runtime.open_ledger(data, settings)
@@ -64,9 +64,9 @@ def _list(columns: dict[str, Sequence[Any]], args: argparse.Namespace) -> str:
 
 def _declare(data: DataDir, ledger: Ledger, gap: Gap, reason: str | None, settings: Settings) -> Gap:
     """Write the declaration into the log, from where it reaches the ledger like everything else."""
-    from trading_platform.ingest import control
-    from trading_platform.ingest.bounds import Bounds
-    from trading_platform.ingest.fetch_lane import FetchLane
+    from trading_platform.ingest.decoder.bounds import Bounds
+    from trading_platform.ingest.recovery.fetch_lane import FetchLane
+    from trading_platform.store.log import control_records as control
     from trading_platform.venues import VENUES
 
     if not reason or not reason.strip():

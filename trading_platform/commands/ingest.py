@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trading_platform.commands.common import add_symbols, add_venue, emit, parse_symbols, parse_venue
+from trading_platform.commands.support.arguments import add_symbols, add_venue, emit, parse_symbols, parse_venue
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from trading_platform.ingest.desk import Endpoint
-    from trading_platform.ingest.prober import Prober
-    from trading_platform.ingest.supervisor import IngestConfig, Supervisor
+    from trading_platform.ingest.recovery.fetcher import Endpoint
+    from trading_platform.ingest.recovery.head_prober import Prober
+    from trading_platform.ingest.workers.supervisor import IngestConfig, Supervisor
     from trading_platform.settings import Settings
-    from trading_platform.store.layout import DataDir
+    from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
 
 EXAMPLE = "trading-platform ingest --venue binance --symbols BTC-USDT,ETH-USDT"
@@ -51,10 +51,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     ------
     WorkError : if a run that ended by itself has no stream or nothing of a symbol that traded.
     """
-    from trading_platform.commands import runtime
+    from trading_platform.commands.support import runtime
     from trading_platform.domain.errors import WorkError
-    from trading_platform.ingest.tails import ingest_lock
-    from trading_platform.store.locks import FileLock
+    from trading_platform.ingest.recovery.open_tails import ingest_lock
+    from trading_platform.store.fs.locks import FileLock
 
     stop = runtime.stop_event()
     if args.seconds is not None and not 0 <= args.seconds < 1e9:
@@ -81,8 +81,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _what(args: argparse.Namespace, settings: Settings) -> tuple[Endpoint, str, list[str]]:
-    from trading_platform.commands import runtime
-    from trading_platform.ingest.desk import Endpoint
+    from trading_platform.commands.support import runtime
+    from trading_platform.ingest.recovery.fetcher import Endpoint
     from trading_platform.venues import VENUES
 
     venue = parse_venue(args.venue, list(VENUES))
@@ -110,8 +110,8 @@ def _config(
 
     The venue is not asked here: recording must not wait for its REST.
     """
-    from trading_platform.ingest.listing import spell
-    from trading_platform.ingest.supervisor import IngestConfig
+    from trading_platform.ingest.recovery.instruments import spell
+    from trading_platform.ingest.workers.supervisor import IngestConfig
 
     adapter = endpoint.adapter
     listed = ledger.instruments(adapter.name)
@@ -175,9 +175,9 @@ def _record(
     ------
     SymbolError : once the venue has said that it does not list a symbol.
     """
-    from trading_platform.commands import questions
-    from trading_platform.ingest.bans import stream_ban_until
-    from trading_platform.ingest.supervisor import Supervisor
+    from trading_platform.commands.support import ingest_questions as questions
+    from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
+    from trading_platform.ingest.workers.supervisor import Supervisor
     from trading_platform.telemetry.logs import get_logger
 
     log = get_logger(__name__)
@@ -268,10 +268,10 @@ def _stop(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint,
 
 def _ask_ends(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint, supervisor: Supervisor) -> None:
     """Ask for the ends of what was recorded, as many as the time for a stop allows."""
-    from trading_platform.commands import runtime
+    from trading_platform.commands.support import runtime
     from trading_platform.domain.errors import PlatformError
-    from trading_platform.ingest.recovery import probe_ended
-    from trading_platform.ingest.supervisor import PUBLISH_S
+    from trading_platform.ingest.recovery.recovery import probe_ended
+    from trading_platform.ingest.workers.supervisor import PUBLISH_S
     from trading_platform.telemetry.logs import get_logger
 
     log, venue = get_logger(__name__), endpoint.adapter.name

@@ -1,4 +1,4 @@
-"""``query``: answer SQL over the lake. What is allowed, and how it is run, is store/sql.py."""
+"""``query``: answer SQL over the lake. What is allowed, and how it is run, is store/sql/query.py."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from trading_platform.commands.common import to_json
-from trading_platform.commands.tables import aligned, cell, number, width_of
+from trading_platform.commands.support.arguments import to_json
+from trading_platform.commands.support.tables import aligned, cell, number, width_of
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from trading_platform.settings import Settings
-    from trading_platform.store.sql import Few
+    from trading_platform.store.sql.query import Few
 
 Rows = Sequence[tuple[Any, ...]]
 """Values that JSON can say, a row each."""
@@ -66,8 +66,8 @@ def _short(args: argparse.Namespace, settings: Settings, form: str) -> Few | Non
     """Return an answer that needs neither Arrow nor the ledger: importing them takes longer than giving it."""
     if form == "parquet" or args.as_of is not None:
         return None
-    from trading_platform.store import sql
-    from trading_platform.store.layout import DataDir
+    from trading_platform.store.fs.layout import DataDir
+    from trading_platform.store.sql import query as sql
 
     return sql.few(DataDir(settings.data_dir), args.sql, TABLE_ROWS)
 
@@ -75,17 +75,17 @@ def _short(args: argparse.Namespace, settings: Settings, form: str) -> Few | Non
 def _answer(args: argparse.Namespace, settings: Settings) -> Iterator[pa.RecordBatch]:
     text = args.sql.lower()
     if args.as_of is None and "coverage" not in text and "indicators" not in text:
-        from trading_platform.store import sql
-        from trading_platform.store.layout import DataDir
+        from trading_platform.store.fs.layout import DataDir
+        from trading_platform.store.sql import query as sql
 
         return sql.answer(DataDir(settings.data_dir), args.sql)
-    from trading_platform.readers import answer  # the ledger, and what computes
+    from trading_platform.api.readers import answer  # the ledger, and what computes
 
     return answer(args.sql, as_of=args.as_of, settings=settings)
 
 
 def _chunks(batches: Iterator[pa.RecordBatch]) -> Iterator[Rows]:
-    from trading_platform.commands._cells import as_values
+    from trading_platform.commands.support.cells import as_values
 
     for batch in batches:
         yield list(zip(*as_values(batch), strict=True))

@@ -1,14 +1,14 @@
-"""``recover``: work the gap ledger through. How is trading_platform/ingest/recovery.py."""
+"""``recover``: work the gap ledger through. How is trading_platform/ingest/recovery/recovery.py."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
-from trading_platform.commands.common import add_venue, emit
+from trading_platform.commands.support.arguments import add_venue, emit
 
 if TYPE_CHECKING:
-    from trading_platform.ingest.recovery import Outcome
+    from trading_platform.ingest.recovery.recovery import Outcome
     from trading_platform.settings import Settings
 
 EXAMPLE = "trading-platform recover --once"
@@ -24,10 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Recover once, or again every five seconds until stopped."""
-    from trading_platform.commands import runtime
+    from trading_platform.commands.support import runtime
     from trading_platform.domain.errors import LedgerUnavailable
-    from trading_platform.ingest.recovery import recover
-    from trading_platform.ingest.rest import Stopped
+    from trading_platform.ingest.recovery.recovery import recover
+    from trading_platform.ingest.recovery.rest_client import Stopped
     from trading_platform.telemetry.logs import get_logger
 
     log = get_logger(__name__)

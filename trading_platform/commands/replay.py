@@ -1,4 +1,4 @@
-"""``replay``: rebuild lake and ledger from the segment log. How is trading_platform/ingest/replay.py.
+"""``replay``: rebuild lake and ledger from the segment log. How is trading_platform/ingest/replay/replay.py.
 
 The log gives ticks, instruments and the ledger; what is computed from ticks follows with ``--all``, else the last line
 names the command. Which computed days must follow is found here, by what the ledger knew before and after.
@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trading_platform.commands.common import add_days, emit, parse_days, whole
+from trading_platform.commands.support.arguments import add_days, emit, parse_days, whole
 
 if TYPE_CHECKING:
-    from trading_platform.ingest.decoded import Listing
-    from trading_platform.ingest.replay import Replayed
-    from trading_platform.pipeline.report import DayReport
+    from trading_platform.ingest.decoder.decoded import Listing
+    from trading_platform.ingest.replay.replay import Replayed
+    from trading_platform.pipeline.results import DayReport
     from trading_platform.settings import Settings
-    from trading_platform.store.layout import DataDir, Leaf
+    from trading_platform.store.fs.layout import DataDir, Leaf
     from trading_platform.store.ledger import Ledger
 
 EXAMPLE = "trading-platform replay --from 2024-08-08 --to 2024-08-09"
@@ -46,11 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Decode the log, publish its days again, then compute what depends on them or name the command that does."""
     from quality.schemas import GATES
-    from trading_platform.commands import runtime
     from trading_platform.commands.backfill import compute
-    from trading_platform.commands.replay_helper import wanted
-    from trading_platform.ingest.listing import publish_listings
-    from trading_platform.pipeline.datasets import COMPUTED
+    from trading_platform.commands.support import runtime
+    from trading_platform.commands.workers.replay_worker import wanted
+    from trading_platform.ingest.recovery.instruments import publish_listings
+    from trading_platform.pipeline.datasets.table import COMPUTED
 
     span = parse_days(args.first, args.last, earliest=settings.history_start)
     stop = runtime.stop_event() if args.all else None
@@ -78,10 +78,10 @@ def _replay(
 ) -> Replayed:
     """Rebuild the ticks, and with ``--ledger`` the account; collect what the venues listed."""
     from quality.schemas import GATES
-    from trading_platform.commands.replay_helper import starter, wanted
-    from trading_platform.ingest.bounds import Bounds
-    from trading_platform.ingest.replay import HELP_FROM, Company, replay
-    from trading_platform.store.layout import DataDir
+    from trading_platform.commands.workers.replay_worker import starter, wanted
+    from trading_platform.ingest.decoder.bounds import Bounds
+    from trading_platform.ingest.replay.replay import HELP_FROM, Company, replay
+    from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
     from trading_platform.telemetry.logs import get_logger
     from trading_platform.venues import VENUES
@@ -124,8 +124,8 @@ def _behind(data: DataDir, ledger: Ledger, before: Mapping[Leaf, str], span: Spa
 
     Also those of files that the ledger, made anew, does not know.
     """
-    from trading_platform.pipeline.datasets import COMPUTED
-    from trading_platform.store import lake
+    from trading_platform.pipeline.datasets.table import COMPUTED
+    from trading_platform.store.lake import publish as lake
 
     now = _contents(ledger)
     changed = {leaf[1:4] for leaf in {*before, *now} if before.get(leaf) != now.get(leaf)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from trading_platform.commands.common import emit, to_json
+from trading_platform.commands.support.arguments import emit, to_json
 
 if TYPE_CHECKING:
     from trading_platform.settings import Settings

@@ -9,7 +9,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from trading_platform.commands.common import MOST_ID, parse_venue, path, print_line, whole
+from trading_platform.commands.support.arguments import MOST_ID, parse_venue, path, print_line, whole
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 def make_server(args: argparse.Namespace) -> VenueServer:
     """Return the venue that the arguments describe."""
     from trading_platform.simulate.faults import FaultPlan
-    from trading_platform.simulate.market import GENESIS_NS, SyntheticMarket
-    from trading_platform.simulate.recordings import RecordedMarket
+    from trading_platform.simulate.recorded_market import RecordedMarket
+    from trading_platform.simulate.synthetic_market import GENESIS_NS, SyntheticMarket
     from trading_platform.simulate.tape import Market
     from trading_platform.simulate.venue_server import VenueServer
 
@@ -111,7 +111,7 @@ def make_server(args: argparse.Namespace) -> VenueServer:
 
 
 async def _serve(server: VenueServer) -> int:
-    from trading_platform.commands.runtime import stop_signals
+    from trading_platform.commands.support.runtime import stop_signals
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

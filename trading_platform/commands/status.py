@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from trading_platform.commands.common import to_json
-from trading_platform.commands.tables import column_table
+from trading_platform.commands.support.arguments import to_json
+from trading_platform.commands.support.tables import column_table
 from trading_platform.domain.days import day_of
 
 if TYPE_CHECKING:
+    from trading_platform.completeness.day_status import DayTable, Run
     from trading_platform.settings import Settings
-    from trading_platform.store.layout import DataDir
+    from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
-    from trading_platform.store.ledger.completeness import DayTable, Run
 
 EXAMPLE = "trading-platform status --days"
 NOTHING = "nothing is recorded yet"
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Print the ledger by symbol, or by day."""
-    from trading_platform.commands import runtime
+    from trading_platform.commands.support import runtime
 
     data = runtime.existing(settings)
     ledger = runtime.open_ledger(data, settings)
@@ -49,7 +49,7 @@ def _by_day(ledger: Ledger, args: argparse.Namespace) -> str:
 
 
 def _days(ledger: Ledger) -> DayTable:
-    from trading_platform.store.ledger.completeness import day_table
+    from trading_platform.completeness.day_status import day_table
 
     with ledger.snapshot() as now:
         return day_table(now.sequences, now.days, now.ids, day_of(time.time_ns()))
@@ -89,8 +89,8 @@ def _by_symbol(data: DataDir, ledger: Ledger, args: argparse.Namespace) -> str:
 
 
 def _symbols(data: DataDir, ledger: Ledger) -> Iterator[_Symbol]:
-    from trading_platform.ingest.tails import unknown_ends
-    from trading_platform.store.ledger.completeness import day_table, runs
+    from trading_platform.completeness.day_status import day_table, runs
+    from trading_platform.ingest.recovery.open_tails import unknown_ends
 
     with ledger.snapshot() as now:
         rows, ids = now.sequences, now.ids

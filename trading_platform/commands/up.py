@@ -1,4 +1,4 @@
-"""``up``: the whole platform in the foreground. Its processes are orchestration/platform.py.
+"""``up``: the whole platform in the foreground. Its processes are commands/support/stack.py.
 
 Nothing heavy is imported before ingest runs: recording starts within three seconds.
 """
@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trading_platform.commands.common import emit, whole
+from trading_platform.commands.support.arguments import emit, whole
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from trading_platform.orchestration.platform import Platform, Recorded
+    from trading_platform.commands.support.stack import Platform, Recorded
     from trading_platform.settings import Settings
-    from trading_platform.store.layout import DataDir
+    from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
 
 EXAMPLE = "trading-platform up --port 3000"
@@ -46,11 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Run everything until SIGTERM, SIGINT or SIGHUP, then stop it in order."""
-    from trading_platform.commands.runtime import check_usable, stop_event
-    from trading_platform.orchestration.home import check_home
-    from trading_platform.orchestration.platform import Platform, free_port
-    from trading_platform.store.layout import DataDir
-    from trading_platform.store.locks import FileLock
+    from trading_platform.commands.support.runtime import check_usable, stop_event
+    from trading_platform.commands.support.stack import Platform, free_port
+    from trading_platform.orchestration.dagster_home import check_home
+    from trading_platform.store.fs.layout import DataDir
+    from trading_platform.store.fs.locks import FileLock
 
     stopping = stop_event()
     root, recorded = _what(args, settings)
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 def _what(args: argparse.Namespace, settings: Settings) -> tuple[Path, tuple[Recorded, ...]]:
     """Return the data directory and what is recorded: what the settings name, else the synthetic market."""
-    from trading_platform.orchestration.platform import SYNTHETIC, Recorded
+    from trading_platform.commands.support.stack import SYNTHETIC, Recorded
 
     chosen = settings.source_of("data_dir") != "default"
     if args.demo:
@@ -96,7 +96,7 @@ def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir, rec
         if args.demo:
             raise UsageError(f"no demonstration is in {data.root}; run `trading-platform demo` first")
         return
-    from trading_platform.commands.runtime import open_ledger
+    from trading_platform.commands.support.runtime import open_ledger
     from trading_platform.domain.errors import LedgerUnavailable
 
     try:
@@ -116,8 +116,8 @@ def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir, rec
 
 def _check_market(ledger: Ledger, venue: str) -> None:
     """Refuse simulated data of another market than the built-in one: by its name, or where it has none by its ids."""
-    from trading_platform.ingest.market import MarketName, mismatch
-    from trading_platform.simulate.market import GENESIS_NS, SyntheticMarket
+    from trading_platform.ingest.recovery.simulated_market import MarketName, mismatch
+    from trading_platform.simulate.synthetic_market import GENESIS_NS, SyntheticMarket
 
     market = SyntheticMarket(start_ns=GENESIS_NS)
     if MarketName(ledger, venue).expect(market.name) is not None:
@@ -220,7 +220,7 @@ class _Counts:
 
     def _open(self) -> Ledger:
         if self._ledger is None:
-            from trading_platform.store.layout import DataDir
+            from trading_platform.store.fs.layout import DataDir
             from trading_platform.store.ledger import Ledger
 
             url = self._settings.database_url.get_secret_value()

@@ -1,4 +1,4 @@
-"""``verify``: check what is stored against itself. The checks are trading_platform/pipeline/verify.py."""
+"""``verify``: check what is stored against itself. The checks are trading_platform/store/verify.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from trading_platform.commands.common import emit
+from trading_platform.commands.support.arguments import emit
 
 if TYPE_CHECKING:
     from trading_platform.settings import Settings
@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Check everything; exit 1 if anything is violated."""
     from quality.schemas import GATES
-    from trading_platform.commands import runtime
-    from trading_platform.pipeline.verify import verify
+    from trading_platform.commands.support import runtime
+    from trading_platform.store.verify import verify
 
     data = runtime.existing(settings)
     ledger = runtime.open_ledger(data, settings)

@@ -1,6 +1,6 @@
 """Turn the times users write into ns since the epoch. Naive means UTC, integers are ns and nothing else.
 
-Whole columns of times are analytics/frames.py; days are days.py.
+Whole columns of times are analytics/dataframes.py; days are days.py.
 """
 
 from __future__ import annotations

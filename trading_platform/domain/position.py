@@ -1,4 +1,4 @@
-"""A place in a lane of the log. What lies there is store/segment_log.py.
+"""A place in a lane of the log. What lies there is store/log/writer.py.
 
 Positions of one lane are ordered; between lanes there is no order.
 """

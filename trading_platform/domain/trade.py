@@ -1,7 +1,7 @@
 """One print of a venue, as decoded and checked, before it is stored.
 
 Prices stay the venue's own literal until the processor turns them into numbers.
-How bytes become a Trade is venues/; how it is stored is store/schema.py.
+How bytes become a Trade is venues/; how it is stored is store/lake/schema.py.
 """
 
 from __future__ import annotations

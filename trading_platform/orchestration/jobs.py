@@ -1,6 +1,6 @@
 """What runs are made of besides assets: the jobs that sensors, schedules and people launch.
 
-Fetching is ingest/recovery.py, recording the command `ingest`; here they are only called, and their end is reported.
+Fetching is recovery/recovery.py, recording the command `ingest`; here they are only called, and their end is reported.
 """
 
 import os
@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 import dagster as dg
 
 from trading_platform.domain.errors import UsageError
-from trading_platform.orchestration import keys, processes
-from trading_platform.orchestration.report import report_from_op
+from trading_platform.orchestration import keys
+from trading_platform.orchestration.reporting.report import report_from_op
 from trading_platform.orchestration.resources import PipelineResource
+from trading_platform.processes import process_tree as processes
 
 # No `from __future__ import annotations`: Dagster reads the annotations of operations as objects.
 
@@ -51,10 +52,10 @@ class LeaseConfig(dg.Config):
 @dg.op
 def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pipeline: PipelineResource) -> None:
     """Fetch a lease of gaps from the exchange, publish what came, and recompute what depends on it."""
-    from trading_platform.ingest.bounds import Bounds
-    from trading_platform.ingest.desk import Means
-    from trading_platform.ingest.recovery import fetch_leased
-    from trading_platform.ingest.rest import Stopped
+    from trading_platform.ingest.decoder.bounds import Bounds
+    from trading_platform.ingest.recovery.fetcher import Means
+    from trading_platform.ingest.recovery.recovery import fetch_leased
+    from trading_platform.ingest.recovery.rest_client import Stopped
 
     ledger = pipeline.ledger
     gaps = ledger.leased(config.lease)

@@ -2,7 +2,7 @@
 
 Not symbol x day: that costs ten times the events, and tens of thousands of partitions freeze the UI. They begin with
 the first day that there is something to compute for, so that "filled" means something; earlier days that are fetched
-later move the beginning, at the next load (`up` loads again when store/first_day.py says so).
+later move the beginning, at the next load (`up` loads again when store/lake/first_day.py says so).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import dagster as dg
 from trading_platform.domain.days import day_of
 from trading_platform.orchestration.resources import settings_in_force
 from trading_platform.settings import Settings
-from trading_platform.store.first_day import first_day
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake.first_day import first_day
 
 
 def begin(settings: Settings, today: str) -> str:

@@ -14,14 +14,14 @@ from pydantic import PrivateAttr
 
 from trading_platform.domain.days import day_of
 from trading_platform.domain.verdict import Gate
-from trading_platform.orchestration.home import data_root_of
+from trading_platform.orchestration.dagster_home import data_root_of
 from trading_platform.settings import PREFIX, Settings, load
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
 
 if TYPE_CHECKING:
-    from trading_platform.ingest.desk import Endpoint
-    from trading_platform.pipeline.engine import Pipeline
-    from trading_platform.pipeline.report import DayReport
+    from trading_platform.ingest.recovery.fetcher import Endpoint
+    from trading_platform.pipeline.pipeline import Pipeline
+    from trading_platform.pipeline.results import DayReport
     from trading_platform.store.ledger import DayStatus, Ledger
 
 # No `from __future__ import annotations` here and in what Dagster decorates: it reads annotations as objects.
@@ -81,7 +81,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def build(self) -> "Pipeline":
         """Return the engine for the settings in force."""
-        from trading_platform.pipeline.engine import Pipeline
+        from trading_platform.pipeline.pipeline import Pipeline
 
         return Pipeline.from_settings(self.data, self.ledger, self.settings, gates=self.gates())
 
@@ -107,7 +107,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         The address is the settings', else the one that ingest last used, else the venue's own; simulated data never
         turns to the venue's own.
         """
-        from trading_platform.ingest.desk import Endpoint
+        from trading_platform.ingest.recovery.fetcher import Endpoint
         from trading_platform.venues import VENUES
 
         found = {}

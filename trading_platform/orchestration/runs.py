@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from trading_platform.orchestration.processes import is_alive, started_at
+from trading_platform.processes.process_tree import is_alive, started_at
 
 RUNNING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 UNDER_WAY = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, *RUNNING)

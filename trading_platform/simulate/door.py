@@ -1,6 +1,6 @@
 """Who gets a stream of the simulated venue, and what others are answered. Sans-I/O: address and time -> an answer.
 
-Sockets and faults are venue_server.py, what an address asks for binance_streams.py.
+Sockets and faults are venue_server.py, what an address asks for binance_stream.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import NamedTuple
 
-from trading_platform.simulate.binance_streams import MAX_STREAMS, streams_of
+from trading_platform.simulate.exchanges.binance_stream import MAX_STREAMS, streams_of
 
 ADDRESS_BYTES = 8000
 """The longest path of a stream with its query: servers and proxies accept request lines of 8 KB."""

@@ -1,6 +1,6 @@
 """What a simulated venue plays: single prints, what is listed, and the interface of a market.
 
-Markets are recordings.py (captures) and market.py (synthetic). Serving them is venue_server.py.
+Markets are recorded_market.py (captures) and market.py (synthetic). Serving them is venue_server.py.
 """
 
 from __future__ import annotations

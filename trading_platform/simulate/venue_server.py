@@ -1,7 +1,7 @@
 """A venue on sockets: one simulated clock issues trades to stream clients, REST answers beside it, faults on purpose.
 
-Lives here: the clock, connections, ports, the truth file. What is said is binance_streams.py and binance_rest.py,
-who gets a connection is door.py, which frames are hit is faults.py, what is traded is market.py or recordings.py.
+Lives here: the clock, connections, ports, the truth file. What is said is binance_stream.py and binance_rest.py,
+who gets a connection is door.py, which frames are hit is faults.py, what is traded is market.py or recorded_market.py.
 
 The clock starts with the first subscription to a trade stream and then runs whether anyone listens or not:
 
@@ -29,13 +29,19 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from trading_platform.simulate.binance_rest import Answer, Limits, RestApi
-from trading_platform.simulate.binance_streams import Session, shutdown_payload, stream_of, text_frame, trade_payload
 from trading_platform.simulate.door import ADDRESS_BYTES, Door
+from trading_platform.simulate.exchanges.binance_rest import Answer, Limits, RestApi
+from trading_platform.simulate.exchanges.binance_stream import (
+    Session,
+    shutdown_payload,
+    stream_of,
+    text_frame,
+    trade_payload,
+)
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
-from trading_platform.simulate.numbering import TapeNumbering
+from trading_platform.simulate.sockets import Client, HttpServer, address_of, http_app, http_config, listen
 from trading_platform.simulate.tape import Market, Print
-from trading_platform.simulate.transport import Client, HttpServer, address_of, http_app, http_config, listen
+from trading_platform.simulate.tape_epochs import TapeNumbering
 from trading_platform.simulate.truth import LineFile, truth_line
 from trading_platform.telemetry.logs import get_logger
 

@@ -1,7 +1,7 @@
 """Leave the rows of ids out that the venue used up without an order-book trade, as a record's own type says.
 
 Such an id is in no file, whatever another channel serves for it. Which ids these are is store/ledger/voids.py; a leaf
-that was published before it was known is published again by ingest/publisher.py.
+that was published before it was known is published again by ingest/processor/publisher.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from trading_platform.domain.sequence import IdRanges
+from trading_platform.domain.id_ranges import IdRanges
 
 UsedUp = Mapping[int, IdRanges]
 """Ids by epoch."""

@@ -5,7 +5,7 @@ No socket, no clock, no settings. Who connects is ingest/; who imitates them is 
 
 from __future__ import annotations
 
-from trading_platform.domain.venue import VenueAdapter
+from trading_platform.venues.adapter import VenueAdapter
 from trading_platform.venues.binance import Binance
 
 VENUES: dict[str, VenueAdapter] = {

@@ -25,9 +25,9 @@ import msgspec
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of, normalise_asset
-from trading_platform.domain.strict_json import check_strict, text_of
 from trading_platform.domain.trade import Trade
-from trading_platform.domain.venue import Ids, KeepAlive, RefusedRow, Request, TradeFrame, TradePage
+from trading_platform.venues.adapter import Ids, KeepAlive, RefusedRow, Request, TradeFrame, TradePage
+from trading_platform.venues.strict_json import check_strict, text_of
 
 # msgspec's own errors are ValueErrors, and so is the UnicodeDecodeError it lets through; deep nesting recurses.
 _REFUSED = (ValueError, RecursionError)

@@ -18,7 +18,7 @@ from tests.simulators import Simulator, recorded, simulator, synthetic  # noqa: 
 from tests.waiting import wait_until
 from trading_platform.domain.errors import UsageError
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.simulate.market import DEMO_START_NS, GENESIS_NS, SyntheticMarket
+from trading_platform.simulate.synthetic_market import DEMO_START_NS, GENESIS_NS, SyntheticMarket
 from trading_platform.simulate.venue_server import VenueServer
 from trading_platform.venues.binance import Binance
 

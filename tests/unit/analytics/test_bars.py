@@ -12,9 +12,9 @@ import pytest
 
 from tests.naive import bars as naive
 from trading_platform.analytics import bars, exact
-from trading_platform.domain.bar import TIMEFRAMES
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import UsageError
+from trading_platform.domain.timeframe import TIMEFRAMES
 
 SECOND = 1_000_000_000
 MASK = (1 << 25) - 1

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trading_platform.analytics.calls import compute
+from trading_platform.analytics.notebook import compute
 
 
 def number(text):

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from trading_platform.analytics import kernel as module
-from trading_platform.analytics import warm
-from trading_platform.analytics.kernel import Kernel, kernel
+from trading_platform import warm
+from trading_platform.jit import kernel as module
+from trading_platform.jit.kernel import Kernel, kernel
 
 PROBE = """
 import json, sys

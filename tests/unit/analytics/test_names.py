@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trading_platform.analytics.names import parse
+from trading_platform.analytics.indicator_names import parse
 from trading_platform.domain.errors import UsageError
 
 

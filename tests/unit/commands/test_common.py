@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from trading_platform.commands.common import add_days, emit, parse_days, parse_list, parse_symbols, parse_venue, to_json
+from trading_platform.commands.support.arguments import (
+    add_days,
+    emit,
+    parse_days,
+    parse_list,
+    parse_symbols,
+    parse_venue,
+    to_json,
+)
 from trading_platform.domain.errors import SymbolError, UsageError
 from trading_platform.domain.position import Position
 

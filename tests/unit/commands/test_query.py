@@ -17,10 +17,12 @@ from trading_platform import cli
 from trading_platform.domain.errors import QueryError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.store import lake, parquet, sql, staging
-from trading_platform.store import schema as shapes
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import parquet, staging
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import schema as shapes
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.sql import query as sql
 
 SECOND = 10**9
 TICKS_FIRST = ("venue", "symbol")

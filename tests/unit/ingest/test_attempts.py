@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_platform.ingest.attempts import AttemptBook
-from trading_platform.ingest.connects import Address, ConnectLimits
+from trading_platform.ingest.rate_limits.connect_history import AttemptBook
+from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectLimits
 
 S = 10**9
 

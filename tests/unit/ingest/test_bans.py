@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.lanes import open_lane
-from trading_platform.ingest import control
-from trading_platform.ingest.bans import stream_ban_until
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.segment_log import Kind
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind
 
 UNTIL_NS = 1_723_200_000_000_000_000
 

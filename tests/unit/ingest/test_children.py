@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import wait_until
-from trading_platform.ingest import children, messages
+from trading_platform.ingest.workers import messages
+from trading_platform.processes import worker_process as children
 
 ECHO = """
 import sys, threading
-from trading_platform.ingest.children import obey_parent, parent_teller
+from trading_platform.processes.worker_process import obey_parent, parent_teller
 
 tell, end = parent_teller(), threading.Event()
 obey_parent(stop=end.set, orphaned=lambda: sys.exit(3), told=lambda line: tell(line[::-1]))

@@ -11,9 +11,9 @@ import pytest
 
 from tests.lanes import read_all
 from trading_platform.domain.errors import StorageError
-from trading_platform.ingest.committer import HIGH_WATER_BYTES, RUN_NS, Backlog, Committer
-from trading_platform.ingest.packed import Packed
-from trading_platform.store.segment_log import Kind, LaneWriter
+from trading_platform.ingest.recorder.group_commit import HIGH_WATER_BYTES, RUN_NS, Backlog, Committer
+from trading_platform.ingest.transport.frame_batch import Packed
+from trading_platform.store.log.writer import Kind, LaneWriter
 
 
 class Clock:

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_platform.ingest.connects import Address, Backoff, ConnectLimits
+from trading_platform.ingest.rate_limits.connect_policy import Address, Backoff, ConnectLimits
 
 S = 10**9
 LIMITS = ConnectLimits()

@@ -6,16 +6,16 @@ import json
 
 import pytest
 
+from trading_platform.completeness.records import Claim, SequenceKey, TailEvent
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.position import START, Position
 from trading_platform.domain.trade import SOURCES
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoder
-from trading_platform.ingest.decoded import Decoded
-from trading_platform.store.ledger.rows import Claim, SequenceKey, TailEvent
-from trading_platform.store.segment_log import Kind, Record
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.decoded import Decoded
+from trading_platform.ingest.decoder.decoder import Decoder
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind, Record
 from trading_platform.venues import VENUES
 
 KEY = SequenceKey("binance", "BTC-USDT")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from trading_platform.ingest.delivery import Delivery
+from trading_platform.ingest.transport.delivery import Delivery
 
 
 def waiting(take: Callable[[str], bool] | None, *happen: Callable[[Delivery], None]) -> bool:

@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.desk import Endpoint, Means
-from trading_platform.ingest.fetch_lane import FetchLane
-from trading_platform.ingest.recovery import fetch_days, recover, undertake
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.recovery.fetch_lane import FetchLane
+from trading_platform.ingest.recovery.fetcher import Endpoint, Means
+from trading_platform.ingest.recovery.recovery import fetch_days, recover, undertake
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.log import control_records as control
 from trading_platform.venues import VENUES
 
 BOUNDS = Bounds.of("2016-01-01")

@@ -11,15 +11,15 @@ import msgspec
 import pytest
 
 from tests.unit.ingest.test_decode import CONNECTED, KEY, NOW, fact, record, trade
+from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.position import START, Position
-from trading_platform.ingest import control
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decode import Decoder
-from trading_platform.ingest.decoded import Decoded
-from trading_platform.ingest.gap_detector import advance
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.decoded import Decoded
+from trading_platform.ingest.decoder.decoder import Decoder
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger, SequenceKey, Turn
-from trading_platform.store.segment_log import Kind, LaneReader, LaneWriter, Record
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Kind, LaneReader, LaneWriter, Record
 from trading_platform.venues import VENUES
 
 MS = 10**6

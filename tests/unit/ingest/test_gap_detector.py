@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_platform.ingest.gap_detector import APART_NS, advance
-from trading_platform.store.ledger.rows import Claim, Seen, SequenceState, TailEvent
+from trading_platform.completeness.gap_detector import APART_NS, advance
+from trading_platform.completeness.records import Claim, Seen, SequenceState, TailEvent
 
 IDS = st.lists(st.integers(0, 60), max_size=30).map(lambda ids: sorted(set(ids)))
 CLAIMS = st.builds(

@@ -10,10 +10,10 @@ import pytest
 
 from tests.small_platform import DAY, MIDNIGHT
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.ingest.columns import Columns
-from trading_platform.ingest.held import Held, grouped
-from trading_platform.store import slices
-from trading_platform.store.layout import Leaf
+from trading_platform.domain.trade_columns import Columns
+from trading_platform.ingest.replay.spill_buffer import Held, grouped
+from trading_platform.store.fs.layout import Leaf
+from trading_platform.store.lake import merge_slices as slices
 from trading_platform.store.ledger import SequenceKey
 
 KEY = SequenceKey("binance", "BTC-USDT")

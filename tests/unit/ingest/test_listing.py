@@ -12,12 +12,12 @@ from tests.small_platform import MIDNIGHT, SmallPlatform
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.decoded import Listing
-from trading_platform.ingest.listing import fetch_instruments, publish_listings
-from trading_platform.ingest.rest import RestClient
-from trading_platform.store import lake
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.decoded import Listing
+from trading_platform.ingest.recovery.instruments import fetch_instruments, publish_listings
+from trading_platform.ingest.recovery.rest_client import RestClient
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
 from trading_platform.venues import VENUES
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.naive import numbering as naive
-from trading_platform.ingest.numbering import (
+from trading_platform.completeness.records import Reach, Turn
+from trading_platform.completeness.sequence_reset import (
     APART,
     HERE,
     Numbering,
@@ -16,7 +17,6 @@ from trading_platform.ingest.numbering import (
     epoch_of,
     extended,
 )
-from trading_platform.store.ledger.rows import Reach, Turn
 
 MS = 1_000_000
 Stream = list[tuple[int, int]]

@@ -13,7 +13,7 @@ import pytest
 AUTOGROUP = Path("/proc/self/autogroup")
 TOLD = """
 import json, os, sys
-from trading_platform.ingest import priority
+from trading_platform.processes import scheduling as priority
 before = os.getpriority(os.PRIO_PROCESS, 0)
 getattr(priority, sys.argv[1])()
 group = open("/proc/self/autogroup").read() if os.path.exists("/proc/self/autogroup") else ""

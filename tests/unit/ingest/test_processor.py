@@ -8,9 +8,9 @@ import pytest
 
 from tests.lanes import open_lane
 from trading_platform.domain.errors import StorageError
-from trading_platform.ingest.bounds import Bounds
-from trading_platform.ingest.processor import Processor, follow
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.processor.processor import Processor, follow
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.venues import VENUES
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.small_platform import SmallPlatform
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.publisher import EVERY_S, publish_until
+from trading_platform.ingest.processor.publisher import EVERY_S, publish_until
 
 
 def test_the_log_is_kept_after_each_publish_but_the_last(tmp_path: Path) -> None:

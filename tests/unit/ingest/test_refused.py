@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trading_platform.domain.venue import KeepAlive
-from trading_platform.ingest import handshakes
-from trading_platform.ingest.connects import Address, ConnectLimits
-from trading_platform.ingest.session import Action, Connect, Session, Split, Terms
-from trading_platform.ingest.spread import Spread
+from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectLimits
+from trading_platform.ingest.recorder.connection_groups import Spread
+from trading_platform.ingest.recorder.session import Action, Connect, Session, Split, Terms
+from trading_platform.venues import handshakes
+from trading_platform.venues.adapter import KeepAlive
 
 S = 10**9
 TOO_LONG, ASKED, FINAL = (413, 414, 431), (400, 402, 406, 422), (301, 302, 307, 401, 403, 404, 407, 410, 451)

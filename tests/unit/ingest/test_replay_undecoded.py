@@ -9,10 +9,10 @@ import pytest
 
 from tests.small_platform import BOUNDS, SmallPlatform
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.replay import replay
-from trading_platform.pipeline.verify import verify
-from trading_platform.store.layout import DataDir
+from trading_platform.ingest.replay.replay import replay
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
+from trading_platform.store.verify import verify
 from trading_platform.venues import VENUES
 
 

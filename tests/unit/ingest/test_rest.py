@@ -12,11 +12,11 @@ import pytest
 
 from tests.hostile_rest import Behaviour, HostileRest, answer, drip_body, drip_headers, hang
 from trading_platform.domain.errors import Banned, RateLimited, VenueError, VenueUnavailable
-from trading_platform.domain.venue import Request
-from trading_platform.ingest import rest
-from trading_platform.ingest.refusals import Refusals
-from trading_platform.ingest.rest import ATTEMPTS, RestClient, Stopped
+from trading_platform.ingest.rate_limits.shared_cooldown import Refusals
+from trading_platform.ingest.recovery import rest_client as rest
+from trading_platform.ingest.recovery.rest_client import ATTEMPTS, RestClient, Stopped
 from trading_platform.venues import VENUES
+from trading_platform.venues.adapter import Request
 
 ASK = Request("/api/v3/historicalTrades", (("symbol", "BTCUSDT"),), 25)
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.simulators import synthetic
 from trading_platform.domain.errors import Banned, RateLimited, VenueError
-from trading_platform.ingest.rest import RestClient
-from trading_platform.simulate.binance_rest import Limits, RestApi
+from trading_platform.ingest.recovery.rest_client import RestClient
+from trading_platform.simulate.exchanges.binance_rest import Limits, RestApi
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.venues.binance import Binance
 

@@ -11,15 +11,16 @@ from tests.small_platform import BOUNDS, LANE, S, SmallPlatform
 from trading_platform.domain.errors import CorruptionError, LockHeld
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.replay import Replayed, replay
-from trading_platform.pipeline.verify import verify
-from trading_platform.store import lake, sealing
-from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.lane_files import Mark, sealed_numbers, segment_numbers
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.ingest.replay.replay import Replayed, replay
+from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.fs.locks import FileLock
+from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.locks import FileLock
-from trading_platform.store.segment_log import recover_lane
+from trading_platform.store.log import sealing
+from trading_platform.store.log.segment_files import Mark, sealed_numbers, segment_numbers
+from trading_platform.store.log.writer import recover_lane
+from trading_platform.store.verify import verify
 from trading_platform.venues import VENUES
 
 
@@ -145,7 +146,7 @@ def test_without_pins_a_replay_would_lose_what_was_retired(
     platform.publish()
     held = platform.held()
     platform.keep(retention_ns=0)
-    monkeypatch.setattr("trading_platform.ingest.replay_work.is_pinned", lambda data, leaf: False)
+    monkeypatch.setattr("trading_platform.ingest.replay.tasks.is_pinned", lambda data, leaf: False)
     replay_all(platform)
     assert len(platform.held()) < len(held)
 
@@ -170,7 +171,7 @@ def test_a_replay_keeps_sealing_out(platform: SmallPlatform, monkeypatch: pytest
     """While segments are being sealed or retired a replay waits, and then says who works on the lane."""
     platform.process()
     platform.publish()
-    monkeypatch.setattr("trading_platform.ingest.replay.SEALING_WAIT_S", 0.0)
+    monkeypatch.setattr("trading_platform.ingest.replay.replay.SEALING_WAIT_S", 0.0)
     lock = sealing.sealing_lock(platform.data, LANE)
     with FileLock.acquire(lock, "the lane"), pytest.raises(LockHeld, match=f"sealing of {LANE}"):
         replay_all(platform)
@@ -199,7 +200,7 @@ def test_nothing_goes_while_a_leaf_is_in_doubt(platform: SmallPlatform, harm: st
             table = lake.read_leaf(platform.data, leaf).slice(3)
             lake.remove_leaf(platform.data, leaf, ledger=platform.ledger)
             from trading_platform.domain.position import Position
-            from trading_platform.store import staging
+            from trading_platform.store.lake import staging
 
             staging.write_part(
                 platform.data, "binance", "BTC-USDT", leaf.day, LANE, Position(0, 0), Position(0, 1), table

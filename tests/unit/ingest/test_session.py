@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trading_platform.domain.venue import KeepAlive
-from trading_platform.ingest.connects import Address, ConnectLimits
-from trading_platform.ingest.session import Close, Connect, Handover, Lost, Ping, Probe, Session, Terms
+from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectLimits
+from trading_platform.ingest.recorder.session import Close, Connect, Handover, Lost, Ping, Probe, Session, Terms
+from trading_platform.venues.adapter import KeepAlive
 
 S = 10**9
 SYMBOLS = ["A", "B"]

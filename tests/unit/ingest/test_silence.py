@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from trading_platform.ingest.silence import Patience, Silence, Verdicts
+from trading_platform.ingest.liveness.stale_symbols import Patience, Silence, Verdicts
 
 S = 10**9
 DAY = 86_400 * S

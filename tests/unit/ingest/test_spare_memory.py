@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from trading_platform.ingest import spare_memory
+from trading_platform.processes import memory as spare_memory
 
 BURSTS = """
 import sys
-from trading_platform.ingest import spare_memory
+from trading_platform.processes import memory as spare_memory
 gives = sys.argv[1] == "gives"
 if gives:
     spare_memory.use_system_allocator()
@@ -50,6 +50,6 @@ def test_the_choice_is_made_once() -> None:
     import pyarrow as pa  # noqa: F401
 
     assert not spare_memory.use_system_allocator()
-    asked = "import sys; from trading_platform.commands import workers; print('pyarrow' in sys.modules)"
+    asked = "import sys; import trading_platform.commands.workers.ingest_worker; print('pyarrow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", asked], stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.strip() == "False"

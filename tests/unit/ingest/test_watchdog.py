@@ -7,11 +7,11 @@ import subprocess
 import sys
 import threading
 
-from trading_platform.ingest.watchdog import ABORT_EXIT, Judge, Watchdog
+from trading_platform.ingest.liveness.loop_watchdog import ABORT_EXIT, Judge, Watchdog
 
 BLOCKED = """
 import asyncio, threading
-from trading_platform.ingest.watchdog import Watchdog
+from trading_platform.ingest.liveness.loop_watchdog import Watchdog
 
 async def main():
     with Watchdog(look_s=0.05, warn_s=0.2, abort_s=0.6) as watchdog:

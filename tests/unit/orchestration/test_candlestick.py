@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_platform.orchestration.candlestick import Candles, Regimes, grouped, large, small
-from trading_platform.orchestration.charts import SHOWN_AT_ONCE, _picture
+from trading_platform.orchestration.reporting.candlestick_svg import Candles, Regimes, grouped, large, small
+from trading_platform.orchestration.reporting.charts import SHOWN_AT_ONCE, _picture
 
 
 def walk(n: int, *, seed: int = 1, unknown: tuple[int, ...] = ()) -> Candles:

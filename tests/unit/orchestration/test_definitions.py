@@ -13,12 +13,12 @@ import yaml
 
 from tests.orchestrated import FIRST_DAY, defs
 from trading_platform.orchestration import keys
-from trading_platform.orchestration.home import LOCATION
+from trading_platform.orchestration.dagster_home import LOCATION
 from trading_platform.orchestration.partitions import begin, daily
-from trading_platform.pipeline.datasets import DATASETS
+from trading_platform.pipeline.datasets.table import DATASETS
 from trading_platform.settings import Settings, VenueSettings
-from trading_platform.store.first_day import note_first_day
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake.first_day import note_first_day
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -128,11 +128,21 @@ def test_loading_is_quick_and_asks_nothing_of_the_data(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("module", ["home", "keeper", "launch", "platform", "processes", "tied"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "orchestration.dagster_home",
+        "processes.service_supervisor",
+        "orchestration.dagster_services",
+        "commands.support.stack",
+        "processes.process_tree",
+        "processes.parent_death",
+    ],
+)
 def test_what_up_imports_is_free_of_dagster(module: str, tmp_path: Path) -> None:
     """The command line starts Dagster, it does not load it."""
     code = (
-        f"import json, sys, trading_platform.orchestration.{module}\n"
+        f"import json, sys, trading_platform.{module}\n"
         "print(json.dumps(sorted({'dagster', 'sqlalchemy', 'numpy', 'pyarrow'} & set(sys.modules))))"
     )
     assert run_python(code, tmp_path) == []

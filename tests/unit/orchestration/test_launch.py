@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trading_platform.orchestration.launch import Reload
+from trading_platform.orchestration.dagster_services import Reload
 
 
 class Child:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from trading_platform.commands.support.stack import Platform, Recorded
 from trading_platform.domain.errors import UsageError
-from trading_platform.orchestration.platform import Platform, Recorded
 
 
 class Refusing(Platform):

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import wait_until
-from trading_platform.orchestration import processes
-from trading_platform.orchestration.keeper import LONGEST_WAIT_S, Keeper, Service
-from trading_platform.orchestration.platform import free_pair, free_port
+from trading_platform.commands.support.stack import free_pair, free_port
+from trading_platform.processes import process_tree as processes
+from trading_platform.processes.service_supervisor import LONGEST_WAIT_S, Keeper, Service
 
 SLEEP = (sys.executable, "-c", "import signal; signal.pause()")
 
@@ -49,7 +49,7 @@ def test_a_child_is_told_to_stop_when_its_parent_is_killed(tmp_path: Path, kille
         "signal.pause()\n"
     )
     parent = (
-        "import signal, sys; from trading_platform.orchestration import processes\n"
+        "import signal, sys; from trading_platform.processes import process_tree as processes\n"
         f"processes.start([sys.executable, '-c', {child!r}]); signal.pause()\n"
     )
     with subprocess.Popen([sys.executable, "-c", parent]) as process:
@@ -82,7 +82,7 @@ def test_a_tree_ends_whole_orphans_included(tmp_path: Path, killed: list[int]) -
     )
     middle = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stubborn!r}], start_new_session=True)"
     root = (
-        "import sys, pathlib; from trading_platform.orchestration import processes\n"
+        "import sys, pathlib; from trading_platform.processes import process_tree as processes\n"
         "processes.adopt_orphans()\n"
         f"processes.start([sys.executable, '-c', {middle!r}]).wait()\n"
         f"pathlib.Path({str(tmp_path / 'ready')!r}).write_text('1')\n"

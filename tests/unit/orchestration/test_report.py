@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.markets import Market, Trades, made_up
 from tests.orchestrated import FixedPipeline, definitions_on, events, instance, market, pipeline, range_tags  # noqa: F401  fixtures
-from trading_platform.store.layout import Leaf
+from trading_platform.store.fs.layout import Leaf
 
 DAYS = ("2024-08-06", "2024-08-07", "2024-08-08", "2024-08-09", "2024-08-10")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trading_platform.pipeline.account import IdAccount, Voids
-from trading_platform.store.ledger.rows import SequenceRow
+from trading_platform.completeness.missing_ids import IdAccount, Voids
+from trading_platform.completeness.records import SequenceRow
 
 
 def row(epoch: int, from_id: int, head: int, tail: str = "live") -> SequenceRow:

@@ -11,11 +11,12 @@ import pytest
 from tests.markets import SYMBOL, VENUE, Market, Trades, at, ticks_table
 from trading_platform.domain.days import day_start
 from trading_platform.domain.position import Position
-from trading_platform.pipeline.chain import Chain
-from trading_platform.pipeline.engine import Pipeline
-from trading_platform.store import lake, staging
-from trading_platform.store.layout import DATASETS, Leaf
-from trading_platform.store.schema import TICKS
+from trading_platform.pipeline.pipeline import Pipeline
+from trading_platform.pipeline.tick_days import Chain
+from trading_platform.store.fs.layout import DATASETS, Leaf
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import staging
+from trading_platform.store.lake.schema import TICKS
 
 HOUR = 3600 * 10**9
 D1, D2, D3, D4 = (f"2024-08-0{number}" for number in range(1, 5))

@@ -12,11 +12,11 @@ import pytest
 from trading_platform.analytics.regimes.default import DEFAULT
 from trading_platform.domain.days import day_after, day_start
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.pipeline import models
-from trading_platform.pipeline.models import DayOfBars
-from trading_platform.pipeline.work import RegimeConfig
-from trading_platform.store import schema
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.pipeline.day_context import RegimeConfig
+from trading_platform.pipeline.state import regime_models as models
+from trading_platform.pipeline.state.regime_models import DayOfBars
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import schema
 
 CONFIG = RegimeConfig(min_days=3, lookback_days=5)
 LEAF = Leaf("regimes", "binance", "BTC-USDT", "2024-02-20", "1h", "gaussian_hmm")

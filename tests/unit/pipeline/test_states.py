@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trading_platform.pipeline import states
-from trading_platform.pipeline.states import EndState
-from trading_platform.store.layout import DataDir, Leaf
-from trading_platform.store.ledger.rows import LeafRecord
+from trading_platform.completeness.records import LeafRecord
+from trading_platform.pipeline.state import end_states as states
+from trading_platform.pipeline.state.end_states import EndState
+from trading_platform.store.fs.layout import DataDir, Leaf
 
 LEAF = Leaf("indicators", "binance", "BTC-USDT", "2024-08-08", "1m")
 

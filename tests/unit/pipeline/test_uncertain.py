@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trading_platform.pipeline.uncertain import Spans, touched, uncertain_spans
+from trading_platform.completeness.uncertain_spans import Spans, touched, uncertain_spans
 
 
 def spans(ts: list[int], missing: list[int], start: int = 100, end: int = 200) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from quality.schemas import GATES, bars, indicators, instruments, regimes, ticks
-from trading_platform.store import schema
+from trading_platform.store.lake import schema
 
 START = 1_723_075_200_000_000_000
 MINUTE = 60 * 10**9

@@ -25,11 +25,11 @@ from tests.orchestrated import (  # noqa: F401  fixtures
     pipeline,
     unused,
 )
-from trading_platform.ingest.tails import ingest_lock
+from trading_platform.ingest.recovery.open_tails import ingest_lock
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.resources import settings_in_force
 from trading_platform.settings import load
-from trading_platform.store.locks import FileLock
+from trading_platform.store.fs.locks import FileLock
 
 # ruff: noqa: F811  fixtures are handed in under their own names
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from tests.simulators import synthetic
-from trading_platform.simulate.binance_rest import Answer, Limits, RestApi
+from trading_platform.simulate.exchanges.binance_rest import Answer, Limits, RestApi
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.simulate.numbering import TapeNumbering
+from trading_platform.simulate.tape_epochs import TapeNumbering
 from trading_platform.venues.binance import Binance
 
 FIRST = 5_000_000_001

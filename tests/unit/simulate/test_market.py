@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.errors import UsageError
-from trading_platform.simulate.market import BLOCK_NS, DEMO_START_NS, GENESIS_NS, PROFILES, SyntheticMarket
+from trading_platform.simulate.synthetic_market import BLOCK_NS, DEMO_START_NS, GENESIS_NS, PROFILES, SyntheticMarket
 from trading_platform.simulate.tape import Print
 
 NAMES = [profile.venue_symbol for profile in PROFILES]

@@ -11,8 +11,8 @@ import pytest
 
 from tests.simulators import RECORDINGS, recorded
 from trading_platform.domain.errors import RecordingError
-from trading_platform.simulate.binance_streams import trade_payload
-from trading_platform.simulate.recordings import LONGEST_LINE, RecordedMarket
+from trading_platform.simulate.exchanges.binance_stream import trade_payload
+from trading_platform.simulate.recorded_market import LONGEST_LINE, RecordedMarket
 from trading_platform.simulate.tape import Print
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from trading_platform.domain.errors import StorageError
 from trading_platform.domain.verdict import Failure, Verdict, pass_all
-from trading_platform.store import computed, lake, schema, staging
-from trading_platform.store.computed import STEPS, Fresh, write_leaves
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import publish_computed as computed
+from trading_platform.store.lake import schema, staging
+from trading_platform.store.lake.publish_computed import STEPS, Fresh, write_leaves
 from trading_platform.store.ledger import Ledger
 
 LEAVES = [Leaf("indicators", "binance", "BTC-USDT", "2024-08-08", frame) for frame in ("1m", "1h", "1d")]

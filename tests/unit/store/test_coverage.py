@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from tests.fakes import DAY, NOON, Copy, MemoryLedger, ticks
+from trading_platform.completeness.records import DayRow, SequenceRow, SequenceState
+from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.position import Position
-from trading_platform.domain.sequence import IdRanges
 from trading_platform.domain.verdict import pass_all
-from trading_platform.store import coverage, lake, staging
-from trading_platform.store.layout import DataDir, Leaf
-from trading_platform.store.ledger.rows import DayRow, SequenceRow, SequenceState
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import coverage, staging
+from trading_platform.store.lake import publish as lake
 
 SECOND = 10**9
 NEXT = "2024-08-09"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.disks import MemoryDisk, PowerLoss
 from trading_platform.domain.errors import StorageError
-from trading_platform.store.disk import REAL_DISK, MissingFile, make_directory, remove_leftovers, write_atomically
+from trading_platform.store.fs.disk import REAL_DISK, MissingFile, make_directory, remove_leftovers, write_atomically
 
 
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

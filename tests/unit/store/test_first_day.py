@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.markets import SYMBOL, VENUE, Market, made_up
-from trading_platform.store.first_day import first_day, note_first_day
-from trading_platform.store.lake import publish
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake.first_day import first_day, note_first_day
+from trading_platform.store.lake.publish import publish
 
 
 @pytest.fixture

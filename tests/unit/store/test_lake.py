@@ -10,9 +10,11 @@ from tests.naive import merge as naive
 from trading_platform.domain.errors import CorruptionError, LockHeld, UsageError, WorkError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import Failure, Verdict, pass_all
-from trading_platform.store import lake, parquet, slices, staging
-from trading_platform.store import schema as shapes
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import merge_slices as slices
+from trading_platform.store.lake import parquet, staging
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import schema as shapes
 from trading_platform.store.ledger import Ledger
 
 LEAF = Leaf("ticks", "binance", "BTC-USDT", DAY)

@@ -10,10 +10,10 @@ from tests.disks import MemoryDisk
 from tests.lanes import append_numbered, frames_of, open_lane, read_all
 from trading_platform.domain.errors import StorageError, UsageError
 from trading_platform.domain.position import Position
-from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.lane_files import FIRST_BYTES, STEP_BYTES, Mark, SegmentFiles, read_mark
-from trading_platform.store.segment_format import Header
-from trading_platform.store.segment_log import Kind, all_lanes, check_lane, durable_position
+from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.store.log.segment_files import FIRST_BYTES, STEP_BYTES, Mark, SegmentFiles, read_mark
+from trading_platform.store.log.segment_format import Header
+from trading_platform.store.log.writer import Kind, all_lanes, check_lane, durable_position
 
 LANE = Path("/nowhere/live-test")
 

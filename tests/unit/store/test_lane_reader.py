@@ -9,7 +9,7 @@ import pytest
 from tests.lanes import append_numbered, number_of, open_lane, read_all, read_numbers
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.position import START, Position
-from trading_platform.store.segment_log import Damaged, LaneReader, durable_position, segment_path
+from trading_platform.store.log.writer import Damaged, LaneReader, durable_position, segment_path
 
 
 @pytest.fixture

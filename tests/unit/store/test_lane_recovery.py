@@ -9,8 +9,8 @@ import pytest
 from tests.disks import MemoryDisk, Node
 from tests.lanes import append_numbered, open_lane, read_all, read_numbers
 from trading_platform.domain.position import START, Position
-from trading_platform.store.lane_files import read_mark
-from trading_platform.store.segment_log import durable_position, recover_lane, segment_path
+from trading_platform.store.log.segment_files import read_mark
+from trading_platform.store.log.writer import durable_position, recover_lane, segment_path
 
 
 @pytest.fixture

@@ -14,13 +14,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from tests.postgres import postgres  # noqa: F401  the fixture
+from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import UsageError
+from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.position import START, Position
-from trading_platform.domain.sequence import IdRanges
-from trading_platform.ingest.gap_detector import advance
-from trading_platform.pipeline.verify import identity
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.ledger import (
     Batch,
     Claim,
@@ -35,6 +34,7 @@ from trading_platform.store.ledger import (
 )
 from trading_platform.store.ledger.database import HEAD
 from trading_platform.store.ledger.tables import evidence, metadata
+from trading_platform.store.verify import identity
 
 KEY = SequenceKey("binance", "BTC-USDT")
 DAY1, DAY2, DAY3 = (day_start(day) for day in ("2024-08-08", "2024-08-09", "2024-08-10"))
@@ -67,7 +67,7 @@ def test_migrations_make_exactly_the_tables_of_the_code(ledger: Ledger) -> None:
     with ledger.database.reading() as db:
         assert compare_metadata(MigrationContext.configure(db), metadata) == []
     config = Config()
-    config.set_main_option("script_location", "trading_platform/store/migrations")
+    config.set_main_option("script_location", "trading_platform/store/ledger/migrations")
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 

@@ -7,9 +7,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.position import Position
-from trading_platform.ingest.gap_detector import advance
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Batch, Claim, Ledger, Seen, SequenceKey, TailEvent
 
 KEY = SequenceKey("binance", "BTC-USDT")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.gap_detector import advance
-from trading_platform.pipeline.verify import verify
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Batch, Claim, Ledger, Seen, SequenceKey
+from trading_platform.store.verify import verify
 
 KEY = SequenceKey("binance", "BTC-USDT")
 NOW = 1_723_161_600 * 10**9

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from trading_platform.completeness.gap_detector import advance
+from trading_platform.completeness.sequence_reset import contradicts
 from trading_platform.domain.position import Position
-from trading_platform.ingest.gap_detector import advance
-from trading_platform.ingest.numbering import contradicts
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Batch, Claim, Ledger, Seen, SequenceKey
 
 KEY = SequenceKey("binance", "BTC-USDT")

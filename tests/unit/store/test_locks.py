@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from trading_platform.domain.errors import LockHeld, StorageError
-from trading_platform.store.locks import FileLock, held_by
+from trading_platform.store.fs.locks import FileLock, held_by
 
 HOLD = """
 import sys
 from pathlib import Path
-from trading_platform.store.locks import FileLock
+from trading_platform.store.fs.locks import FileLock
 lock = FileLock.acquire(Path(sys.argv[1]), "the lane")
 print("held", flush=True)
 sys.stdin.read()
@@ -87,7 +87,7 @@ def test_waiting_has_an_end(tmp_path: Path) -> None:
 FORK = """
 import os, signal, subprocess, sys
 from pathlib import Path
-from trading_platform.store.locks import FileLock, held_by
+from trading_platform.store.fs.locks import FileLock, held_by
 path = Path(sys.argv[1])
 lock = FileLock.acquire(path, "it")
 ended = os.fork()

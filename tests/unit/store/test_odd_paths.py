@@ -7,10 +7,10 @@ import os
 import pytest
 
 from tests.markets import SYMBOL, VENUE, Market, at
+from trading_platform.api.readers import answer
 from trading_platform.domain.errors import SettingsError, WorkError
-from trading_platform.readers import answer
 from trading_platform.settings import load
-from trading_platform.store.layout import DataDir
+from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 
 T0 = 1_723_161_600 * 10**9

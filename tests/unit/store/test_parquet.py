@@ -10,8 +10,9 @@ import pytest
 
 from tests.fakes import NOON, Copy, ticks
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.store import lake, parquet, schema
-from trading_platform.store.schema import TICKS
+from trading_platform.store.lake import parquet, schema
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake.schema import TICKS
 
 
 def many(count: int) -> pa.Table:

@@ -19,9 +19,9 @@ import pytest
 
 from tests.fakes import NOON, ticks
 from tests.fakes import Copy as Trade
-from trading_platform.store import parquet
-from trading_platform.store import schema as shapes
-from trading_platform.store.layout import Leaf
+from trading_platform.store.fs.layout import Leaf
+from trading_platform.store.lake import parquet
+from trading_platform.store.lake import schema as shapes
 
 DAY_NS = 86_400 * 10**9
 DAYS = ("2024-08-08", "2024-08-09")

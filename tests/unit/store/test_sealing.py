@@ -12,17 +12,17 @@ from tests.lanes import append_numbered, open_lane, read_all, read_numbers
 from tests.small_platform import LANE, SmallPlatform
 from trading_platform.domain.errors import CorruptionError, StorageError
 from trading_platform.domain.position import Position
-from trading_platform.store import sealed_segment, sealing
-from trading_platform.store.disk import REAL_DISK
-from trading_platform.store.lane_files import (
+from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.store.log import sealed_segment, sealing
+from trading_platform.store.log.sealed_segment import Index
+from trading_platform.store.log.segment_files import (
     open_segment,
     sealed_numbers,
     sealed_path,
     segment_numbers,
     segment_path,
 )
-from trading_platform.store.sealed_segment import Index
-from trading_platform.store.segment_log import Damaged, LaneReader, recover_lane
+from trading_platform.store.log.writer import Damaged, LaneReader, recover_lane
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_lane_of_which_only_sealed_segments_are_left_is_opened(lane: Path) -> 
 
 def test_a_recorder_imports_no_arrow() -> None:
     """Reading sealed segments needs Arrow; a process that only records never loads it."""
-    script = "import sys, trading_platform.ingest.recorder; sys.exit('pyarrow' in sys.modules)"
+    script = "import sys, trading_platform.ingest.recorder.recorder; sys.exit('pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
@@ -207,7 +207,7 @@ class TestKeeping:
 
     def test_a_lane_that_another_process_works_on_is_passed_over(self, platform: SmallPlatform) -> None:
         """Two publishers never seal the same segment, and a replay keeps them all out."""
-        from trading_platform.store.locks import FileLock
+        from trading_platform.store.fs.locks import FileLock
 
         platform.process()
         with FileLock.acquire(sealing.sealing_lock(platform.data, LANE), "the lane"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.position import Position
-from trading_platform.store.segment_format import (
+from trading_platform.store.log.segment_format import (
     RECORD_BYTES_MAX,
     RECORDS_AT,
     Checked,

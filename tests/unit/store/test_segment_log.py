@@ -12,7 +12,7 @@ from tests.disks import MemoryDisk
 from tests.lanes import append_numbered, open_lane, read_all, read_numbers
 from trading_platform.domain.errors import LockHeld, StorageError, UsageError
 from trading_platform.domain.position import START, Position
-from trading_platform.store.segment_log import (
+from trading_platform.store.log.writer import (
     RECORD_BYTES_MAX,
     Kind,
     LaneReader,

@@ -7,8 +7,8 @@ import pytest
 from tests.fakes import DAY, NOON, Copy, copies, ticks
 from trading_platform.domain.errors import SymbolError, UsageError, WorkError
 from trading_platform.domain.position import Position
-from trading_platform.store import parquet, staging
-from trading_platform.store.layout import DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import parquet, staging
 
 LEAF = Leaf("ticks", "binance", "BTC-USDT", DAY)
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from trading_platform.domain.errors import FrameError, SymbolError
-from trading_platform.domain.venue import Request
-from trading_platform.simulate.recordings import canonical_symbol
+from trading_platform.simulate.recorded_market import canonical_symbol
+from trading_platform.venues.adapter import Request
 from trading_platform.venues.binance import Binance, timestamp_ns
 
 SYMBOLS = {"BTCUSDT": "BTC-USDT"}

@@ -1,4 +1,4 @@
-"""The table of indicators: one file each, one line here. Reading a name is analytics/names.py."""
+"""The table of indicators: one file each, one line here. Reading a name is analytics/indicator_names.py."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from math import sqrt
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.kernel import kernel
 from trading_platform.analytics.steps import deviation_size, deviation_step, deviation_turn
+from trading_platform.jit.kernel import kernel
 
 
 @kernel()

@@ -11,8 +11,8 @@ from math import nan
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.kernel import kernel
 from trading_platform.analytics.steps import EMA_SIZE, ema_step
+from trading_platform.jit.kernel import kernel
 
 
 @kernel()

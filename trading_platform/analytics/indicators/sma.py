@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.kernel import kernel
 from trading_platform.analytics.steps import divide_pair, rolling_size, rolling_step, rolling_turn
+from trading_platform.jit.kernel import kernel
 
 
 @kernel()

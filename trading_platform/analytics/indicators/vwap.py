@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator
-from trading_platform.analytics.kernel import kernel
 from trading_platform.analytics.steps import add_exact, divide_pairs, multiply_exact
+from trading_platform.jit.kernel import kernel
 
 
 @kernel()

@@ -9,8 +9,8 @@ from math import isnan, nan
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.kernel import kernel
 from trading_platform.analytics.steps import divide_pairs, rolling_size, rolling_step, rolling_turn
+from trading_platform.jit.kernel import kernel
 
 
 @kernel()

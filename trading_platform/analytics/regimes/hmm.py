@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.analytics.frames import index_ns
+from trading_platform.analytics.dataframes import index_ns
 from trading_platform.analytics.regimes.kernels import filter_run, viterbi_run
 from trading_platform.domain.errors import UsageError, WorkError, shown
 

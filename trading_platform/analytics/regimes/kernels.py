@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trading_platform.analytics.kernel import kernel
+from trading_platform.jit.kernel import kernel
 
 HALF_LOG_TWO_PI = 0.9189385332046727
 

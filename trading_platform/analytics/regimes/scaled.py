@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.analytics.driver import Grid
-from trading_platform.analytics.kernel import kernel
 from trading_platform.analytics.regimes.hmm import Floats, GaussianHmm
 from trading_platform.analytics.regimes.kernels import filter_run
 from trading_platform.domain.errors import WorkError
+from trading_platform.jit.kernel import kernel
 
 SEED = 20
 SPAN = 500

@@ -14,16 +14,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from trading_platform.domain.days import day_of
-from trading_platform.domain.errors import UsageError
-from trading_platform.store.layout import DataDir
-from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.completeness import day_table
-from trading_platform.store.ledger.database import Database
-from trading_platform.store.ledger.gaps import GapBook
-from trading_platform.store.ledger.leaves import LeafBook
-from trading_platform.store.ledger.projection import Projection
-from trading_platform.store.ledger.rows import (
+from trading_platform.completeness.day_status import day_table
+from trading_platform.completeness.records import (
     Batch,
     Claim,
     Conflict,
@@ -40,6 +32,14 @@ from trading_platform.store.ledger.rows import (
     TailEvent,
     Turn,
 )
+from trading_platform.domain.days import day_of
+from trading_platform.domain.errors import UsageError
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.ledger import tables as t
+from trading_platform.store.ledger.database import Database
+from trading_platform.store.ledger.gaps import GapBook
+from trading_platform.store.ledger.leaves import LeafBook
+from trading_platform.store.ledger.projection import Projection
 from trading_platform.store.ledger.snapshot import Snapshot
 
 __all__ = [

@@ -10,10 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from trading_platform.domain.sequence import IdRanges, Range
+from trading_platform.completeness.records import Claim, SequenceKey, SequenceState
+from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import insert_earliest, insert_missing
-from trading_platform.store.ledger.rows import Claim, SequenceKey, SequenceState
 
 TAIL = "tail"
 """Where the tail and the head of a sequence are kept, as evidence, until anything shows where it begins."""

@@ -87,7 +87,7 @@ class Database:
         from alembic.util.exc import CommandError
 
         config = Config()
-        scripts = str(Path(__file__).parents[1] / "migrations")
+        scripts = str(Path(__file__).parent / "migrations")
         config.set_main_option("script_location", scripts.replace("%", "%%"))
         with self.writing() as connection:
             if connection.dialect.name == "postgresql":

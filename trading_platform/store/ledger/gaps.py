@@ -7,11 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from trading_platform.completeness.records import Claim, Gap, GapState, Lease, SequenceKey, SequenceState
 from trading_platform.domain.errors import UsageError
-from trading_platform.domain.sequence import IdRanges, Range
+from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database, plain_rows
-from trading_platform.store.ledger.rows import Claim, Gap, GapState, Lease, SequenceKey, SequenceState
 
 _WORKABLE: tuple[GapState, ...] = ("open", "leased")
 _COLUMNS = [t.gaps.c[name] for name in Gap._fields]

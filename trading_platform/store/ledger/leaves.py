@@ -9,11 +9,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from trading_platform.completeness.records import Conflict, LeafEntry, LeafRecord
 from trading_platform.domain.verdict import Failure, Verdict
-from trading_platform.store.layout import Leaf
+from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database, damage_named, insert_missing, plain_rows
-from trading_platform.store.ledger.rows import Conflict, LeafEntry, LeafRecord
 
 _C = t.leaves.c
 _LEAF = (_C.dataset, _C.venue, _C.symbol, _C.day, _C.timeframe, _C.model)

@@ -1,6 +1,6 @@
 """Write what a decoded batch tells, in one idempotent transaction, and read sequences back.
 
-The rules of the account are handed in (ingest/gap_detector.py); here is only how it is kept.
+The rules of the account are handed in (completeness/gap_detector.py); here is only how it is kept.
 """
 
 from __future__ import annotations
@@ -13,16 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from trading_platform.domain.days import DAY_NS, day_of
-from trading_platform.domain.instrument import Instrument
-from trading_platform.domain.position import START, Position
-from trading_platform.domain.sequence import IdRanges, Range
-from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.changes import TAIL, Changes, bound, of_bound
-from trading_platform.store.ledger.database import Database, damage_named, insert_missing
-from trading_platform.store.ledger.gaps import reconcile, workable
-from trading_platform.store.ledger.numberings import Numberings, ended_at, note_turns, readmit, turns_of
-from trading_platform.store.ledger.rows import (
+from trading_platform.completeness.records import (
     Batch,
     Claim,
     DayRow,
@@ -32,6 +23,15 @@ from trading_platform.store.ledger.rows import (
     SequenceRow,
     SequenceState,
 )
+from trading_platform.domain.days import DAY_NS, day_of
+from trading_platform.domain.id_ranges import IdRanges, Range
+from trading_platform.domain.instrument import Instrument
+from trading_platform.domain.position import START, Position
+from trading_platform.store.ledger import tables as t
+from trading_platform.store.ledger.changes import TAIL, Changes, bound, of_bound
+from trading_platform.store.ledger.database import Database, damage_named, insert_missing
+from trading_platform.store.ledger.epochs import Numberings, ended_at, note_turns, readmit, turns_of
+from trading_platform.store.ledger.gaps import reconcile, workable
 from trading_platform.store.ledger.voids import BY_TYPE, VoidBook, notes, withdraw
 
 Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]

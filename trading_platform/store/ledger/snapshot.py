@@ -1,6 +1,6 @@
 """Read the whole account of ids at one instant: everything from one transaction, in a few statements, as arrays.
 
-What is asked of one sequence at a time is projection.py; what follows for each day is completeness.py.
+What is asked of one sequence at a time is projection.py; what follows for each day is day_status.py.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from trading_platform.completeness.id_spans import Days, Int64, Spans
+from trading_platform.completeness.records import SequenceRow
+from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.position import Position
-from trading_platform.domain.sequence import IdRanges
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import damage_named, plain_rows
-from trading_platform.store.ledger.rows import SequenceRow
-from trading_platform.store.ledger.spans import Days, Int64, Spans
 
 Raw = list[tuple[Any, ...]]
 

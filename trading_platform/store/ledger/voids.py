@@ -2,7 +2,7 @@
 
 REST may serve such an id as an ordinary trade, without the type. Then it counts as stored until the record is decoded;
 from then on it is void for ever. What is published meanwhile is noted here in the same transaction, until the publisher
-(ingest/publisher.py) has left its row out.
+(ingest/processor/publisher.py) has left its row out.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.days import day_of
-from trading_platform.domain.sequence import IdRanges
+from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database, insert_missing
-from trading_platform.store.ledger.rows import SequenceKey
 
 BY_TYPE = "void"
 """The evidence of an id whose own record says that it holds no trade; what listings skip is ``skip``."""

@@ -1,0 +1,312 @@
+"""The workers of ``ingest``: ``python -m trading_platform.commands.workers.ingest_worker ROLE``. Not for users.
+
+This is where a worker's clock, randomness, settings and gates come from; the work is ingest/. A worker ends within a
+second when its parent does: the recorder in order, the others at once, because all they do is done again safely.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trading_platform.domain.errors import PlatformError
+from trading_platform.domain.secrets import masked
+from trading_platform.ingest.workers import messages
+from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, IngestConfig
+from trading_platform.processes import memory as spare_memory
+from trading_platform.processes import scheduling as priority
+from trading_platform.processes.worker_process import Outbox, may_begin, obey_parent, parent_teller
+from trading_platform.telemetry import logs
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from trading_platform.ingest.decoder.decoded import Decoded
+    from trading_platform.ingest.transport.websocket import Transport
+    from trading_platform.store.ledger import Ledger, SequenceKey
+
+LOCK_WAIT_S = 5.0
+TELL_EVERY_S = 0.5
+PARENT_DEAD_EXIT = 3
+
+
+def record(config: IngestConfig) -> int:
+    """Receive into the log until told to stop."""
+    import asyncio
+    import gc
+    import random
+    from pathlib import Path
+
+    from trading_platform.ingest.liveness.loop_watchdog import Watchdog
+    from trading_platform.ingest.rate_limits.connect_history import AttemptBook
+    from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
+    from trading_platform.ingest.recorder.disk_full import record_with_space
+    from trading_platform.ingest.recorder.recorder import Clocks, Recorder
+    from trading_platform.store.fs.layout import DataDir
+    from trading_platform.store.log.reserve import RESERVE_BYTES
+    from trading_platform.store.log.writer import LaneWriter
+    from trading_platform.venues import VENUES
+
+    priority.come_first()
+    gc.freeze()  # what is loaded by now stays: no collection has to look at it again
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, stop.set)
+        recorders: list[Recorder] = []
+
+        def heed(line: bytes) -> None:
+            match messages.read(line):
+                case messages.Heads(heads) if recorders:
+                    recorders[-1].probed(heads)
+                case messages.Renew(symbols) if recorders:
+                    recorders[-1].renew(symbols)
+
+        tell = parent_teller()
+        outbox = Outbox(tell)
+        obey_parent(
+            stop=lambda: loop.call_soon_threadsafe(stop.set),
+            orphaned=lambda: _stop_soon(loop, stop),
+            told=lambda line: loop.call_soon_threadsafe(heed, line),
+        )
+        data = DataDir(Path(config.data_dir))
+        lane = data.lane(config.lane)
+        attempts = AttemptBook(data.run / f"attempts-{config.venue}", ConnectLimits.connects_window_s)
+
+        def open_writer(on_full: Callable[[], None]) -> LaneWriter:
+            return LaneWriter.open(
+                lane,
+                clock=time.time_ns,
+                entropy=os.urandom,
+                wait_s=LOCK_WAIT_S,
+                reserve_bytes=RESERVE_BYTES,
+                on_full=on_full,
+                apart=True,
+            )
+
+        async def receive(writer: LaneWriter, pause: asyncio.Event) -> None:
+            # SystemRandom: several recorders must not draw the same waits.
+            recorder = Recorder(
+                VENUES[config.venue],
+                config.symbols,
+                config.ws_url,
+                writer,
+                Clocks(time.time_ns, time.monotonic_ns, lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)),
+                random.SystemRandom(),
+                transport=_transport(config),
+                banned_until_ns=config.banned_until_ns,
+                known_ns=config.known_ns,
+                probe=lambda symbols: [tell(line) for line in messages.probe(symbols)],
+                attempted_ns=attempts.recall(time.time_ns()),
+                on_connect=attempts.note,
+                report=lambda symbols, reason: outbox.put(
+                    messages.opened(symbols) if reason is None else messages.refused(symbols, reason)
+                ),
+            )
+            recorders[:] = [recorder]
+            with Watchdog() as watchdog:
+                beating = asyncio.create_task(watchdog.keep_beating())
+                telling = asyncio.create_task(_flush(outbox))
+                try:
+                    await recorder.run(pause)
+                finally:
+                    recorders.clear()
+                    beating.cancel()
+                    telling.cancel()
+                    outbox.flush()
+
+        await record_with_space(config.lane, open_writer, receive, stop)
+
+    asyncio.run(run())
+    return 0
+
+
+async def _flush(outbox: Outbox) -> None:
+    """Send again what found the pipe full."""
+    import asyncio
+
+    while True:
+        await asyncio.sleep(TELL_EVERY_S)
+        outbox.flush()
+
+
+def _held(config: IngestConfig) -> bool:
+    """Load what a recorder needs, wait if our parent wants that; return whether we are not to begin at all."""
+    import trading_platform.ingest.recorder.disk_full
+    import trading_platform.ingest.recorder.recorder
+    import trading_platform.store.log.writer  # noqa: F401  only to have them loaded
+
+    _transport(config)
+    return not may_begin()
+
+
+def _transport(config: IngestConfig) -> Transport:
+    """Return what opens connections; the fast one costs half a second and 60 MB of numba, so only who wants it pays."""
+    from functools import partial
+
+    from trading_platform.venues import VENUES
+
+    compression, per_second = config.compression, VENUES[config.venue].inbound_per_second
+    if config.transport == "fast":
+        from trading_platform.ingest.transport import fast_websocket as fast_transport
+
+        return partial(fast_transport.open_stream, compression=compression, per_second=per_second)
+    from trading_platform.ingest.transport import websocket as websocket_client
+
+    return partial(websocket_client.open_stream, compression=compression, per_second=per_second)
+
+
+def _stop_soon(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """End the recorder of a dead parent: in order if that takes less than 0.7 s."""
+    loop.call_soon_threadsafe(stop.set)
+    threading.Event().wait(0.7)
+    os._exit(PARENT_DEAD_EXIT)
+
+
+def process(config: IngestConfig) -> int:
+    """Decode and stage the live lane until told to stop, then all that is left of it."""
+    from pathlib import Path
+
+    from trading_platform.ingest.decoder.bounds import Bounds
+    from trading_platform.ingest.processor.processor import Processor, follow
+    from trading_platform.ingest.processor.stale_symbol_monitor import SilenceWatch
+    from trading_platform.ingest.workers.run_account import FirstTrades
+    from trading_platform.store.fs.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+    from trading_platform.venues import VENUES
+
+    priority.come_last()
+    stop = _stopping()
+    tell = parent_teller()
+    watch = SilenceWatch(config.symbols.values(), tell, time.monotonic_ns)
+    outbox = Outbox(tell)
+    first = FirstTrades(config.began_ns, outbox.put)
+    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=watch.heed)
+
+    def observe(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
+        watch.saw(decoded)
+        first.saw({key.symbol: columns for key, columns in decoded.trades.items()})
+        _count(decoded, added)
+
+    data = DataDir(Path(config.data_dir))
+    ledger = Ledger.open(data, config.database_url)
+    processor = Processor(
+        data, config.lane, ledger, VENUES, Bounds.of(config.history_start), wait_s=LOCK_WAIT_S, observe=observe
+    )
+
+    def staged() -> None:
+        if config.metrics_dir is not None:
+            _gauge(ledger, config.venue)
+
+    follow(processor, judge=watch.judge, staged=staged, wait=stop.wait, monotonic=time.monotonic)
+    processor.drain()
+    outbox.flush()
+    processor.close()
+    ledger.close()
+    return 0
+
+
+def _count(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
+    """Count what one batch brought."""
+    from trading_platform.domain.trade import SOURCES
+    from trading_platform.telemetry import metrics
+
+    now_s = time.time()
+    for key, columns in decoded.trades.items():
+        metrics.TICKS.labels(key.venue, key.symbol, SOURCES[columns.source[-1]]).inc(added[key])
+        metrics.LAST_TICK.labels(key.venue, key.symbol).set(columns.ts_event[-1] / 1e9)
+        metrics.TICK_LATENCY.observe(max(0.0, now_s - columns.ts_event[-1] / 1e9))
+        metrics.SINK_LAG.labels("staging").set(max(0.0, now_s - columns.ts_recv[0] / 1e9))
+    for item in decoded.batch.quarantine:
+        metrics.VALIDATION_FAILURES.labels(item.venue, item.symbol or "", item.kind).inc()
+    for key in decoded.batch.turns:
+        metrics.VALIDATION_FAILURES.labels(key.venue, key.symbol, "renumbered").inc()
+
+
+def _gauge(ledger: Ledger, venue: str) -> None:
+    """Say what is open."""
+    from trading_platform.telemetry import metrics
+
+    gaps = ledger.gaps(venue=venue)
+    for row in ledger.sequences(venue):
+        mine = [gap for gap in gaps if gap.symbol == row.symbol]
+        seconds = sum((gap.next_ts - gap.prev_ts) / 1e9 for gap in mine if gap.next_ts and gap.prev_ts)
+        metrics.GAPS_OPEN.labels(venue, row.symbol).set(len(mine) + (row.tail == "open"))
+        metrics.GAP_SECONDS.labels(venue, row.symbol).set(seconds)
+
+
+def publish(config: IngestConfig) -> int:
+    """Publish what is staged again and again until told to stop, and once more then; seal and retire the log."""
+    spare_memory.use_system_allocator()
+    from pathlib import Path
+
+    from quality.schemas import GATES
+    from trading_platform.ingest.decoder.bounds import Bounds
+    from trading_platform.ingest.processor.log_maintenance import LogKeeper
+    from trading_platform.ingest.processor.publisher import publish_until
+    from trading_platform.store.fs.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+    from trading_platform.venues import VENUES
+
+    priority.come_last()
+    stop = _stopping()
+    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT))
+    data = DataDir(Path(config.data_dir))
+    ledger = Ledger.open(data, config.database_url)
+    keeper = LogKeeper(
+        data,
+        ledger,
+        VENUES,
+        Bounds.of(config.history_start),
+        retention_ns=None if config.log_retention_s is None else config.log_retention_s * 10**9,
+        now_ns=time.time_ns,
+        stopping=stop.is_set,
+    )
+
+    def afterwards() -> None:
+        keeper.keep()
+        spare_memory.give_back()
+
+    publish_until(data, ledger, GATES["ticks"], monotonic=time.monotonic, wait=stop.wait, afterwards=afterwards)
+    ledger.close()
+    return 0
+
+
+ROLES = {"recorder": record, "processor": process, "publisher": publish}
+
+
+def _stopping() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    return stop
+
+
+def main(arguments: list[str]) -> int:
+    """Run one role; errors on purpose are one line."""
+    role = arguments[0]
+    logs.configure(level=os.environ.get("TP_LOG_LEVEL", "info"), as_json=not sys.stderr.isatty())
+    try:
+        config = msgspec.json.decode(os.environ.pop(CONFIG_VARIABLE), type=IngestConfig)
+        return 0 if role == "recorder" and _held(config) else ROLES[role](config)
+    except PlatformError as error:
+        print(f"trading-platform {role}: {masked(str(error))}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,77 @@
+"""A process that helps a replay: ``python -m trading_platform.commands.workers.replay_worker``. Not for users.
+
+This is where its settings and its gate come from; the work is ingest/replay/helpers.py.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trading_platform.ingest.replay.helpers import Task, help_out
+from trading_platform.processes.worker_process import Child, start
+from trading_platform.telemetry import logs
+
+if TYPE_CHECKING:
+    from trading_platform.settings import Settings
+
+VARIABLE = "TP_REPLAY_HELPER"
+Span = tuple[str, str] | None
+
+
+class Config(msgspec.Struct, frozen=True):
+    """All that a helper needs, as JSON in its environment."""
+
+    task: Task
+    data_dir: str
+    database_url: str
+    history_start: str
+    span: Span
+
+
+def starter(settings: Settings, span: Span) -> Callable[[Task, Sequence[int]], Child]:
+    """Return what starts a helper."""
+
+    def start_one(task: Task, locks: Sequence[int]) -> Child:
+        url = settings.database_url.get_secret_value()
+        config = Config(task, str(settings.data_dir), url, str(settings.history_start), span)
+        environ = {VARIABLE: msgspec.json.encode(config).decode()}
+        name = f"replay helper {task.number}"
+        return start(name, ["trading_platform.commands.workers.replay_worker"], environ, descriptors=locks)
+
+    return start_one
+
+
+def wanted(span: Span) -> Callable[[str], bool]:
+    """Return what tells whether a day is wanted."""
+    return lambda day: span is None or span[0] <= day <= span[1]
+
+
+def main() -> int:
+    """Help."""
+    from quality.schemas import GATES
+    from trading_platform.ingest.decoder.bounds import Bounds
+    from trading_platform.ingest.replay.tasks import Means
+    from trading_platform.store.fs.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+    from trading_platform.venues import VENUES
+
+    logs.configure(level=os.environ.get("TP_LOG_LEVEL", "info"), as_json=not sys.stderr.isatty())
+    config = msgspec.json.decode(os.environ.pop(VARIABLE), type=Config)
+    data = DataDir(Path(config.data_dir))
+    means = Means(data, VENUES, Bounds.of(config.history_start), GATES["ticks"], wanted(config.span))
+    return help_out(config.task, means, partial(Ledger.open, data, config.database_url))
+
+
+if __name__ == "__main__":
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    # At once: taking an interpreter with all that is loaded apart takes half a second, and the replay waits for it.
+    os._exit(code)

@@ -1,0 +1,86 @@
+"""Hold a venue's answers against what else is known: no single one is believed where another fact is at hand. Pure.
+
+Asking again, and for what, is fetcher.py and head_prober.py; what contradicts the numbering of ids, numbering.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trading_platform.completeness.records import Reach
+from trading_platform.completeness.sequence_reset import is_later
+from trading_platform.domain.trade import Trade
+
+SAME_MS = 1000
+"""Two endpoints may tell times of one trade that differ by so much."""
+_MS = 1_000_000
+
+
+def first_trade(first: tuple[int, int], since_ns: int, now_ns: int, listed: Sequence[Trade]) -> str | None:
+    """Return what speaks against a trade's being the first at or after an instant, None if nothing does.
+
+    Parameters
+    ----------
+    first : its id and time, as the venue told them.
+    now_ns : until when it can have traded.
+    listed : what another endpoint lists from the id before it on.
+
+    Examples
+    --------
+    >>> rows = [Trade("A-B", number, number * _MS, "1", "1", "buy") for number in (6, 7)]
+    >>> first_trade((7, 7 * _MS), 7 * _MS, 9 * _MS, rows)
+    >>> first_trade((7, 5 * _MS), 7 * _MS, 9 * _MS, rows)
+    'it traded at 5000000, before that'
+    >>> first_trade((7, 7 * _MS), 5 * _MS, 9 * _MS, rows)
+    'trade 6 before it is of 6000000 already'
+    """
+    trade_id, told_ns = first
+    if is_later(since_ns, told_ns):
+        return f"it traded at {told_ns}, before that"
+    if told_ns > now_ns:
+        return f"it traded at {told_ns}, which is not yet"
+    times = {trade.trade_id: trade.ts_event for trade in listed}
+    own_ns, before_ns = times.get(trade_id), times.get(trade_id - 1)
+    if own_ns is not None and abs(own_ns - told_ns) > SAME_MS * _MS:
+        return f"its listing says that it traded at {own_ns}, not at {told_ns}"
+    if before_ns is not None and not is_later(since_ns, before_ns):
+        return f"trade {trade_id - 1} before it is of {before_ns} already"
+    later = [
+        number for number, ts_event in times.items() if number and number > trade_id and is_later(since_ns, ts_event)
+    ]
+    return f"trade {later[0]} after it is of {times[later[0]]} still" if later else None
+
+
+def page(ids: Sequence[int], from_id: int, to_id: int | None, limit: int) -> str | None:
+    """Return how a page differs from what was asked: up to `limit` trades of [from_id, to_id].
+
+    Ids that are missing do not shorten a page, so it may reach beyond `to_id`.
+
+    Examples
+    --------
+    >>> page([5, 6, 9], 5, 7, 1000)
+    >>> page([4, 5], 5, 7, 1000)
+    'it begins with 4, and was asked from 5 on'
+    >>> page([5, 6, 7, 8], 5, 7, 1000)
+    'it has 4 rows, and 3 were asked for'
+    """
+    if ids and min(ids) < from_id:
+        return f"it begins with {min(ids)}, and was asked from {from_id} on"
+    asked = limit if to_id is None else min(limit, to_id - from_id + 1)
+    if (different := len(set(ids))) > asked:  # a row that comes twice is a copy
+        return f"it has {different} rows, and {asked} were asked for"
+    return None
+
+
+def stale_head(head: Trade | None, held: Reach | None) -> str | None:
+    """Return why a symbol's newest trade cannot be that, because a newer one is held; None if it can.
+
+    A lower id of a later time is no older trade: the ids have started again.
+    """
+    if held is None:
+        return None
+    if head is None or head.trade_id is None:
+        return f"it has none, although {held.head} was delivered"
+    if head.trade_id < held.head and not is_later(head.ts_event, held.last_ns):
+        return f"it is {head.trade_id}, although {held.head} was delivered"
+    return None

@@ -1,0 +1,172 @@
+"""Give the trades of a batch their epochs: those of a stream by what its lane has shown, pages by what is on record.
+
+The rule itself is numbering.py; bytes are decoder.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from trading_platform.completeness.records import Reach, SequenceKey, Turn
+from trading_platform.completeness.sequence_reset import (
+    AHEAD,
+    APART,
+    Numbering,
+    Suspect,
+    Trades,
+    contradicts,
+    epoch_of,
+    extended,
+)
+from trading_platform.domain.position import Position
+from trading_platform.domain.trade import SOURCES
+from trading_platform.domain.trade_columns import Columns, together
+
+Pair = tuple[str, str]
+"""(venue, symbol)."""
+
+
+class Book(Protocol):
+    """What is on record of numberings; the ledger."""
+
+    def turns(self, venue: str, symbol: str) -> list[Turn]:
+        """Return where a symbol's ids started again, ascending."""
+        ...
+
+    def reach(self, venue: str, symbol: str, epoch: int = 0) -> Reach | None:
+        """Return how far a sequence reaches, None if nothing of it is held."""
+        ...
+
+    def holds(self, venue: str, symbol: str, epoch: int, trade_id: int) -> bool:
+        """Tell whether a trade is stored."""
+        ...
+
+
+class Placed(NamedTuple):
+    """A stretch of a symbol's stream, sorted by epochs.
+
+    Attributes
+    ----------
+    trades : by sequence, readmitted ones among them.
+    apart : rows of the stretch that were set apart.
+    readmitted : where in the lane the readmitted ones lie.
+    turns : by the sequence that begins.
+    """
+
+    trades: dict[SequenceKey, Columns]
+    apart: list[int]
+    readmitted: list[tuple[Position, int]]
+    turns: dict[SequenceKey, Turn]
+
+
+class Epochs:
+    """The numberings of one lane, for one batch.
+
+    Parameters
+    ----------
+    numberings : what the lane's streams have shown, by ``venue symbol``; changed in place, part of its context.
+    book : asked once a batch for each symbol that needs it; None: nothing is on record.
+
+    Attributes
+    ----------
+    turns : with how many of a symbol's turns the page being read is to be understood; None: those known by its time.
+    asked : for which ids (epoch, first, last) the page being read was asked; None: not for any by their numbers.
+    """
+
+    def __init__(self, numberings: dict[str, Numbering], book: Book | None) -> None:
+        self._numberings, self._book = numberings, book
+        self.turns: int | None = None
+        self.asked: tuple[int, int, int] | None = None
+        self._turns: dict[Pair, list[Turn]] = {}
+        self._reach: dict[SequenceKey, Reach | None] = {}
+
+    def of_stream(self, venue: str, symbol: str) -> Numbering:
+        """Return what judges a symbol's stream."""
+        name = f"{venue} {symbol}"
+        if name not in self._numberings:
+            turns = self._on_record(venue, symbol)
+            self._numberings[name] = Numbering.after(turns, self._reach_of(SequenceKey(venue, symbol, len(turns))))
+        return self._numberings[name]
+
+    def place(self, venue: str, symbol: str, stream: Columns) -> Placed:
+        """Judge the next trades of a symbol's stream."""
+        numbering = self.of_stream(venue, symbol)
+        judged = numbering.judge(Trades(*stream[:6]))
+        if judged.epochs is None:
+            return Placed({SequenceKey(venue, symbol, numbering.epoch): stream}, [], [], {})
+        placed = Placed({}, np.flatnonzero(judged.epochs == APART).tolist(), [], {})
+        for epoch in np.unique(judged.epochs).tolist():
+            if epoch != APART:
+                rows = judged.epochs == epoch
+                mine = Columns._make(column[rows] for column in stream)
+                placed.trades[SequenceKey(venue, symbol, epoch)] = mine
+        for epoch, suspect in judged.readmitted:
+            key = SequenceKey(venue, symbol, epoch)
+            parts = [_as_columns(suspect), *([placed.trades[key]] if key in placed.trades else [])]
+            placed.trades[key] = together(parts)
+            placed.readmitted.append((Position(suspect.segment, suspect.offset), suspect.item))
+        placed.turns.update((SequenceKey(venue, symbol, epoch), turn) for epoch, turn in judged.turns)
+        return placed
+
+    def locate(self, venue: str, symbol: str, places: Mapping[int, tuple[Position, int]]) -> None:
+        """Say where in the lane (position, item) the rows that were just set apart lie."""
+        told = {row: (*position, item) for row, (position, item) in places.items()}
+        self.of_stream(venue, symbol).locate(told)
+
+    def newest(self, venue: str, symbol: str, at_ns: int) -> int:
+        """Return the epoch that a symbol is in, as far as that was known at a receive time."""
+        numbering = self._numberings.get(f"{venue} {symbol}")
+        return len(self._known(venue, symbol, at_ns)) if numbering is None else numbering.epoch
+
+    def of_page(self, venue: str, symbol: str, trade_id: int, ts_event: int, ts_recv: int) -> int:
+        """Return the epoch of a trade that a page brought, APART if it contradicts what is held; it counts from now."""
+        epoch = epoch_of(self._known(venue, symbol, ts_recv), trade_id, ts_event)
+        key = SequenceKey(venue, symbol, epoch)
+        reach = self._reach_of(key)
+        if reach is not None and contradicts(reach, trade_id, ts_event, asked=self._was_asked(epoch, trade_id)):
+            # Another copy of what is held is a contradiction for the merge to tell; it says nothing of its neighbours.
+            return epoch if self._holds(key, trade_id) else APART
+        self._reach[key] = extended(reach, trade_id, ts_event)
+        return epoch
+
+    def is_stray(self, key: SequenceKey, trade_id: int) -> bool:
+        """Tell whether an id whose trade could not be read lies too far ahead to be believed."""
+        reach = self._reach_of(key)
+        return reach is not None and trade_id - reach.head > AHEAD
+
+    def _was_asked(self, epoch: int, trade_id: int) -> bool:
+        return self.asked is not None and self.asked[0] == epoch and self.asked[1] <= trade_id <= self.asked[2]
+
+    def _known(self, venue: str, symbol: str, at_ns: int) -> list[Turn]:
+        on_record = self._on_record(venue, symbol)
+        if self.turns is not None:
+            return on_record[: self.turns]
+        return [turn for turn in on_record if turn.known_ns <= at_ns]
+
+    def _on_record(self, venue: str, symbol: str) -> list[Turn]:
+        if (venue, symbol) not in self._turns:
+            self._turns[venue, symbol] = [] if self._book is None else self._book.turns(venue, symbol)
+        return self._turns[venue, symbol]
+
+    def _reach_of(self, key: SequenceKey) -> Reach | None:
+        if key not in self._reach:
+            self._reach[key] = None if self._book is None else self._book.reach(*key)
+        return self._reach[key]
+
+    def _holds(self, key: SequenceKey, trade_id: int) -> bool:
+        return self._book is not None and self._book.holds(*key, trade_id)
+
+
+def _as_columns(suspect: Suspect) -> Columns:
+    return Columns(
+        np.array([suspect.trade_id], np.int64),
+        np.array([suspect.ts_event], np.int64),
+        np.array([suspect.ts_recv], np.int64),
+        np.array([suspect.price], np.float64),
+        np.array([suspect.quantity], np.float64),
+        np.array([suspect.side], np.int8),
+        np.array([SOURCES.index("ws")], np.int8),
+    )

@@ -1,0 +1,155 @@
+"""Advance the account of one id sequence by what a batch shows. Pure: no I/O, no clock.
+
+The account obeys [from_id, head] = stored ⊎ void ⊎ open ⊎ unrecoverable by construction: open is whatever the
+other three leave over. Every rule here gives the same end for any order of the batches, because lanes have none
+among each other: a set union, a least, a greatest, or the latest by receive time.
+
+Keeping accounts is store/ledger; downloading what is open is ingest/refetch.py.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.completeness.records import Claim, Seen, SequenceState, TailEvent
+from trading_platform.domain.id_ranges import IdRanges, Range
+
+APART_NS = 600 * 1_000_000_000
+"""What a venue's answers say against an id must be said twice, this far apart.
+
+A listing that skips it between ids that it holds: used up without a trade. No answer with it, although ids beyond
+it are known: not to be had. A trade that
+comes after all is stored nevertheless.
+
+What an id's own record says (its type, a price of 0) is said once and for all: whatever another channel serves for it,
+which may leave the type out, is no trade.
+"""
+
+_TAIL_RANK = {"live": 0, "open": 1, "closed": 2}
+
+
+def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
+    """Take a batch into account; return which of its ids are stored now and were not before.
+
+    Parameters
+    ----------
+    state : changed in place.
+    seen : `ids` ascending without repeats.
+
+    Examples
+    --------
+    >>> state = SequenceState()
+    >>> advance(state, Seen(ids=np.array([10, 11, 14]), ts=np.array([1, 2, 3]))).tolist()
+    [True, True, True]
+    >>> state.open()
+    [(12, 13)]
+    """
+    fresh = _store(state, seen)
+    for claim in seen.voids:
+        _account(state, state.used_up, claim)
+    for claim in seen.lost:
+        state.unrecoverable.add(claim.first_id, claim.last_id)
+    for claim in seen.skips:
+        _note(state.skips, claim)
+    for claim in seen.unserved:
+        _note(state.unserved, claim)
+    for event in seen.tails:
+        _tail(state, event)
+    if seen.undertaken is not None:
+        _undertake(state, seen.undertaken)
+    state.head = max(state.head, seen.witnessed)
+    if state.from_id is not None and state.unrecoverable:
+        # Also what was given up before anything else was known of the sequence, which by itself begins none.
+        ends = (state.unrecoverable.first, state.unrecoverable.last)
+        _extend(state, *cast("Range", ends), state.head_ts)
+    # Void by its own record beats stored beats void by being skipped beats unrecoverable, whichever came first: the
+    # three stay disjoint.
+    for first, last in state.used_up:
+        state.stored.remove(first, last)
+        if len(seen.ids):
+            fresh[np.searchsorted(seen.ids, first, "left") : np.searchsorted(seen.ids, last, "right")] = False
+    state.void.update(state.used_up)
+    for first, last in state.stored:
+        state.void.remove(first, last)
+        state.unrecoverable.remove(first, last)
+    for first, last in state.void:
+        state.unrecoverable.remove(first, last)
+    _conclude(state)
+    return fresh
+
+
+def _store(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
+    ids = seen.ids
+    if not len(ids):
+        return np.empty(0, np.bool_)
+    fresh = np.ones(len(ids), np.bool_)
+    for first, last in state.stored.within(int(ids[0]), int(ids[-1])):
+        fresh[np.searchsorted(ids, first, "left") : np.searchsorted(ids, last, "right")] = False
+    breaks = np.flatnonzero(np.diff(ids) != 1)
+    for start, stop in zip(
+        ids[np.concatenate(([0], breaks + 1))], ids[np.concatenate((breaks, [len(ids) - 1]))], strict=True
+    ):
+        state.stored.add(int(start), int(stop))
+    _extend(state, int(ids[0]), int(ids[-1]), int(seen.ts[-1]))
+    return fresh
+
+
+def _extend(state: SequenceState, first: int, last: int, last_ts: int) -> None:
+    # A head before the beginning is only promised. One without a beginning was witnessed before anything was held.
+    if last > state.head or (state.from_id is not None and state.head < state.from_id):
+        state.head, state.head_ts = last, last_ts
+    state.from_id = first if state.from_id is None else min(state.from_id, first)
+
+
+def _undertake(state: SequenceState, from_id: int) -> None:
+    """Begin at an id at the latest. A promise is no evidence that an id has been used: the head may lie before it."""
+    promised = state.from_id is not None and state.head < state.from_id
+    state.from_id = from_id if state.from_id is None else min(state.from_id, from_id)
+    state.head = state.from_id - 1 if promised else max(state.head, state.from_id - 1)
+
+
+def _account(state: SequenceState, ranges: IdRanges, claim: Claim) -> None:
+    ranges.add(claim.first_id, claim.last_id)
+    _extend(state, claim.first_id, claim.last_id, state.head_ts)
+
+
+def _note(claims: list[Claim], claim: Claim) -> None:
+    """Keep of each range's claims the earliest and the latest: whether they lie far apart is all that counts."""
+    same = sorted({claim, *(c for c in claims if c[:2] == claim[:2])}, key=lambda c: (c.seen_ns, c.reason))
+    claims[:] = [c for c in claims if c[:2] != claim[:2]]
+    claims += same if len(same) == 1 else [same[0], same[-1]]
+
+
+def _conclude(state: SequenceState) -> None:
+    """Draw from claims what they prove of ids that are not stored, whatever order they came in."""
+    if state.from_id is None or len(state.skips) + len(state.unserved) < 2:
+        return
+    held = state.stored.copy()
+    for first, last in _proved(state, state.skips, held):
+        state.void.add(first, last)
+        state.unrecoverable.remove(first, last)
+    held.update(state.void)
+    for first, last in _proved(state, state.unserved, held):
+        state.unrecoverable.add(first, last)
+
+
+def _proved(state: SequenceState, claims: list[Claim], held: IdRanges) -> list[Range]:
+    """Return the ids of [from_id, head] beyond those held of which two claims far enough apart say the same."""
+    assert state.from_id is not None
+    missing = IdRanges(held.missing(state.from_id, state.head))
+    about = [claim for claim in claims if any(True for _ in missing.within(claim.first_id, claim.last_id))]
+    proved: list[Range] = []
+    for one, other in combinations(about, 2):
+        first, last = max(one.first_id, other.first_id), min(one.last_id, other.last_id)
+        if first <= last and abs(one.seen_ns - other.seen_ns) >= APART_NS:
+            proved += missing.within(first, last)
+    return proved
+
+
+def _tail(state: SequenceState, event: TailEvent) -> None:
+    if (event.seen_ns, _TAIL_RANK[event.tail]) >= (state.tail_ts, _TAIL_RANK[state.tail]):
+        state.tail, state.tail_ts = event.tail, event.seen_ns

@@ -1,0 +1,266 @@
+"""The values that go into and come out of the ledger. No SQL here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.domain.id_ranges import IdRanges, Range
+from trading_platform.domain.instrument import Instrument
+from trading_platform.domain.position import Position
+from trading_platform.domain.trade import Source
+from trading_platform.domain.verdict import Verdict
+
+Tail = Literal["live", "open", "closed"]
+GapState = Literal["open", "leased", "filled", "unrecoverable", "void"]
+DayState = Literal["recording", "repairing", "complete", "reconciled", "incomplete", "unproven"]
+
+
+class SequenceKey(NamedTuple):
+    """One id sequence: a symbol of a venue, and which of its numberings."""
+
+    venue: str
+    symbol: str
+    epoch: int = 0
+
+
+class SequenceRow(NamedTuple):
+    """Where a sequence begins and ends, and whether we are listening."""
+
+    venue: str
+    symbol: str
+    epoch: int
+    from_id: int
+    head: int
+    tail: Tail
+
+
+class DayRow(NamedTuple):
+    """The stored ids of one symbol-day."""
+
+    day: str
+    epoch: int
+    first_id: int
+    last_id: int
+    stored: int
+
+
+class Gap(NamedTuple):
+    """A closed range of missing ids and what is being done about it (times in ns)."""
+
+    id: int
+    venue: str
+    symbol: str
+    epoch: int
+    first_missing: int
+    last_missing: int
+    state: GapState
+    reason: str
+    attempts: int
+    due_ns: int
+    prev_ts: int | None
+    next_ts: int | None
+
+    @property
+    def missing(self) -> int:
+        """Return how many ids are missing."""
+        return self.last_missing - self.first_missing + 1
+
+
+class Lease(NamedTuple):
+    """A bounded batch of gaps that one worker may fetch until `until_ns`."""
+
+    id: str
+    gaps: tuple[Gap, ...]
+    until_ns: int
+
+
+class DayStatus(NamedTuple):
+    """Completeness of one symbol-day; counts of ids, None where unknown."""
+
+    venue: str
+    symbol: str
+    day: str
+    first_id: int | None
+    last_id: int | None
+    expected: int | None
+    stored: int
+    void: int
+    open: int
+    unrecoverable: int
+    state: DayState
+
+
+class LeafRecord(NamedTuple):
+    """What the ledger knows of a published file.
+
+    `content_hash` covers what downstream depends on, `file_sha256` the bytes, `input_hash` what it was
+    computed from, `end_state` names the state a stateful dataset ended the day with.
+    """
+
+    rows: int
+    content_hash: str
+    file_sha256: str
+    input_hash: str | None = None
+    end_state: str | None = None
+    first_id: int | None = None
+    last_id: int | None = None
+
+
+class LeafEntry(NamedTuple):
+    """All that the ledger knows of a leaf: what is published, what was about to be, what its gate last said."""
+
+    record: LeafRecord | None = None
+    intent: LeafRecord | None = None
+    verdict: Verdict | None = None
+
+
+class Conflict(NamedTuple):
+    """Two copies of one trade that differ; payload texts, the kept one first."""
+
+    venue: str
+    symbol: str
+    epoch: int
+    trade_id: int
+    kept: str
+    other: str
+
+
+class Quarantined(NamedTuple):
+    """A record that was kept apart, with its raw bytes and the reason."""
+
+    position: Position
+    item: int
+    venue: str
+    symbol: str | None
+    trade_id: int | None
+    source: Source
+    kind: str
+    detail: str
+    ts_recv: int
+    raw: bytes
+
+
+class Claim(NamedTuple):
+    """A range of ids about which something was shown at `seen_ns`: used up, lost, skipped by a listing, not served."""
+
+    first_id: int
+    last_id: int
+    reason: str
+    seen_ns: int
+
+
+class Turn(NamedTuple):
+    """Where a venue's ids started again: the end of one numbering and the beginning of the next.
+
+    Attributes
+    ----------
+    ended_id, ended_ns : the greatest id of the old one, and when it was traded.
+    first_id, begins_ns : the least id of the new one, and when it was traded.
+    known_ns : receive time of the trade that confirmed it.
+    """
+
+    ended_id: int
+    ended_ns: int
+    first_id: int
+    begins_ns: int
+    known_ns: int
+
+
+class Reach(NamedTuple):
+    """From which id to which, and between which times, the held trades of one sequence lie."""
+
+    from_id: int
+    head: int
+    first_ns: int
+    last_ns: int
+
+
+class TailEvent(NamedTuple):
+    """What was learned of a sequence's end, and when (receive time)."""
+
+    tail: Tail
+    seen_ns: int
+
+
+Int64 = npt.NDArray[np.int64]
+
+
+def _none() -> Int64:
+    return np.empty(0, np.int64)
+
+
+@dataclass
+class Seen:
+    """What one decoded batch tells of one sequence.
+
+    `ids` ascending without repeats, `ts` their trade times; `voids`: ids that a record's own type says hold no trade,
+    `void_times` when these were used; `undertaken`: an id from which on we promise to hold all;
+    `promises`: every such id, and when it was promised;
+    `witnessed`: the greatest id that the venue says it has used, though its trade could not be read (-1: none).
+    """
+
+    ids: Int64 = field(default_factory=_none)
+    ts: Int64 = field(default_factory=_none)
+    voids: list[Claim] = field(default_factory=list)
+    void_times: dict[int, int] = field(default_factory=dict)
+    lost: list[Claim] = field(default_factory=list)
+    skips: list[Claim] = field(default_factory=list)
+    unserved: list[Claim] = field(default_factory=list)
+    tails: list[TailEvent] = field(default_factory=list)
+    undertaken: int | None = None
+    promises: list[Claim] = field(default_factory=list)
+    witnessed: int = -1
+
+
+@dataclass
+class SequenceState:
+    """A sequence as the detector sees it; `from_id` is None before its first id.
+
+    `used_up` are those of the void ids that their own records say hold no trade: none of them is ever stored.
+    Of `skips` and `unserved` only the earliest and the latest claim of each range are kept.
+    """
+
+    from_id: int | None = None
+    head: int = -1
+    head_ts: int = 0
+    tail: Tail = "live"
+    tail_ts: int = 0
+    stored: IdRanges = field(default_factory=IdRanges)
+    void: IdRanges = field(default_factory=IdRanges)
+    used_up: IdRanges = field(default_factory=IdRanges)
+    unrecoverable: IdRanges = field(default_factory=IdRanges)
+    skips: list[Claim] = field(default_factory=list)
+    unserved: list[Claim] = field(default_factory=list)
+
+    def open(self) -> list[Range]:
+        """Return the maximal ranges of [from_id, head] that are accounted for by nothing."""
+        if self.from_id is None:
+            return []
+        accounted = self.stored.copy()
+        accounted.update(self.void)
+        accounted.update(self.unrecoverable)
+        return list(accounted.missing(self.from_id, self.head))
+
+
+@dataclass
+class Batch:
+    """All that one decoded stretch of a lane tells: written in one transaction, or not at all.
+
+    `turns`: by the sequence that begins. `readmitted`: where records lie (position, item) that were quarantined before
+    and count after all.
+    """
+
+    lane: str
+    start: Position
+    end: Position
+    seen: Mapping[SequenceKey, Seen] = field(default_factory=dict)
+    quarantine: list[Quarantined] = field(default_factory=list)
+    instruments: list[Instrument] = field(default_factory=list)
+    bans: dict[str, int] = field(default_factory=dict)
+    turns: dict[SequenceKey, Turn] = field(default_factory=dict)
+    readmitted: list[tuple[Position, int]] = field(default_factory=list)

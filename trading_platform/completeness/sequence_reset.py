@@ -1,0 +1,359 @@
+"""Tell in which of its numberings (epochs) a venue gave a trade its id. Pure: no I/O, no clock.
+
+Ids of one numbering rise with the trades' times. A trade whose id contradicts its time (later than what bears a greater
+id, or implausibly far ahead) is set apart; a second one close to it confirms that the venue's ids started again, and
+an epoch begins. Nothing else begins one: not a duplicate, not history sent again, not disorder, not a single stray id.
+
+Only a stream begins epochs, in the order of its lane (`Numbering`). To which epoch any other copy belongs follows from
+its time and the turns on record (`epoch_of`), and whether it may be believed from what is held (`contradicts`). Why:
+docs/decisions/0014-a-numbering-that-starts-again.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.completeness.records import Reach, Turn
+
+Int64 = npt.NDArray[np.int64]
+
+_MS = 1_000_000
+_S = 1_000_000_000
+DISORDER_MS = 2
+"""Times of trades that stand close together may contradict their ids by so much: not every clock of a venue is one."""
+AHEAD = 1_000_000
+"""An id so far beyond the newest counts only once a second one is near it: a stray one must not open such a gap."""
+FAR_AHEAD = 100_000_000
+"""And so far beyond, it is no gap but another numbering: fetching it would take a whole day's requests."""
+FASTEST = 100_000
+"""Trades a second that no symbol reaches: after a month without a recorder the numbering has gone on far."""
+NEARBY = 1_000
+"""Two ids of a new numbering may lie so far apart: frames are lost just when a venue starts anew."""
+MOST_SUSPECTS = 8
+APART = -1
+"""The epoch of a trade that belongs to none that is known."""
+HERE = -1
+"""The segment of a suspect in the stretch being judged, whose `item` is then its row."""
+
+
+class Suspect(msgspec.Struct, frozen=True, array_like=True):
+    """A trade set apart until a second one confirms it: its columns, and where in the lane it lies."""
+
+    trade_id: int
+    ts_event: int
+    ts_recv: int
+    price: float
+    quantity: float
+    side: int
+    segment: int = HERE
+    offset: int = 0
+    item: int = 0
+
+
+class Judged(NamedTuple):
+    """What a stretch of a stream amounts to.
+
+    Attributes
+    ----------
+    epochs : for each trade its epoch, or APART; None: all are of the newest.
+    rising : whether the ids ascend, so that nobody need look again.
+    readmitted : suspects of earlier stretches that are confirmed now, each with its epoch.
+    turns : the turns confirmed, each with the number of the epoch that begins.
+    """
+
+    epochs: Int64 | None
+    rising: bool = False
+    readmitted: Sequence[tuple[int, Suspect]] = ()
+    turns: Sequence[tuple[int, Turn]] = ()
+
+
+class _Judging(NamedTuple):
+    epochs: Int64
+    readmitted: list[tuple[int, Suspect]]
+    turns: list[tuple[int, Turn]]
+
+
+class Trades(NamedTuple):
+    """Trades of one symbol in the order of their lane, as columns."""
+
+    trade_id: Int64
+    ts_event: Int64
+    ts_recv: Int64
+    price: npt.NDArray[np.float64]
+    quantity: npt.NDArray[np.float64]
+    side: npt.NDArray[np.int8]
+
+
+def epoch_of(turns: Sequence[Turn], trade_id: int, ts_event: int) -> int:
+    """Return the epoch of a trade, by its time; around a turn, by which of the two numberings its id is close to.
+
+    Examples
+    --------
+    >>> turns = [Turn(1000, 50_000_000, 1, 90_000_000, 95_000_000)]
+    >>> epoch_of(turns, 990, 49_000_000), epoch_of(turns, 5, 91_000_000), epoch_of(turns, 2000, 93_000_000)
+    (0, 1, 1)
+    >>> epoch_of(turns, 1003, 70_000_000), epoch_of(turns, 1, 70_000_000)
+    (0, 1)
+    """
+    for epoch, turn in enumerate(turns):
+        if is_later(turn.ended_ns, ts_event):
+            return epoch
+        if not is_later(ts_event, turn.begins_ns):
+            new = is_later(ts_event, turn.ended_ns) and trade_id <= turn.ended_id
+            if not new and abs(trade_id - turn.ended_id) < abs(trade_id - turn.first_id):
+                return epoch
+    return len(turns)
+
+
+def is_later(ts_event: int, than_ns: int, tolerance_ms: int = 0) -> bool:
+    """Tell whether a time is later, in whole milliseconds: a venue's channels cut its times off differently."""
+    return ts_event // _MS > than_ns // _MS + tolerance_ms
+
+
+def is_ahead(trade_id: int, ts_event: int, head: int, head_ns: int, by: int = FAR_AHEAD) -> bool:
+    """Tell whether an id lies further beyond the newest one than can have happened since.
+
+    >>> is_ahead(10**12, 1_000, 5, 0), is_ahead(10**7, 1_000, 5, 0), is_ahead(10**9, 10**15, 5, 0)
+    (True, False, False)
+    """
+    return trade_id - head > by + FASTEST * max(0, ts_event - head_ns) // _S
+
+
+def contradicts(reach: Reach, trade_id: int, ts_event: int, *, asked: bool = False) -> bool:
+    """Tell whether a trade that is not held cannot be of a sequence that reaches so far.
+
+    The earliest time that is held may be the wrong time of a single trade. It speaks against ids below all others that
+    nobody asked for, not against those that were `asked` for by their numbers: what has started again is later than
+    everything held.
+
+    >>> held = Reach(100, 200, 5 * _MS, 9 * _MS)
+    >>> contradicts(held, 50, 20 * _MS), contradicts(held, 50, 4 * _MS), contradicts(held, 150, 20 * _MS)
+    (True, False, True)
+    >>> contradicts(held, 50, 7 * _MS), contradicts(held, 50, 7 * _MS, asked=True)
+    (True, False)
+    """
+    if trade_id > reach.head:
+        return is_ahead(trade_id, ts_event, reach.head, reach.last_ns)
+    if trade_id < reach.from_id:
+        return is_later(ts_event, reach.last_ns if asked else reach.first_ns)
+    return trade_id < reach.head and is_later(ts_event, reach.last_ns, DISORDER_MS)
+
+
+def extended(reach: Reach | None, trade_id: int, ts_event: int) -> Reach:
+    """Return how far a sequence reaches with one more trade."""
+    if reach is None:
+        return Reach(trade_id, trade_id, ts_event, ts_event)
+    return Reach(
+        min(reach.from_id, trade_id),
+        max(reach.head, trade_id),
+        min(reach.first_ns, ts_event),
+        max(reach.last_ns, ts_event),
+    )
+
+
+class Numbering(msgspec.Struct):
+    """What a lane's stream has shown of one symbol's ids: enough to judge the next trade, whatever came before.
+
+    Cutting a stream into other stretches changes nothing.
+
+    Attributes
+    ----------
+    first, first_ns, head, head_ns : the least and the greatest id of the newest epoch, and their times; `head` is None
+        before the first trade.
+    hole : the ids left out by the latest step forward by more than one. If the id behind it was a stray one, the
+        numbering goes on within.
+    turns : the ends of all epochs but the newest.
+    suspects : what contradicts, unconfirmed; at most a few.
+    run : ids in a row, first and last, that came just before now, lie below the head and are as late as it: the
+        beginning of a new numbering in the very millisecond in which the old one ended looks like that.
+    """
+
+    first: int = 0
+    first_ns: int = 0
+    head: int | None = None
+    head_ns: int = 0
+    hole: tuple[int, int] | None = None
+    turns: list[Turn] = []
+    suspects: list[Suspect] = []
+    run: tuple[int, int] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The newest epoch."""
+        return len(self.turns)
+
+    @classmethod
+    def after(cls, turns: Sequence[Turn], reach: Reach | None) -> Self:
+        """Return what a lane that remembers nothing begins with: what is on record."""
+        if reach is None:
+            return cls(turns=list(turns))
+        first, head, first_ns, last_ns = reach
+        return cls(first=first, first_ns=first_ns, head=head, head_ns=last_ns, turns=list(turns))
+
+    def judge(self, trades: Trades) -> Judged:
+        """Take the next trades of the stream."""
+        ids, times = trades.trade_id, trades.ts_event
+        if self.head is None:
+            self.first = self.head = int(ids[0])
+            self.first_ns = self.head_ns = int(times[0])
+        if self._rises(ids, times):
+            return Judged(None, rising=True)
+        return Judged(None) if self._agrees(ids, times) else self._one_by_one(trades)
+
+    def believes(self, trade_id: int, ts_event: int) -> int:
+        """Return the epoch of an id that was used up without a trade, APART if it contradicts."""
+        epoch = epoch_of(self.turns, trade_id, ts_event)
+        return APART if epoch == self.epoch and self._contradicts(trade_id, ts_event) else epoch
+
+    def locate(self, places: Mapping[int, tuple[int, int, int]]) -> None:
+        """Say where in the lane (segment, offset, item) the rows that were just set apart lie."""
+        for at, suspect in enumerate(self.suspects):
+            if suspect.segment == HERE:
+                segment, offset, item = places[suspect.item]
+                self.suspects[at] = msgspec.structs.replace(suspect, segment=segment, offset=offset, item=item)
+
+    # ---- the two short ways, for nearly everything
+
+    def _rises(self, ids: Int64, times: Int64) -> bool:
+        """Take trades that just go on, told by a few comparisons; return whether they do."""
+        assert self.head is not None
+        before, last = self.head, int(ids[-1])
+        if (
+            self.suspects
+            or int(ids[0]) <= before
+            or last - before > AHEAD
+            or not bool((ids[1:] > ids[:-1]).all())
+            or not self._is_of_newest(times)
+        ):
+            return False
+        if last - before > len(ids):
+            self._note_hole(np.concatenate(([before], ids)))
+        self.head, self.head_ns, self.run = last, int(times[-1]), None
+        return True
+
+    def _is_of_newest(self, times: Int64) -> bool:
+        return not self.turns or is_later(int(times.min()), self.turns[-1].begins_ns)
+
+    def _note_hole(self, heads: Int64) -> None:
+        steps = np.flatnonzero(np.diff(heads) > 1)
+        if len(steps):
+            self.hole = int(heads[steps[-1]]) + 1, int(heads[steps[-1] + 1]) - 1
+
+    def _agrees(self, ids: Int64, times: Int64) -> bool:
+        """Take trades among which are repeats or disorder, but nothing odd; return whether that is so."""
+        assert self.head is not None
+        if self.suspects or int(ids.min()) < self.first or not self._is_of_newest(times):
+            return False
+        # For each trade the greatest id before it, and when that was traded.
+        known, known_ns = np.concatenate(([self.head], ids)), np.concatenate(([self.head_ns], times))
+        heads = np.maximum.accumulate(known)
+        new = np.concatenate(([True], heads[1:] > heads[:-1]))
+        place = np.maximum.accumulate(np.where(new, np.arange(len(known)), 0))
+        before, before_ns = heads[:-1], known_ns[place[:-1]]
+        as_late = (ids < before) & (times // _MS >= before_ns // _MS)
+        if bool(as_late.any()) or int((ids - before).max()) > AHEAD:
+            return False
+        self._note_hole(heads)
+        self.head, self.head_ns, self.run = int(heads[-1]), int(known_ns[place[-1]]), None
+        return True
+
+    # ---- the long way
+
+    def _one_by_one(self, trades: Trades) -> Judged:
+        epochs = np.empty(len(trades.trade_id), np.int64)
+        judged = _Judging(epochs, [], [])
+        columns = (column.tolist() for column in trades)
+        for row, (trade_id, ts_event, ts_recv, price, quantity, side) in enumerate(zip(*columns, strict=True)):
+            trade = Suspect(trade_id, ts_event, ts_recv, price, quantity, side, item=row)
+            epochs[row] = self._take(trade, judged)
+        return Judged(epochs, readmitted=judged.readmitted, turns=judged.turns)
+
+    def _take(self, trade: Suspect, judged: _Judging) -> int:
+        assert self.head is not None
+        trade_id, ts_event = trade.trade_id, trade.ts_event
+        epoch = epoch_of(self.turns, trade_id, ts_event)
+        if epoch < self.epoch:
+            self.run = None
+            return epoch
+        if self._contradicts(trade_id, ts_event):
+            return self._suspect(trade, judged)
+        if trade_id > self.head:
+            if any(ts_event >= suspect.ts_event for suspect in self.suspects):
+                self.suspects = []  # the numbering goes on
+            self._advance(trade_id, ts_event)
+            return epoch
+        if trade_id < self.first:
+            self.first, self.first_ns = trade_id, ts_event
+        as_late = trade_id < self.head and ts_event // _MS >= self.head_ns // _MS
+        if not as_late or self._in_hole(trade_id):
+            self.run = None
+        elif self.run is not None and self.run[1] <= trade_id <= self.run[1] + 1:
+            self.run = (self.run[0], trade_id)
+        else:
+            self.run = (trade_id, trade_id)
+        return epoch
+
+    def _advance(self, trade_id: int, ts_event: int) -> None:
+        assert self.head is not None
+        if trade_id > self.head + 1:
+            self.hole = self.head + 1, trade_id - 1
+        self.head, self.head_ns, self.run = trade_id, ts_event, None
+
+    def _in_hole(self, trade_id: int) -> bool:
+        return self.hole is not None and self.hole[0] <= trade_id <= self.hole[1]
+
+    def _contradicts(self, trade_id: int, ts_event: int) -> bool:
+        if self.head is None or trade_id == self.head:
+            return False
+        if trade_id > self.head:
+            return is_ahead(trade_id, ts_event, self.head, self.head_ns, AHEAD)
+        if trade_id < self.first:
+            return is_later(ts_event, self.first_ns)
+        return is_later(ts_event, self.head_ns, DISORDER_MS) and not self._in_hole(trade_id)
+
+    def _suspect(self, trade: Suspect, judged: _Judging) -> int:
+        """Set a trade apart, or take it and those that it confirms."""
+        assert self.head is not None
+        confirmed = [suspect for suspect in self.suspects if _confirm(suspect, trade)]
+        if not any(suspect.trade_id != trade.trade_id for suspect in confirmed):
+            self.suspects = [*self.suspects, trade][-MOST_SUSPECTS:]
+            return APART
+        members = sorted([*confirmed, trade], key=lambda member: (member.trade_id, member.ts_event))
+        least, greatest = members[0], members[-1]
+        if least.trade_id < self.head or is_ahead(least.trade_id, least.ts_event, self.head, self.head_ns):
+            self._turn(least, greatest, trade.ts_recv, judged)
+        else:
+            for member in members:
+                if member.trade_id > self.head:
+                    self._advance(member.trade_id, member.ts_event)
+        self.suspects = []
+        for suspect in confirmed:
+            if suspect.segment == HERE:
+                judged.epochs[suspect.item] = self.epoch
+            else:
+                judged.readmitted.append((self.epoch, suspect))
+        return self.epoch
+
+    def _turn(self, least: Suspect, greatest: Suspect, known_ns: int, judged: _Judging) -> None:
+        """Begin an epoch."""
+        assert self.head is not None
+        first_id = least.trade_id
+        if self.run is not None and self.run[1] + 1 == first_id:
+            first_id = self.run[0]
+        self.turns = [*self.turns, Turn(self.head, self.head_ns, first_id, least.ts_event, known_ns)]
+        self.first, self.first_ns = first_id, least.ts_event
+        self.head, self.head_ns = greatest.trade_id, greatest.ts_event
+        self.hole = (least.trade_id + 1, greatest.trade_id - 1) if greatest.trade_id > least.trade_id + 1 else None
+        self.run = None
+        judged.turns.append((self.epoch, self.turns[-1]))
+
+
+def _confirm(one: Suspect, other: Suspect) -> bool:
+    """Tell whether two suspects may be of one numbering: close together, and later the greater the id."""
+    apart, later = other.trade_id - one.trade_id, other.ts_event - one.ts_event
+    return abs(apart) <= NEARBY and (apart == 0 or later == 0 or (apart > 0) == (later > 0))

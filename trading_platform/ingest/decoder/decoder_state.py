@@ -1,0 +1,23 @@
+"""What a decoder remembers from batch to batch and from process to process. Plain values; decoder.py uses them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trading_platform.completeness.lane_clock import TailClock
+from trading_platform.completeness.sequence_reset import Numbering
+
+
+class Connection(msgspec.Struct):
+    """What a connection carries: the venue's spelling -> canonical name."""
+
+    venue: str
+    symbols: dict[str, str]
+
+
+class Context(msgspec.Struct):
+    """All of it: connections by number, what streams have shown of ids by symbol, and the order of what was told."""
+
+    connections: dict[int, Connection] = {}
+    numberings: dict[str, Numbering] = {}
+    clock: TailClock = msgspec.field(default_factory=TailClock)

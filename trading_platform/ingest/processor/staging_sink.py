@@ -1,0 +1,102 @@
+"""Collect decoded trades of a lane and put them into staging, one immutable part a symbol-day.
+
+The log is what makes a trade durable, so parts may wait: few large ones instead of one a batch.
+Merging parts into published files is store/lake/publish.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from trading_platform.completeness.records import SequenceKey
+from trading_platform.domain.days import DAY_NS, day_of
+from trading_platform.domain.position import Position
+from trading_platform.domain.trade import SOURCES
+from trading_platform.ingest.decoder.decoder import Columns
+from trading_platform.store.fs.disk import REAL_DISK, Disk
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.lake import schema, staging
+
+_PLACE_OF_SIDE = np.array([schema.SIDES.index("sell"), len(schema.SIDES), schema.SIDES.index("buy")], np.uint8)
+
+
+class StagingSink:
+    """Holds what lies between the staged and the decoded position of one lane.
+
+    Parameters
+    ----------
+    days : which days to stage; a replay may want some only.
+    """
+
+    def __init__(
+        self,
+        data: DataDir,
+        lane: str,
+        start: Position,
+        *,
+        days: Callable[[str], bool] = lambda day: True,
+        disk: Disk = REAL_DISK,
+    ) -> None:
+        self._days = days
+        self._disk = disk
+        self._data = data
+        self._lane = lane
+        self._start = start
+        self._held: dict[SequenceKey, list[Columns]] = {}
+        self.rows = 0
+
+    def add(self, trades: dict[SequenceKey, Columns]) -> None:
+        """Take the trades of one batch."""
+        for key, columns in trades.items():
+            self._held.setdefault(key, []).append(columns)
+            self.rows += len(columns.trade_id)
+
+    def stage(self, end: Position) -> set[tuple[str, str, str]]:
+        """Write everything held, durably; return the (venue, symbol, day) it belongs to."""
+        parts: dict[tuple[str, str, str], list[pa.Table]] = {}
+        for key, batches in sorted(self._held.items()):
+            columns = joined(batches)
+            table = to_table(key, columns)
+            days = columns.ts_event // DAY_NS
+            one_day = len(days) and bool((days == days[0]).all())
+            for number in days[:1] if one_day else np.unique(days):
+                day = day_of(int(number) * DAY_NS)
+                if self._days(day):
+                    part = table if one_day else table.filter(pa.array(days == number))
+                    parts.setdefault((key.venue, key.symbol, day), []).append(part)
+        for where, tables in parts.items():
+            # One part, though a day may be of several numberings: parts are named by where the log ends.
+            part = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+            staging.write_part(self._data, *where, self._lane, self._start, end, part, disk=self._disk)
+        self._held.clear()
+        self.rows = 0
+        self._start = end
+        return set(parts)
+
+
+def joined(batches: list[Columns]) -> Columns:
+    """Return the rows of all batches, in their order."""
+    return batches[0] if len(batches) == 1 else Columns(*map(np.concatenate, zip(*batches, strict=True)))
+
+
+def to_table(key: SequenceKey, columns: Columns) -> pa.Table:
+    """Return the trades of one sequence as ticks in the order given, sides and sources as codes (`schema.lean`)."""
+    rows = len(columns.trade_id)
+    instant = schema.TICKS.field("ts_event").type
+    return pa.table(
+        {
+            "trade_id": pa.array(columns.trade_id),
+            "trade_uid": pa.nulls(rows, pa.string()),
+            "epoch": pa.array(np.full(rows, key.epoch, np.int16)),
+            "ts_event": pa.array(columns.ts_event).cast(instant),
+            "ts_recv": pa.array(columns.ts_recv).cast(instant),
+            "price": pa.array(columns.price),
+            "quantity": pa.array(columns.quantity),
+            "side": schema.coded(_PLACE_OF_SIDE[columns.side + 1], schema.SIDES),
+            "source": schema.coded(columns.source.view(np.uint8), SOURCES),
+        },
+        schema=schema.LEAN,
+    )

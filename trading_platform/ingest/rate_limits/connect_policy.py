@@ -1,0 +1,142 @@
+"""When to connect: backoff with full jitter, refusals, bans, a breaker, the venue's budget. Sans-I/O.
+
+What happens on a connection is session.py, what a refusal means handshakes.py. `Address` is shared by all feeds of a
+venue, because the venue counts by address; `Backoff` is each feed's own, so that they do not march in step.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trading_platform.ingest.rate_limits.circuit_breaker import Breaker
+
+_S = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class ConnectLimits:
+    """What a venue and our own caution allow.
+
+    Attributes
+    ----------
+    first_wait_s, longest_wait_s : the upper end of the first wait, doubled at each failure, and its cap.
+    longest_refused_s : the cap where the venue is well and refuses what is asked for: only a person can change that.
+    after_429_s : least wait after a 429, whatever the venue says; after_418_s: after a 418 that names no time.
+    longest_refusal_s : cap of what a Retry-After is believed.
+    connects : most connection attempts in `connects_window_s`; the second half of them is spread evenly.
+    """
+
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+    longest_refused_s: float = 300.0
+    after_429_s: float = 60.0
+    after_418_s: float = 120.0
+    longest_refusal_s: float = 7 * 86_400.0
+    connects: int = 150
+    connects_window_s: float = 300.0
+
+
+class Address:
+    """What a venue counts by our address: attempts, refusals, bans.
+
+    Attributes
+    ----------
+    open : how many connections to it are.
+    searcher : who is finding out how much the venue accepts; nobody else need be refused meanwhile.
+    alone : how many symbols were refused by themselves since a connection was open.
+
+    Examples
+    --------
+    >>> address = Address(ConnectLimits(), random.Random(1))
+    >>> address.ready_ns(now_ns=0)
+    0
+    >>> address.connecting(now_ns=0)
+    >>> address.refused(now_ns=0, status=429, retry_after_s=90.0)
+    90.0
+    >>> address.ready_ns(now_ns=0) >= 90 * 10**9
+    True
+    """
+
+    def __init__(self, limits: ConnectLimits, rng: random.Random) -> None:
+        self.limits = limits
+        self.breaker = Breaker()
+        self.open = self.alone = 0
+        self.searcher: object | None = None
+        self._rng = rng
+        self._not_before_ns = 0
+        self._attempts: deque[int] = deque()
+
+    def ready_ns(self, now_ns: int) -> int:
+        """Return when the next attempt may be made, `now_ns` if at once."""
+        at = max(self.breaker.ready_ns(now_ns), self._not_before_ns)
+        limits, window = self.limits, int(self.limits.connects_window_s * _S)
+        while self._attempts and self._attempts[0] <= now_ns - window:
+            self._attempts.popleft()
+        made = len(self._attempts)
+        if made >= limits.connects:
+            at = max(at, self._attempts[-limits.connects] + window + 1)
+        elif made >= (limits.connects + 1) // 2:
+            # A flapping venue must not use the budget up at once and leave us blind for the rest of the window.
+            at = max(at, self._attempts[-1] + window // max(1, limits.connects // 2))
+        return at
+
+    def connecting(self, now_ns: int) -> None:
+        """Count an attempt."""
+        self._attempts.append(now_ns)
+        self.breaker.trying(now_ns)
+
+    def recall(self, ages_ns: Iterable[int], now_ns: int) -> None:
+        """Count, before any of its own, the attempts of processes before this one: so long ago, the oldest first."""
+        self._attempts.extend(now_ns - age for age in ages_ns)
+
+    def worked(self) -> None:
+        """Take note that a connection delivers."""
+        self.breaker.worked()
+
+    def failed(self, now_ns: int) -> None:
+        """Take note of an attempt that brought nothing."""
+        self.breaker.failed(now_ns)
+
+    def answered(self) -> None:
+        """Take note of a refusal that is about what was asked for: the venue is well, nothing is broken."""
+        self.breaker.worked()
+
+    def refused(self, now_ns: int, status: int, retry_after_s: float | None) -> float:
+        """Take note that the venue wants us to wait, by a 429 or 418; return for how many seconds."""
+        limits = self.limits
+        least = limits.after_418_s if status == 418 else limits.after_429_s
+        wait_s = min(max(least, retry_after_s or 0.0), limits.longest_refusal_s)
+        jitter_s = self._rng.uniform(0.0, 0.1 * wait_s)
+        self._not_before_ns = max(self._not_before_ns, now_ns + int((wait_s + jitter_s) * _S))
+        # It did answer: nothing is broken. The wait says all there is to say.
+        self.breaker.worked()
+        return wait_s
+
+    def banned(self, until_ns: int) -> None:
+        """Honour a ban learned elsewhere."""
+        self._not_before_ns = max(self._not_before_ns, until_ns)
+
+
+class Backoff:
+    """Growing waits with full jitter: anywhere below a bound that doubles up to a cap."""
+
+    def __init__(self, limits: ConnectLimits, rng: random.Random) -> None:
+        self._limits = limits
+        self._rng = rng
+        self._failures = 0
+        self.ready_ns = 0
+
+    def failed(self, now_ns: int, longest_s: float | None = None) -> None:
+        """Wait, longer than last time, up to `longest_s` if that is not the usual cap."""
+        limits = self._limits
+        cap_s = limits.longest_wait_s if longest_s is None else longest_s
+        longest_s = min(cap_s, limits.first_wait_s * 2.0 ** min(self._failures, 20))
+        self._failures += 1
+        self.ready_ns = max(self.ready_ns, now_ns + int(self._rng.uniform(0.0, longest_s) * _S))
+
+    def worked(self) -> None:
+        """Make the next wait short again."""
+        self._failures = 0

@@ -1,0 +1,70 @@
+"""What a venue's limit on request weight leaves us: our share of it, while everybody's sum stays below it. Sans-I/O.
+
+The venue counts by address. Our share is ours whatever others use; only once all of us together come near the limit,
+as the venue's own header says, everybody waits. Asking is rest_client.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+WINDOW_S = 60.0
+KEPT_FREE = 0.1
+"""So much of the limit is left alone: others spend between two answers that tell us of it."""
+
+
+class Weights:
+    """The weight of one address within a minute.
+
+    Parameters
+    ----------
+    share : how much of the limit we may use.
+    limit : weight that the venue allows an address in a minute.
+
+    Examples
+    --------
+    >>> weights = Weights(share=0.5, limit=100)
+    >>> for at_s in (0.0, 1.0):
+    ...     weights.spend(25, at_s)
+    >>> weights.wait_s(25, 2.0)  # our share is spent
+    58.0
+    >>> weights.wait_s(25, 60.0), weights.wait_s(50, 61.0)
+    (0.0, 0.0)
+
+    Others may use their half without it becoming ours to wait for; near the limit all wait.
+
+    >>> weights.told(60, 61.0)
+    >>> weights.wait_s(25, 61.0)
+    0.0
+    >>> weights.told(80, 62.0)
+    >>> weights.wait_s(25, 63.0)
+    59.0
+    """
+
+    def __init__(self, share: float, limit: int) -> None:
+        self._ours, self._all = share * limit, (1.0 - KEPT_FREE) * limit
+        self._spent: deque[tuple[float, int]] = deque()
+        self._told = (-math.inf, 0)
+        self._since_told = 0
+
+    def wait_s(self, weight: int, now_s: float) -> float:
+        """Return for how long a request of this weight has to wait; one alone may always be sent."""
+        while self._spent and self._spent[0][0] <= now_s - WINDOW_S:
+            self._spent.popleft()
+        waits = [0.0]
+        if self._spent and sum(spent for _, spent in self._spent) + weight > self._ours:
+            waits.append(max(0.01, self._spent[0][0] + WINDOW_S - now_s))
+        told_at_s, used = self._told
+        if now_s < told_at_s + WINDOW_S and used + self._since_told + weight > self._all:
+            waits.append(told_at_s + WINDOW_S - now_s)
+        return max(waits)
+
+    def spend(self, weight: int, now_s: float) -> None:
+        """Take note of a request that is sent now."""
+        self._spent.append((now_s, weight))
+        self._since_told += weight
+
+    def told(self, used: int, now_s: float) -> None:
+        """Take note of what the venue says that everyone at this address has used in this minute, us included."""
+        self._told, self._since_told = (now_s, used), 0

@@ -1,0 +1,254 @@
+"""Ask venues for what is wanted, and put each answer into a fetch lane: pages, heads, where a day begins.
+
+What to ask for is recovery.py; requests, waits and refusals are rest_client.py; what the answers mean is decoder.py.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import httpx
+
+from trading_platform.completeness import answer_checks as doubt
+from trading_platform.domain.days import day_start
+from trading_platform.domain.errors import FrameError, RequestRefused, VenueError
+from trading_platform.domain.verdict import Gate
+from trading_platform.ingest.decoder.bounds import AHEAD_NS, Bounds
+from trading_platform.ingest.rate_limits.shared_cooldown import Refusals
+from trading_platform.ingest.recovery.fetch_lane import REAL_GROUND, FetchLane, Ground
+from trading_platform.ingest.recovery.heads import ask_head
+from trading_platform.ingest.recovery.rest_client import RestClient, Stopped, Waiter
+from trading_platform.ingest.recovery.simulated_market import MarketName
+from trading_platform.store.ledger import Ledger
+from trading_platform.store.log import control_records as control
+from trading_platform.telemetry.logs import get_logger
+from trading_platform.venues.adapter import Request, VenueAdapter
+
+log = get_logger(__name__)
+
+Since = Mapping[tuple[str, str], int | str]
+"""From when on to hold a (venue, symbol): the first trade id, or the first UTC day."""
+LONGEST_WAIT_S = 150.0
+MOST_REFUSED = 10
+"""Pages of a range that a venue may refuse, before what is left of it is asked for another time."""
+
+
+class Endpoint(NamedTuple):
+    """Where a venue is asked, and with which key."""
+
+    adapter: VenueAdapter
+    rest_url: str
+    api_key: str | None = None
+
+
+class Means(NamedTuple):
+    """What a recovery works with: limits, time, chance, how to wait, what lanes lie on, and the network."""
+
+    bounds: Bounds
+    gate: Gate
+    share: float
+    wait: Waiter
+    rng: random.Random
+    wall_ns: Callable[[], int] = time.time_ns
+    monotonic: Callable[[], float] = time.monotonic
+    ground: Ground = REAL_GROUND
+    network: httpx.BaseTransport | None = None
+
+
+class Desk:
+    """Asks the venues of some endpoints, with a fetch lane and clients of its own.
+
+    Attributes
+    ----------
+    pages : answers logged.
+    problems : why a venue did not answer, in words.
+    """
+
+    def __init__(self, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, lane: FetchLane) -> None:
+        self._ledger, self._endpoints, self._means, self._lane = ledger, endpoints, means, lane
+        self._clients: dict[str, RestClient] = {}
+        self._spelling: dict[str, dict[str, str]] = {}
+        self.pages = 0
+        self.problems: list[str] = []
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, or until told to stop; return whether we were."""
+        return self._means.wait(seconds)
+
+    def close(self) -> None:
+        """Close the clients."""
+        for client in self._clients.values():
+            client.close()
+
+    def undertake(self, since: Since) -> bool:
+        """Promise what was not promised yet; return whether all of it is."""
+        done = True
+        for venue in {venue for venue, _ in since}.intersection(self._endpoints):
+            promised = self._promised(venue)
+            wanted = {symbol: start for (of, symbol), start in since.items() if of == venue}
+            for symbol, start in wanted.items():
+                if promised.get(symbol) != start and self._undertake(venue, symbol, start):
+                    promised[symbol] = start
+            if promised != self._promised(venue):
+                self._ledger.remember(f"record_from:{venue}", json.dumps(promised, sort_keys=True))
+            done = done and all(promised.get(symbol) == start for symbol, start in wanted.items())
+        return done
+
+    def _promised(self, venue: str) -> dict[str, int | str]:
+        promised: dict[str, int | str] = json.loads(self._ledger.fact(f"record_from:{venue}") or "{}")
+        return promised
+
+    def _undertake(self, venue: str, symbol: str, start: int | str) -> bool:
+        try:
+            if isinstance(start, str):
+                return self.undertake_day(venue, symbol, start) is not None
+            self._lane.fact(control.Undertaken(venue, symbol, start))
+        except Stopped:
+            raise
+        except (VenueError, FrameError) as error:
+            self.problem(error, f"{venue} {symbol}")
+            return False
+        return True
+
+    def undertake_day(self, venue: str, symbol: str, day: str) -> int | None:
+        """Promise to hold all from a day on; return the first id that this means, None if there is no such trade yet.
+
+        The last trade before the day belongs to it as the witness of its beginning, if the venue still has it.
+
+        Raises
+        ------
+        VenueError, FrameError : if the venue does not say where the day begins.
+        """
+        turns = self._ledger.turns(venue, symbol)
+        if turns and day_start(day) < turns[-1].begins_ns:
+            # Ids of an older numbering are nothing that anybody could be asked for; this one is promised already.
+            return turns[-1].first_id
+        begin = self.first_id(venue, symbol, day_start(day))
+        if begin is None:
+            return None
+        if begin > 0 and self._ledger.holds(venue, symbol, len(turns), begin - 1):
+            begin -= 1  # it came with the answer that confirmed the first
+        self._lane.fact(control.Undertaken(venue, symbol, begin, len(turns)))
+        return begin
+
+    def first_id(self, venue: str, symbol: str, ts_ns: int) -> int | None:
+        """Ask for the first trade at or after an instant; None if there is none yet.
+
+        Raises
+        ------
+        VenueError : if something else that the venue says, or that is held, speaks against the answer.
+        FrameError : for an answer that is none.
+        """
+        adapter, about = self._endpoints[venue].adapter, f"{venue} {symbol}"
+        venue_symbol, epoch = self._venue_symbol(venue, symbol), len(self._ledger.turns(venue, symbol))
+        first = adapter.decode_first(self._ask(venue, adapter.since_request(venue_symbol, ts_ns), symbol))
+        if first is None:
+            held = self._ledger.reach(venue, symbol, epoch)
+            if held is not None and held.last_ns >= ts_ns:
+                raise VenueError(f"{about}: said to have no trade since {ts_ns}, although {held.head} was delivered")
+            return None
+        before = max(0, first[0] - 1)
+        body = self._ask(venue, adapter.page_request(venue_symbol, before, 2), symbol)
+        listed = adapter.read_page(body, symbol)
+        wrong = doubt.first_trade(first, ts_ns, self._means.wall_ns() + AHEAD_NS, listed.trades)
+        if wrong is None and (ids := [trade.trade_id or 0 for trade in listed.trades]):
+            wrong = doubt.page(ids, before, before + 1, adapter.page_limit)
+        if wrong is not None:
+            raise VenueError(f"{about}: trade {first[0]} cannot be the first since {ts_ns}: {wrong}")
+        # Not said to be a listing from that id on: what the venue never had must not look skipped by it.
+        self._page(control.Page(venue, "trades", symbol, epoch=epoch), body)
+        return first[0]
+
+    def probe_head(self, venue: str, symbol: str) -> None:
+        """Ask for the newest trade of a symbol that nobody listens to.
+
+        Raises
+        ------
+        VenueError : also if what was delivered speaks against the answer.
+        """
+        held = self._ledger.reach(venue, symbol, len(self._ledger.turns(venue, symbol)))
+        adapter, name = self._endpoints[venue].adapter, self._venue_symbol(venue, symbol)
+        body = ask_head(adapter, lambda request: self._ask(venue, request, symbol), name, symbol, held)
+        self._page(control.Page(venue, "head", symbol), body)
+
+    def fetch_range(self, venue: str, symbol: str, first: int, last: int, epoch: int) -> None:
+        """Fetch the ids of one range of an epoch, page by page.
+
+        Each page begins at an id that is held, as far as there is one, and the last ends at one: only between ids
+        that it holds does a listing say of others that they were never used.
+
+        Raises
+        ------
+        RequestRefused : if the venue will not serve some of them; its word is on record.
+        """
+        adapter = self._endpoints[venue].adapter
+        venue_symbol = self._venue_symbol(venue, symbol)
+        known = [row for row in self._ledger.sequences(venue, symbol) if row.epoch == epoch]
+        at = first - 1 if any(row.from_id < first <= row.head for row in known) else first
+        end = last + 1 if any(row.from_id <= last < row.head for row in known) else last
+        refused = 0
+        while True:
+            to_id = min(end, at + adapter.page_limit - 1)
+            try:
+                body = self._ask(venue, adapter.page_request(venue_symbol, at, to_id - at + 1), symbol)
+            except RequestRefused as error:
+                self._lane.fact(control.Unserved(venue, symbol, at, to_id, f"not served: {error}"[:500], epoch))
+                refused += 1
+                if to_id >= last or refused == MOST_REFUSED:
+                    raise
+                at = to_id + 1  # older trades than these may be gone, younger ones not
+                continue
+            self._page(control.Page(venue, "trades", symbol, at, end, epoch=epoch), body)
+            listed = adapter.read_page(body, symbol).placed(at)
+            if (wrong := doubt.page(listed.ids(), at, end, adapter.page_limit)) is not None:
+                raise VenueError(f"{venue} {symbol}: not the page that was asked for: {wrong}")
+            newest = listed.newest()
+            if newest is None or newest <= at or newest >= last:
+                return  # no way on: what is still missing is due again later
+            at = newest
+
+    def _page(self, page: control.Page, body: bytes) -> None:
+        self._lane.page(page, body)
+        self.pages += 1
+
+    def _ask(self, venue: str, request: Request, symbol: str) -> bytes:
+        if self.wait(0.0):
+            raise Stopped(f"{venue} {symbol}: stopped before asking")
+        return self._client(venue).get(request, symbol)
+
+    def _client(self, venue: str) -> RestClient:
+        if venue not in self._clients:
+            endpoint, means = self._endpoints[venue], self._means
+            self._clients[venue] = RestClient(
+                endpoint.adapter,
+                endpoint.rest_url,
+                share=means.share,
+                wall_ns=means.wall_ns,
+                monotonic=means.monotonic,
+                wait=self.wait,
+                rng=means.rng,
+                banned_until_ns=self._ledger.ban_until(venue),
+                on_ban=lambda until_ns: self._lane.fact(control.BanSeen(venue, until_ns)),
+                heed=MarketName(self._ledger, venue).heed,
+                refusals=Refusals(self._ledger, venue, means.monotonic),
+                api_key=endpoint.api_key,
+                longest_wait_s=LONGEST_WAIT_S,
+                transport=means.network,
+            )
+        return self._clients[venue]
+
+    def _venue_symbol(self, venue: str, symbol: str) -> str:
+        if venue not in self._spelling:
+            listed = self._ledger.instruments(venue)
+            self._spelling[venue] = {instrument.symbol: instrument.venue_symbol for instrument in listed}
+        return self._spelling[venue].get(symbol) or self._endpoints[venue].adapter.venue_symbol(symbol)
+
+    def problem(self, error: VenueError | FrameError, about: str = "") -> None:
+        """Take note that a venue did not answer; what does not decode does not say by itself what it was about."""
+        reason = f"{about}: {error}" if about and isinstance(error, FrameError) else str(error)
+        log.warning("venue does not answer", reason=reason)
+        self.problems.append(reason)

@@ -1,0 +1,59 @@
+"""Ask a venue for the newest trade of a symbol, and again where the answer contradicts what was delivered.
+
+What contradicts is answer_checks.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trading_platform.completeness import answer_checks as doubt
+from trading_platform.completeness.records import Reach
+from trading_platform.completeness.sequence_reset import AHEAD
+from trading_platform.domain.errors import FrameError, VenueError
+from trading_platform.venues.adapter import Request, TradePage, VenueAdapter
+
+Ask = Callable[[Request], bytes]
+
+
+def ask_head(adapter: VenueAdapter, ask: Ask, venue_symbol: str, symbol: str, held: Reach | None) -> bytes:
+    """Return the answer that tells the newest trade.
+
+    Parameters
+    ----------
+    held : how far what is held reaches, None if nothing is.
+
+    Raises
+    ------
+    VenueError : if the venue says twice what cannot be, or lists no trades between what is held and what it says.
+    """
+    request, about = adapter.head_request(venue_symbol), f"{adapter.name} {symbol}"
+    body = ask(request)
+    try:
+        if _stale(adapter.read_page(body, symbol), held) is not None:
+            body = ask(request)  # from another server of theirs, perhaps, or a moment later
+        page = adapter.read_page(body, symbol)
+    except FrameError:
+        return body  # no page at all: the decoder keeps it apart
+    if (against := _stale(page, held)) is not None:
+        raise VenueError(f"{about}: the newest trade cannot be what the venue says: {against}")
+    newest = page.newest()
+    if held is not None and newest is not None and newest - held.head > AHEAD:
+        try:
+            listed = adapter.read_page(ask(adapter.page_request(venue_symbol, held.head, adapter.page_limit)), symbol)
+        except FrameError as error:
+            raise VenueError(f"{about}: {error}") from error
+        if 0 < len(listed.trades) + len(listed.refused) < adapter.page_limit:
+            last = listed.newest()
+            raise VenueError(f"{about}: the newest trade is said to be {newest}, but the list ends at {last}")
+    return body
+
+
+def _stale(page: TradePage, held: Reach | None) -> str | None:
+    """Return why the newest trade of a page cannot be that. A newer row that cannot be read is the decoder's."""
+    newest = page.newest()
+    if page.refused and (held is None or newest is None or newest > held.head):
+        return None
+    if page.refused and held is not None and not page.trades:
+        return None if newest == held.head else f"it is {newest}, although {held.head} was delivered"
+    return doubt.stale_head(page.trades[-1] if page.trades else None, held)

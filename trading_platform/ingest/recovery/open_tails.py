@@ -1,0 +1,28 @@
+"""Tell which sequences have an end that nobody watches. What is done about it is recovery.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.fs.locks import held_by
+from trading_platform.store.ledger import Ledger, SequenceRow
+
+
+def ingest_lock(data: DataDir, venue: str) -> Path:
+    """Return the lock that a running ingest of the venue holds."""
+    return data.run / f"ingest-{venue}.lock"
+
+
+def open_tails(data: DataDir, ledger: Ledger, venue: str | None = None) -> list[SequenceRow]:
+    """Return the sequences whose end is unknown: lost, or called live while nobody listens."""
+    return unknown_ends(data, ledger.sequences(venue))
+
+
+def unknown_ends(data: DataDir, rows: Iterable[SequenceRow]) -> list[SequenceRow]:
+    """Return those of the sequences whose end is unknown; each venue's lock is looked at once."""
+    known = list(rows)
+    live = {row.venue for row in known if row.tail == "live"}
+    unwatched = {venue for venue in live if held_by(ingest_lock(data, venue)) is None}
+    return [row for row in known if row.tail == "open" or (row.tail == "live" and row.venue in unwatched)]

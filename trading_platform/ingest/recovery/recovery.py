@@ -1,0 +1,416 @@
+"""Close what is open: decode what the dead left, probe heads, fetch missing ids, publish.
+
+The one act behind `recover`, the end of `ingest`, `demo` and Dagster's gap sensor. Asking is fetcher.py. What was
+fetched is published while the act goes on, and when it is stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from trading_platform.domain.days import day_after, day_start
+from trading_platform.domain.errors import Banned, FrameError, RateLimited, RequestRefused, VenueError, VenueUnavailable
+from trading_platform.domain.id_ranges import IdRanges, Range
+from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.ingest.recovery.fetch_lane import FetchLane, is_written, settle_dead_lanes
+from trading_platform.ingest.recovery.fetcher import LONGEST_WAIT_S, Desk, Endpoint, Means, Since
+from trading_platform.ingest.recovery.open_tails import ingest_lock, open_tails
+from trading_platform.ingest.recovery.rest_client import Stopped
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.fs.locks import held_by
+from trading_platform.store.lake.publish import Published
+from trading_platform.store.ledger import Gap, Ledger, SequenceKey, SequenceRow
+from trading_platform.store.ledger.gaps import LONGEST_WAIT_NS
+from trading_platform.store.log import control_records as control
+from trading_platform.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+LEASE_GAPS = 500
+PUBLISH_EVERY_S = 120.0
+"""What was fetched is published as often: with a longest wait between, the contract's five minutes hold."""
+PUBLISH_REST_FACTOR = 20.0
+"""A publish that takes long is repeated after this many times its duration."""
+_S = 1_000_000_000
+
+
+NO_ANSWERS = (RateLimited, Banned, VenueUnavailable)
+"""After these nothing more is asked of a venue for now: each symbol's failures would take minutes."""
+
+
+class Outcome(NamedTuple):
+    """What a recovery left.
+
+    Attributes
+    ----------
+    pages : answers logged.
+    touched : (venue, symbol, day) of every trade staged.
+    open_gaps, open_tails : what is still open.
+    problems : why, in words, where a venue gave the reason.
+    not_fetched : of whole days that were to be fetched, what is still missing.
+    """
+
+    pages: int
+    touched: frozenset[tuple[str, str, str]]
+    open_gaps: tuple[Gap, ...]
+    open_tails: tuple[SequenceRow, ...]
+    problems: tuple[str, ...]
+    not_fetched: tuple[Gap, ...] = ()
+
+    @property
+    def nothing_open(self) -> bool:
+        """Tell whether every id up to every head is accounted for and no tail is open."""
+        return not self.open_gaps and not self.open_tails
+
+
+def recover(
+    data: DataDir,
+    ledger: Ledger,
+    endpoints: Mapping[str, Endpoint],
+    means: Means,
+    *,
+    patient: bool = True,
+    since: Since | None = None,
+) -> Outcome:
+    """Work through everything open of these venues, heads that nobody listens to included.
+
+    Parameters
+    ----------
+    endpoints : by venue; gaps of other venues stay as they are.
+    patient : wait, up to 150 s at a time, for gaps that are due later.
+    since : from when on to hold which symbols, see `undertake`.
+
+    Raises
+    ------
+    Stopped : if told to stop; what was fetched is published.
+    """
+
+    def act(work: _Recovery) -> None:
+        work.undertake(since or {})
+        work.probe()
+        work.work_through(patient=patient)
+
+    return _with_lane(data, ledger, endpoints, means, act)
+
+
+def fetch_leased(
+    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, gaps: Sequence[Gap]
+) -> Outcome:
+    """Fetch these gaps, which the caller has leased and will release."""
+    return _with_lane(data, ledger, endpoints, means, lambda work: work.fetch(gaps))
+
+
+def probe_ended(
+    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, ended: frozenset[str]
+) -> int:
+    """Ask for the heads of venues that the caller has just stopped listening to; return how many could not be asked.
+
+    What traded since the last delivery is fetched, one page a symbol: a quiet stop leaves nothing open, any other
+    takes no longer for it. What is fetched is staged; publishing is the caller's. Being told to stop ends it: the tails
+    that are left stay open, and whoever listens next asks for them.
+    """
+    heard = [row for row in _newest(ledger.sequences()) if row.venue in ended]
+    with _lane(data, ledger, endpoints, means) as lane:
+        work = _Recovery(data, ledger, endpoints, means, lane)
+        try:
+            return work.end(heard)
+        finally:
+            work.close()
+
+
+def undertake(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, since: Since) -> bool:
+    """Promise to hold all trades from these ids or UTC days on; return whether all of it is promised by now.
+
+    What is missing of it is a gap from then on. A promise is remembered, and never taken back by a later day. Without
+    an answer from the venue, or before the day has its first trade, it is left for another time.
+
+    Raises
+    ------
+    Stopped : if told to stop while waiting for the venue.
+    """
+    with _lane(data, ledger, endpoints, means) as lane:
+        work = Desk(ledger, endpoints, means, lane)
+        try:
+            return work.undertake(since)
+        finally:
+            work.close()
+
+
+def fetch_days(
+    data: DataDir,
+    ledger: Ledger,
+    endpoints: Mapping[str, Endpoint],
+    means: Means,
+    symbols: Sequence[tuple[str, str]],
+    first: str,
+    last: str,
+) -> Outcome:
+    """Fetch whole days of these (venue, symbol), recorded or not: what is held already is not asked for.
+
+    From then on everything from these days to the head counts as missing until it is held.
+    """
+    asked: dict[tuple[str, str], Range] = {}
+
+    def act(work: _Recovery) -> None:
+        for venue, symbol in symbols:
+            try:
+                ids = work.fetch_days(venue, symbol, first, last)
+            except Stopped:
+                raise
+            except (VenueError, FrameError) as error:
+                work.problem(error, f"{venue} {symbol}")
+            else:
+                if ids is not None:
+                    asked[venue, symbol] = ids
+
+    outcome = _with_lane(data, ledger, endpoints, means, act)
+    return outcome._replace(not_fetched=tuple(_within(outcome.open_gaps, asked)))
+
+
+def _with_lane(
+    data: DataDir,
+    ledger: Ledger,
+    endpoints: Mapping[str, Endpoint],
+    means: Means,
+    act: Callable[[_Recovery], object],
+) -> Outcome:
+    """Decode what the dead left, act with a fetch lane, publish, and tell what is open."""
+    venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
+    lost_before = {gap.id for gap in ledger.gaps(("unrecoverable",))}
+    disk = means.ground.disk
+    touched = settle_dead_lanes(data, ledger, venues, means.bounds, disk=disk, stopping=lambda: means.wait(0.0))
+    try:
+        with _lane(data, ledger, endpoints, means) as lane:
+            work = _Recovery(data, ledger, endpoints, means, lane)
+            try:
+                act(work)
+            finally:
+                work.close()
+    except Stopped:
+        publish_staged(data, ledger, means.gate, disk=disk)
+        raise
+    touched |= lane.touched  # closing it has staged everything
+    touched |= work.republished | _changed(publish_staged(data, ledger, means.gate, disk=disk))
+    for gap in ledger.gaps(("unrecoverable",)):
+        if gap.id not in lost_before:
+            log.error("trades lost", **gap._asdict())
+    gaps = [gap for gap in ledger.gaps() if gap.venue in endpoints]
+    tails = [row for row in open_tails(data, ledger) if row.venue in endpoints]
+    return Outcome(work.pages, frozenset(touched), tuple(gaps), tuple(tails), tuple(dict.fromkeys(work.problems)))
+
+
+def _lane(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means) -> FetchLane:
+    venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
+    return FetchLane(data, ledger, venues, means.bounds, ground=means.ground)
+
+
+def _changed(published: Sequence[Published]) -> set[tuple[str, str, str]]:
+    """Return the (venue, symbol, day) of what was replaced: also for a row that was left out, without any new trade."""
+    return {(each.leaf.venue, each.leaf.symbol, each.leaf.day) for each in published if each.changed}
+
+
+class _Recovery(Desk):
+    """One act of recovery."""
+
+    def __init__(
+        self, data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, lane: FetchLane
+    ) -> None:
+        super().__init__(ledger, endpoints, means, lane)
+        self._data = data
+        self._publish_at = means.monotonic() + PUBLISH_EVERY_S
+        self.republished: set[tuple[str, str, str]] = set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, or until told to stop; what would become due for publishing meanwhile is published before."""
+        if self._means.monotonic() + seconds >= self._publish_at:
+            self._publish()
+        return self._means.wait(seconds)
+
+    def _publish(self) -> None:
+        began = self._means.monotonic()
+        self._lane.settle()
+        self.republished |= _changed(
+            publish_staged(self._data, self._ledger, self._means.gate, disk=self._means.ground.disk)
+        )
+        took_s = self._means.monotonic() - began
+        self._publish_at = began + took_s + max(PUBLISH_EVERY_S, PUBLISH_REST_FACTOR * took_s)
+
+    def probe(self) -> None:
+        """Ask for the head of every symbol that nobody listens to, and say first that nobody does."""
+        silent: set[str] = set()
+        for row in _newest(self._ledger.sequences()):
+            if row.venue not in self._endpoints or held_by(ingest_lock(self._data, row.venue)) is not None:
+                continue
+            if row.tail == "live":
+                self._lane.fact(control.Lost(row.venue, [row.symbol]))
+            if row.venue not in silent and not self._probe(row):
+                silent.add(row.venue)
+
+    def _probe(self, row: SequenceRow) -> bool:
+        """Ask for one head; return whether it makes sense to ask this venue for more."""
+        try:
+            self.probe_head(row.venue, row.symbol)
+        except Stopped:
+            raise
+        except (VenueError, FrameError) as error:
+            self.problem(error, f"{row.venue} {row.symbol}")
+            return not isinstance(error, NO_ANSWERS)
+        return True
+
+    def end(self, heard: Sequence[SequenceRow]) -> int:
+        """Ask for the ends of what was listened to until now; return how many were not asked for."""
+        live: dict[str, list[str]] = {}
+        for row in heard:
+            if row.tail == "live":
+                live.setdefault(row.venue, []).append(row.symbol)
+        for venue, symbols in live.items():
+            self._lane.fact(control.Lost(venue, symbols))
+        silent: set[str] = set()
+        for place, row in enumerate(heard):
+            try:
+                if row.venue not in silent and self._probe(row):
+                    self.fetch_end(row)
+                else:
+                    silent.add(row.venue)
+            except Stopped:
+                return len(heard) - place
+        return sum(row.venue in silent for row in heard)
+
+    def work_through(self, *, patient: bool) -> None:
+        """Lease and fetch until nothing is due; if patient, wait for what is due soon."""
+        means = self._means
+        self._free_dead_leases()
+        stuck: set[str] = set()
+        while True:
+            before = self.pages
+            for venue in self._endpoints.keys() - stuck:
+                # A lease bears the name of the fetch lane: while that is locked, its holder lives.
+                holder = f"{self._lane.name}/{means.rng.getrandbits(64):016x}"
+                lease = self._ledger.lease(LEASE_GAPS, means.wall_ns(), holder, venue=venue)
+                if lease is None:
+                    continue
+                try:
+                    if not self.fetch(lease.gaps):
+                        stuck.add(venue)
+                finally:
+                    self._ledger.release(holder, means.wall_ns())
+            if self.pages > before and not stuck:
+                continue
+            wait_s = self._next_due_s(stuck)
+            if wait_s is None or not patient or wait_s > LONGEST_WAIT_S:
+                return
+            if self.wait(wait_s):
+                raise Stopped("stopped while waiting for gaps that are due later")
+
+    def _free_dead_leases(self) -> None:
+        """Take over what a killed recovery had leased. Ours is the only live holder of this lane's name."""
+        for lease in self._ledger.leases():
+            lane, _, _ = lease.partition("/")
+            if lane == self._lane.name or (lane.startswith("fetch-") and not is_written(self._data, lane)):
+                self._ledger.abandon_lease(lease)
+
+    def _next_due_s(self, stuck: set[str]) -> float | None:
+        """Return in how many seconds the next gap is due, None if there is none to work on."""
+        now_ns, venues = self._means.wall_ns(), self._endpoints.keys() - stuck
+        waits = [gap.due_ns - now_ns for gap in self._ledger.gaps(("open",)) if gap.venue in venues]
+        return max(0.0, min(0 if wait > LONGEST_WAIT_NS else wait for wait in waits) / _S) if waits else None
+
+    def fetch(self, gaps: Sequence[Gap]) -> bool:
+        """Fetch the missing ids of some gaps; return whether the venues answered."""
+        by_sequence: dict[SequenceKey, list[Range]] = {}
+        for gap in gaps:
+            key = SequenceKey(gap.venue, gap.symbol, gap.epoch)
+            by_sequence.setdefault(key, []).append((gap.first_missing, gap.last_missing))
+        answered = True
+        for key, missing in by_sequence.items():
+            limit = self._endpoints[key.venue].adapter.page_limit
+            try:
+                for first, last in merge_close(missing, limit):
+                    self._fetch_if_served(key, first, last)
+            except Stopped:
+                raise
+            except (VenueError, FrameError) as error:
+                # A page that does not decode is in the log and in quarantine: no answer, and no empty page either.
+                self.problem(error, f"{key.venue} {key.symbol}")
+                answered = answered and not isinstance(error, NO_ANSWERS)
+        return answered
+
+    def _fetch_if_served(self, key: SequenceKey, first: int, last: int) -> None:
+        """Fetch a range; one that the venue will not serve does not keep the others from being asked for."""
+        try:
+            self.fetch_range(key.venue, key.symbol, first, last, key.epoch)
+        except RequestRefused as error:
+            self.problem(error)
+
+    def fetch_end(self, heard: SequenceRow) -> None:
+        """Fetch what is missing beyond what was heard, as far as one page brings it."""
+        limit = self._endpoints[heard.venue].adapter.page_limit
+        state = self._ledger.state(heard.venue, heard.symbol, heard.epoch)
+        missing = merge_close([(first, last) for first, last in state.open() if last > heard.head], limit)
+        if not missing:
+            return
+        first, last = missing[0]
+        try:
+            # The page begins at the held id before.
+            self.fetch_range(heard.venue, heard.symbol, first, min(last, first + limit - 2), heard.epoch)
+        except Stopped:
+            raise
+        except (VenueError, FrameError) as error:
+            self.problem(error, f"{heard.venue} {heard.symbol}")
+
+    def fetch_days(self, venue: str, symbol: str, first: str, last: str) -> Range | None:
+        """Fetch whole days that were never recorded, with a trade on either side as witness of their ends.
+
+        Returns the ids that this means, None if the venue has none.
+
+        Raises
+        ------
+        VenueError, FrameError : if the venue does not say where the days begin.
+        """
+        begin = self.undertake_day(venue, symbol, first)
+        if begin is None:
+            self.problems.append(f"{venue} has no trade of {symbol} from {first} on")
+            return None
+        end = self.first_id(venue, symbol, day_start(day_after(last)))
+        if end is None:
+            self.probe_head(venue, symbol)
+            end = max((row.head for row in _newest(self._ledger.sequences(venue, symbol))), default=begin)
+        if end < begin:
+            raise VenueError(f"{venue} {symbol}: trade {end} is said to follow the days that begin with {begin}")
+        epoch = len(self._ledger.turns(venue, symbol))
+        state = self._ledger.state(venue, symbol, epoch)
+        known = state.stored.copy()
+        known.update(state.used_up)  # no answer makes a trade of these
+        for low, high in merge_close(known.missing(begin, end), self._endpoints[venue].adapter.page_limit):
+            self.fetch_range(venue, symbol, low, high, epoch)
+        return begin, end
+
+
+def _newest(rows: Iterable[SequenceRow]) -> list[SequenceRow]:
+    """Return of each symbol the newest epoch: the older ones have ended."""
+    return list({(row.venue, row.symbol): row for row in rows}.values())
+
+
+def merge_close(missing: Iterable[Range], within: int) -> list[Range]:
+    """Join missing ranges that one page of `within` ids would bring together.
+
+    >>> merge_close([(1, 2), (500, 501), (5000, 5001)], 1000)
+    [(1, 501), (5000, 5001)]
+    """
+    joined: list[Range] = []
+    for first, last in IdRanges(missing):
+        if joined and last - joined[-1][0] < within:
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _within(gaps: Iterable[Gap], wanted: Mapping[tuple[str, str], Range]) -> Iterable[Gap]:
+    """Cut gaps to the ids wanted of their symbols; what lies outside is left out."""
+    for gap in gaps:
+        first, last = wanted.get((gap.venue, gap.symbol), (0, -1))
+        cut = gap._replace(first_missing=max(first, gap.first_missing), last_missing=min(last, gap.last_missing))
+        if cut.missing > 0:
+            yield cut

@@ -1,0 +1,230 @@
+"""Run a venue's ingest: recorder, processor and publisher as children, each started again if it dies.
+
+The recorder starts first and stops first. What the children do is in their modules; how they are told is
+commands/workers/ingest_worker.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Literal
+
+import msgspec
+
+from trading_platform.domain.errors import WorkError
+from trading_platform.ingest.workers import messages
+from trading_platform.ingest.workers.run_account import RunAccount
+from trading_platform.processes import worker_process as children
+from trading_platform.telemetry import metrics
+from trading_platform.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+WORKERS = "trading_platform.commands.workers.ingest_worker"
+CONFIG_VARIABLE = "TP_INGEST_CONFIG"
+POLL_S = 0.1
+RESTART_S = 0.5
+LONGEST_RESTART_S = 10.0
+STEADY_S = 30.0
+STOP_WITHIN_S = 27.0
+"""All steps of a stop together, from the moment `watch` ends; the contract allows the whole command 30 s."""
+RECORDER_STOP_S = 8.0
+PUBLISH_S = 10.0
+"""Of a stop, what is kept for publishing."""
+
+
+class IngestConfig(msgspec.Struct, frozen=True):
+    """All that a worker needs, as JSON in its environment."""
+
+    data_dir: str
+    venue: str
+    symbols: dict[str, str]  # venue's spelling -> canonical
+    ws_url: str
+    history_start: str
+    database_url: str
+    metrics_dir: str | None = None
+    log_retention_s: int | None = None
+    transport: Literal["websockets", "fast"] = "websockets"
+    compression: bool = False
+    banned_until_ns: int = 0
+    known_ns: int = 0
+    began_ns: int = 0  # wall time; what was received before is another run's
+
+    @property
+    def lane(self) -> str:
+        """The live lane of the venue."""
+        return f"live-{self.venue}"
+
+
+@dataclass
+class _Worker:
+    role: str
+    child: children.Child
+    started: float
+    failures: int = 0
+    again_at: float | None = None
+
+
+class Supervisor:
+    """Keeps the three workers of one venue running, and passes on what they say to each other.
+
+    Parameters
+    ----------
+    banned_until_ns : asked at each start of a recorder: until when the venue's stream may not be connected to.
+    known_ns : asked then too: up to when what is on record of the symbols' ends bears times.
+
+    Attributes
+    ----------
+    ask : has the heads of these symbols asked for; the answer comes through `tell_heads`.
+    account : what was heard of each symbol.
+    """
+
+    def __init__(
+        self,
+        config: IngestConfig,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        banned_until_ns: Callable[[], int] = lambda: 0,
+        known_ns: Callable[[], int] = lambda: 0,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._config = config
+        self._monotonic, self._wall_ns = monotonic, wall_ns
+        self._banned_until_ns, self._known_ns = banned_until_ns, known_ns
+        self._heads: SimpleQueue[dict[str, int | None]] = SimpleQueue()
+        self.ask: Callable[[list[str]], object] = lambda symbols: None
+        self.account = RunAccount(config.symbols.values())
+        self._workers: dict[str, _Worker] = {}
+        self._stops_by: float | None = None
+        self._held = False
+
+    def prepare(self) -> None:
+        """Have a recorder load what it needs, so that it begins at once when all are started."""
+        self._held = True
+        self._workers["recorder"] = _Worker("recorder", self._spawn("recorder"), self._monotonic())
+        self._held = False
+
+    def start(self) -> None:
+        """Start all workers, the recorder first."""
+        if "recorder" in self._workers:
+            self._workers["recorder"].child.begin()
+        for role in ("recorder", "processor", "publisher"):
+            if role not in self._workers:
+                self._workers[role] = _Worker(role, self._spawn(role), self._monotonic())
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """The workers' process ids by role."""
+        return {role: worker.child.pid for role, worker in self._workers.items()}
+
+    def watch(self, wait: Callable[[float], bool]) -> None:
+        """Start workers again that die, until `wait` says stop."""
+        while not wait(POLL_S):
+            for worker in self._workers.values():
+                self._tend(worker)
+            self._pass_on()
+        self._stops_by = self._monotonic() + STOP_WITHIN_S
+
+    def left_s(self, keep_s: float = 0.0) -> float:
+        """Return how much is left of the time for a stop, less what is to be kept of it for what follows."""
+        if self._stops_by is None:
+            self._stops_by = self._monotonic() + STOP_WITHIN_S
+        return max(0.0, self._stops_by - self._monotonic() - keep_s)
+
+    def respell(self, symbols: Mapping[str, str]) -> None:
+        """Record these from now on, the venue's spelling mapped to ours: the recorder starts again."""
+        self._config = msgspec.structs.replace(self._config, symbols=dict(symbols))
+        recorder = self._workers["recorder"]
+        recorder.child.stop(RECORDER_STOP_S)
+        recorder.again_at = self._monotonic()
+
+    def tell_heads(self, heads: dict[str, int | None]) -> None:
+        """Have the recorder and the processor told of heads; from any thread."""
+        self._heads.put(heads)
+
+    def stop_workers(self) -> None:
+        """Stop receiving, then decode and stage all that was received, as far as the time for a stop allows.
+
+        Raises
+        ------
+        WorkError : if one of them did not end well; nothing durable is lost, the next start goes on from it.
+        """
+        codes = {
+            "recorder": self._workers["recorder"].child.stop(min(RECORDER_STOP_S, self.left_s(PUBLISH_S))),
+            "processor": self._workers["processor"].child.stop(self.left_s(PUBLISH_S)),
+        }
+        self._pass_on()
+        failed = [role for role, code in codes.items() if code != 0]
+        if failed:
+            raise WorkError(f"{' and '.join(failed)} did not stop in order; start again or run recover")
+
+    def stop_publisher(self) -> None:
+        """Let the publisher publish once more and end.
+
+        Raises
+        ------
+        WorkError : if it did not end well; what it leaves is published at the next start.
+        """
+        if self._workers["publisher"].child.stop(self.left_s()) != 0:
+            raise WorkError("not everything is published; start again or run recover")
+
+    def kill(self) -> None:
+        """End whatever still runs, at once."""
+        for worker in self._workers.values():
+            if worker.child.ended() is None:
+                worker.child.stop(0.5)
+
+    def _spawn(self, role: str) -> children.Child:
+        config = self._config
+        if role == "recorder":
+            known = {"banned_until_ns": self._banned_until_ns(), "known_ns": self._known_ns()}
+            config = msgspec.structs.replace(config, **known)
+        environ = {CONFIG_VARIABLE: msgspec.json.encode(config).decode()}
+        if config.metrics_dir is not None:
+            environ[metrics.SHARED] = config.metrics_dir
+        if self._held:
+            environ[children.HELD] = "1"
+        return children.start(role, [WORKERS, role], environ)
+
+    def _pass_on(self) -> None:
+        """Carry messages: questions to the venue, answers to both, renewals to the recorder."""
+        for worker in self._workers.values():
+            for line in worker.child.messages():
+                match messages.read(line):
+                    case messages.Probe(symbols):
+                        self.ask(symbols)
+                    case messages.Opened(symbols):
+                        self.account.opened(symbols, self._wall_ns())
+                    case messages.Refused(symbols, reason):
+                        self.account.refused(symbols, reason)
+                    case messages.Heard(symbols):
+                        self.account.heard(symbols)
+                    case messages.Renew(symbols):
+                        log.warning("subscribed but not delivered", venue=self._config.venue, symbols=symbols)
+                        for renewal in messages.renew(symbols):
+                            self._workers["recorder"].child.tell(renewal)
+        while not self._heads.empty():
+            heads = self._heads.get()
+            for symbol, head in heads.items():
+                self.account.head(symbol, head, None)
+            for line in messages.heads(heads):
+                for role in ("recorder", "processor"):
+                    self._workers[role].child.tell(line)
+
+    def _tend(self, worker: _Worker) -> None:
+        now = self._monotonic()
+        if worker.again_at is not None:
+            if now >= worker.again_at:
+                worker.child, worker.started, worker.again_at = self._spawn(worker.role), now, None
+            return
+        code = worker.child.ended()
+        if code is None:
+            return
+        worker.failures = 0 if now - worker.started > STEADY_S else worker.failures + 1
+        pause = min(LONGEST_RESTART_S, RESTART_S * 2.0 ** min(worker.failures, 10)) if worker.failures > 1 else 0.0
+        log.error("worker died", role=worker.role, pid=worker.child.pid, exit_code=code, again_in_s=pause)
+        worker.child.stop(0.0)
+        worker.again_at = now + pause

@@ -1,0 +1,46 @@
+"""Do with Dagster's instance what dagster_services.py needs: ``python -m ….instance_admin create|cancel|reload``.
+
+A process of its own, because importing Dagster takes seconds and a hundred megabytes.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import dagster as dg
+from dagster._grpc.client import DagsterGrpcClient
+
+from trading_platform.orchestration import keys
+from trading_platform.orchestration.runs import RUNNING
+
+_RELOAD_S = 120
+
+
+def create(instance: dg.DagsterInstance) -> None:
+    """Make or update the databases, alone: processes that do it side by side corrupt the version table."""
+    instance.upgrade()
+
+
+def cancel(instance: dg.DagsterInstance) -> None:
+    """Ask every started run to stop; what only waits in the queue stays there for the next start."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(RUNNING))):
+        instance.add_run_tags(run.run_id, {keys.STOPPED: "the platform"})
+        instance.run_launcher.terminate(run.run_id)
+
+
+def reload(socket: str) -> None:
+    """Have the code server load the definitions again; the daemon and the webserver notice by themselves."""
+    DagsterGrpcClient(socket=socket).reload_code(timeout=_RELOAD_S)
+
+
+def main() -> None:
+    """Do what the argument says."""
+    if sys.argv[1] == "reload":
+        reload(sys.argv[2])
+        return
+    with dg.DagsterInstance.get() as instance:
+        {"create": create, "cancel": cancel}[sys.argv[1]](instance)
+
+
+if __name__ == "__main__":
+    main()

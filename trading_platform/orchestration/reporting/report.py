@@ -1,0 +1,188 @@
+"""Tell Dagster what a refresh did: metadata and check results of each day by itself.
+
+In a range run one returned result would be stored for all days alike, so a day is reported as soon as it is done.
+Nothing is judged here: verdicts are the gates', completeness is the ledger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from trading_platform.orchestration import keys
+from trading_platform.pipeline.results import DayReport, LeafResult
+
+if TYPE_CHECKING:
+    from trading_platform.orchestration.resources import PipelineResource
+    from trading_platform.store.ledger import DayStatus
+
+CHARTED_DAYS = 3
+"""Pictures stay in Dagster's event log for ever: only the last days of a range get one."""
+
+_FINE_STATES = ("complete", "reconciled", "recording")
+_SHOWN_FAILURES = 20
+
+
+def report(context: dg.AssetExecutionContext, day: str, done: DayReport) -> None:
+    """Record a day's metadata and check results with the asset that is being materialized."""
+    pipeline: PipelineResource = context.resources.pipeline
+    key = keys.ASSETS[done.dataset]
+    if key in context.selected_asset_keys:
+        charted = day in list(context.partition_keys)[-CHARTED_DAYS:]
+        context.add_asset_metadata(metadata(pipeline, done, charted=charted), asset_key=key, partition_key=day)
+    wanted = {check.name for check in context.selected_asset_check_keys}
+    for evaluation in evaluations(pipeline, done):
+        if evaluation.check_name in wanted:
+            context.log_event(evaluation)
+    if done.failed:
+        first = done.failed[0]
+        rest = f" (and {len(done.failed) - 1} more)" if len(done.failed) > 1 else ""
+        context.log.warning(f"{_name(first)} {first.status}: {first.reason}{rest}")
+
+
+def report_from_op(context: dg.OpExecutionContext, pipeline: PipelineResource, done: DayReport) -> None:
+    """Record a day's materialization and check results from an operation that is no asset (a repair)."""
+    shown = metadata(pipeline, done, charted=True)
+    context.log_event(dg.AssetMaterialization(keys.ASSETS[done.dataset], partition=done.day, metadata=shown))
+    for evaluation in evaluations(pipeline, done):
+        context.log_event(evaluation)  # type: ignore[arg-type]  # recorded like the others, only not declared
+
+
+def metadata(pipeline: PipelineResource, done: DayReport, *, charted: bool) -> dict[str, Any]:
+    """Return what a person wants to see of a day: rows, a table by symbol, what went wrong, a picture."""
+    found: dict[str, Any] = {"dagster/partition_row_count": dg.MetadataValue.int(done.rows)}
+    statuses = pipeline.statuses(done.day)
+    if done.dataset == "ticks":
+        found["symbols"] = dg.MetadataValue.md(_ticks_table(done, statuses))
+    else:
+        found["symbols"] = dg.MetadataValue.md(_computed_table(done, statuses))
+    if done.failed:
+        found["problems"] = dg.MetadataValue.md(_problems(done.failed))
+    if charted and done.dataset != "ticks":
+        # Here, because every process of Dagster loads this module, and few draw.
+        from trading_platform.orchestration.reporting import charts
+
+        pictures = charts.of_day(pipeline.data, done, pipeline.settings.regimes.model)
+        found |= {picture.symbol: dg.MetadataValue.md(picture.small) for picture in pictures}
+        if pictures:
+            found["large charts"] = dg.MetadataValue.md("\n\n".join(picture.large for picture in pictures))
+    return found
+
+
+def evaluations(pipeline: PipelineResource, done: DayReport) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield the results of a day's checks: the gates' verdicts and, for ticks, the ledger's completeness."""
+    refused = [result for result in done.results if result.status == "refused"]
+    yield dg.AssetCheckEvaluation(
+        asset_key=keys.ASSETS[done.dataset],
+        check_name=keys.SCHEMA,
+        partition=done.day,
+        passed=not refused,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{len(refused)} of {len(done.results)} files refused" if refused else "every file passed its gate",
+        metadata={"files refused": len(refused)}
+        | ({"refused": dg.MetadataValue.md(_failures_table(refused))} if refused else {}),
+    )
+    if done.dataset == "ticks":
+        yield _completeness(done.day, pipeline.statuses(done.day))
+
+
+def _completeness(day: str, statuses: Sequence[DayStatus]) -> dg.AssetCheckEvaluation:
+    lacking = [s for s in statuses if s.state not in _FINE_STATES or s.open or s.unrecoverable]
+    missing = sum(s.open + s.unrecoverable for s in lacking)
+    return dg.AssetCheckEvaluation(
+        asset_key=keys.TICKS,
+        check_name=keys.COMPLETENESS,
+        partition=day,
+        passed=not lacking,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(lacking)} of {len(statuses)} symbols lack proof, {missing} trades missing"
+        if lacking
+        else f"{len(statuses)} symbols: no known trade is missing",
+        metadata={"trades missing": missing}
+        | ({"symbols": dg.MetadataValue.md(_status_table(statuses))} if statuses else {}),
+    )
+
+
+def _ticks_table(done: DayReport, statuses: Sequence[DayStatus]) -> str:
+    by_symbol = {(s.venue, s.symbol): s for s in statuses}
+    rows = []
+    for result in done.results:
+        status = by_symbol.get((result.leaf.venue, result.leaf.symbol))
+        if status is not None or result.status != "absent":
+            counts = _counts(status) if status else ("",) * len(_COUNTS)
+            rows.append((result.leaf.venue, result.leaf.symbol, _cell(result), *counts))
+    return _table(("venue", "symbol", "rows", *_COUNTS), rows)
+
+
+_COUNTS = ("day", "expected", "stored", "void", "open", "lost")
+
+
+def _counts(status: DayStatus) -> tuple[str, ...]:
+    expected = "not known yet" if status.expected is None else f"{status.expected:,}"
+    return (
+        status.state,
+        expected,
+        *(f"{n:,}" for n in (status.stored, status.void, status.open, status.unrecoverable)),
+    )
+
+
+def _status_table(statuses: Sequence[DayStatus]) -> str:
+    return _table(("venue", "symbol", *_COUNTS), [(s.venue, s.symbol, *_counts(s)) for s in statuses])
+
+
+def _computed_table(done: DayReport, statuses: Sequence[DayStatus]) -> str:
+    """One row a symbol, one column a timeframe: rows, and what became of the file where it is not plainly there."""
+    states = {(s.venue, s.symbol): s.state for s in statuses}
+    timeframes = list(dict.fromkeys(r.leaf.timeframe for r in done.results if r.leaf.timeframe))
+    by_symbol: dict[tuple[str, str], dict[str | None, LeafResult]] = {}
+    for result in done.results:
+        by_symbol.setdefault((result.leaf.venue, result.leaf.symbol), {})[result.leaf.timeframe] = result
+    rows = []
+    for symbol, cells in by_symbol.items():
+        if all(cell.status == "absent" for cell in cells.values()):
+            continue
+        rows.append((*symbol, states.get(symbol, "?"), *(_cell(cells.get(t) or cells.get(None)) for t in timeframes)))
+    return _table(("venue", "symbol", "day", *timeframes), rows)
+
+
+def _cell(result: LeafResult | None) -> str:
+    if result is None:
+        return ""
+    return f"{result.rows:,}" if result.status in ("computed", "unchanged") else result.status
+
+
+def _failures_table(refused: Sequence[LeafResult]) -> str:
+    rows = []
+    for result in refused:
+        failures = result.verdict.failures if result.verdict else ()
+        rows += [(_name(result), failure.check, f"{failure.rows:,}", failure.example) for failure in failures]
+        if not failures:
+            rows.append((_name(result), "", "", result.reason))
+    shown = _table(("file", "rule", "rows", "example"), rows[:_SHOWN_FAILURES])
+    return shown if len(rows) <= _SHOWN_FAILURES else f"{shown}\n\n… and {len(rows) - _SHOWN_FAILURES} more"
+
+
+def _problems(failed: Sequence[LeafResult]) -> str:
+    lines = [f"- {_name(result)} **{result.status}**: {_escape(result.reason)}" for result in failed[:_SHOWN_FAILURES]]
+    return "\n".join([*lines, *([f"- and {len(failed) - len(lines)} more"] if len(lines) < len(failed) else [])])
+
+
+def _name(result: LeafResult) -> str:
+    leaf = result.leaf
+    return " ".join(part for part in (leaf.venue, leaf.symbol, leaf.timeframe, leaf.day) if part)
+
+
+def _table(header: Sequence[str | None], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "nothing is recorded for this day"
+    if header[0] == "venue" and len({row[0] for row in rows}) == 1:
+        # Pages are narrow; a column that says the same in each row goes first.
+        header, rows = header[1:], [row[1:] for row in rows]
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_escape(cell or "") for cell in line) + " |" for line in lines)
+
+
+def _escape(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

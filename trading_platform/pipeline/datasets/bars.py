@@ -1,0 +1,44 @@
+"""The dataset `bars`: every timeframe of the settings, folded from the day's ticks.
+
+How trades become rows is bar_rows.py; which stretches of the day are uncertain is tick_days.py and uncertain_spans.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trading_platform.pipeline.bar_rows import day_bars
+from trading_platform.pipeline.datasets.table import Computed
+from trading_platform.pipeline.day_context import Config, Work, timeframe_of
+from trading_platform.pipeline.day_grid import OVER, RUNNING
+from trading_platform.store.fs.layout import Leaf
+
+
+def leaves(config: Config, venue: str, symbol: str, day: str) -> list[Leaf]:
+    """Return a leaf for each timeframe."""
+    return [Leaf("bars", venue, symbol, day, timeframe) for timeframe in config.timeframes]
+
+
+def settings(config: Config) -> Mapping[str, Any]:  # noqa: ARG001 - one form for all datasets
+    """Return nothing: bars have no parameters, and no state to keep."""
+    return {}
+
+
+def inputs(work: Work, leaf: Leaf) -> Mapping[str, Any]:  # noqa: ARG001 - the hash names the leaf already
+    """Return what decides the rows: the trades' hash, and what lies before, between and after them."""
+    return work.facts._asdict()
+
+
+def compute(work: Work, leaf: Leaf, state: bytes | None) -> Computed:  # noqa: ARG001 - no state
+    """Fold the day."""
+    facts = work.facts
+    table = day_bars(
+        work.trades,
+        work.spans,
+        day=leaf.day,
+        timeframe=timeframe_of(leaf),
+        running=facts.running,
+        proof="ids" if facts.proved else None,
+    )
+    return Computed(table, ended=RUNNING if facts.running else OVER)

@@ -1,0 +1,76 @@
+"""Who comes first where several processes want the same core or disk: the recorder; what is safe already can wait.
+
+Nothing here is needed for anything to be right, so whatever a system does not have or does not allow is left out.
+Which worker asks for what is commands/workers/ingest_worker.py.
+
+Niceness alone does not bring a worker forward: each leads a session of its own, and where the kernel groups processes
+by session (`sched_autogroup_enabled`), it counts only within one. So the recorder's session gets it as well. The
+sessions of the others keep their share: on a machine that is busy with something else they would hardly run at all,
+and stopping waits for them.
+
+However much comes first, whoever has just run may have to let another one in, and that one then stays until the next
+tick of the clock, 4 ms. So those who come last leave one processor alone: there nobody has to be let in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+SLICE_NS = 100_000
+"""The recorder works in short bursts. Who asks for short slices need not wait for another's to end (Linux 6.12)."""
+FIRST, LAST = -20, 5
+_AUTOGROUP = Path("/proc/self/autogroup")
+_ATTRIBUTES = struct.Struct("<IIQiIQQQ")
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
+_BEST_EFFORT = 2 << 13
+_DISK_FIRST, _DISK_LAST = _BEST_EFFORT | 0, _BEST_EFFORT | 7
+"""Not the idle class: on a busy disk it can wait ten seconds for each request."""
+
+
+def come_first() -> None:
+    """Let this process run before others, as far as that is allowed, and without waiting for their slices to end."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, FIRST)
+    if os.getsid(0) == os.getpid():  # else it would count for others too
+        with suppress(OSError):
+            _AUTOGROUP.write_text(str(FIRST))
+    _ask_for_slices(SLICE_NS)
+    _call(_IOPRIO_SET, 1, 0, _DISK_FIRST)
+
+
+def come_last() -> None:
+    """Leave the processor and the disk to others, never interrupt them, and keep off one processor altogether."""
+    with suppress(OSError):  # whoever was started nicer still stays so
+        os.setpriority(os.PRIO_PROCESS, 0, max(LAST, os.getpriority(os.PRIO_PROCESS, 0)))
+    with suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    with suppress(OSError, AttributeError):
+        _leave_one_processor()
+    _call(_IOPRIO_SET, 1, 0, _DISK_LAST)
+
+
+def _leave_one_processor() -> None:
+    """Never run on the last of our processors, if there are others: interrupts mostly come to the first ones."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) > 1:
+        os.sched_setaffinity(0, allowed - {max(allowed)})
+
+
+def _ask_for_slices(slice_ns: int) -> None:
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, 0, 0, nice, 0, slice_ns, 0, 0)
+    _call(_SCHED_SETATTR, 0, ctypes.c_char_p(attributes), 0)
+
+
+def _call(numbers: dict[str, int], *arguments: object) -> int:
+    """Make a system call that the standard library has no name for; return 0 if it was made and did what it says."""
+    number = numbers.get(platform.machine()) if os.uname().sysname == "Linux" else None
+    if number is None:
+        return -1
+    return int(ctypes.CDLL(None).syscall(ctypes.c_long(number), *arguments))

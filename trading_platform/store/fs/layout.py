@@ -1,0 +1,205 @@
+"""Where things lie below a data directory, and what a published file is called.
+
+Only names and paths: reading and writing the files is store/lake/publish.py and store/lake/staging.py,
+the log's segments are store/log/writer.py. Every name that comes from outside is checked
+before it becomes part of a path.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from trading_platform.domain.days import parse_day
+from trading_platform.domain.errors import UsageError
+from trading_platform.domain.instrument import check_symbol, check_venue
+from trading_platform.domain.timeframe import timeframe_ns
+
+DATASETS = ("ticks", "bars", "indicators", "regimes", "instruments")
+"""Datasets of the lake, inputs before what is computed from them."""
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "ticks": ("venue", "symbol", "date"),
+    "bars": ("timeframe", "venue", "symbol", "date"),
+    "indicators": ("timeframe", "venue", "symbol", "date"),
+    "regimes": ("model", "timeframe", "venue", "symbol", "date"),
+    "instruments": ("venue", "date"),
+}
+"""The folders below a dataset, outermost first; a leaf's file lies in the last."""
+
+_TIMEFRAMED = ("bars", "indicators", "regimes")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}", re.ASCII)
+
+
+class Leaf(NamedTuple):
+    """One published file: a dataset's rows of one venue, symbol and UTC day.
+
+    Attributes
+    ----------
+    dataset : one of `DATASETS`.
+    venue, symbol : canonical names; `symbol` is ``""`` for instruments, which are kept per venue.
+    day : UTC day as ISO text.
+    timeframe : of bars, indicators and regimes, else None.
+    model : of regimes, else None.
+
+    Examples
+    --------
+    >>> Leaf("bars", "binance", "BTC-USDT", "2024-08-08", "1m").path.as_posix()
+    'bars/timeframe=1m/venue=binance/symbol=BTC-USDT/date=2024-08-08/bars.parquet'
+    >>> Leaf("ticks", "binance", "../../x", "2024-08-08").path
+    Traceback (most recent call last):
+    trading_platform.domain.errors.SymbolError: '../../x' is not a symbol; symbols look like BTC-USDT
+    """
+
+    dataset: str
+    venue: str
+    symbol: str
+    day: str
+    timeframe: str | None = None
+    model: str | None = None
+
+    def check(self) -> Leaf:
+        """Return the leaf if every part of it may become a path.
+
+        Raises
+        ------
+        UsageError : naming the part that may not.
+        """
+        if self.dataset not in DATASETS:
+            raise UsageError(f"{self.dataset[:40]!r} is not a dataset; datasets: {' '.join(DATASETS)}")
+        check_venue(self.venue)
+        if self.dataset != "instruments":
+            check_symbol(self.symbol)
+        elif self.symbol:
+            raise UsageError(f"instruments are kept per venue, not for {self.symbol[:60]!r}")
+        parse_day(self.day)
+        if (self.timeframe is not None) != (self.dataset in _TIMEFRAMED):
+            raise UsageError(f"{self.dataset} {'need' if self.timeframe is None else 'have no'} timeframe")
+        if self.timeframe is not None:
+            timeframe_ns(self.timeframe)
+        if (self.model is not None) != (self.dataset == "regimes"):
+            raise UsageError(f"{self.dataset} {'need' if self.model is None else 'have no'} model")
+        if self.model is not None:
+            check_name(self.model)
+        return self
+
+    @property
+    def directory(self) -> PurePosixPath:
+        """The leaf's folder relative to the lake, every part checked."""
+        return _directory(self)
+
+    @property
+    def file_name(self) -> str:
+        """The published file's name, ``bars.parquet``."""
+        return f"{self.dataset}.parquet"
+
+    @property
+    def path(self) -> PurePosixPath:
+        """The published file relative to the lake."""
+        return self.directory / self.file_name
+
+    @classmethod
+    def from_path(cls, path: PurePosixPath) -> Leaf | None:
+        """Return the leaf whose file lies at `path` relative to the lake, None if it is no leaf's.
+
+        >>> Leaf.from_path(PurePosixPath("ticks/venue=binance/symbol=BTC-USDT/date=2024-08-08/ticks.parquet")).day
+        '2024-08-08'
+        """
+        keys = dict(part.split("=", 1) for part in path.parts[1:-1] if "=" in part)
+        leaf = cls(
+            path.parts[0] if path.parts else "",
+            keys.get("venue", ""),
+            keys.get("symbol", ""),
+            keys.get("date", ""),
+            keys.get("timeframe"),
+            keys.get("model"),
+        )
+        try:
+            return leaf if leaf.path == path else None
+        except UsageError:
+            return None
+
+
+@lru_cache(maxsize=4096)
+def _directory(leaf: Leaf) -> PurePosixPath:
+    leaf.check()
+    parts = [leaf.dataset]
+    if leaf.model is not None:
+        parts.append(f"model={leaf.model}")
+    if leaf.timeframe is not None:
+        parts.append(f"timeframe={leaf.timeframe}")
+    parts.append(f"venue={leaf.venue}")
+    if leaf.symbol:
+        parts.append(f"symbol={leaf.symbol}")
+    parts.append(f"date={leaf.day}")
+    return PurePosixPath(*parts)
+
+
+def check_name(text: str) -> str:
+    """Return `text` if it may be a lane's or model's name, hence part of a path.
+
+    >>> check_name("live-binance")
+    'live-binance'
+    """
+    if _NAME.fullmatch(text) is None:
+        raise UsageError(f"{text[:60]!r} is not a name of small letters, digits, '-' and '_'")
+    return text
+
+
+class DataDir(NamedTuple):
+    """The folders below one data directory.
+
+    Examples
+    --------
+    >>> DataDir(Path("data")).lane("live-binance").as_posix()
+    'data/log/live-binance'
+    """
+
+    root: Path
+
+    @property
+    def log(self) -> Path:
+        """Raw segment log, one folder per lane."""
+        return self.root / "log"
+
+    @property
+    def lake(self) -> Path:
+        """Published files and nothing else."""
+        return self.root / "lake"
+
+    @property
+    def staging(self) -> Path:
+        """Parts that are not published yet, and files being written."""
+        return self.root / "staging"
+
+    @property
+    def state(self) -> Path:
+        """End states of computed days."""
+        return self.root / "state"
+
+    @property
+    def run(self) -> Path:
+        """Locks and what lives no longer than a process."""
+        return self.root / "run"
+
+    @property
+    def ledger_path(self) -> Path:
+        """The embedded ledger's file."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def first_day_path(self) -> Path:
+        """The file that names the first day of the lake."""
+        return self.state / "first-day"
+
+    def lane(self, name: str) -> Path:
+        """Return the folder of a lane of the log."""
+        return self.log / check_name(name)
+
+    def create(self) -> DataDir:
+        """Make the folders that are missing."""
+        for folder in (self.log, self.lake, self.staging, self.state, self.run):
+            folder.mkdir(parents=True, exist_ok=True)
+        return self

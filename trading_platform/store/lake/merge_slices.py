@@ -1,0 +1,117 @@
+"""Read several files of ticks in step, as slices in the order of the dataset, without holding them all.
+
+What is done with a slice is store/lake/merge.py and store/lake/publish.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trading_platform.store.lake import merge, parquet
+from trading_platform.store.lake import schema as shapes
+
+SLICE_ROWS = 131_072
+"""Rows that are read before a slice is cut: with everything done to them about 100 MB."""
+
+_FIRST = np.iinfo(np.int64).min
+_Key = tuple[int, int]
+
+
+class Source(NamedTuple):
+    """A file of ticks and the origin of its rows."""
+
+    path: Path
+    origin: int = merge.NEW
+
+
+class Group(NamedTuple):
+    """Rows by rising key that are held elsewhere.
+
+    Attributes
+    ----------
+    first : a lower bound of their keys (epoch, trade_id).
+    load : gives them, as ticks whose sides and sources are codes.
+    origin : of all of them.
+    """
+
+    first: _Key
+    load: Callable[[], pa.Table]
+    origin: int = merge.NEW
+
+
+def slices(sources: Sequence[Source], *, groups: Sequence[Group] = (), rows: int = SLICE_ROWS) -> Iterator[pa.Table]:
+    """Yield all rows of files and groups: a key's copies in one slice, the slices in ascending order of their keys.
+
+    Rows carry the column of `merge.mark`, sides and sources as codes (`schema.lean`).
+    Trades without ids have no such order: then all is one slice.
+
+    Raises
+    ------
+    CorruptionError : if a file is damaged.
+    """
+    of_files = [group for source in sources for group in _groups(source)]
+    groups = sorted([*groups, *of_files], key=lambda group: group.first)
+    if any(group.first[0] == _FIRST for group in groups):
+        yield pa.concat_tables([_read(group) for group in groups])
+        return
+    held: list[pa.Table] = []
+    fresh = 0
+    for at, group in enumerate(groups):
+        table = _read(group)
+        held.append(table)
+        fresh += table.num_rows
+        if fresh >= rows and at + 1 < len(groups):
+            together = pa.concat_tables(held)
+            below = _below(together, groups[at + 1].first)
+            fresh = 0
+            if below.all():
+                yield together
+                held = []
+            elif below.any():
+                yield together.filter(pa.array(below))
+                held = [together.filter(pa.array(~below))]
+    if sum(table.num_rows for table in held):
+        yield pa.concat_tables(held)
+
+
+def _groups(source: Source) -> Iterator[Group]:
+    with parquet.open_file(source.path) as file:
+        for number in range(file.num_row_groups if file.metadata.num_rows else 0):
+            first = _first_key(file.metadata.row_group(number))
+            yield Group(first, partial(_row_group, source.path, number), source.origin)
+
+
+def _first_key(group: pq.RowGroupMetaData) -> _Key:
+    """Return a lower bound of the group's keys from its statistics."""
+    stats = {}
+    for at in range(group.num_columns):
+        column = group.column(at)
+        if column.path_in_schema in {"epoch", "trade_id"}:
+            stats[column.path_in_schema] = column.statistics
+    epoch, trade_id = stats["epoch"], stats["trade_id"]
+    if not trade_id.has_min_max or trade_id.null_count:
+        return _FIRST, _FIRST
+    return int(epoch.min), int(trade_id.min) if epoch.min == epoch.max else int(_FIRST)
+
+
+def _row_group(path: Path, number: int) -> pa.Table:
+    with parquet.open_file(path, lean=True) as file:
+        return shapes.lean(parquet.read_group(file, path, number))
+
+
+def _read(group: Group) -> pa.Table:
+    return merge.mark(group.load(), group.origin)
+
+
+def _below(table: pa.Table, key: _Key) -> npt.NDArray[np.bool_]:
+    epoch, trade_id = table.column("epoch").to_numpy(), table.column("trade_id").to_numpy()
+    result: npt.NDArray[np.bool_] = (epoch < key[0]) | ((epoch == key[0]) & (trade_id < key[1]))
+    return result

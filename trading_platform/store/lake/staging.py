@@ -1,0 +1,137 @@
+"""Parts: trades that are durable and decoded but not yet published. Immutable, named by where in the log they lie.
+
+Merging them into the lake, and removing them after that, is store/lake/publish.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trading_platform.domain.days import DAY_NS, day_start
+from trading_platform.domain.errors import UsageError, WorkError
+from trading_platform.domain.position import Position
+from trading_platform.store.fs.disk import REAL_DISK, Disk, MissingFile, make_directory, write_atomically
+from trading_platform.store.fs.layout import KEYS, DataDir, Leaf, check_name
+from trading_platform.store.lake import hive_tree as tree
+from trading_platform.store.lake import parquet
+from trading_platform.store.lake import schema as shapes
+
+_TRIES = 20
+
+
+def temporary(data: DataDir) -> Path:
+    """Return the folder where files are written before they get their name."""
+    return data.staging / "tmp"
+
+
+def folder(data: DataDir, leaf: Leaf) -> Path:
+    """Return the folder of a leaf's parts."""
+    return data.staging / "parts" / leaf.directory
+
+
+def write_part(
+    data: DataDir,
+    venue: str,
+    symbol: str,
+    day: str,
+    lane: str,
+    start: Position,
+    end: Position,
+    table: pa.Table,
+    *,
+    disk: Disk = REAL_DISK,
+) -> Path:
+    """Keep a symbol-day's trades of a stretch of a lane, durably, until they are published.
+
+    Writing the same stretch again overwrites the same part.
+
+    Parameters
+    ----------
+    table : ticks in any order, all of that UTC day by `ts_event`.
+
+    Returns
+    -------
+    pathlib.Path : the part.
+
+    Raises
+    ------
+    WorkError : if the columns are not those of ticks, or a trade belongs to another day.
+    """
+    leaf = Leaf("ticks", venue, symbol, day)
+    name = f"{check_name(lane)}.{start.segment:08d}-{start.offset:012d}.{end.segment:08d}-{end.offset:012d}.parquet"
+    ticks = checked(table, leaf)
+    path = folder(data, leaf) / name
+    write = partial(parquet.write, table=ticks, hashed=False)
+    make_directory(temporary(data), disk=disk)
+    for last_try in (False,) * _TRIES + (True,):
+        make_directory(path.parent, disk=disk)
+        try:
+            write_atomically(path, write, disk=disk, staging=temporary(data))
+        except MissingFile:
+            # A publisher removed the folder, empty of parts, just before ours came.
+            if last_try:
+                raise
+        else:
+            break
+    return path
+
+
+def checked(table: pa.Table, leaf: Leaf) -> pa.Table:
+    """Return ticks of a leaf in the order of their ids, sides and sources as codes.
+
+    Raises
+    ------
+    WorkError : if the columns are not those of ticks, or a trade belongs to another day.
+    """
+    ticks = _ordered(table if table.schema.equals(shapes.LEAN) else shapes.lean(shapes.conform(table, shapes.TICKS)))
+    _check_day(ticks, leaf)
+    return ticks
+
+
+def _ordered(ticks: pa.Table) -> pa.Table:
+    """Sort by id, so that a merge reads only the row groups it needs."""
+    ids = ticks.column("trade_id")
+    if ids.null_count or ticks.num_rows < 2:
+        return ticks
+    low, high = ids.to_numpy(), ticks.column("epoch").to_numpy()
+    if bool((low[:-1] <= low[1:]).all()) and bool((high == high[0]).all()):
+        return ticks
+    return ticks.take(pa.array(np.lexsort((low, high))))
+
+
+def _check_day(ticks: pa.Table, leaf: Leaf) -> None:
+    for name in ("epoch", "ts_event", "ts_recv", "price", "quantity", "source"):
+        if ticks.column(name).null_count:
+            raise WorkError(f"{leaf.venue} {leaf.symbol}: a trade without {name}")
+    if not ticks.num_rows:
+        return
+    span = pc.min_max(ticks.column("ts_event").cast(pa.int64())).as_py()
+    begin = day_start(leaf.day)
+    if span["min"] < begin or span["max"] >= begin + DAY_NS:
+        raise WorkError(f"{leaf.venue} {leaf.symbol}: a trade of another day than {leaf.day}")
+
+
+def parts_of(data: DataDir, leaf: Leaf) -> list[Path]:
+    """Return a leaf's parts, by name."""
+    place = folder(data, leaf)
+    return [place / name for name in sorted(tree.entries(place)) if name.endswith(".parquet")]
+
+
+def parts(data: DataDir, venue: str | None = None, symbol: str | None = None) -> dict[Leaf, list[Path]]:
+    """Return all parts by the leaf they belong to, days ascending."""
+    found = {leaf: files for leaf in _leaves(data, venue, symbol) if (files := parts_of(data, leaf))}
+    return {leaf: found[leaf] for leaf in sorted(found, key=lambda x: (x.venue, x.symbol, x.day))}
+
+
+def _leaves(data: DataDir, venue: str | None, symbol: str | None) -> Iterator[Leaf]:
+    wanted = {"venue": None if venue is None else (venue,), "symbol": None if symbol is None else (symbol,)}
+    for each in tree.walk(data.staging / "parts" / "ticks", KEYS["ticks"], wanted):
+        with suppress(UsageError):  # a folder that is not ours
+            yield Leaf("ticks", *each).check()

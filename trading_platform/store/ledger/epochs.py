@@ -1,0 +1,75 @@
+"""The turns of each symbol: where its ids started again. Which trades make one is completeness/sequence_reset.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+
+from trading_platform.completeness.records import Batch, Reach, SequenceKey, Turn
+from trading_platform.store.ledger import tables as t
+from trading_platform.store.ledger.database import Database, insert_missing
+
+_COLUMNS = [t.turns.c[name] for name in Turn._fields]
+
+
+class Numberings:
+    """The part of the ledger that tells one numbering from another."""
+
+    database: Database
+
+    def turns(self, venue: str, symbol: str) -> list[Turn]:
+        """Return where a symbol's ids started again, ascending: the first entry is where epoch 1 begins."""
+        with self.database.reading() as db:
+            return turns_of(db, venue, symbol)
+
+    def reach(self, venue: str, symbol: str, epoch: int = 0) -> Reach | None:
+        """Return how far what is held of a sequence reaches, None if nothing is.
+
+        Not where its account begins and ends: ids used up, lost or only witnessed have no times to compare with.
+        """
+        c = t.coverage.c
+        least, most = sa.func.min, sa.func.max
+        query = sa.select(least(c.first_id), most(c.last_id), least(c.first_ts), most(c.last_ts)).where(
+            c.venue == venue, c.symbol == symbol, c.epoch == epoch, c.stored > 0
+        )
+        with self.database.reading() as db:
+            held = db.execute(query).one()
+        return None if held[0] is None else Reach(*held)
+
+    def holds(self, venue: str, symbol: str, epoch: int, trade_id: int) -> bool:
+        """Tell whether a trade is stored."""
+        r = t.ranges.c
+        of_symbol = (r.venue == venue, r.symbol == symbol, r.epoch == epoch, r.kind == "stored")
+        found = sa.select(r.first_id).where(*of_symbol, r.first_id <= trade_id, r.last_id >= trade_id)
+        with self.database.reading() as db:
+            return db.execute(found).first() is not None
+
+
+def turns_of(db: sa.Connection, venue: str, symbol: str) -> list[Turn]:
+    """Return a symbol's turns, ascending."""
+    c = t.turns.c
+    query = sa.select(*_COLUMNS).where(c.venue == venue, c.symbol == symbol).order_by(c.epoch)
+    return [Turn(*row) for row in db.execute(query)]
+
+
+def note_turns(db: sa.Connection, turns: Mapping[SequenceKey, Turn]) -> None:
+    """Keep turns; one that is known stays as it is."""
+    insert_missing(db, t.turns, [{**key._asdict(), **turn._asdict()} for key, turn in turns.items()])
+
+
+def ended_at(db: sa.Connection, keys: Iterable[SequenceKey]) -> dict[SequenceKey, int]:
+    """Return those of the sequences that have ended because another numbering began, and when that was known."""
+    wanted = set(keys)
+    c = t.turns.c
+    query = sa.select(c.venue, c.symbol, c.epoch, c.known_ns).where(c.venue.in_({key.venue for key in wanted}))
+    ended = {SequenceKey(venue, symbol, epoch - 1): known_ns for venue, symbol, epoch, known_ns in db.execute(query)}
+    return {key: known_ns for key, known_ns in ended.items() if key in wanted}
+
+
+def readmit(db: sa.Connection, batch: Batch) -> None:
+    """Take records out of quarantine that count after all."""
+    c = t.quarantine.c
+    for position, item in batch.readmitted:
+        at = sa.and_(c.lane == batch.lane, c.segment == position.segment, c.record_offset == position.offset)
+        db.execute(t.quarantine.delete().where(at, c.item == item))

@@ -1,0 +1,158 @@
+"""What lies in the log beside raw frames: facts about connections, promises, declarations, pages.
+
+Only the values and their bytes. Who writes them is recorder.py and recovery.py, what they mean is decoder.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from trading_platform.domain.errors import FrameError
+
+REFUSED = (ValueError, RecursionError)
+"""What msgspec raises at bytes that are not what it wants: its own errors, text that is none, nesting without end."""
+
+
+class _Control(msgspec.Struct, frozen=True, tag_field="type"):
+    """Base of control records: tagged, immutable, one JSON object each."""
+
+
+class Started(_Control, frozen=True, tag="started"):
+    """A recorder began to write this lane; whatever it left connected before is not any more."""
+
+    venue: str
+    symbols: dict[str, str]  # venue's spelling -> canonical
+    after_ns: int = 0  # up to when something was known of their ends, see lane_clock.py
+
+
+class Connected(_Control, frozen=True, tag="connected"):
+    """Frames of this connection number are answers to a subscription of these symbols."""
+
+    venue: str
+    connection: int
+    symbols: dict[str, str]
+
+
+class Disconnected(_Control, frozen=True, tag="disconnected"):
+    """The connection delivers nothing any more."""
+
+    connection: int
+    reason: str
+
+
+class Lost(_Control, frozen=True, tag="lost"):
+    """Nobody listened to these symbols (canonical) up to now: their recorder is dead, or stood still."""
+
+    venue: str
+    symbols: list[str]
+    reason: str = ""
+    after_ns: int = 0  # it was known by then what this comes after, see lane_clock.py
+
+
+class Handover(_Control, frozen=True, tag="handover"):
+    """A change from one living connection to another: what for, and how far it is."""
+
+    venue: str
+    step: Literal["begins", "opened", "taken over"]
+    old: int
+    new: int
+    reason: str
+
+
+class Declared(_Control, frozen=True, tag="declared"):
+    """A person gave these ids up, with a reason."""
+
+    venue: str
+    symbol: str
+    first_id: int
+    last_id: int
+    reason: str
+    epoch: int = 0
+
+
+class Undertaken(_Control, frozen=True, tag="undertaken"):
+    """From this id on we promise to hold all."""
+
+    venue: str
+    symbol: str
+    from_id: int
+    epoch: int = 0
+
+
+class BanSeen(_Control, frozen=True, tag="ban"):
+    """The venue said 418: nothing is asked before `until_ns`. On the stream's address, also 429: nothing connects."""
+
+    venue: str
+    until_ns: int
+    channel: Literal["rest", "stream"] = "rest"
+
+
+class Unserved(_Control, frozen=True, tag="unserved"):
+    """The venue refused to serve these ids: the request itself, not its moment, was wrong in its eyes."""
+
+    venue: str
+    symbol: str
+    first_id: int
+    last_id: int
+    reason: str
+    epoch: int = 0
+
+
+Control = Started | Connected | Disconnected | Lost | Handover | Declared | Undertaken | BanSeen | Unserved
+
+_ENCODER = msgspec.json.Encoder()
+_CONTROL: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
+
+
+def encode(control: Control) -> bytes:
+    """Return the bytes of a control record's one frame."""
+    return _ENCODER.encode(control)
+
+
+def decode(frame: bytes) -> Control:
+    """Return the control record.
+
+    Raises
+    ------
+    FrameError : of kind ``control`` for bytes that are none.
+    """
+    try:
+        return _CONTROL.decode(frame)
+    except REFUSED as error:
+        raise FrameError("control", str(error)) from error
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The first frame of a PAGE record, saying what the second frame, the answer's body, answers.
+
+    Asked for were all ids from `from_id` on, up to `to_id` as far as they fit into one page.
+    """
+
+    venue: str
+    kind: Literal["trades", "head", "instruments"]
+    symbol: str = ""
+    from_id: int | None = None
+    to_id: int | None = None
+    source: Literal["rest", "archive"] = "rest"
+    epoch: int = 0  # of the ids that were asked for
+    turns: int | None = None  # how many turns of the symbol's ids were on record; None: those known when it came
+    after_ns: int = 0  # a head asked for when this was the latest that was known of the end, see lane_clock.py
+    listening: bool = False  # a head asked for while a stream of the symbol was open: its end stays live
+
+
+_PAGE: msgspec.json.Decoder[Page] = msgspec.json.Decoder(Page)
+
+
+def encode_page(page: Page) -> bytes:
+    """Return the bytes of a PAGE record's first frame."""
+    return _ENCODER.encode(page)
+
+
+def decode_page(frame: bytes) -> Page:
+    """Return what a PAGE record answers. Raises FrameError of kind ``page``."""
+    try:
+        return _PAGE.decode(frame)
+    except REFUSED as error:
+        raise FrameError("page", str(error)) from error
