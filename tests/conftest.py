@@ -1,6 +1,6 @@
 """What every test shares: the real recordings, deterministic hypothesis, and guards against silence and leftovers.
 
-Helpers that only some tests need live beside those tests; waiting is tests/waiting.py.
+Helpers that only some tests need live beside those tests; waiting is tests/support/waiting.py.
 """
 
 from __future__ import annotations

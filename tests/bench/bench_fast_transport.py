@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.bench.__main__ import Line
 from tests.bench.streams import Feed, feed, logged, medians, record_once
-from tests.certificates import self_signed
+from tests.support.faults.certificates import self_signed
 
 ROUNDS = 5
 TRADES, OTHER = 2_000_000, 300_000

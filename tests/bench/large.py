@@ -14,10 +14,8 @@ import sqlalchemy as sa
 
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import parquet
-from trading_platform.store.lake import schema as shapes
-from trading_platform.store.ledger import Ledger
-from trading_platform.store.ledger import tables as t
+from trading_platform.store.lake import parquet, schema as shapes
+from trading_platform.store.ledger import Ledger, tables as t
 
 VENUE = "binance"
 FIRST_DAY = "2024-01-01"

@@ -10,7 +10,7 @@ import pkgutil
 import numpy as np
 import pytest
 
-from tests.naive import indicators as naive
+from tests.support.judges.naive import indicators as naive
 from trading_platform.analytics import indicators as folder
 from trading_platform.analytics.driver import Plan
 from trading_platform.analytics.indicators import INDICATORS

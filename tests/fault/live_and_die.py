@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fault.test_every_operation import SEGMENT_BYTES, live
-from tests.small_platform import SmallPlatform
+from tests.support.builders.platform_in_process import SmallPlatform
 from trading_platform.telemetry import logs
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.fakes import DAY
+from tests.support.builders.fakes import DAY
 from trading_platform.domain.verdict import pass_all
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import publish as lake

@@ -9,9 +9,9 @@ from random import Random
 import pyarrow.parquet as pq
 import pytest
 
-from tests import evidence
-from tests.disks import MemoryDisk, Node
-from tests.small_platform import LANE, SmallPlatform
+from tests.support.builders.platform_in_process import LANE, SmallPlatform
+from tests.support.faults.lossy_disk import MemoryDisk, Node
+from tests.support.judges import evidence
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import pass_all
 from trading_platform.store.fs.disk import REAL_DISK

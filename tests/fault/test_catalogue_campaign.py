@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import evidence
-from tests.catalogue import SECTIONS, Row
 from tests.conftest import ROOT
-from tests.recording import MOST_RSS, PEAKS_VARIABLE
+from tests.support.builders.ingest_process import MOST_RSS, PEAKS_VARIABLE
+from tests.support.judges import evidence
+from tests.support.judges.fault_catalogue import SECTIONS, Row
 
 COSTLY = frozenset(
     f"tests/{name}.py"
@@ -72,8 +72,9 @@ def test_every_row_of_the_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             "seconds": round(sum(seconds for _, seconds in total), 1),
         },
         rows=lines,
-        notes="What is done about each fault, and the tests by name: [faults](../faults.md) and `tests/catalogue.py`. "
-        "The judge of most rows is `tests/identity.py`, whose own tests tamper with what it judges and are told so.",
+        notes="What is done about each fault, and the tests by name: [faults](../faults.md) and "
+        "`tests/support/judges/fault_catalogue.py`. The judge of most rows is `tests/support/judges/identity.py`, "
+        "whose own tests tamper with what it judges and are told so.",
     )
     assert failed == []
     assert max(peaks) <= MOST_RSS

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.identity import accounts, judge, lake_rows
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.small_ingest import SmallIngest
+from tests.support.builders.ingest_in_process import SmallIngest
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.judges.identity import accounts, judge, lake_rows
 from trading_platform.domain.days import day_start
 from trading_platform.ingest.recorder.recorder import Clocks
 from trading_platform.ingest.recovery.fetch_lane import Ground

@@ -1,6 +1,7 @@
 """Exchange faults of the catalogue (docs/faults.md): whatever the venue says or leaves out, each id has one place.
 
-The venue is the simulator, its REST sometimes twisted on the way; what comes out is judged by tests/identity.py.
+The venue is the simulator, its REST sometimes twisted on the way; what comes out is judged by
+tests/support/judges/identity.py.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.identity import accounts, judge, lake_rows
-from tests.recording import run
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.small_ingest import SmallIngest
+from tests.support.builders.ingest_in_process import SmallIngest
+from tests.support.builders.ingest_process import run
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.judges.identity import accounts, judge, lake_rows
 from trading_platform.ingest.recovery.fetch_lane import Ground
 from trading_platform.ingest.recovery.recovery import Outcome
 from trading_platform.simulate.faults import Event, FaultPlan

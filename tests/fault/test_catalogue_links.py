@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.links import Link, link
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.small_ingest import Impatient, SmallIngest
-from tests.waiting import wait_until
+from tests.support.builders.ingest_in_process import Impatient, SmallIngest
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.faults.network_namespace import Link, link
+from tests.support.waiting import wait_until
 from trading_platform.venues.binance import Binance
 
 Start = Callable[..., Simulator]

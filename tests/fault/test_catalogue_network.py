@@ -20,10 +20,10 @@ from typing import Self
 
 import pytest
 
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.small_ingest import Impatient, SmallIngest
-from tests.toxic_proxy import ToxicProxy
-from tests.waiting import wait_until
+from tests.support.builders.ingest_in_process import Impatient, SmallIngest
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.faults.toxic_proxy import ToxicProxy
+from tests.support.waiting import wait_until
 from trading_platform.ingest.transport.websocket import open_stream
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.venues.adapter import KeepAlive

@@ -1,7 +1,7 @@
 """Process faults of the catalogue (docs/faults.md): starved, out of descriptors, out of memory, stopped at bad moments.
 
-What is hurt is the whole `ingest` command or its recorder; what comes out is judged by tests/identity.py. Kills, pauses
-and blocked loops have tests of their own, named in the catalogue.
+What is hurt is the whole `ingest` command or its recorder; what comes out is judged by
+tests/support/judges/identity.py. Kills, pauses and blocked loops have tests of their own, named in the catalogue.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.identity import accounts, judge, lake_rows
-from tests.recording import COMMAND, Ingest, run
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.small_ingest import SmallIngest
-from tests.waiting import wait_until
+from tests.support.builders.ingest_in_process import SmallIngest
+from tests.support.builders.ingest_process import COMMAND, Ingest, run
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.judges.identity import accounts, judge, lake_rows
+from tests.support.waiting import wait_until
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.store.log import control_records as control
 

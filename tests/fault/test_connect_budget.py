@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.small_ingest import SmallIngest
-from tests.waiting import wait_until
+from tests.support.builders.ingest_in_process import SmallIngest
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.waiting import wait_until
 from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
-from trading_platform.ingest.transport import fast_websocket as fast_transport
-from trading_platform.ingest.transport import websocket as websocket_client
+from trading_platform.ingest.transport import fast_websocket as fast_transport, websocket as websocket_client
 from trading_platform.ingest.transport.websocket import Transport
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.store.log import control_records as control

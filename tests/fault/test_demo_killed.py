@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.recording import COMMAND
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import COMMAND
+from tests.support.waiting import wait_until
 
 
 def test_killed_it_takes_its_ingest_with_it(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import mounts
-from tests.disks import MemoryDisk
-from tests.lanes import append_numbered, clock, number_of, read_all, read_numbers
-from tests.recording import Ingest, expected, held, rows, run
-from tests.simulators import Simulator, recorded, simulator  # noqa: F401  the fixture
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import Ingest, expected, held, rows, run
+from tests.support.builders.log_lanes import append_numbered, clock, number_of, read_all, read_numbers
+from tests.support.builders.venue_thread import Simulator, recorded, simulator  # noqa: F401  the fixture
+from tests.support.faults import mounts
+from tests.support.faults.lossy_disk import MemoryDisk
+from tests.support.waiting import wait_until
 from trading_platform.domain.errors import DiskFull, StorageError
 from trading_platform.ingest.recorder.disk_full import record_with_space
 from trading_platform.store.fs.disk import REAL_DISK, Disk
@@ -162,7 +162,7 @@ def test_a_limit_on_file_size_ends_a_segment_not_the_process(tmp_path: Path) -> 
         "from itertools import count\n"
         "from pathlib import Path\n"
         "from tests.fault.test_disk_full import append_until_full\n"
-        "from tests.lanes import open_lane\n"
+        "from tests.support.builders.log_lanes import open_lane\n"
         "from trading_platform.domain.errors import DiskFull\n"
         "try:\n"
         "    append_until_full(open_lane(Path(sys.argv[1])), [], count())\n"

@@ -16,8 +16,8 @@ from random import Random
 
 import pytest
 
-from tests.dying import Death, DyingDisk, PowerLost
-from tests.lanes import append_numbered, clock, open_lane, read_numbers
+from tests.support.builders.log_lanes import append_numbered, clock, open_lane, read_numbers
+from tests.support.faults.dying_processes import Death, DyingDisk, PowerLost
 from trading_platform.domain.errors import DiskFull
 from trading_platform.ingest.recorder.disk_full import record_with_space
 from trading_platform.ingest.recorder.group_commit import HIGH_WATER_BYTES, Committer

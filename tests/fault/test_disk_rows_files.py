@@ -15,8 +15,8 @@ from random import Random
 
 import pytest
 
-from tests.dying import Death, Died, DyingDisk, PowerLost
-from tests.small_platform import BOUNDS, LANE, SmallPlatform, ts_event
+from tests.support.builders.platform_in_process import BOUNDS, LANE, SmallPlatform, ts_event
+from tests.support.faults.dying_processes import Death, Died, DyingDisk, PowerLost
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.replay.replay import replay

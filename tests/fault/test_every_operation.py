@@ -15,9 +15,9 @@ from random import Random
 
 import pytest
 
-from tests import evidence
-from tests.crashes import WatchedDisk
-from tests.small_platform import SmallPlatform, ts_event
+from tests.support.builders.platform_in_process import SmallPlatform, ts_event
+from tests.support.faults.crash_points import WatchedDisk
+from tests.support.judges import evidence
 from trading_platform.domain.errors import PlatformError
 from trading_platform.domain.verdict import pass_all
 from trading_platform.store.fs.layout import DataDir

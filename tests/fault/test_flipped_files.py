@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import trading_platform as tp
-from tests.fakes import Copy, ticks
-from tests.small_platform import LANE, SmallPlatform
+from tests.support.builders.fakes import Copy, ticks
+from tests.support.builders.platform_in_process import LANE, SmallPlatform
 from trading_platform import cli
 from trading_platform.analytics.regimes.default import DEFAULT
 from trading_platform.completeness.records import LeafRecord
@@ -29,8 +29,7 @@ from trading_platform.ingest.replay import spill_buffer as held
 from trading_platform.ingest.replay.helpers import Share
 from trading_platform.ingest.replay.spill_buffer import Held, Run
 from trading_platform.pipeline.day_context import RegimeConfig
-from trading_platform.pipeline.state import end_states as states
-from trading_platform.pipeline.state import regime_models as models
+from trading_platform.pipeline.state import end_states as states, regime_models as models
 from trading_platform.store.fs import checked_file as checked
 from trading_platform.store.fs.disk import REAL_DISK
 from trading_platform.store.fs.layout import DataDir, Leaf

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests import evidence
-from tests.fuzz_all import in_processes, jobs
-from tests.fuzzing import MOST_GROWTH, add
+from tests.support.fuzz.all import in_processes, jobs
+from tests.support.fuzz.harness import MOST_GROWTH, add
+from tests.support.judges import evidence
 
 COUNT = 50_000_000
 NOTES = """
 Inputs are made from right ones by changed bytes and bits, insertions, deletions, cuts, splices and hostile values
-(`tests/fuzzing.py`) and judged by `tests/naive/feed.py`, a reader of the standard library with rules of its own. Frames
-and pages go through the decoder of the log: kept, void, kept apart and ignored are together what was sent.
+(`tests/support/fuzz/harness.py`) and judged by `tests/support/judges/naive/feed.py`, a reader of the standard library
+with rules of its own. Frames and pages go through the decoder of the log: kept, void, kept apart and ignored are
+together what was sent.
 
 Negative controls: a decoder without the check of numbers, a scanner with other powers of ten, a reader of pages that
 drops bad rows, a reader of segments without checksums; each is caught (`tests/fault/test_fuzz_*.py`).

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz_frames import corpus, decoded, fuzz, judged
-from tests.fuzzing import MOST_GROWTH, Mutator, values
+from tests.support.fuzz.frames import corpus, decoded, fuzz, judged
+from tests.support.fuzz.harness import MOST_GROWTH, Mutator, values
 from trading_platform.domain.errors import FrameError
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.venues import binance

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests import fuzz_pages
-from tests.fuzz_segments import Fuzzer, fuzz
-from tests.fuzzing import MOST_GROWTH
+from tests.support.fuzz import pages as fuzz_pages
+from tests.support.fuzz.harness import MOST_GROWTH
+from tests.support.fuzz.segments import Fuzzer, fuzz
 from trading_platform.store.log import segment_format
 from trading_platform.venues import VENUES, binance
 

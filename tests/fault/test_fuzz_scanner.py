@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz_frames import both_ways, corpus, fuzz
-from tests.fuzzing import MOST_GROWTH, Mutator, values
+from tests.support.fuzz.frames import both_ways, corpus, fuzz
+from tests.support.fuzz.harness import MOST_GROWTH, Mutator, values
 from trading_platform.ingest.decoder import trade_scanner
 
 COUNT = 500_000

@@ -20,9 +20,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests import evidence
-from tests.lanes import read_all
-from tests.recording import peak_bytes
+from tests.support.builders.ingest_process import peak_bytes
+from tests.support.builders.log_lanes import read_all
+from tests.support.judges import evidence
 from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, WORKERS, IngestConfig
 from trading_platform.processes import worker_process as children
 from trading_platform.store.log.writer import Kind

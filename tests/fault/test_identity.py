@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.identity import accounts, judge
-from tests.simulators import Simulator, synthetic
-from tests.small_ingest import SmallIngest
+from tests.support.builders.ingest_in_process import SmallIngest
+from tests.support.builders.venue_thread import Simulator, synthetic
+from tests.support.judges.identity import accounts, judge
 from trading_platform.simulate.faults import Event, FaultPlan
 
 Truth = list[dict[str, Any]]

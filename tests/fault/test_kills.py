@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import evidence
-from tests.recording import ROLES, Ingest, expected, held, rows, run
-from tests.simulators import Simulator, recorded, simulator  # noqa: F401  the fixture
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import ROLES, Ingest, expected, held, rows, run
+from tests.support.builders.venue_thread import Simulator, recorded, simulator  # noqa: F401  the fixture
+from tests.support.judges import evidence
+from tests.support.waiting import wait_until
 from trading_platform.simulate.faults import FaultPlan
 
 PLAN = FaultPlan(drop=0.01, duplicate=0.01, reorder=0.02, cut=0.0002)

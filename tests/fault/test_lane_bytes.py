@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from tests.disks import MemoryDisk, Node
-from tests.lanes import append_numbered, open_lane, read_all
+from tests.support.builders.log_lanes import append_numbered, open_lane, read_all
+from tests.support.faults.lossy_disk import MemoryDisk, Node
 from trading_platform.store.log import segment_format
 from trading_platform.store.log.writer import Damaged, Record, recover_lane, segment_path
 

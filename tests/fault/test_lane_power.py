@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from tests.disks import MemoryDisk, PowerLoss
-from tests.lanes import append_numbered, open_lane, read_numbers
+from tests.support.builders.log_lanes import append_numbered, open_lane, read_numbers
+from tests.support.faults.lossy_disk import MemoryDisk, PowerLoss
 from trading_platform.domain.errors import PlatformError, StorageError
 from trading_platform.store.log.writer import LaneWriter
 

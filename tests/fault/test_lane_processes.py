@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lanes import append_numbered, number_of, open_lane, read_numbers
-from tests.waiting import wait_until
+from tests.support.builders.log_lanes import append_numbered, number_of, open_lane, read_numbers
+from tests.support.waiting import wait_until
 from trading_platform.domain.errors import LockHeld
 from trading_platform.domain.position import Position
 from trading_platform.store.fs.locks import FileLock, held_by
@@ -22,7 +22,7 @@ WRITE = """
 import sys
 from itertools import count
 from pathlib import Path
-from tests.lanes import append_numbered, open_lane
+from tests.support.builders.log_lanes import append_numbered, open_lane
 writer = open_lane(Path(sys.argv[1]), segment_bytes=1 << 16, seed=int(sys.argv[2]))
 number = int(sys.argv[3])
 for batch in count(1):

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import evidence, memory, recording
-from tests.memory import MOST_GROWTH, MOST_RSS, OVER_S, RATE, Sample, growth, judge, measure, sample
+from tests.support.builders import ingest_process as recording
+from tests.support.judges import evidence, memory
+from tests.support.judges.memory import MOST_GROWTH, MOST_RSS, OVER_S, RATE, Sample, growth, judge, measure, sample
 
 LEAK = """
 import sys, threading
@@ -22,10 +23,10 @@ while not pause.wait(0.02):
 """
 NOTES = """
 The real command with its recorder, processor and publisher, once with each transport, both at the same time; Binance's
-combined trade frames of 50 symbols from senders in processes of their own (`tests/steady_feed.py`); everything logged,
-decoded, staged, published and sealed meanwhile. Private dirty memory from `/proc/<pid>/smaps_rollup`; its slope is the
-median over all pairs of samples. Negative control: a process that keeps a megabyte a second is found to grow
-(`tests/fault/test_memory.py`).
+combined trade frames of 50 symbols from senders in processes of their own (`tests/support/builders/steady_feed.py`);
+everything logged, decoded, staged, published and sealed meanwhile. Private dirty memory from
+`/proc/<pid>/smaps_rollup`; its slope is the median over all pairs of samples. Negative control: a process that keeps a
+megabyte a second is found to grow (`tests/fault/test_memory.py`).
 """
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from quality.schemas import GATES
-from tests.markets import Market, made_up
-from tests.waiting import wait_until
+from tests.support.builders.lakes import Market, made_up
+from tests.support.waiting import wait_until
 from trading_platform.pipeline.pipeline import Pipeline
 from trading_platform.store.verify import verify
 

@@ -17,9 +17,10 @@ from random import Random
 
 import pytest
 
-from tests import evidence, mounts
-from tests.lanes import append_numbered, open_lane, read_numbers
-from tests.waiting import wait_until
+from tests.support.builders.log_lanes import append_numbered, open_lane, read_numbers
+from tests.support.faults import mounts
+from tests.support.judges import evidence
+from tests.support.waiting import wait_until
 from trading_platform.store.fs.disk import REAL_DISK, Disk, File, Mode
 from trading_platform.store.log.writer import recover_lane
 

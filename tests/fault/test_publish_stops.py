@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import DAY, NOON, Copy, copies, ticks
-from tests.naive import merge as naive
+from tests.support.builders.fakes import DAY, NOON, Copy, copies, ticks
+from tests.support.judges.naive import merge as naive
 from trading_platform.domain.errors import StorageError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
 from trading_platform.store.fs.disk import REAL_DISK
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import staging
+from trading_platform.store.lake import publish as lake, staging
 from trading_platform.store.lake.parquet import file_sha256
 from trading_platform.store.ledger import Ledger
 

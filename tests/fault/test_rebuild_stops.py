@@ -7,17 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import Copy, copies, ticks
 from tests.fault.test_publish_stops import EXPECTED, LEAF, NEW, OLD, StopAt, Stopped, Watched, finish, prepare, stage
+from tests.support.builders.fakes import Copy, copies, ticks
 from trading_platform.domain.errors import CorruptionError, StorageError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import Failure, Verdict, pass_all
 from trading_platform.store.fs.disk import REAL_DISK
 from trading_platform.store.fs.layout import DataDir
-from trading_platform.store.lake import merge_slices as slices
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import republish as rebuilt
-from trading_platform.store.lake import schema, staging
+from trading_platform.store.lake import merge_slices as slices, publish as lake, republish as rebuilt, schema, staging
 from trading_platform.store.ledger import Ledger
 
 OTHER = LEAF._replace(symbol="ETH-USDT")

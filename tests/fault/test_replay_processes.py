@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from quality.schemas import GATES
-from tests.recording import COMMAND
-from tests.small_platform import BOUNDS, SmallPlatform
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import COMMAND
+from tests.support.builders.platform_in_process import BOUNDS, SmallPlatform
+from tests.support.waiting import wait_until
 from trading_platform.commands.workers.replay_worker import VARIABLE, Config
 from trading_platform.domain.errors import CorruptionError, StorageError
 from trading_platform.ingest.replay.helpers import Task

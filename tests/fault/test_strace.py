@@ -15,13 +15,13 @@ from random import Random
 
 import pytest
 
-from tests import evidence
 from tests.fault.test_every_operation import SEGMENT_BYTES, judge, live
-from tests.mounts import IN_CI
-from tests.recording import Ingest, expected, held, rows, run
-from tests.simulators import Simulator, recorded, simulator  # noqa: F401  the fixture
-from tests.small_platform import SmallPlatform
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import Ingest, expected, held, rows, run
+from tests.support.builders.platform_in_process import SmallPlatform
+from tests.support.builders.venue_thread import Simulator, recorded, simulator  # noqa: F401  the fixture
+from tests.support.faults.mounts import IN_CI
+from tests.support.judges import evidence
+from tests.support.waiting import wait_until
 
 CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "unlink", "ftruncate", "openat")
 FALLBACK = "strace cannot attach here"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.fakes import DAY, Copy, ticks
+from tests.support.builders.fakes import DAY, Copy, ticks
 from trading_platform.store.fs.layout import DataDir, Leaf
 
 ROUND_IDS = 50
@@ -31,8 +31,7 @@ def publish(data: DataDir, name: str, rounds: int) -> None:
     """Stage and publish `rounds` times."""
     from trading_platform.domain.position import Position
     from trading_platform.domain.verdict import pass_all
-    from trading_platform.store.lake import publish as lake
-    from trading_platform.store.lake import staging
+    from trading_platform.store.lake import publish as lake, staging
     from trading_platform.store.ledger import Ledger
 
     ledger = Ledger.open(data)

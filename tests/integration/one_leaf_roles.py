@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.small_ingest import SmallIngest
+from tests.support.builders.ingest_in_process import SmallIngest
 from trading_platform.store.lake import publish as lake
 from trading_platform.telemetry import logs
 
@@ -68,7 +68,9 @@ def dagster(root: Path, day: str, _rest_url: str) -> Commands:
     """Return what a Dagster run does."""
     import dagster as dg
 
-    from tests.orchestrated import GatedPipeline  # before the assets: with it they begin in the past
+    from tests.support.builders.dagster_instance import (
+        GatedPipeline,
+    )  # before the assets: with it they begin in the past
 
     from assets.ticks import ticks  # isort: skip
 

@@ -10,11 +10,10 @@ from unicodedata import normalize
 import pytest
 
 import trading_platform as tp
-from tests.simulators import Simulator, simulator  # noqa: F401  the fixture
-from tests.small_ingest import SmallIngest
+from tests.support.builders.ingest_in_process import SmallIngest
+from tests.support.builders.venue_thread import Simulator, simulator  # noqa: F401  the fixture
 from trading_platform.cli import main
-from trading_platform.ingest.transport import fast_websocket as fast_transport
-from trading_platform.ingest.transport import websocket as websocket_client
+from trading_platform.ingest.transport import fast_websocket as fast_transport, websocket as websocket_client
 from trading_platform.ingest.transport.websocket import Transport
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, Profile, SyntheticMarket

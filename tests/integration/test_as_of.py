@@ -11,15 +11,14 @@ import pytest
 
 import trading_platform as tp
 from quality.schemas import GATES
-from tests.markets import SYMBOL, VENUE, Market, made_up, ticks_table
+from tests.support.builders.lakes import SYMBOL, VENUE, Market, made_up, ticks_table
 from trading_platform import cli, settings
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import WorkError
 from trading_platform.domain.position import Position
 from trading_platform.pipeline.pipeline import Pipeline
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import staging
+from trading_platform.store.lake import publish as lake, staging
 from trading_platform.store.lake.schema import TIME
 
 FIRST, LAST = "2024-01-29", "2024-02-03"

@@ -13,13 +13,12 @@ import pytest
 
 import trading_platform as tp
 from quality.schemas import GATES
-from tests.markets import SYMBOL, VENUE, Market, Trades, made_up
+from tests.support.builders.lakes import SYMBOL, VENUE, Market, Trades, made_up
 from trading_platform import cli, settings
 from trading_platform.domain.days import day_start
 from trading_platform.pipeline.pipeline import Pipeline
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import parquet
-from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import parquet, publish as lake
 
 FIRST, LAST = "2024-01-29", "2024-01-30"
 INSTANT = day_start(LAST) + 6 * 3600 * 10**9

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.markets import SYMBOL, Market, made_up
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.builders.lakes import SYMBOL, Market, made_up
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from trading_platform.cli import main
 from trading_platform.domain.days import day_start
 from trading_platform.simulate.faults import Event, FaultPlan

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.recording import COMMAND, Ingest, run
-from tests.simulators import RECORDINGS, Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.builders.ingest_process import COMMAND, Ingest, run
+from tests.support.builders.venue_thread import RECORDINGS, Simulator, simulator, synthetic  # noqa: F401  the fixture
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:

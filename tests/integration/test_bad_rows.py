@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.lanes import read_all
+from tests.support.builders.log_lanes import read_all
 from trading_platform.domain.days import day_start
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds

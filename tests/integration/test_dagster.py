@@ -14,9 +14,9 @@ import numpy as np
 import websockets.sync.client
 
 from sensors.gap_recovery import gap_recovery
-from tests.markets import Market, Trades, made_up
-from tests.orchestrated import FixedPipeline, definitions_on, events, instance, market, pipeline  # noqa: F401  fixtures
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.builders.dagster_instance import FixedPipeline, definitions_on, events, instance, market, pipeline  # noqa: F401  fixtures
+from tests.support.builders.lakes import Market, Trades, made_up
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.dagster_home import prepare
 from trading_platform.store.fs.layout import Leaf

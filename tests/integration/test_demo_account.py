@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.recording import run
+from tests.support.builders.ingest_process import run
 
 FIRST, COUNT, TURN = 3735683259, 900, 600
 VOIDS = {FIRST + 40: {"p": "0.00000000"}, FIRST + 90: {"X": "NA"}, FIRST + 700: {"X": "INSURANCE_FUND"}}

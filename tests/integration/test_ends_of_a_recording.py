@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import websockets.sync.client
 
-from tests.recording import Ingest, held, run
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import Ingest, held, run
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.waiting import wait_until
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 

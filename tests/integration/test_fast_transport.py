@@ -16,9 +16,8 @@ import pytest
 from websockets.asyncio.server import Request, Response, Server, ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
-from tests.certificates import self_signed
-from trading_platform.ingest.transport import fast_websocket as fast_transport
-from trading_platform.ingest.transport import websocket as websocket_client
+from tests.support.faults.certificates import self_signed
+from trading_platform.ingest.transport import fast_websocket as fast_transport, websocket as websocket_client
 from trading_platform.ingest.transport.fast_websocket import open_stream
 from trading_platform.ingest.transport.frame_batch import Packed
 from trading_platform.ingest.transport.websocket import ConnectionLost, HandshakeRefused, OpenStream, Transport

@@ -13,7 +13,7 @@ import pytest
 
 import trading_platform as tp
 from quality.schemas import GATES
-from tests.markets import SYMBOL, Market, made_up
+from tests.support.builders.lakes import SYMBOL, Market, made_up
 from trading_platform.pipeline.pipeline import Pipeline
 
 FIRST, LAST, END = "2024-01-29", "2024-02-05", "2024-02-06"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres import Server, running
-from tests.recording import Ingest, expected, held, rows, run
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import Ingest, expected, held, rows, run
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.faults.postgres import Server, running
+from tests.support.waiting import wait_until
 from trading_platform.cli import main
 from trading_platform.commands.support import runtime
 from trading_platform.domain.errors import LedgerUnavailable

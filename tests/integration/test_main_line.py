@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.recording import held, rows, run
-from tests.simulators import RECORDINGS
+from tests.support.builders.ingest_process import held, rows, run
+from tests.support.builders.venue_thread import RECORDINGS
 
 CANDLES = "klines/skytree-btcusdt-5m/BTCUSDT-5m-2024-08.csv"
 PLANS: dict[str, dict[str, Any]] = {

@@ -15,11 +15,10 @@ from typing import Any, Self
 import pytest
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 
-from tests.small_ingest import BOUNDS, SmallIngest
+from tests.support.builders.ingest_in_process import BOUNDS, SmallIngest
 from trading_platform.domain.position import START
 from trading_platform.ingest.decoder.decoder import Decoder
-from trading_platform.ingest.transport import fast_websocket as fast_transport
-from trading_platform.ingest.transport import websocket as websocket_client
+from trading_platform.ingest.transport import fast_websocket as fast_transport, websocket as websocket_client
 from trading_platform.ingest.transport.websocket import Transport
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import LaneReader

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.recording import Ingest
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import Ingest
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.waiting import wait_until
 
 
 def test_all_workers_are_served_at_one_port(

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from quality.schemas import GATES
-from tests.fakes import Copy, copies, ticks
-from tests.recording import run
-from tests.small_platform import BOUNDS, SmallPlatform
-from tests.small_platform import MIDNIGHT as SMALL_MIDNIGHT
+from tests.support.builders.fakes import Copy, copies, ticks
+from tests.support.builders.ingest_process import run
+from tests.support.builders.platform_in_process import BOUNDS, MIDNIGHT as SMALL_MIDNIGHT, SmallPlatform
 from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.days import day_of, day_start
 from trading_platform.domain.position import Position
@@ -21,9 +20,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import day_boundary as midnight
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import staging
+from trading_platform.store.lake import day_boundary as midnight, publish as lake, staging
 from trading_platform.store.ledger import Batch, Ledger, Seen, SequenceKey
 from trading_platform.store.log import control_records as control
 from trading_platform.store.verify import verify

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.fault.test_connect_budget import refusing
-from tests.recording import Ingest, run
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import Ingest, run
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.waiting import wait_until
 from trading_platform.domain.trade_columns import Columns
 from trading_platform.ingest.workers import messages
 from trading_platform.ingest.workers.run_account import FirstTrades, RunAccount

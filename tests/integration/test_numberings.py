@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from quality.schemas import GATES
-from tests.identity import lake_rows
-from tests.recording import Ingest
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401
-from tests.small_ingest import BOUNDS, SmallIngest
-from tests.waiting import wait_until
+from tests.support.builders.ingest_in_process import BOUNDS, SmallIngest
+from tests.support.builders.ingest_process import Ingest
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401
+from tests.support.judges.identity import lake_rows
+from tests.support.waiting import wait_until
 from trading_platform.domain.days import day_start
 from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.verdict import pass_all

@@ -12,17 +12,16 @@ from typing import Any
 
 import pytest
 
-from tests import evidence
-from tests.identity import judge
-from tests.recording import run
-from tests.simulators import Simulator, simulator  # noqa: F401  the fixture
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import run
+from tests.support.builders.venue_thread import Simulator, simulator  # noqa: F401  the fixture
+from tests.support.judges import evidence
+from tests.support.judges.identity import judge
+from tests.support.waiting import wait_until
 from trading_platform.domain.days import day_start
 from trading_platform.simulate.faults import FaultPlan
 from trading_platform.simulate.synthetic_market import SyntheticMarket
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import staging
+from trading_platform.store.lake import publish as lake, staging
 from trading_platform.store.lake.parquet import file_sha256
 from trading_platform.store.ledger import Ledger
 

@@ -11,15 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests import evidence
-from tests.fakes import copies, ticks
 from tests.integration.lake_worker import LEAF, trades_of
-from tests.naive import merge as naive
+from tests.support.builders.fakes import copies, ticks
+from tests.support.judges import evidence
+from tests.support.judges.naive import merge as naive
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
 from trading_platform.store.fs.layout import DataDir
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import staging
+from trading_platform.store.lake import publish as lake, staging
 from trading_platform.store.lake.parquet import file_sha256
 from trading_platform.store.ledger import Ledger
 

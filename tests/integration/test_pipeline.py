@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from quality.schemas import GATES
-from tests.markets import SYMBOL, VENUE, Market, Trades, made_up
+from tests.support.builders.lakes import SYMBOL, VENUE, Market, Trades, made_up
 from trading_platform.domain.days import day_after, day_range
 from trading_platform.domain.verdict import Failure, Gate, Verdict
 from trading_platform.ingest.processor.publisher import publish_staged

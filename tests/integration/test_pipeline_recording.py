@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from quality.schemas import GATES
-from tests.markets import SYMBOL, VENUE, Market, Trades
-from tests.naive.stored_bars import Bar, Held, bar_of
+from tests.support.builders.lakes import SYMBOL, VENUE, Market, Trades
+from tests.support.judges.naive.stored_bars import Bar, Held, bar_of
 from trading_platform.analytics.regimes.scaled import LOOKBACK
 from trading_platform.domain.days import day_of, day_start
 from trading_platform.domain.timeframe import timeframe_ns

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
 from trading_platform.ingest.recovery.head_prober import Prober

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.markets import Market, made_up
+from tests.support.builders.lakes import Market, made_up
 from trading_platform.cli import main
 
 USE = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Use it")[2].partition("\n## ")[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.recovery.fetch_lane import FetchLane

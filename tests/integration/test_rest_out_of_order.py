@@ -14,11 +14,11 @@ from typing import Any, cast
 
 import pytest
 
-from tests.hostile_rest import HostileRest, answer, by_path, drip_headers, hang
-from tests.lanes import read_all
-from tests.recording import COMMAND, Ingest
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import COMMAND, Ingest
+from tests.support.builders.log_lanes import read_all
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.faults.hostile_rest import HostileRest, answer, by_path, drip_headers, hang
+from tests.support.waiting import wait_until
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
 from trading_platform.store.fs.layout import DataDir

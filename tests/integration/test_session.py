@@ -16,11 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import evidence
-from tests.recording import Ingest, held, rows, run
-from tests.recording import expected as issued
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.waiting import wait_until
+from tests.support.builders.ingest_process import Ingest, expected as issued, held, rows, run
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from tests.support.judges import evidence
+from tests.support.waiting import wait_until
 from trading_platform.domain.position import START
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoder import Decoder

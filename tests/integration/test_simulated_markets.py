@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.recording import run
-from tests.simulators import Simulator, simulator, synthetic  # noqa: F401  a fixture
+from tests.support.builders.ingest_process import run
+from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  a fixture
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 

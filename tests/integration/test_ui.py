@@ -19,7 +19,7 @@ import pytest
 import websockets.sync.client
 from websockets.exceptions import InvalidStatus
 
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from trading_platform.commands.support.stack import free_port
 from trading_platform.orchestration.dagster_home import prepare
 

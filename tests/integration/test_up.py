@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.days import day_of
 from trading_platform.domain.position import START

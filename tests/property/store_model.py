@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.naive import merge
+from tests.support.judges.naive import merge
 
 DAYS = ("2024-08-08", "2024-08-09")
 TAIL_RANK = {"live": 0, "open": 1, "closed": 2}

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from tests.property import store_model as model
 from tests.property.store_model import Copy, Told
-from tests.small_platform import BOUNDS, SYMBOLS
+from tests.support.builders.platform_in_process import BOUNDS, SYMBOLS
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged

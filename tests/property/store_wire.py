@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from tests.property.store_model import Copy, Told
-from tests.small_platform import MIDNIGHT, SYMBOLS, S
+from tests.support.builders.platform_in_process import MIDNIGHT, SYMBOLS, S
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind
 

@@ -15,9 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from tests.dying import Death, Died, DyingDisk, PowerLost
-from tests.property import store_model as model
-from tests.property import store_wire as wire
+from tests.property import store_model as model, store_wire as wire
 from tests.property.store_model import Copy, Told
 from tests.property.store_twin import (
     another_world,
@@ -28,7 +26,8 @@ from tests.property.store_twin import (
     result,
     to_copies,
 )
-from tests.small_platform import BOUNDS, MIDNIGHT, SYMBOLS, S
+from tests.support.builders.platform_in_process import BOUNDS, MIDNIGHT, SYMBOLS, S
+from tests.support.faults.dying_processes import Death, Died, DyingDisk, PowerLost
 from trading_platform.domain.errors import LockHeld
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.processor import processor as processing
@@ -37,9 +36,7 @@ from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.replay.replay import replay
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import day_boundary as midnight
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import staging
+from trading_platform.store.lake import day_boundary as midnight, publish as lake, staging
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log.segment_files import segment_numbers
 from trading_platform.store.log.writer import LaneReader, LaneWriter, Recovered, recover_lane

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from tests.naive import bars as naive
+from tests.support.judges.naive import bars as naive
 from trading_platform.analytics import bars
 
 SECOND = 1_000_000_000

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.naive import completeness as naive
-from tests.postgres import postgres  # noqa: F401  the fixture
+from tests.support.faults.postgres import postgres  # noqa: F401  the fixture
+from tests.support.judges.naive import completeness as naive
 from trading_platform.completeness.day_status import day_table, runs
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.store.fs.layout import DataDir
-from trading_platform.store.ledger import Ledger
-from trading_platform.store.ledger import tables as t
+from trading_platform.store.ledger import Ledger, tables as t
 
 BEGIN = day_start("2024-02-25")
 SYMBOLS = ("ADA-USDT", "BTC-USDT", "BTC-USDT-PERP", "币安人生-USDT")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from tests.unit.ingest.test_decode import CONNECTED
-from tests.unit.ingest.test_epochs import Lanes, frames, page
+from tests.unit.completeness.test_epochs import Lanes, frames, page
+from tests.unit.ingest.decoder.test_decoder import CONNECTED
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log.writer import Record

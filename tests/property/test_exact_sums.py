@@ -8,13 +8,12 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import trading_platform as tp
 from quality.schemas import GATES
-from tests.markets import SYMBOL, Market, Trades, ticks_table
-from tests.naive.bars import Print, repeated
+from tests.support.builders.lakes import SYMBOL, Market, Trades, ticks_table
+from tests.support.judges.naive.bars import Print, repeated
 from trading_platform.analytics.exact import exact_sum
 from trading_platform.completeness.uncertain_spans import Spans
 from trading_platform.domain.days import day_start

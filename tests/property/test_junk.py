@@ -13,11 +13,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import trading_platform as tp
-from tests.markets import Market, made_up
+from tests.support.builders.lakes import Market, made_up
 
 START = pd.Timestamp("2024-08-08", tz="UTC")
 ROWS = 12

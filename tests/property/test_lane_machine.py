@@ -8,8 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import Phase, settings
-from hypothesis import strategies as st
+from hypothesis import Phase, settings, strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -19,8 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.disks import MemoryDisk
-from tests.lanes import append_numbered, number_of, open_lane, read_numbers
+from tests.support.builders.log_lanes import append_numbered, number_of, open_lane, read_numbers
+from tests.support.faults.lossy_disk import MemoryDisk
 from trading_platform.domain.errors import PlatformError, StorageError
 from trading_platform.domain.position import Position
 from trading_platform.store.log.writer import LaneReader, LaneWriter

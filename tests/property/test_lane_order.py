@@ -8,8 +8,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from trading_platform.domain.days import day_start
 from trading_platform.domain.verdict import pass_all

@@ -7,15 +7,13 @@ import json
 import random
 
 import pyarrow as pa
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
-from tests.fakes import NOON, Copy, copies, ticks
-from tests.naive import merge as naive
+from tests.support.builders.fakes import NOON, Copy, copies, ticks
+from tests.support.judges.naive import merge as naive
 from trading_platform.domain.position import Position
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import merge, staging
-from trading_platform.store.lake import merge_slices as slices
+from trading_platform.store.lake import merge, merge_slices as slices, staging
 from trading_platform.store.lake.schema import TICKS
 
 TIMES = [NOON + offset for offset in (0, 1_000_000, 234_000_000, 234_567_000, 234_999_000, 234_567_891, 235_000_000)]

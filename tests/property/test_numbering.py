@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from tests.naive import numbering as naive
-from tests.unit.ingest.test_numbering import Stream, judge
+from tests.support.judges.naive import numbering as naive
+from tests.unit.completeness.test_sequence_reset import Stream, judge
 
 
 @st.composite

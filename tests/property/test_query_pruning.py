@@ -15,10 +15,8 @@ from trading_platform import quick_settings, settings
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.errors import QueryError
 from trading_platform.store.fs.layout import KEYS, DataDir, Leaf
-from trading_platform.store.lake import parquet
-from trading_platform.store.lake import schema as shapes
-from trading_platform.store.sql import pruning, views
-from trading_platform.store.sql import query as sql
+from trading_platform.store.lake import parquet, schema as shapes
+from trading_platform.store.sql import pruning, query as sql, views
 
 BEGIN = day_start("2024-02-27")
 SYMBOLS = ("1000SATS-USDT", "BTC-USDT", "ETH-USDT", "NULL-USDT", "币安人生-USDT")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from trading_platform.domain.errors import SettingsError
 from trading_platform.settings import PREFIX, flatten, load, reference

@@ -11,15 +11,14 @@ from collections import Counter
 from typing import ClassVar
 
 import pytest
-from hypothesis import Phase, settings
-from hypothesis import strategies as st
+from hypothesis import Phase, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tests import evidence
 from tests.property import store_wire as wire
 from tests.property.store_model import DAYS
 from tests.property.store_world import FETCH, FINE, LANES, LIVE, Fate, World
-from tests.small_platform import SYMBOLS, S
+from tests.support.builders.platform_in_process import SYMBOLS, S
+from tests.support.judges import evidence
 
 IDS = st.integers(90, 112)
 ITEMS = st.lists(

@@ -9,9 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.property.test_store_machine import BUDGET, StoreMachine
 from trading_platform.domain.errors import PlatformError
 from trading_platform.ingest.processor.processor import Processor
-from trading_platform.store.lake import merge
-from trading_platform.store.lake import merge_writer as merge_file
-from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import merge, merge_writer as merge_file, publish as lake
 from trading_platform.store.log import writer as segment_log
 from trading_platform.store.log.recovery import recover
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from quality.schemas import GATES
-from tests.markets import SYMBOL, VENUE, Market, Trades, ticks_table
-from tests.naive.stored_bars import DAY, Bar, Held, stored_bars, touched
+from tests.support.builders.lakes import SYMBOL, VENUE, Market, Trades, ticks_table
+from tests.support.judges.naive.stored_bars import DAY, Bar, Held, stored_bars, touched
 from trading_platform.completeness.records import LeafRecord, SequenceRow
 from trading_platform.domain.days import day_of, day_start
 from trading_platform.domain.timeframe import timeframe_ns

@@ -13,16 +13,14 @@ import pyarrow as pa
 import pytest
 
 from quality.schemas import GATES
-from tests.markets import Market, Trades, made_up, ticks_table
+from tests.support.builders.lakes import Market, Trades, made_up, ticks_table
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.store.fs.layout import Leaf
-from trading_platform.store.lake import parquet, schema, staging
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.ledger import LeafRecord
-from trading_platform.store.ledger import tables as t
+from trading_platform.store.lake import parquet, publish as lake, schema, staging
+from trading_platform.store.ledger import LeafRecord, tables as t
 from trading_platform.store.ledger.database import Database
 from trading_platform.store.verify import verify
 

@@ -1,7 +1,7 @@
 """The judge of a simulated world: at every transaction of the ledger, and at the end, by witnesses outside.
 
 Its witnesses are the exchange's own record, the bytes that became durable on the platter, the ledger's tables read by
-plain SQL and the lake's files. The last comparison is tests/identity.py, as for every other harness.
+plain SQL and the lake's files. The last comparison is tests/support/judges/identity.py, as for every other harness.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests import identity
 from tests.simulation.clockwork import Clock, S
 from tests.simulation.exchange import INBOUND, Exchange
 from tests.simulation.platter import Platter
+from tests.support.judges import identity
 from trading_platform.simulate.exchanges.binance_rest import RequestRecord
 from trading_platform.simulate.truth import truth_line
 

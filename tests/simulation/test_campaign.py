@@ -12,8 +12,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from tests import evidence
 from tests.simulation.world import Verdict, play
+from tests.support.judges import evidence
 
 SEEDS, MINUTES = 200, 60.0
 AGAIN = 20

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 import pytest
 
-from tests.catalogue import PAGE, SECTIONS, filled
 from tests.conftest import ROOT
+from tests.support.judges.fault_catalogue import PAGE, SECTIONS, filled
 
 WANTED = {
     "Network": [f"N{number}" for number in range(1, 21)],
@@ -51,6 +51,6 @@ def test_a_test_that_is_not_there_would_be_noticed() -> None:
 
 
 def test_the_page_says_what_the_table_says() -> None:
-    """`python -m tests.catalogue` would change nothing."""
+    """`python -m tests.support.judges.fault_catalogue` would change nothing."""
     page = PAGE.read_text(encoding="utf-8")
     assert page == filled(page)

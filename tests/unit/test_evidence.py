@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests import evidence
+from tests.support.judges import evidence
 
 
 def test_a_page_names_its_origin_and_its_figures(tmp_path: Path) -> None:

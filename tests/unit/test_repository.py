@@ -86,14 +86,14 @@ def test_files_fit_in_a_head():
 
 
 PLAYS_TIME = {
-    "tests/toxic_proxy.py": "delay is the fault that it plays",
+    "tests/support/faults/toxic_proxy.py": "delay is the fault that it plays",
     "tests/simulation/exchange.py": "its loop's time is virtual: nobody waits",
     "tests/simulation/virtual_parts.py": "as above",
 }
 
 
 def test_tests_do_not_sleep():
-    """Tests wait for events, or for a condition through tests/waiting.py; they never sleep and hope."""
+    """Tests wait for events, or for a condition through tests/support/waiting.py; they never sleep and hope."""
     pattern = re.compile(r"\b(?:time|asyncio)\." + r"sleep\((?!0\))")
     found = [shown(p) for p in files("tests") if p.suffix == ".py" and pattern.search(p.read_text())]
     assert [path for path in found if path not in PLAYS_TIME] == []

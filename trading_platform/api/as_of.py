@@ -27,11 +27,8 @@ from trading_platform.pipeline.day_context import RegimeConfig
 from trading_platform.pipeline.pipeline import Pipeline
 from trading_platform.settings import Settings
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import parquet
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import reader as readers
-from trading_platform.store.ledger import DayRow, LeafRecord, Ledger, SequenceRow, SequenceState
-from trading_platform.store.ledger import tables as t
+from trading_platform.store.lake import parquet, publish as lake, reader as readers
+from trading_platform.store.ledger import DayRow, LeafRecord, Ledger, SequenceRow, SequenceState, tables as t
 
 Pair = tuple[str, str]
 """(venue, symbol)."""

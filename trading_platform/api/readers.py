@@ -14,16 +14,18 @@ from unicodedata import normalize
 
 import pyarrow as pa
 
+from trading_platform.api import stored_names as stored
 from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import SymbolError, UsageError, shown
 from trading_platform.domain.instants import Instant, instant_ns
 from trading_platform.domain.instrument import check_symbol, check_venue
 from trading_platform.domain.timeframe import timeframe_ns
 from trading_platform.store.fs.layout import DataDir
-from trading_platform.store.lake import coverage as accounts
-from trading_platform.store.lake import reader as readers
-from trading_platform.store.lake import schema as shapes
-from trading_platform.store.lake import stored_names as stored
+from trading_platform.store.lake import (
+    coverage as accounts,
+    reader as readers,
+    schema as shapes,
+)
 
 if TYPE_CHECKING:
     from trading_platform.settings import Settings

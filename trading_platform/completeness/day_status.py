@@ -2,7 +2,7 @@
 
 A boundary between two days is witnessed when both days hold a trade and no missing id lies between them.
 Only a held trade is a witness: not a clock, not a connection, not the venue's word. All days of all sequences are done
-at once: a year of a thousand symbols is 365,000 of them. The plain way is tests/naive/completeness.py.
+at once: a year of a thousand symbols is 365,000 of them. The plain way is tests/support/judges/naive/completeness.py.
 """
 
 from __future__ import annotations

@@ -21,9 +21,7 @@ from trading_platform.pipeline.state import regime_models as models
 from trading_platform.pipeline.state.regime_models import DayOfBars
 from trading_platform.pipeline.tick_days import Book, Chain, Facts
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import parquet
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import schema as shapes
+from trading_platform.store.lake import parquet, publish as lake, schema as shapes
 
 _COLUMNS = ("epoch", "trade_id", "ts_event", "price", "quantity", "side")
 

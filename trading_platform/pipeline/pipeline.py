@@ -23,9 +23,7 @@ from trading_platform.pipeline.tick_days import Chain
 from trading_platform.settings import Settings
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.fs.locks import FileLock
-from trading_platform.store.lake import day_boundary as midnight
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import staging
+from trading_platform.store.lake import day_boundary as midnight, publish as lake, staging
 
 Pair = tuple[str, str]
 """(venue, symbol)."""

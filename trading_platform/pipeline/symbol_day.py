@@ -27,9 +27,7 @@ from trading_platform.pipeline.state import end_states as states
 from trading_platform.pipeline.state.end_states import EndState
 from trading_platform.pipeline.tick_days import Book, Chain
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import parquet
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import publish_computed as computed
+from trading_platform.store.lake import parquet, publish as lake, publish_computed as computed
 from trading_platform.store.lake.publish import Published
 from trading_platform.store.lake.publish_computed import Fresh
 

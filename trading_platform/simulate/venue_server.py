@@ -3,11 +3,9 @@
 Lives here: the clock, connections, ports, the truth file. What is said is binance_stream.py and binance_rest.py,
 who gets a connection is door.py, which frames are hit is faults.py, what is traded is market.py or recorded_market.py.
 
-The clock starts with the first subscription to a trade stream and then runs whether anyone listens or not:
-
-- `speed=X`: X seconds of trades a second.
-- `speed=None` (max): as fast as every listener takes them. While nobody listens it runs at IDLE_SPEED, so that a
-  client that was cut off misses trades as it would on a real venue, and finds them by REST.
+The clock starts with the first subscription to a trade stream and then runs whether anyone listens or not. `speed=X`:
+X seconds of trades a second. `speed=None` (max): as fast as every listener takes them; while nobody listens it runs at
+IDLE_SPEED, so that a client that was cut off misses trades as on a real venue, and finds them by REST.
 """
 
 from __future__ import annotations
@@ -30,14 +28,9 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from trading_platform.simulate.door import ADDRESS_BYTES, Door
+from trading_platform.simulate.exchanges import binance_stream
 from trading_platform.simulate.exchanges.binance_rest import Answer, Limits, RestApi
-from trading_platform.simulate.exchanges.binance_stream import (
-    Session,
-    shutdown_payload,
-    stream_of,
-    text_frame,
-    trade_payload,
-)
+from trading_platform.simulate.exchanges.binance_stream import Session, stream_of, text_frame, trade_payload
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.sockets import Client, HttpServer, address_of, http_app, http_config, listen
 from trading_platform.simulate.tape import Market, Print
@@ -482,7 +475,7 @@ class VenueServer:
             self._write(client, b"".join(b"\x89\x7d" + os.urandom(125) for _ in range(event.count)))
         elif event.kind == "server_shutdown":
             self._note("shutdown")
-            payload = shutdown_payload(self._server_ms(), combined=client.session.combined)
+            payload = binance_stream.shutdown_payload(self._server_ms(), combined=client.session.combined)
             self._write(client, text_frame(payload))
             self._later(event.seconds, functools.partial(self._close, client, 1001, "Server shutting down"))
 

@@ -19,8 +19,7 @@ from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import Gate
 from trading_platform.store.fs.layout import DATASETS, DataDir, Leaf
-from trading_platform.store.lake import parquet, staging
-from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import parquet, publish as lake, staging
 from trading_platform.store.ledger import Ledger, SequenceRow
 from trading_platform.store.ledger.snapshot import Snapshot
 

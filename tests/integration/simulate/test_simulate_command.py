@@ -15,8 +15,8 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.simulators import RECORDINGS
-from tests.waiting import wait_until
+from tests.support.builders.venue_thread import RECORDINGS
+from tests.support.waiting import wait_until
 from trading_platform.commands.simulate import parse_speed
 from trading_platform.domain.errors import UsageError
 

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import ClientConnection, connect
 
-from tests.simulators import Simulator, recorded, simulator, synthetic  # noqa: F401
-from tests.waiting import wait_until
+from tests.support.builders.venue_thread import Simulator, recorded, simulator, synthetic  # noqa: F401
+from tests.support.waiting import wait_until
 from trading_platform.domain.errors import UsageError
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, GENESIS_NS, SyntheticMarket

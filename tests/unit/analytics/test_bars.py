@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.naive import bars as naive
+from tests.support.judges.naive import bars as naive
 from trading_platform.analytics import bars, exact
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import UsageError

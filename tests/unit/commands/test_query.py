@@ -12,15 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.fakes import DAY, NOON, Copy, ticks
+from tests.support.builders.fakes import DAY, NOON, Copy, ticks
 from trading_platform import cli
 from trading_platform.domain.errors import QueryError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import parquet, staging
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import schema as shapes
+from trading_platform.store.lake import parquet, publish as lake, schema as shapes, staging
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.sql import query as sql
 

@@ -6,8 +6,7 @@ import random
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectLimits
 from trading_platform.ingest.recorder.connection_groups import Spread

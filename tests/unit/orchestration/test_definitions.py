@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from tests.orchestrated import FIRST_DAY, defs
+from tests.support.builders.dagster_instance import FIRST_DAY, defs
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.dagster_home import LOCATION
 from trading_platform.orchestration.partitions import begin, daily

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 
-from tests.orchestrated import instance  # noqa: F401  the fixture
+from tests.support.builders.dagster_instance import instance  # noqa: F401  the fixture
 from trading_platform.orchestration.runs import end_dead, forget_old, latest, under_way
 
 # ruff: noqa: F811

@@ -14,8 +14,7 @@ from sensors.observe_ingest import observe_ingest
 from sensors.schedules import every_five_minutes
 from sensors.seal_days import ATTEMPTS, seal_days
 from sensors.tidy_runs import tidy_runs
-from tests.markets import Market, made_up
-from tests.orchestrated import (  # noqa: F401  fixtures
+from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
     NOW_DAY,
     NOW_NS,
     FixedPipeline,
@@ -25,6 +24,7 @@ from tests.orchestrated import (  # noqa: F401  fixtures
     pipeline,
     unused,
 )
+from tests.support.builders.lakes import Market, made_up
 from trading_platform.ingest.recovery.open_tails import ingest_lock
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.resources import settings_in_force

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from trading_platform.domain.errors import UsageError
 from trading_platform.simulate.faults import KINDS, Event, FaultPlan, FrameFaults, RequestFaults, Signal

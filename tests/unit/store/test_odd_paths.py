@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.markets import SYMBOL, VENUE, Market, at
+from tests.support.builders.lakes import SYMBOL, VENUE, Market, at
 from trading_platform.api.readers import answer
 from trading_platform.domain.errors import SettingsError, WorkError
 from trading_platform.settings import load

@@ -21,8 +21,7 @@ from trading_platform.domain.errors import PlatformError
 from trading_platform.domain.secrets import masked
 from trading_platform.ingest.workers import messages
 from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, IngestConfig
-from trading_platform.processes import memory as spare_memory
-from trading_platform.processes import scheduling as priority
+from trading_platform.processes import memory as spare_memory, scheduling as priority
 from trading_platform.processes.worker_process import Outbox, may_begin, obey_parent, parent_teller
 from trading_platform.telemetry import logs
 

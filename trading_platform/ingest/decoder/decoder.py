@@ -38,7 +38,6 @@ from trading_platform.venues.adapter import TradePage, VenueAdapter
 __all__ = ["SCAN_AFTER", "Columns", "Decoder"]
 
 _SIDES = {"buy": 1, "sell": -1, None: 0}
-
 Int64 = npt.NDArray[np.int64]
 _NEVER = np.iinfo(np.int64).min
 _LATER = -1

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from trading_platform.domain.verdict import Gate
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import day_boundary as midnight
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import staging
+from trading_platform.store.lake import day_boundary as midnight, publish as lake, staging
 from trading_platform.store.lake.publish import Published
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.ledger.voids import Withdrawn

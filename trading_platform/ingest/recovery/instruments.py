@@ -11,15 +11,14 @@ import pyarrow as pa
 from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import FrameError, SymbolError, VenueError
 from trading_platform.domain.instrument import Instrument
-from trading_platform.domain.long_json import pieces
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoded import Listing
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
+from trading_platform.ingest.recovery.long_json import pieces
 from trading_platform.ingest.recovery.rest_client import RestClient
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import schema
+from trading_platform.store.lake import publish as lake, schema
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.venues.adapter import VenueAdapter

@@ -27,8 +27,7 @@ from trading_platform.ingest.processor.processor import read_batch
 from trading_platform.ingest.replay.spill_buffer import Held
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import merge_slices as slices
-from trading_platform.store.lake import republish as rebuilt
+from trading_platform.store.lake import merge_slices as slices, republish as rebuilt
 from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.log.sealing import is_pinned
 from trading_platform.store.log.segment_files import sealed_numbers, segment_numbers, segment_path

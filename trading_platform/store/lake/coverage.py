@@ -20,8 +20,7 @@ from trading_platform.completeness.records import DayRow, SequenceRow, SequenceS
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.id_ranges import Range
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import schema as shapes
+from trading_platform.store.lake import publish as lake, schema as shapes
 
 Span = tuple[int, int]
 """[from, to) in ns."""

@@ -20,11 +20,14 @@ from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.verdict import Verdict
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import merge, parquet
-from trading_platform.store.lake import merge_slices as slices
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import publish_computed as computed
-from trading_platform.store.lake import schema as shapes
+from trading_platform.store.lake import (
+    merge,
+    merge_slices as slices,
+    parquet,
+    publish as lake,
+    publish_computed as computed,
+    schema as shapes,
+)
 from trading_platform.store.lake.publish_computed import Aside, Leaves
 
 Ids = dict[int, npt.NDArray[np.int64]]

@@ -15,8 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trading_platform.store.lake import merge, parquet
-from trading_platform.store.lake import schema as shapes
+from trading_platform.store.lake import merge, parquet, schema as shapes
 
 SLICE_ROWS = 131_072
 """Rows that are read before a slice is cut: with everything done to them about 100 MB."""

@@ -15,9 +15,7 @@ import pyarrow as pa
 
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import Failure, Gate, Verdict
-from trading_platform.store.lake import merge, parquet
-from trading_platform.store.lake import merge_slices as slices
-from trading_platform.store.lake import schema as shapes
+from trading_platform.store.lake import merge, merge_slices as slices, parquet, schema as shapes
 from trading_platform.store.used_up import UsedUp, without
 
 

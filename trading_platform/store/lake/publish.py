@@ -28,11 +28,15 @@ from trading_platform.domain.verdict import Gate, Verdict
 from trading_platform.store.fs.disk import REAL_DISK, Disk, make_directory
 from trading_platform.store.fs.layout import KEYS, DataDir, Leaf
 from trading_platform.store.fs.locks import FileLock
-from trading_platform.store.lake import hive_tree as tree
-from trading_platform.store.lake import merge, parquet, staging
-from trading_platform.store.lake import merge_slices as slices
-from trading_platform.store.lake import merge_writer as merge_file
-from trading_platform.store.lake import schema as shapes
+from trading_platform.store.lake import (
+    hive_tree as tree,
+    merge,
+    merge_slices as slices,
+    merge_writer as merge_file,
+    parquet,
+    schema as shapes,
+    staging,
+)
 from trading_platform.store.lake.first_day import note_first_day
 
 WAIT_S = 600.0

@@ -15,8 +15,7 @@ from trading_platform.completeness.records import LeafEntry, LeafRecord
 from trading_platform.domain.verdict import Gate, Verdict
 from trading_platform.store.fs.disk import REAL_DISK, Disk, make_directories
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import parquet
-from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import parquet, publish as lake
 from trading_platform.store.lake.publish import Published, Step
 
 STEPS = ("written", "intended", "renamed", "confirmed")

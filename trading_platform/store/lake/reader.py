@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.errors import UsageError
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import schema as shapes
+from trading_platform.store.lake import publish as lake, schema as shapes
 from trading_platform.store.lake.duckdb_statements import NO_RECEIVE_TIME
 
 INDICATOR_COLUMNS = ("ts_open", "ts_close", "complete")

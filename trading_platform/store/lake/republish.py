@@ -15,11 +15,13 @@ from trading_platform.completeness.records import Conflict, LeafEntry
 from trading_platform.domain.verdict import Gate, Verdict
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import merge_slices as slices
-from trading_platform.store.lake import merge_writer as merge_file
-from trading_platform.store.lake import publish as lake
-from trading_platform.store.lake import publish_computed as computed
-from trading_platform.store.lake import staging
+from trading_platform.store.lake import (
+    merge_slices as slices,
+    merge_writer as merge_file,
+    publish as lake,
+    publish_computed as computed,
+    staging,
+)
 from trading_platform.store.lake.first_day import note_first_day
 from trading_platform.store.lake.publish import Published, Step
 from trading_platform.store.lake.publish_computed import Aside, Leaves

@@ -19,9 +19,7 @@ from trading_platform.domain.errors import UsageError, WorkError
 from trading_platform.domain.position import Position
 from trading_platform.store.fs.disk import REAL_DISK, Disk, MissingFile, make_directory, write_atomically
 from trading_platform.store.fs.layout import KEYS, DataDir, Leaf, check_name
-from trading_platform.store.lake import hive_tree as tree
-from trading_platform.store.lake import parquet
-from trading_platform.store.lake import schema as shapes
+from trading_platform.store.lake import hive_tree as tree, parquet, schema as shapes
 
 _TRIES = 20
 

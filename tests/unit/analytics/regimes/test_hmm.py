@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 import trading_platform as tp
-from tests.naive import hmm as naive
+from tests.support.judges.naive import hmm as naive
 from trading_platform.analytics.regimes.fit import ALIKE, FEWEST, STILL
 from trading_platform.analytics.regimes.hmm import GaussianHmm
 from trading_platform.analytics.regimes.kernels import expectation

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.naive import hmm as naive
+from tests.support.judges.naive import hmm as naive
 from trading_platform.analytics.regimes import scaled
 from trading_platform.analytics.regimes.default import DEFAULT
 from trading_platform.analytics.regimes.hmm import GaussianHmm

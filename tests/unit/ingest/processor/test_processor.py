@@ -1,0 +1,83 @@
+"""A processor that cannot begin frees its lane; one that follows a lane rests, judges silence, and stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.builders.log_lanes import open_lane
+from trading_platform.domain.errors import StorageError
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.processor.processor import Processor, follow
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.ledger import Ledger
+from trading_platform.venues import VENUES
+
+BOUNDS = Bounds.of("2016-01-01")
+
+
+def test_a_processor_that_cannot_begin_frees_its_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger does not answer just then: a prober that lives on would find its own lane taken for ever."""
+    data = DataDir(tmp_path).create()
+    ledger = Ledger.open(data)
+    open_lane(data.lane("fetch-0")).close()
+
+    def unanswered(lane: str) -> None:
+        raise StorageError("the ledger does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "lane", unanswered)
+        with pytest.raises(StorageError):
+            Processor(data, "fetch-0", ledger, VENUES, BOUNDS)
+    Processor(data, "fetch-0", ledger, VENUES, BOUNDS).close()
+    ledger.close()
+
+
+class Lane:
+    """A lane that always holds something more; a step takes as long as told, time moves with steps and waits alone."""
+
+    def __init__(self, steps: list[tuple[bool, bool, float]]) -> None:
+        self.steps, self.behind, self.now_s = steps, False, 0.0
+        self.done: list[str] = []
+
+    def step(self) -> bool:
+        found, self.behind, took = self.steps.pop(0)
+        self.now_s += took
+        self.done.append("step")
+        return found
+
+    def stage(self) -> None:
+        self.done.append("stage")
+
+    def wait(self, seconds: float) -> bool:
+        self.now_s += seconds
+        self.done.append(f"wait {seconds:g}")
+        return not self.steps
+
+    def follow(self) -> list[str]:
+        follow(
+            self,
+            judge=lambda: self.done.append("judge"),
+            staged=lambda: self.done.append("staged"),
+            wait=self.wait,
+            monotonic=lambda: self.now_s,
+        )
+        return self.done
+
+
+def test_silence_is_judged_on_a_lane_that_is_never_quiet() -> None:
+    """There is something new at each look: one deaf symbol among busy ones must be found all the same."""
+    assert Lane([(True, False, 0.01)] * 3).follow() == ["step", "judge", "wait 0.1"] * 3
+
+
+def test_whoever_has_fallen_behind_neither_rests_nor_judges() -> None:
+    """What is not decoded yet may hold the very trade that is missed; after it, all is as before."""
+    done = Lane([(True, True, 0.5), (True, False, 0.5), (False, False, 0.0)]).follow()
+    assert done == ["step", "wait 0", "step", "judge", "wait 0.5", "step", "judge", "wait 0.02"]
+
+
+def test_what_is_decoded_is_staged_every_few_seconds() -> None:
+    """However busy the lane is."""
+    done = Lane([(True, True, 3.0)] * 4).follow()
+    assert done == ["step", "wait 0", "step", "wait 0", "stage", "staged"] * 2

@@ -1,0 +1,166 @@
+"""What a run tells of each day: metadata, pictures, check results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import dagster as dg
+import numpy as np
+
+from tests.support.builders.dagster_instance import (
+    FixedPipeline,
+    definitions_on,
+    events,
+    range_tags,
+)
+from tests.support.builders.lakes import Market, Trades, made_up
+from trading_platform.store.fs.layout import Leaf
+
+DAYS = ("2024-08-06", "2024-08-07", "2024-08-08", "2024-08-09", "2024-08-10")
+
+
+def lacking_five(trades: Trades) -> Trades:
+    """Take five trades out of the third day."""
+    return trades.without(*range(2500, 2505))
+
+
+def materialize(
+    instance: dg.DagsterInstance,
+    pipeline: FixedPipeline,
+    first: str,
+    last: str,
+    assets: tuple[str, ...] = ("ticks", "bars", "indicators", "regimes"),
+) -> dg.ExecuteInProcessResult:
+    """Run assets over a range of days as `dagster asset materialize --partition-range` does."""
+    job = definitions_on(pipeline).resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(name) for name in assets],
+        tags=range_tags(first, last),
+    )
+
+
+def metadata_by_day(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[str, object]]:
+    """Return what was stored with each partition of an asset."""
+    found = {}
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+        if materialization.asset_key == dg.AssetKey(asset):
+            assert materialization.partition is not None
+            found[materialization.partition] = {k: v.value for k, v in materialization.metadata.items()}
+    return found
+
+
+def evaluations(instance: dg.DagsterInstance, asset: str, check: str) -> dict[str, dg.AssetCheckEvaluation]:
+    """Return a check's results by day."""
+    found = {}
+    for event in events(instance, dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+        evaluation = event.asset_check_evaluation_data
+        if (evaluation.asset_key.to_user_string(), evaluation.check_name) == (asset, check):
+            assert evaluation.partition is not None
+            found[evaluation.partition] = evaluation
+    return found
+
+
+def test_a_range_stores_each_day_by_itself(
+    market: Market,
+    pipeline: FixedPipeline,
+    instance: dg.DagsterInstance,
+) -> None:
+    """One run over days of which one lacks trades reports rows, completeness and checks of each day apart."""
+    market.hold(lacking_five(made_up(DAYS[0], 5, 600)), tail="closed")
+    result = materialize(instance, pipeline, DAYS[0], DAYS[-1])
+    assert result.success and len(instance.get_runs()) == 1
+
+    ticks = metadata_by_day(result, "ticks")
+    held = {day.day: day.stored for day in market.ledger.days("binance", "BTC-USDT")}
+    assert {day: found["dagster/partition_row_count"] for day, found in ticks.items()} == held
+    assert "| repairing |" in str(ticks["2024-08-08"]["symbols"]) and "| 5 |" in str(ticks["2024-08-08"]["symbols"])
+    assert "| complete |" in str(ticks["2024-08-07"]["symbols"])
+
+    complete = evaluations(instance, "ticks", "completeness")
+    # The first day was begun part-way, the last one's end is not witnessed.
+    assert {day: found.passed for day, found in complete.items()} == {
+        day: day in ("2024-08-07", "2024-08-09") for day in DAYS
+    }
+    assert {found.severity for found in complete.values()} == {dg.AssetCheckSeverity.WARN}
+    assert complete["2024-08-08"].metadata["trades missing"].value == 5
+    for asset in ("ticks", "bars", "indicators", "regimes"):
+        assert {day: found.passed for day, found in evaluations(instance, asset, "schema").items()} == dict.fromkeys(
+            DAYS, True
+        )
+
+
+def test_only_the_last_days_of_a_range_are_drawn(
+    market: Market,
+    pipeline: FixedPipeline,
+    instance: dg.DagsterInstance,
+) -> None:
+    """Pictures stay in the event log for ever: three days get one, small enough to be shown in place."""
+    market.hold(made_up(DAYS[0], 5, 600), tail="closed")
+    result = materialize(instance, pipeline, DAYS[0], DAYS[-1], ("bars",))
+    bars = metadata_by_day(result, "bars")
+    assert [day for day, found in bars.items() if "BTC-USDT" in found] == list(DAYS[-3:])
+    assert all(len(str(found.get("BTC-USDT", ""))) < 1000 for found in bars.values())
+    assert str(bars[DAYS[-1]]["large charts"]).startswith("![BTC-USDT")
+
+
+def test_what_a_gate_refuses_is_an_error_of_that_day_alone(
+    market: Market,
+    pipeline: FixedPipeline,
+    instance: dg.DagsterInstance,
+) -> None:
+    """A day of impossible prices fails its check, the run goes on, the other days are published."""
+    trades = made_up(DAYS[0], 3, 300)
+    bad = (trades.ts >= trades.ts[0]) & np.isin(np.arange(len(trades)), range(300, 600))
+    market.hold(replace(trades, price=np.where(bad, -trades.price, trades.price)), tail="closed", publish=False)
+    result = materialize(instance, pipeline, DAYS[0], DAYS[2], ("ticks", "bars"))
+    assert result.success
+    refused = {day for day, found in evaluations(instance, "ticks", "schema").items() if not found.passed}
+    assert refused and refused < set(DAYS[:3])
+    failed = evaluations(instance, "ticks", "schema")[min(refused)]
+    assert failed.severity == dg.AssetCheckSeverity.ERROR
+    assert "price" in str(failed.metadata["refused"].value)
+    published = {leaf.day for leaf in market.ledger.leaves("ticks")}
+    assert published == set(DAYS[:3]) - refused
+
+
+def test_a_day_that_is_over_is_sealed_and_the_running_day_is_not(
+    market: Market,
+    pipeline: FixedPipeline,
+    instance: dg.DagsterInstance,
+) -> None:
+    """Materializing `ticks` seals yesterday; today may still grow."""
+    market.hold(made_up("2024-08-11", 2, 200), publish=False)
+    assert materialize(instance, pipeline, "2024-08-11", "2024-08-12", ("ticks",)).success
+    assert market.ledger.sealed(Leaf("ticks", "binance", "BTC-USDT", "2024-08-11"))
+    assert not market.ledger.sealed(Leaf("ticks", "binance", "BTC-USDT", "2024-08-12"))
+    assert market.ledger.sealed_days("ticks") == {("binance", "BTC-USDT", "2024-08-11")}
+
+
+def test_a_day_without_data_is_said_to_hold_nothing(
+    market: Market,
+    pipeline: FixedPipeline,
+    instance: dg.DagsterInstance,
+) -> None:
+    """An empty day is materialized, with words instead of an empty table, and checks that find nothing wrong."""
+    market.hold(made_up("2024-08-08", 1, 50))
+    result = materialize(instance, pipeline, "2024-08-01", "2024-08-01")
+    assert metadata_by_day(result, "bars")["2024-08-01"]["symbols"] == "nothing is recorded for this day"
+    assert evaluations(instance, "ticks", "completeness")["2024-08-01"].passed
+
+
+def test_only_a_check_can_be_run(
+    market: Market,
+    pipeline: FixedPipeline,
+    instance: dg.DagsterInstance,
+) -> None:
+    """The button that executes a check refreshes and reports it, without claiming a materialization."""
+    market.hold(made_up("2024-08-08", 1, 50), tail="closed")
+    key = dg.AssetCheckKey(dg.AssetKey("ticks"), "schema")
+    job = definitions_on(pipeline).resolve_implicit_global_asset_job_def()
+    checked = job.get_subset(asset_selection=set(), asset_check_selection={key})
+    result = checked.execute_in_process(instance=instance, partition_key="2024-08-08")
+    assert result.success and not result.get_asset_materialization_events()
+    assert set(evaluations(instance, "ticks", "schema")) == {"2024-08-08"}
+    assert evaluations(instance, "ticks", "completeness") == {}
