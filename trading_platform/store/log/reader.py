@@ -13,12 +13,11 @@ from typing import Self
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.position import START, Position
 from trading_platform.store.fs.disk import REAL_DISK, Disk, File, MissingFile
+from trading_platform.store.log.open_segment import open_segment, read_header
 from trading_platform.store.log.recovery import proven_position
 from trading_platform.store.log.segment_files import (
     MarkReader,
     SealedFile,
-    open_segment,
-    read_header,
     read_mark,
     segment_numbers,
 )

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.position import START, Position
 from trading_platform.store.fs.disk import Disk
+from trading_platform.store.log.open_segment import open_segment
 from trading_platform.store.log.segment_files import (
     Mark,
     SealedFile,
-    open_segment,
     read_mark,
     sealed_path,
     segment_numbers,

@@ -22,8 +22,9 @@ from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.store.fs.disk import REAL_DISK, Disk, make_directory, remove_leftovers, write_atomically
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import parquet, publish as lake, staging
+from trading_platform.store.log.open_segment import read_header
 from trading_platform.store.log.sealed_segment import Entry, Index, encode, parse, read
-from trading_platform.store.log.segment_files import read_header, sealed_numbers, sealed_path, segment_path
+from trading_platform.store.log.segment_files import sealed_numbers, sealed_path, segment_path
 
 LOCK_NAME = "sealing.lock"
 

@@ -6,7 +6,8 @@
     <lane>/lock              the writer's lock
     <lane>/reserve           space kept back (reserve.py)
 
-What the bytes of a segment are is segment_format.py; deciding what to write is writer.py.
+What the bytes of a segment are is segment_format.py; deciding what to write is writer.py; opening a segment for
+reading, in either form, is open_segment.py.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from typing import TypeVar
 
 import google_crc32c
 
-from trading_platform.domain.errors import CorruptionError, DiskFull, StorageError, UsageError
+from trading_platform.domain.errors import DiskFull, StorageError, UsageError
 from trading_platform.domain.position import START, Position
 from trading_platform.store.fs.disk import REAL_DISK, Disk, File, MissingFile, write_atomically
 from trading_platform.store.log.reserve import Reserve
-from trading_platform.store.log.segment_format import RECORDS_AT, Header, parse_header
+from trading_platform.store.log.segment_format import Header
 
 Result = TypeVar("Result")
 
@@ -98,35 +99,6 @@ class SealedFile:
     def close(self) -> None:
         """Let go of the bytes."""
         self._data = b""
-
-
-def open_segment(directory: Path, number: int, disk: Disk) -> File | SealedFile:
-    """Open a segment for reading, in whichever form it is there.
-
-    Raises
-    ------
-    MissingFile : if it is in neither.
-    CorruptionError : if it is sealed and damaged.
-    """
-    try:
-        return disk.open(segment_path(directory, number), "read")
-    except MissingFile:
-        # Here, so that a recorder, whose newest segment is never sealed, does without Arrow.
-        from trading_platform.store.log.sealed_segment import unseal
-
-        return unseal(directory, number, disk)
-
-
-def read_header(directory: Path, number: int, disk: Disk) -> Header | None:
-    """Return a segment's header, None if the file is missing or damaged or its header is not whole."""
-    try:
-        file = open_segment(directory, number, disk)
-    except (MissingFile, CorruptionError):
-        return None
-    try:
-        return parse_header(file.read(RECORDS_AT, 0), number)
-    finally:
-        file.close()
 
 
 MARK_NAME = "durable"

@@ -14,9 +14,9 @@ from trading_platform.domain.errors import CorruptionError, StorageError
 from trading_platform.domain.position import Position
 from trading_platform.store.fs.disk import REAL_DISK
 from trading_platform.store.log import sealed_segment, sealing
+from trading_platform.store.log.open_segment import open_segment
 from trading_platform.store.log.sealed_segment import Index
 from trading_platform.store.log.segment_files import (
-    open_segment,
     sealed_numbers,
     sealed_path,
     segment_numbers,
