@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import UsageError, WorkError
-from trading_platform.domain.id_ranges import IdRanges, Range
+from trading_platform.domain.id_ranges import IdRanges, Range, id_runs
 from trading_platform.domain.timeframe import TIMEFRAMES
 from trading_platform.domain.verdict import pass_all
 from trading_platform.pipeline.day_context import RegimeConfig
@@ -194,9 +194,9 @@ class LedgerAt(Ledger):
     def _count(self, leaf: Leaf, table: pa.Table) -> None:
         pair = leaf.venue, leaf.symbol
         for epoch in pc.unique(table.column("epoch")).to_pylist():
-            mine = table.filter(pc.equal(table.column("epoch"), epoch)).column("trade_id").to_pylist()
-            self._held.setdefault(pair, {}).setdefault(epoch, IdRanges()).add_sorted(mine)
-            self._days.setdefault(pair, []).append(DayRow(leaf.day, epoch, mine[0], mine[-1], len(mine)))
+            mine = table.filter(pc.equal(table.column("epoch"), epoch)).column("trade_id").to_numpy()
+            self._held.setdefault(pair, {}).setdefault(epoch, IdRanges()).update(id_runs(mine))
+            self._days.setdefault(pair, []).append(DayRow(leaf.day, epoch, int(mine[0]), int(mine[-1]), len(mine)))
 
     def symbols(self) -> list[Pair]:
         """Return the pairs of which anything had been received."""
@@ -228,7 +228,7 @@ class LedgerAt(Ledger):
         seen = self._evidence(venue, symbol, epoch)
         if seen is not None and self._now is not None:
             claims = [*seen["void"], *_twice([*seen["skip"], *seen["skip last"]])]
-            state.void = _common(self._now.voids(venue, symbol, epoch), claims)
+            state.void = IdRanges(self._now.voids(venue, symbol, epoch)).common(claims)
             state.unrecoverable = IdRanges(seen["unrecoverable"])
         return state
 
@@ -276,16 +276,6 @@ def _knows(now: Ledger, venue: str, symbol: str, epoch: int, held: IdRanges) -> 
     return not any(True for first, last in held for _ in stored.missing(first, last))
 
 
-def _common(ranges: Sequence[Range], others: Sequence[Range]) -> IdRanges:
-    """Return the ids that both hold.
-
-    >>> list(_common([(1, 9)], [(3, 4), (8, 12)]))
-    [(3, 4), (8, 9)]
-    """
-    mine = IdRanges(ranges)
-    return IdRanges(part for first, last in others for part in mine.within(first, last))
-
-
 def _twice(ranges: Sequence[Range]) -> list[Range]:
     """Return the ids that more than one of the ranges holds: what a listing skipped once proves nothing.
 
@@ -294,6 +284,6 @@ def _twice(ranges: Sequence[Range]) -> list[Range]:
     """
     seen, again = IdRanges(), IdRanges()
     for first, last in ranges:
-        again.update(IdRanges(seen.within(first, last)))
+        again.update(seen.within(first, last))
         seen.add(first, last)
     return list(again)

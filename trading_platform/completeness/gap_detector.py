@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.completeness.records import Claim, Seen, SequenceState, TailEvent
-from trading_platform.domain.id_ranges import IdRanges, Range
+from trading_platform.domain.id_ranges import IdRanges, Range, id_runs
 
 APART_NS = 600 * 1_000_000_000
 """What a venue's answers say against an id must be said twice, this far apart.
@@ -70,8 +70,7 @@ def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
     # three stay disjoint.
     for first, last in state.used_up:
         state.stored.remove(first, last)
-        if len(seen.ids):
-            fresh[np.searchsorted(seen.ids, first, "left") : np.searchsorted(seen.ids, last, "right")] = False
+    fresh &= ~state.used_up.among(seen.ids)
     state.void.update(state.used_up)
     for first, last in state.stored:
         state.void.remove(first, last)
@@ -86,14 +85,8 @@ def _store(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
     ids = seen.ids
     if not len(ids):
         return np.empty(0, np.bool_)
-    fresh = np.ones(len(ids), np.bool_)
-    for first, last in state.stored.within(int(ids[0]), int(ids[-1])):
-        fresh[np.searchsorted(ids, first, "left") : np.searchsorted(ids, last, "right")] = False
-    breaks = np.flatnonzero(np.diff(ids) != 1)
-    for start, stop in zip(
-        ids[np.concatenate(([0], breaks + 1))], ids[np.concatenate((breaks, [len(ids) - 1]))], strict=True
-    ):
-        state.stored.add(int(start), int(stop))
+    fresh: npt.NDArray[np.bool_] = ~state.stored.among(ids)
+    state.stored.update(id_runs(ids))
     _extend(state, int(ids[0]), int(ids[-1]), int(seen.ts[-1]))
     return fresh
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+import numpy.typing as npt
+
 Range = tuple[int, int]
 
 
@@ -81,20 +84,6 @@ class IdRanges:
         self._first[low:high] = [first]
         self._last[low:high] = [last]
 
-    def add_sorted(self, ids: Iterable[int]) -> None:
-        """Add single ids given in ascending order (repeats allowed)."""
-        start = previous = None
-        for number in ids:
-            if previous is None:
-                start = previous = number
-            elif number <= previous + 1:
-                previous = max(previous, number)
-            else:
-                self.add(start, previous)  # type: ignore[arg-type]
-                start = previous = number
-        if previous is not None:
-            self.add(start, previous)  # type: ignore[arg-type]
-
     def remove(self, first: int, last: int) -> None:
         """Take the closed range out."""
         low = bisect_left(self._last, first)
@@ -109,7 +98,7 @@ class IdRanges:
         self._first[low:high] = [a for a, _ in kept]
         self._last[low:high] = [b for _, b in kept]
 
-    def update(self, other: IdRanges) -> None:
+    def update(self, other: Iterable[Range]) -> None:
         """Add every range of `other`."""
         for first, last in other:
             self.add(first, last)
@@ -130,3 +119,39 @@ class IdRanges:
             at = high + 1
         if at <= last:
             yield at, last
+
+    def common(self, other: Iterable[Range]) -> IdRanges:
+        """Return the ids that both hold.
+
+        >>> list(IdRanges([(1, 9)]).common([(3, 4), (8, 12)]))
+        [(3, 4), (8, 9)]
+        """
+        return IdRanges(part for first, last in other for part in self.within(first, last))
+
+    def among(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Tell for each of many ids, in any order, whether it is in the set.
+
+        >>> IdRanges([(1, 3), (7, 9)]).among(np.array([8, 0, 3, 4])).tolist()
+        [True, False, True, False]
+        """
+        ranges = list(self.within(int(ids.min()), int(ids.max()))) if len(ids) and self else []
+        if not ranges:
+            return np.zeros(len(ids), np.bool_)
+        first, last = np.array(ranges, np.int64).T
+        at = np.searchsorted(first, ids, "right") - 1
+        found: npt.NDArray[np.bool_] = (at >= 0) & (ids <= last[at])
+        return found
+
+
+def id_runs(ids: npt.NDArray[np.int64]) -> list[Range]:
+    """Return the maximal closed ranges of ids in ascending order; repeats are allowed.
+
+    >>> id_runs(np.array([1, 2, 2, 3, 5]))
+    [(1, 3), (5, 5)]
+    """
+    if not len(ids):
+        return []
+    # Unsigned: between the least and the greatest int64 a signed difference overflows.
+    breaks = np.flatnonzero(np.diff(ids).view(np.uint64) > 1)
+    firsts, lasts = ids[np.concatenate(([0], breaks + 1))], ids[np.concatenate((breaks, [len(ids) - 1]))]
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

@@ -29,9 +29,5 @@ def without(rows: pa.Table, used_up: UsedUp) -> pa.Table:
     ids, epochs = rows.column("trade_id").to_numpy(), rows.column("epoch").to_numpy()
     gone = np.zeros(len(ids), np.bool_)
     for epoch, ranges in used_up.items():
-        if not ranges:
-            continue
-        first, last = np.array(list(ranges), np.int64).T
-        at = np.searchsorted(first, ids, "right") - 1
-        gone |= (epochs == epoch) & (at >= 0) & (ids <= last[at])
+        gone |= (epochs == epoch) & ranges.among(ids)
     return rows.filter(pa.array(~gone)) if gone.any() else rows

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.domain.id_ranges import IdRanges
+from trading_platform.domain.id_ranges import IdRanges, id_runs
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import Gate
 from trading_platform.store.fs.layout import DATASETS, DataDir, Leaf
@@ -218,10 +218,10 @@ def _published(stored: _Stored, venue: str, symbol: str) -> tuple[Held, int, dic
         count += table.num_rows
         for epoch, ids in _ids(table):
             held = published.setdefault(epoch, IdRanges())
-            again = sum(len(IdRanges(held.within(first, last))) for first, last in _runs(ids))
+            again = sum(len(IdRanges(held.within(first, last))) for first, last in id_runs(ids))
             if again:
                 twice[leaf] = twice.get(leaf, 0) + again
-            for first, last in _runs(ids):
+            for first, last in id_runs(ids):
                 held.add(first, last)
     return published, count, twice
 
@@ -247,14 +247,6 @@ def _ids(table: pa.Table) -> Iterator[tuple[int, np.ndarray]]:
         yield epoch, np.sort(ids)
 
 
-def _runs(ids: np.ndarray) -> list[tuple[int, int]]:
-    if not len(ids):
-        return []
-    breaks = np.flatnonzero(np.diff(ids) > 1)
-    firsts, lasts = ids[np.concatenate(([0], breaks + 1))], ids[np.concatenate((breaks, [len(ids) - 1]))]
-    return [(int(a), int(b)) for a, b in zip(firsts, lasts, strict=True)]
-
-
 def _staged(stored: _Stored, venue: str, symbol: str) -> tuple[Held, list[Violation]]:
     """Return the ids of a symbol's parts, and the parts that are damaged."""
     held: Held = {}
@@ -269,7 +261,7 @@ def _staged(stored: _Stored, venue: str, symbol: str) -> tuple[Held, list[Violat
                 damaged.append(Violation("checksum", str(path.relative_to(stored.data.root)), str(error)))
                 continue
             for epoch, ids in _ids(table):
-                for first, last in _runs(ids):
+                for first, last in id_runs(ids):
                     held.setdefault(epoch, IdRanges()).add(first, last)
     return held, damaged
 

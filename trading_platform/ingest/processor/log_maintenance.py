@@ -1,7 +1,7 @@
 """Walk the log's lanes: seal segments whose trades are staged, let old ones go. Behind the publisher, never before it.
 
 What an index says is told by the same decoder that fed the ledger; how a segment changes its form, and in which
-order, is store/log/sealing.py.
+order, is store/log/sealing.py; which may be deleted is store/retention.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.errors import CorruptionError, LockHeld, WorkError
+from trading_platform.domain.id_ranges import id_runs
 from trading_platform.domain.position import Position
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoded import Decoded
@@ -26,6 +27,7 @@ from trading_platform.store.log.sealed_segment import Entry, Index
 from trading_platform.store.log.segment_files import segment_numbers, segment_path
 from trading_platform.store.log.segment_format import PackedRecord
 from trading_platform.store.log.writer import Damaged, LaneReader, all_lanes
+from trading_platform.store.retention import Retirement
 from trading_platform.telemetry.logs import get_logger
 from trading_platform.venues.adapter import VenueAdapter
 
@@ -112,7 +114,7 @@ class LogKeeper:
                 log.error("segment is shorter than its records", lane=lane, segment=number)
 
     def _retire(self, lane: str, retention_ns: int, kept: Kept) -> None:
-        round_ = sealing.Retirement(self._data, self._ledger, self._now_ns() - retention_ns, disk=self._disk)
+        round_ = Retirement(self._data, self._ledger, self._now_ns() - retention_ns, disk=self._disk)
         gone, objection = round_.retire(lane)
         kept.retired += [(lane, number) for number in gone]
         if gone:
@@ -160,7 +162,7 @@ class _Contents:
                 self._ids.setdefault(name, []).append(ids[days == day])
 
     def index(self, number: int, before: str, after: str) -> Index:
-        entries = [Entry(*name, sealing.id_runs(np.concatenate(ids))) for name, ids in sorted(self._ids.items())]
+        entries = [Entry(*name, id_runs(np.sort(np.concatenate(ids)))) for name, ids in sorted(self._ids.items())]
         damaged = [(item.position.offset, item.end.offset) for item in self.damaged if item.position.segment == number]
         return Index(number, self._records, self._last_recv, entries, self._unknown, damaged, before, after)
 

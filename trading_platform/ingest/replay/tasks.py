@@ -29,9 +29,9 @@ from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import merge_slices as slices, republish as rebuilt
 from trading_platform.store.ledger import Batch, Ledger
-from trading_platform.store.log.sealing import is_pinned
 from trading_platform.store.log.segment_files import sealed_numbers, segment_numbers, segment_path
 from trading_platform.store.log.writer import LaneReader
+from trading_platform.store.retention import is_pinned
 from trading_platform.venues.adapter import VenueAdapter
 
 TOGETHER = 8

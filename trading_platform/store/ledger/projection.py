@@ -204,7 +204,7 @@ class Projection(Numberings, VoidBook):
 def _withdrawn(db: sa.Connection, keys: Sequence[SequenceKey], rebuilt: Projection) -> list[dict[str, Any]]:
     """Return what files may hold that is void in the account to come: as known so far, and what is stored so far."""
     for key, state in _load(db, keys).items():
-        void = _both(state.stored, rebuilt.used_up(key.venue, key.symbol).get(key.epoch, IdRanges()))
+        void = state.stored.common(rebuilt.used_up(key.venue, key.symbol).get(key.epoch, IdRanges()))
         if void:
             withdraw(db, key, void, state.stored, lambda number: None)
     return notes(db)
@@ -294,7 +294,7 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
             state.tail, state.tail_ts = "closed", ended[key]
         for kind in _KINDS:
             changes.add_ranges(key, kind, before[kind], getattr(state, kind))
-        taken[key] = _both(before["stored"], state.used_up), state
+        taken[key] = before["stored"].common(state.used_up), state
         if not known:
             changes.add_tail(key, state, head)
         changes.evidence += _evidence(key, seen)
@@ -334,7 +334,7 @@ def _save_days(
     spans: dict[tuple[SequenceKey, str], dict[str, int]] = {}
     for key, fresh in fresh_of.items():
         seen = told[key]
-        for day, mine in _by_day(seen, fresh | _among(seen.ids, used_up[key])):
+        for day, mine in _by_day(seen, fresh | used_up[key].among(seen.ids)):
             own = seen.ids[mine & fresh] if bool((mine & fresh).any()) else seen.ids[mine]
             spans[key, day] = {
                 "first_id": int(own.min()),
@@ -372,20 +372,6 @@ def _by_day(seen: Seen, wanted: npt.NDArray[np.bool_]) -> Iterator[tuple[str, np
     days = seen.ts // DAY_NS
     for number in np.unique(days[wanted]):
         yield day_of(int(number) * DAY_NS), wanted & (days == number)
-
-
-def _among(ids: npt.NDArray[np.int64], ranges: IdRanges) -> npt.NDArray[np.bool_]:
-    """Tell which ids, ascending, the ranges hold."""
-    found = np.zeros(len(ids), np.bool_)
-    if len(ids):
-        for first, last in ranges.within(int(ids[0]), int(ids[-1])):
-            found[np.searchsorted(ids, first, "left") : np.searchsorted(ids, last, "right")] = True
-    return found
-
-
-def _both(one: IdRanges, other: IdRanges) -> IdRanges:
-    """Return the ids that both hold."""
-    return IdRanges(part for first, last in other for part in one.within(first, last))
 
 
 def _neighbours(seen: Seen, head: int, head_ts: int) -> Callable[[int], int | None]:

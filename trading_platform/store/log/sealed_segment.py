@@ -6,7 +6,7 @@
 `zstd -dc` gives the segment back, offsets in it are those of before: positions stay valid. A byte changed anywhere
 fails the checksum, and then nothing of the file is served.
 
-When a segment is sealed or retired is sealing.py; reading either form is open_segment.py.
+Sealing a segment is sealing.py, deleting one store/retention.py; reading either form is open_segment.py.
 """
 
 from __future__ import annotations

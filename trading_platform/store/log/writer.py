@@ -2,8 +2,8 @@
 
 `LaneWriter` appends and commits; `LaneReader` (reader.py) follows it from any process. The bytes are
 segment_format.py, files and the durable mark segment_files.py, the unclean stop recovery.py.
-Choosing when to commit is ingest/; compressing, indexing and retiring old segments is sealing.py: all reading of a
-segment goes through LaneReader, all writing of an open one through SegmentFiles.
+Choosing when to commit is ingest/; compressing and indexing closed segments is sealing.py, deleting old ones
+store/retention.py. All reading of a segment goes through LaneReader, all writing of an open one through SegmentFiles.
 """
 
 from __future__ import annotations

@@ -39,8 +39,7 @@ class Account:
         return [SequenceRow("binance", "BTC-USDT", 0, self.held[0], self.held[-1], self.tail)] if self.held else []
 
     def state(self, venue, symbol, epoch=0):
-        stored = IdRanges()
-        stored.add_sorted(self.held)
+        stored = IdRanges((number, number) for number in self.held)
         return SequenceState(self.held[0], self.held[-1], stored=stored, void=self.void, unrecoverable=self.lost)
 
     def days(self, venue, symbol):
