@@ -128,7 +128,7 @@ def test_a_gap_is_due_though_the_clock_was_set_back(simulator: Start, tmp_path: 
     ingest.process()
     ground = Ground(wall_ns=wall)
     assert not ingest.recover(wall_ns=wall, ground=ground).nothing_open
-    venue.server.api._data_events.clear()  # the venue remembers
+    venue.server.api.issued.events.clear()  # the venue remembers
     wall.ahead_ns = 0
     waits: list[float] = []
 

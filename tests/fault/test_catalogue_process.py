@@ -201,7 +201,7 @@ def test_stopped_while_it_fetches_recovery_ends_and_goes_on_later(simulator: Sta
     ingest = SmallIngest(tmp_path / "data", venue.ws_url, venue.rest_url)
     ingest.record(lambda: venue.wait_ended(0))
     ingest.process()
-    wait_until(lambda: venue.server.api._failing is not None, what="the venue is busy")
+    wait_until(lambda: venue.server.api.faults.failing is not None, what="the venue is busy")
     arguments = ["recover", "--venue", "binance", "--rest-url", venue.rest_url, "--data-dir", str(tmp_path / "data")]
     recovery = subprocess.Popen([*COMMAND, *arguments], stdin=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -214,7 +214,7 @@ def test_stopped_while_it_fetches_recovery_ends_and_goes_on_later(simulator: Sta
         recovery.kill()
         recovery.wait()
     assert judge(tmp_path / "data", venue.truth()) == []
-    venue.server.api._failing = None
+    venue.server.api.faults.failing = None
     ingest.assert_whole(venue.truth(), bitten=True)
     ingest.close()
 

@@ -22,8 +22,8 @@ from tests.simulation.clockwork import Clock, Process, S, VirtualLoop
 from trading_platform.ingest.liveness.keepalive import Allowance
 from trading_platform.ingest.transport.delivery import Take
 from trading_platform.ingest.transport.websocket import ConnectionLost, HandshakeRefused
-from trading_platform.simulate.door import ADDRESS_BYTES
-from trading_platform.simulate.exchanges.binance_rest import Answer, RestApi
+from trading_platform.simulate.exchange import ADDRESS_BYTES, Answer
+from trading_platform.simulate.exchanges.binance_rest import RestApi
 from trading_platform.simulate.exchanges.binance_stream import Session, shutdown_payload, stream_of, trade_payload
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.tape import Market, Print

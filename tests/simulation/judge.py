@@ -16,7 +16,8 @@ from tests.simulation.clockwork import Clock, S
 from tests.simulation.exchange import INBOUND, Exchange
 from tests.simulation.platter import Platter
 from tests.support.judges import identity
-from trading_platform.simulate.exchanges.binance_rest import RequestRecord
+from trading_platform.simulate.exchange import RequestRecord
+from trading_platform.simulate.exchanges.binance import told
 from trading_platform.simulate.truth import truth_line
 
 CONNECTS, CONNECTS_WINDOW_S = 150, 300
@@ -139,7 +140,7 @@ class Judge:
 
         for symbol, rows in self._exchange.truth.items():
             for row in rows.values():
-                yield json.loads(truth_line(row, symbol, sent=True))
+                yield json.loads(truth_line(told(row), symbol, venue="binance", sent=True))
 
     def _all_held(self, data_dir: Path) -> None:
         """Everything is drained: nothing is open, and from the first id on the lake holds what was issued."""

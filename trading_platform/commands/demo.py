@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trading_platform.commands.simulate import add_market, parse_speed
-from trading_platform.commands.support.arguments import emit
+from trading_platform.commands.support.arguments import emit, parse_venue
 from trading_platform.domain.errors import UsageError, WorkError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _S = 1_000_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is played, how fast, how long, and what goes wrong."""
+    parser.add_argument("--venue", metavar="V", help="the exchange that is simulated (default: binance)")
     add_market(parser, f"{SPEED}; a recording: {RECORDING_SPEED}")
     parser.add_argument("--seconds", type=float, metavar="N", help=f"how long to play (synthetic market: {SECONDS:g})")
     parser.set_defaults(speed=None)
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     if args.seconds is not None and not 0 < args.seconds < 86_400:
         raise UsageError(f"--seconds {args.seconds:g} is not a duration of up to a day")
+    args.venue = _venue_name(args)
     args.speed = args.speed or (RECORDING_SPEED if args.recording else SPEED)
     stop = runtime.stop_event()
     say = _narrator()
@@ -69,11 +71,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     venue = _venue(args, plan, make, data)
     with venue:
         symbols = sorted(listing.symbol for listing in make.market.listings)
-        say(f"a simulated Binance plays {', '.join(symbols)} at {args.speed} x real time, with faults")
+        say(f"a simulated {args.venue} plays {', '.join(symbols)} at {args.speed} x real time, with faults")
         _record(args, data, venue, symbols, stop, make.seconds)
         ledger = runtime.open_ledger(data, settings)
         say("recording ended; asking for what is missing")
-        pages = _recover(settings, data, ledger, venue, stop)
+        pages = _recover(args, settings, data, ledger, venue, stop)
     say("computing bars, indicators and regimes")
     rows = _compute(settings, data, ledger)
     say("checking everything against itself")
@@ -82,6 +84,14 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     ledger.close()
     emit(args, summary, _text(summary, data))
     return 0 if summary["ok"] else 1
+
+
+def _venue_name(args: argparse.Namespace) -> str:
+    """Return the exchange to be simulated: one that we speak to too."""
+    from trading_platform.simulate.exchanges import DEFAULT, EXCHANGES
+    from trading_platform.venues import VENUES
+
+    return parse_venue(args.venue, [name for name in VENUES if name in EXCHANGES]) or DEFAULT
 
 
 class _Play(NamedTuple):
@@ -136,12 +146,14 @@ def _in_folder(args: argparse.Namespace, settings: Settings) -> Settings:
 
 
 def _venue(args: argparse.Namespace, plan: FaultPlan, play: _Play, data: DataDir) -> VenueThread:
+    from trading_platform.simulate.exchanges import EXCHANGES
     from trading_platform.simulate.venue_server import VenueServer
     from trading_platform.simulate.venue_thread import VenueThread
 
     return VenueThread(
         lambda: VenueServer(
             play.market,
+            exchange=EXCHANGES[args.venue],
             plan=plan,
             seed=args.seed,
             speed=parse_speed(args.speed),
@@ -161,7 +173,7 @@ def _record(
     """Run the real ``ingest`` against the venue until the market has ended, then stop it in order."""
     from trading_platform.processes.process_tree import start
 
-    command = [sys.executable, "-m", "trading_platform", "ingest", "--venue", "binance", "--simulated"]
+    command = [sys.executable, "-m", "trading_platform", "ingest", "--venue", args.venue, "--simulated"]
     command += ["--symbols", ",".join(symbols), "--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
     command += ["--data-dir", str(data.root), "--json"]
     with (data.run / "ingest.log").open("wb") as log:
@@ -185,16 +197,23 @@ def _record(
         raise WorkError(f"ingest ended with {code}; see {data.run / 'ingest.log'}")
 
 
-def _recover(settings: Settings, data: DataDir, ledger: Ledger, venue: VenueThread, stop: threading.Event) -> int:
+def _recover(
+    args: argparse.Namespace,
+    settings: Settings,
+    data: DataDir,
+    ledger: Ledger,
+    venue: VenueThread,
+    stop: threading.Event,
+) -> int:
     from trading_platform.commands.support import runtime
     from trading_platform.ingest.recovery.fetcher import Endpoint
     from trading_platform.ingest.recovery.recovery import recover
     from trading_platform.venues import VENUES
 
-    endpoint = Endpoint(VENUES["binance"], venue.rest_url)
+    endpoint = Endpoint(VENUES[args.venue], venue.rest_url)
     # Nobody shares this venue's address with us.
     means = runtime.means(settings, stop.wait)._replace(rng=random.Random(0), share=1.0)
-    return recover(data, ledger, {"binance": endpoint}, means).pages
+    return recover(data, ledger, {args.venue: endpoint}, means).pages
 
 
 def _compute(settings: Settings, data: DataDir, ledger: Ledger) -> dict[str, int]:

@@ -71,15 +71,16 @@ def parse_speed(text: str) -> float | None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Serve until told to stop."""
-    from trading_platform.venues import VENUES
+    from trading_platform.simulate.exchanges import EXCHANGES
 
-    parse_venue(args.venue, list(VENUES))
+    parse_venue(args.venue, list(EXCHANGES))
     server = make_server(args)
     return asyncio.run(_serve(server))
 
 
 def make_server(args: argparse.Namespace) -> VenueServer:
     """Return the venue that the arguments describe."""
+    from trading_platform.simulate.exchanges import EXCHANGES
     from trading_platform.simulate.faults import FaultPlan
     from trading_platform.simulate.recorded_market import RecordedMarket
     from trading_platform.simulate.synthetic_market import GENESIS_NS, SyntheticMarket
@@ -98,6 +99,7 @@ def make_server(args: argparse.Namespace) -> VenueServer:
         market, begins_at_ns = SyntheticMarket(seed=args.seed, start_ns=GENESIS_NS), time.time_ns
     return VenueServer(
         market,
+        exchange=EXCHANGES[args.venue],
         plan=plan,
         seed=args.seed,
         speed=speed,

@@ -1,6 +1,6 @@
 """Who gets a stream of the simulated venue, and what others are answered. Sans-I/O: address and time -> an answer.
 
-Sockets and faults are venue_server.py, what an address asks for binance_stream.py.
+Sockets and faults are venue_server.py, what an address asks for is the exchange's (exchanges/).
 """
 
 from __future__ import annotations
@@ -9,22 +9,8 @@ import math
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import NamedTuple
 
-from trading_platform.simulate.exchanges.binance_stream import MAX_STREAMS, streams_of
-
-ADDRESS_BYTES = 8000
-"""The longest path of a stream with its query: servers and proxies accept request lines of 8 KB."""
-_CONNECTS, _CONNECTS_WINDOW_S = 300, 300.0
-
-
-class Refusal(NamedTuple):
-    """An answer instead of a stream; `note` is what is remembered of it, "" for nothing."""
-
-    status: int
-    text: str
-    note: str = "refused"
-    retry_after_s: int | None = None
+from trading_platform.simulate.exchange import Refusal, Session, StreamLimits
 
 
 class Door:
@@ -32,25 +18,31 @@ class Door:
 
     Parameters
     ----------
-    address_bytes : longest address of a stream; longer ones are answered 414.
-    refuse : asked for each connection's streams; returns the status that it is answered with, None for a stream.
+    limits : the exchange's.
+    open_session : an address to what it asks for.
+    refuse : asked for each connection's topics; returns the status that it is answered with, None for a stream.
 
     Examples
     --------
-    >>> door = Door(40)
-    >>> door.answer("/stream?streams=btcusdt@trade", 0.0) is None
-    True
+    >>> def nothing(target):
+    ...     return Refusal(404, "Not found\n")
+    >>> door = Door(StreamLimits(connects=300, connects_window_s=300.0, address_bytes=40), nothing)
+    >>> door.answer("/stream?streams=btcusdt@trade", 0.0).text
+    'Not found\n'
     >>> door.answer("/stream?streams=" + 30 * "a", 0.0).text
     'Address too long\n'
     >>> door.refuse(451, until_s=5.0)
-    >>> door.answer("/ws", 4.0).status, door.answer("/ws", 5.0)
-    (451, None)
+    >>> door.answer("/ws", 4.0).status, door.answer("/ws", 5.0).status
+    (451, 404)
     """
 
     def __init__(
-        self, address_bytes: int = ADDRESS_BYTES, refuse: Callable[[list[str]], int | None] | None = None
+        self,
+        limits: StreamLimits,
+        open_session: Callable[[str], Session | Refusal],
+        refuse: Callable[[list[str]], int | None] | None = None,
     ) -> None:
-        self._address_bytes, self._refuse = address_bytes, refuse
+        self._limits, self._open, self._refuse = limits, open_session, refuse
         self._connects: deque[float] = deque()
         self._refused_until_s = self._banned_until_s = 0.0
         self._status = 503
@@ -63,24 +55,23 @@ class Door:
         """Answer every connection with a ban until then."""
         self._banned_until_s = until_s
 
-    def answer(self, target: str, now_s: float) -> Refusal | None:
-        """Count an attempt; return what it is answered, None for a stream."""
-        while self._connects and now_s - self._connects[0] > _CONNECTS_WINDOW_S:
+    def answer(self, target: str, now_s: float) -> Session | Refusal:
+        """Count an attempt; return the session that it gets, or what it is answered instead."""
+        limits = self._limits
+        while self._connects and now_s - self._connects[0] > limits.connects_window_s:
             self._connects.popleft()
         self._connects.append(now_s)
         if now_s < self._banned_until_s:
-            wait_s = math.ceil(self._banned_until_s - now_s)
-            return Refusal(HTTPStatus.IM_A_TEAPOT, "Way too many requests; IP banned\n", "banned", wait_s)
+            wait_s = math.ceil(self._banned_until_s - now_s) if limits.ban_tells_when else None
+            return Refusal(limits.ban_status, limits.ban_text, "banned", wait_s)
         if now_s < self._refused_until_s:
             return Refusal(self._status, "refused\n")
-        if len(self._connects) > _CONNECTS:
+        if len(self._connects) > limits.connects:
             return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "Too many connection attempts from IP\n")
-        if len(target) > self._address_bytes:
+        if len(target) > limits.address_bytes:
             return Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "Address too long\n")
-        streams = streams_of(target)
-        if streams is None:
-            return Refusal(HTTPStatus.NOT_FOUND, "Not found\n", "")
-        if len(streams) > MAX_STREAMS:
-            return Refusal(HTTPStatus.BAD_REQUEST, f"More than {MAX_STREAMS} streams\n")
-        status = None if self._refuse is None else self._refuse(streams)
-        return None if status is None else Refusal(status, "refused\n")
+        session = self._open(target)
+        if isinstance(session, Refusal):
+            return session
+        status = None if self._refuse is None else self._refuse(list(session.topics))
+        return session if status is None else Refusal(status, "refused\n")

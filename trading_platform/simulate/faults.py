@@ -25,19 +25,20 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "silence": ("no trade is sent for `seconds` of simulated time; connections stay healthy", frozenset({"seconds"})),
     "cut": ("connections end without a close frame", frozenset()),
     "hole": ("connections stay open and dead, nothing sent or read, and end after `seconds`", frozenset({"seconds"})),
-    "server_shutdown": ("serverShutdown is announced, connections close after `seconds`", frozenset({"seconds"})),
+    "server_shutdown": ("a shutdown is announced, connections close after `seconds`", frozenset({"seconds"})),
     "ping_flood": ("`count` pings of 125 bytes at once", frozenset({"count"})),
     "close": ("connections are closed with `code` (1008 and 1013: come back later)", frozenset({"code"})),
     "refuse_connect": ("new connections are answered `status` for `seconds`", frozenset({"seconds", "status"})),
-    "ban_connect": ("connections end, and new ones are answered 418 for `seconds`", frozenset({"seconds"})),
+    "ban_connect": ("connections end, and new ones are answered with a ban for `seconds`", frozenset({"seconds"})),
     "deaf": ("open connections get no more trades of `symbol`, though they are subscribed", frozenset()),
+    "empty_ack": ("the next `count` subscriptions to `symbol` are accepted and get no trade", frozenset({"count"})),
     "renumber": ("ids start again at `first_id`; REST serves the new numbering only", frozenset({"first_id"})),
     "stray_id": ("before its own frame, one of the same trade is sent as `shown_id`", frozenset({"shown_id"})),
     "odd_time": ("the next `count` frames tell `shown_time` as trade time", frozenset({"count", "shown_time"})),
-    "halt": ("`symbol` trades no more, and its listing says BREAK", frozenset()),
+    "halt": ("`symbol` trades no more, and its listing says so", frozenset()),
     "delist": ("`symbol` trades no more, is not listed, and REST does not know it", frozenset()),
-    "rest_429": ("every request is answered 429 for `seconds`", frozenset({"seconds", "retry_after"})),
-    "rest_418": ("every request is answered 418 for `seconds`", frozenset({"seconds", "retry_after"})),
+    "rest_429": ("every request is refused as too many for `seconds`", frozenset({"seconds", "retry_after"})),
+    "rest_418": ("every request is answered with a ban for `seconds`", frozenset({"seconds", "retry_after"})),
     "rest_5xx": ("every request is answered `status` for `seconds`", frozenset({"seconds", "status"})),
     "rest_garbage": ("every request is answered 200 with a page of HTML for `seconds`", frozenset({"seconds"})),
     "rest_forget": ("`count` ids from `at_id` on are never served by REST", frozenset({"count"})),
@@ -52,6 +53,8 @@ _PROBABILITIES = ("drop", "duplicate", "reorder", "cut", "rest_429", "rest_5xx")
 _COMMON = ("kind", "at_s", "at_id", "symbol")
 _DEEPEST_BY_CHANCE = 20
 _GREATEST_ID = 1 << 62
+_BY_CHANCE_S = 2.0
+"""What a request is told to wait that is refused by chance."""
 _NEVER_SENT = frozenset({1004, 1005, 1006})
 """Close codes that stand for an end without a close frame."""
 
@@ -263,8 +266,8 @@ class FrameFaults:
         self._remember = max((event.count for event in self._waiting if event.kind == "replay"), default=0)
         self.idle = not self._waiting and not plan.by_chance
 
-    def due(self, elapsed_s: float) -> list[Signal]:
-        """Return what is planned for connections and answers up to this time, trade or no trade."""
+    def due(self, elapsed_s: float, kind: str | None = None) -> list[Signal]:
+        """Return what is planned for connections and answers up to this time, only of `kind` if given."""
         return [
             Signal(event)
             for event in self._take(
@@ -273,6 +276,7 @@ class FrameFaults:
                     and event.at_s <= elapsed_s
                     and event.kind not in FRAME_KINDS
                     and event.kind != "replay"
+                    and kind in {None, event.kind}
                 )
             )
         ]
@@ -387,16 +391,42 @@ class FrameFaults:
         return last_id is not None and any(isinstance(row, Print) and row.trade_id == last_id for row in out)
 
 
+class Failure(NamedTuple):
+    """How a request fails: the kind of fault, for how much longer, and the event if it was a planned one."""
+
+    kind: str
+    left_s: float
+    event: Event | None
+
+
 class RequestFaults:
-    """Decide by chance which requests fail: a hash of seed and the request's number."""
+    """Decide which requests fail: while an event lasts all of them, else by a hash of seed and the request's number.
+
+    Attributes
+    ----------
+    failing : the event that every request meets, and until when; None for none.
+    """
 
     def __init__(self, plan: FaultPlan, seed: int) -> None:
         self._plan = plan
         self._key = blake2b(f"rest {seed}".encode(), digest_size=32).digest()
         self._count = 0
+        self.failing: tuple[Event, float] | None = None
+
+    def begin(self, event: Event, now_s: float) -> None:
+        """Let every request fail as the event says, for its seconds."""
+        self.failing = (event, now_s + event.seconds)
+
+    def meets(self, now_s: float) -> Failure | None:
+        """Return how the next request fails, None if it does not."""
+        kind = self.next()
+        if self.failing is not None and now_s < self.failing[1]:
+            event, until_s = self.failing
+            return Failure(event.kind, until_s - now_s, event)
+        return None if kind is None else Failure(kind, _BY_CHANCE_S, None)
 
     def next(self) -> str | None:
-        """Return the kind of fault that the next request meets, None for none."""
+        """Return the kind of fault that the next request meets by chance, None for none."""
         self._count += 1
         digest = blake2b(str(self._count).encode(), key=self._key, digest_size=16).digest()
         if int.from_bytes(digest[:8], "big") / 2.0**64 < self._plan.rest_429:

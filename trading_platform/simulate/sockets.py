@@ -9,7 +9,7 @@ import contextlib
 import errno
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -17,35 +17,48 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 
 from trading_platform.domain.errors import UsageError
-from trading_platform.simulate.exchanges.binance_rest import Answer
-from trading_platform.simulate.exchanges.binance_stream import Session
-
-INBOUND_PER_SECOND = 5
-"""Pings, pongs and control messages a client may send on one connection."""
+from trading_platform.simulate.exchange import Answer, Session
 
 
 class Client(ServerConnection):
-    """A connection that counts every inbound frame, pings and pongs too, as the venue does."""
+    """A connection that counts every inbound frame, pings and pongs too, as an exchange does.
+
+    Attributes
+    ----------
+    session : what it is subscribed to.
+    deaf : whether nothing is written to it any more.
+    inbound_per_s : most frames it may send in a second, None for no limit.
+    heard_s, written_s : when something came from it and went to it, by the loop's time.
+    """
 
     session: Session
     deaf = False
+    inbound_per_s: int | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.inbound: deque[float] = deque(maxlen=INBOUND_PER_SECOND)
+        self.heard_s = self.written_s = self.loop.time()
+        self._inbound: deque[float] = deque()
         self.on_flood: Callable[[Client], None] | None = None
         self.on_close: Callable[[Client], None] | None = None
 
     def process_event(self, event: Any) -> None:
         """Count the frame, then let the library handle it."""
         if isinstance(event, Frame) and event.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG}:
-            now = self.loop.time()
-            if len(self.inbound) == INBOUND_PER_SECOND and now - self.inbound[0] < 1.0 and self.on_flood:
+            self.heard_s = now = self.loop.time()
+            if self.inbound_per_s is not None and self._is_flooded(now, self.inbound_per_s) and self.on_flood:
                 self.on_flood(self)
-            self.inbound.append(now)
         if isinstance(event, Frame) and event.opcode is Opcode.CLOSE and self.on_close:
             self.on_close(self)
         super().process_event(event)
+
+    def _is_flooded(self, now: float, most: int) -> bool:
+        """Count a frame; tell whether it is one too many in a second."""
+        flooded = len(self._inbound) == most and now - self._inbound[0] < 1.0
+        if len(self._inbound) == most:
+            self._inbound.popleft()
+        self._inbound.append(now)
+        return flooded
 
 
 class HttpServer(uvicorn.Server):
@@ -73,12 +86,12 @@ def http_config(app: Any) -> uvicorn.Config:
     )
 
 
-def http_app(answer: Callable[[str, str, str, dict[str, str]], Answer]) -> Any:
+def http_app(answer: Callable[[str, str, str, dict[str, str]], Awaitable[Answer]]) -> Any:
     """Return an ASGI application that answers by (method, path, query, headers); names of headers in lower case."""
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        told = answer(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers)
+        told = await answer(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers)
         sent = dict(told.headers)
         sent.setdefault("content-type", "application/json;charset=UTF-8")
         sent["content-length"] = str(len(told.body))
@@ -87,6 +100,20 @@ def http_app(answer: Callable[[str, str, str, dict[str, str]], Answer]) -> Any:
         await send({"type": "http.response.body", "body": told.body})
 
     return app
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return a whole, unmasked WebSocket text frame, ready for the wire.
+
+    >>> text_frame(b"hi").hex()
+    '81026869'
+    """
+    size = len(payload)
+    if size < 126:
+        return b"\x81" + size.to_bytes(1, "big") + payload
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,6 +1,6 @@
 """What a simulated venue plays: single prints, what is listed, and the interface of a market.
 
-Markets are recorded_market.py (captures) and market.py (synthetic). Serving them is venue_server.py.
+Markets are recorded_market.py (captures) and synthetic_market.py. Serving them is venue_server.py.
 """
 
 from __future__ import annotations
@@ -61,6 +61,15 @@ class Print(NamedTuple):
     quantity: str
     buyer_is_maker: bool
     kind: str | None = None
+
+
+def time_ns(time: int) -> int:
+    """Return a print's time, ms or µs, in ns.
+
+    >>> time_ns(1_723_161_255_342), time_ns(1_723_161_255_342_001)
+    (1723161255342000000, 1723161255342001000)
+    """
+    return time * 1000 if time >= 10**14 else time * 1_000_000
 
 
 class Market(Protocol):

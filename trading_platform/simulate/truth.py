@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from trading_platform.domain.errors import UsageError
-from trading_platform.simulate.tape import Print
-from trading_platform.venues.binance import timestamp_ns
+from trading_platform.simulate.exchange import Told
 
 
 class LineFile:
@@ -53,11 +52,11 @@ class LineFile:
             self._descriptor = None
 
 
-def truth_line(row: Print, symbol: str, *, sent: bool, epoch: int = 0) -> str:
+def truth_line(told: Told, symbol: str, *, venue: str, sent: bool, epoch: int = 0) -> str:
     """Return the truth about one issued trade; `sent` tells whether a frame of it goes to anyone, now or later."""
-    side = "sell" if row.buyer_is_maker else "buy"
+    named = f'"trade_id":{told.trade_id}' if told.trade_uid is None else f'"trade_uid":"{told.trade_uid}"'
     return (
-        f'{{"venue":"binance","symbol":"{symbol}","epoch":{epoch},"trade_id":{row.trade_id},'
-        f'"ts_event":{timestamp_ns(row.time)},"price":"{row.price}","quantity":"{row.quantity}",'
-        f'"side":"{side}","sent":{"true" if sent else "false"}}}'
+        f'{{"venue":"{venue}","symbol":"{symbol}","epoch":{epoch},{named},'
+        f'"ts_event":{told.ts_event},"price":"{told.price}","quantity":"{told.quantity}",'
+        f'"side":"{told.side}","sent":{"true" if sent else "false"}}}'
     )

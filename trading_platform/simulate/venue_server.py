@@ -1,7 +1,8 @@
 """A venue on sockets: one simulated clock issues trades to stream clients, REST answers beside it, faults on purpose.
 
-Lives here: the clock, connections, ports, the truth file. What is said is binance_stream.py and binance_rest.py,
-who gets a connection is door.py, which frames are hit is faults.py, what is traded is market.py or recorded_market.py.
+Lives here: the clock, connections, ports, the truth file. What is said is the exchange's (exchanges/), who gets a
+connection is door.py, who hears what is clients.py, which frames are hit is faults.py, what is traded is
+synthetic_market.py or recorded_market.py.
 
 The clock starts with the first subscription to a trade stream and then runs whether anyone listens or not. `speed=X`:
 X seconds of trades a second. `speed=None` (max): as fast as every listener takes them; while nobody listens it runs at
@@ -13,9 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -25,12 +25,12 @@ import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 
-from trading_platform.simulate.door import ADDRESS_BYTES, Door
-from trading_platform.simulate.exchanges import binance_stream
-from trading_platform.simulate.exchanges.binance_rest import Answer, Limits, RestApi
-from trading_platform.simulate.exchanges.binance_stream import Session, stream_of, text_frame, trade_payload
+from trading_platform.domain.errors import UsageError
+from trading_platform.simulate.clients import Clients
+from trading_platform.simulate.door import Door
+from trading_platform.simulate.exchange import Answer, Exchange, Refusal, Stage
+from trading_platform.simulate.exchanges import DEFAULT, EXCHANGES
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.sockets import Client, HttpServer, address_of, http_app, http_config, listen
 from trading_platform.simulate.tape import Market, Print
@@ -43,7 +43,6 @@ log = get_logger("simulate")
 IDLE_SPEED = 10.0
 """At speed max: how fast the clock runs while nobody listens."""
 _BATCH = 512
-_SLOW_CONSUMER_BYTES = 32 << 20
 _TICK_S = 0.002
 _STOP_S = 2.0
 _REMEMBERED = 100_000
@@ -63,16 +62,18 @@ class VenueServer:
     Parameters
     ----------
     market : what is traded.
+    exchange : whose protocol is spoken; without it, that of `exchanges.DEFAULT`.
     plan, seed : what goes wrong, and the seed of chance.
     speed : simulated seconds a second, None for max.
     truth_path : gets one JSON line per trade issued, before it is sent.
     host, port, rest_port : where to listen; 0 lets the system choose.
     begins_at_ns : asked at the first subscription for the clock's start; without it, the market's own. A market that
         began earlier has issued everything up to it.
-    limits : request weight per minute; lifetime_s: when a healthy connection is cut.
+    limits : what REST allows, of the exchange's own type; lifetime_s: when a healthy connection is cut. Without them,
+        what the exchange documents.
     requests_path : gets one JSON line per REST request, as `RequestRecord`.
-    address_bytes : longest address of a stream; longer ones are answered 414.
-    refuse : asked for each connection's streams; returns the status that it is answered with, None for a stream.
+    address_bytes : longest address of a stream, without it the exchange's; longer ones are answered 414.
+    refuse : asked for each connection's topics; returns the status that it is answered with, None for a stream.
     clock, wall_ns : the real time.
 
     Attributes
@@ -82,12 +83,18 @@ class VenueServer:
     started, ended : events: the clock runs; the market has ended and everything is sent.
     issued, sent : trades issued, and those of them with a listener and a frame.
     connections : what happened to connections, in order.
+    exchange, api : the exchange, and its REST.
+
+    Raises
+    ------
+    UsageError : for a plan with a kind of fault that the exchange cannot show.
     """
 
     def __init__(
         self,
         market: Market,
         *,
+        exchange: type[Exchange] | None = None,
         plan: FaultPlan | None = None,
         seed: int = 0,
         speed: float | None = 1.0,
@@ -96,39 +103,36 @@ class VenueServer:
         port: int = 0,
         rest_port: int = 0,
         begins_at_ns: Callable[[], int] | None = None,
-        limits: Limits | None = None,
-        lifetime_s: float = 86_400.0,
+        limits: Any = None,
+        lifetime_s: float | None = None,
         requests_path: Path | None = None,
-        address_bytes: int = ADDRESS_BYTES,
+        address_bytes: int | None = None,
         refuse: Callable[[list[str]], int | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         plan = plan or FaultPlan()
+        make = exchange or EXCHANGES[DEFAULT]
+        _check_plan(plan, make)
         self._market, self._speed, self._truth_path = market, speed, truth_path
         self.market_name = market.name
         self._host, self._port, self._rest_port = host, port, rest_port
-        self._lifetime_s, self._requests_path = lifetime_s, requests_path
-        self._door = Door(address_bytes, refuse)
+        self._requests_path = requests_path
         self._begins_at_ns, self._clock, self._wall_ns = begins_at_ns, clock, wall_ns
         self._symbols = {listing.venue_symbol: listing.symbol for listing in market.listings}
-        self._streams = {stream_of(name): name for name in self._symbols}
         last_ids = {name: market.last_id(name) for name in self._symbols}
         self._faults = FrameFaults(plan, seed, self._symbols, last_ids)
         self._numbering = TapeNumbering()
-        self.api = RestApi(
-            market,
-            head=self._head,
-            server_ms=self._server_ms,
-            plan=plan,
-            seed=seed,
-            limits=limits,
-            numbering=self._numbering,
+        self.exchange = make(Stage(market, self._head, self._told_ns, self._numbering, plan, seed), limits)
+        self.api = self.exchange.api
+        self._limits = make.limits._replace(
+            address_bytes=address_bytes or make.limits.address_bytes, lifetime_s=lifetime_s or make.limits.lifetime_s
         )
+        self._door = Door(self._limits, self.exchange.open, refuse)
+        topics = {self.exchange.topic(listing): listing.venue_symbol for listing in market.listings}
+        self._clients = Clients(self.exchange, topics, self._symbols)
         self._issued_ids: dict[str, int] = {}
         self._halted: set[str] = set()
-        self._listeners: Counter[str] = Counter()
-        self._clients: set[Client] = set()
         self._zero_ns = 0
         self._now_ns = market.start_ns
         self._pending: list[Print] = []
@@ -161,7 +165,7 @@ class VenueServer:
                 create_connection=Client,
                 process_request=self._process_request,
                 compression=None,
-                ping_interval=20,
+                ping_interval=self._limits.ping_every_s,
                 ping_timeout=60,
                 close_timeout=1,
                 max_size=1 << 16,
@@ -171,6 +175,7 @@ class VenueServer:
         self._tasks = [
             asyncio.create_task(self._rest.serve(sockets=[rest_socket])),
             asyncio.create_task(self._run()),
+            asyncio.create_task(self._tend()),
         ]
         self.ws_url = f"ws://{address_of(ws_socket)}"
         self.rest_url = f"http://{address_of(rest_socket)}"
@@ -183,7 +188,7 @@ class VenueServer:
         """Serve until `stop` is set; raise what broke the server, should anything."""
         waiting = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait([waiting, *self._tasks[:2]], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([waiting, *self._tasks[:3]], return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
 
@@ -192,7 +197,8 @@ class VenueServer:
         for timer in self._timers:
             timer.cancel()
         self._rest.should_exit = True
-        self._tasks[1].cancel()
+        for task in self._tasks[1:3]:
+            task.cancel()
         self._server.close()
         closing = asyncio.ensure_future(self._server.wait_closed())
         _, slow = await asyncio.wait({closing}, timeout=_STOP_S)
@@ -222,10 +228,10 @@ class VenueServer:
                         end -= 1
                 self._issue(block[at:end])
                 at = end
-                await self._let_clients_take()
+                await self._let_take()
         self._pending += [self._numbering.shown(row) for row in self._faults.flush() if isinstance(row, Print)]
         self._send_pending()
-        await self._let_clients_take()
+        await self._let_take()
         self.ended.set()
         log.info("market ended, REST goes on", issued=self.issued, sent=self.sent)
         while True:  # what is planned for later than the last trade, for requests and connections
@@ -238,7 +244,7 @@ class VenueServer:
         idle_since: tuple[float, int] | None = None
         while True:
             if self._speed is None:
-                if self._listeners:
+                if self._clients.listeners:
                     return None
                 idle_since = idle_since or (self._clock(), self._now_ns)
                 now_ns = idle_since[1] + int((self._clock() - idle_since[0]) * IDLE_SPEED * 1e9)
@@ -276,10 +282,10 @@ class VenueServer:
             return self._market.head_at(venue_symbol, self._begins_at_ns() - 1)
         return self._issued_ids.get(venue_symbol)
 
-    def _server_ms(self) -> int:
+    def _told_ns(self) -> int:
         if not self.started.is_set() and self._begins_at_ns is not None:
-            return self._begins_at_ns() // 1_000_000
-        return self._now_ns // 1_000_000
+            return self._begins_at_ns()
+        return self._now_ns
 
     # Issuing
 
@@ -289,7 +295,7 @@ class VenueServer:
             self._now_ns = row.due_ns
             if row.venue_symbol in self._halted:
                 continue
-            heard = self._listeners[row.venue_symbol] > 0
+            heard = self._clients.listeners[row.venue_symbol] > 0
             if self._faults.idle:
                 out: Sequence[Print | Signal] = (row,) if heard else ()
                 sent = heard
@@ -303,8 +309,7 @@ class VenueServer:
             self.issued += 1
             self.sent += sent
             if self._truth.wanted:
-                epoch, shown = self._numbering.epoch(row), self._numbering.shown(row)
-                self._truth.add(truth_line(shown, self._symbols[row.venue_symbol], sent=sent, epoch=epoch))
+                self._truth.add(self._truth_line(row, sent=sent))
             self._deliver(row, out)
         self._truth.write()
         self._send_pending()
@@ -326,90 +331,87 @@ class VenueServer:
             if event.symbol in {None, symbol}:
                 self._numbering.begin(name, event.first_id)
 
+    def _truth_line(self, row: Print, *, sent: bool) -> str:
+        told = self.exchange.told(self._numbering.shown(row))
+        symbol, epoch = self._symbols[row.venue_symbol], self._numbering.epoch(row)
+        return truth_line(told, symbol, venue=self.exchange.name, sent=sent, epoch=epoch)
+
     def _send_pending(self) -> None:
-        """Write the pending frames to every client, many with one call."""
         rows, self._pending = self._pending, []
-        if not rows:
-            return
-        frames: dict[tuple[bool, bool], list[tuple[str, bytes]]] = {}
-        for client in self._clients:
-            session = client.session
-            form = (session.combined, session.micros)
-            if form not in frames:
-                frames[form] = [
-                    (stream_of(row.venue_symbol), text_frame(trade_payload(row, combined=form[0], micros=form[1])))
-                    for row in rows
-                ]
-            # A whole number of unmasked frames: what the library would write, without its cost per message.
-            self._write(client, b"".join(frame for name, frame in frames[form] if name in session.streams))
+        if rows:
+            self._clients.send(rows)
 
-    @staticmethod
-    def _write(client: Client, data: bytes) -> None:
-        if data and not client.deaf and client.state is State.OPEN and not client.transport.is_closing():
-            client.transport.write(data)
-
-    async def _let_clients_take(self) -> None:
+    async def _let_take(self) -> None:
         """At speed max wait for every listener; else cut off who is too slow."""
-        for client in list(self._clients):
-            if self._speed is None and not client.deaf:
-                with contextlib.suppress(ConnectionError, ConnectionClosed):
-                    await client.drain()
-            elif client.transport.get_write_buffer_size() > _SLOW_CONSUMER_BYTES:
-                self._end(client, "slow")
-                client.transport.abort()
-        await asyncio.sleep(0)
+        await self._clients.let_take(patient=self._speed is None, on_slow=self._cut_slow)
+
+    def _cut_slow(self, client: Client) -> None:
+        self._end(client, "slow")
+        client.transport.abort()
+
+    async def _tend(self) -> None:
+        """Send heartbeats, and cut off who has been silent for too long."""
+        idle_s = self._limits.idle_s
+        every_s = min(self.exchange.heartbeat_s if self.exchange.heartbeat else 60.0, idle_s or 60.0) / 4
+        while True:
+            await asyncio.sleep(every_s)
+            now_s = asyncio.get_running_loop().time()
+            if self.exchange.heartbeat:
+                self._clients.beat(now_s)
+            for client in self._clients:
+                if idle_s is not None and now_s - client.heard_s > idle_s:
+                    self._end(client, "idle")
+                    self._close(client, 1000, "idle")
 
     # Connections
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        refusal = self._door.answer(request.path, self._clock())
-        if refusal is not None:
-            if refusal.note:
-                self._note(refusal.note)
-            answer = connection.respond(HTTPStatus(refusal.status), refusal.text)
-            if refusal.retry_after_s is not None:
-                answer.headers["Retry-After"] = str(refusal.retry_after_s)
+        session = self._door.answer(request.path, self._clock())
+        if isinstance(session, Refusal):
+            if session.note:
+                self._note(session.note)
+            answer = connection.respond(HTTPStatus(session.status), session.text)
+            if session.retry_after_s is not None:
+                answer.headers["Retry-After"] = str(session.retry_after_s)
             return answer
-        session = Session.open(request.path)
-        assert session is not None
         assert isinstance(connection, Client)
-        connection.session = session
+        connection.session, connection.inbound_per_s = session, self._limits.inbound_per_s
         connection.on_flood = self._on_flood
-        connection.on_close = self._forget
+        connection.on_close = self._clients.discard
         return None
 
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Client)
         self._note("open")
         self._clients.add(connection)
-        self._count_listeners()
-        lifetime = asyncio.get_running_loop().call_later(
-            self._lifetime_s, self._close, connection, 1001, "24 hours are over"
-        )
+        self._subscribed(connection, {})
+        lifetime_s, loop = self._limits.lifetime_s, asyncio.get_running_loop()
+        text = self._limits.lifetime_text
+        lifetime = None if lifetime_s is None else loop.call_later(lifetime_s, self._close, connection, 1001, text)
         try:
             with contextlib.suppress(ConnectionClosed):
                 async for message in connection:
-                    answer = connection.session.answer(message)
-                    self._write(connection, text_frame(answer.encode()))
-                    self._count_listeners()
+                    before = dict(connection.session.topics)
+                    self._clients.say(connection, connection.session.reply(message))
+                    self._subscribed(connection, before)
         finally:
-            lifetime.cancel()
-            self._forget(connection)
+            if lifetime is not None:
+                lifetime.cancel()
+            self._clients.discard(connection)
 
-    def _count_listeners(self) -> None:
-        listened = (self._streams.get(name) for client in self._clients for name in client.session.streams)
-        self._listeners = Counter(name for name in listened if name is not None)
-        if self._listeners:
+    def _subscribed(self, client: Client, before: dict[str, None]) -> None:
+        """Count who listens, after a client may have changed what it is subscribed to."""
+        if client in self._clients and self._clients.subscribes(client.session.topics):
             self._start_clock()
-
-    def _forget(self, client: Client) -> None:
-        self._clients.discard(client)
-        self._count_listeners()
+        if self.started.is_set():
+            self._act(self._faults.due(self._elapsed_s(), "empty_ack"))
+            self._clients.hush(client, before)
+        self._clients.count()
 
     def _end(self, client: Client, what: str) -> None:
         """Count a connection as ended from this very trade on."""
         self._note(what)
-        self._forget(client)
+        self._clients.discard(client)
 
     def _on_flood(self, client: Client) -> None:
         if client in self._clients:
@@ -437,19 +439,15 @@ class VenueServer:
                 names = {name for name, symbol in self._symbols.items() if event.symbol in {None, symbol}}
                 self._halted |= names
                 self.api.end_trading(names, listed=event.kind == "halt")
+            elif event.kind == "empty_ack":
+                self._clients.leave_unheard(event.symbol, event.count)
             elif event.kind == "refuse_connect":
                 self._door.refuse(event.status, until_s=self._clock() + event.seconds)
             else:
                 if event.kind == "ban_connect":
                     self._door.ban(self._clock() + event.seconds)
-                for client in self._met(event):
+                for client in self._clients.meant(event.symbol):
                     self._hit(client, event)
-
-    def _met(self, event: Event) -> list[Client]:
-        if event.symbol is None:
-            return list(self._clients)
-        wanted = {stream for stream, name in self._streams.items() if self._symbols[name] == event.symbol}
-        return [client for client in self._clients if not wanted.isdisjoint(client.session.streams)]
 
     def _hit(self, client: Client, event: Event) -> None:
         if event.kind == "cut":
@@ -467,16 +465,13 @@ class VenueServer:
             self._end(client, "cut")
             client.transport.close()
         elif event.kind == "deaf":
-            for stream, name in self._streams.items():
-                if event.symbol in {None, self._symbols[name]}:
-                    client.session.streams.pop(stream, None)
-            self._count_listeners()
+            self._clients.deafen(client, event.symbol)
+            self._clients.count()
         elif event.kind == "ping_flood":
-            self._write(client, b"".join(b"\x89\x7d" + os.urandom(125) for _ in range(event.count)))
+            self._clients.ping(client, event.count)
         elif event.kind == "server_shutdown":
             self._note("shutdown")
-            payload = binance_stream.shutdown_payload(self._server_ms(), combined=client.session.combined)
-            self._write(client, text_frame(payload))
+            self._clients.say(client, [self.exchange.farewell(client.session.form)])
             self._later(event.seconds, functools.partial(self._close, client, 1001, "Server shutting down"))
 
     def _later(self, seconds: float, call: Callable[[], object]) -> None:
@@ -489,9 +484,15 @@ class VenueServer:
 
     # REST
 
-    def _answer(self, method: str, path: str, query: str, headers: dict[str, str]) -> Answer:
+    async def _answer(self, method: str, path: str, query: str, headers: dict[str, str]) -> Answer:
         answer = self.api.handle(method, path, query, headers, now_s=self._clock(), wall_ns=self._wall_ns())
         if self._requests.wanted:
             self._requests.add(msgspec.json.encode(self.api.requests[-1]._asdict()).decode())
             self._requests.write()
         return answer._replace(headers=(*answer.headers, (MARKET_HEADER, self.market_name)))
+
+
+def _check_plan(plan: FaultPlan, exchange: type[Exchange]) -> None:
+    for event in plan.events:
+        if event.kind in exchange.cannot:
+            raise UsageError(f"fault plan: {exchange.name} cannot show {event.kind}")

@@ -23,7 +23,6 @@ from trading_platform.processes import process_tree as processes
 from trading_platform.processes.service_supervisor import Keeper, Service, open_log
 
 HOST = "127.0.0.1"
-SIMULATOR = "simulator"
 DAGSTER = "dagster"
 
 _SIMULATOR_S = 20.0
@@ -50,6 +49,11 @@ class Recorded(NamedTuple):
     def service(self) -> str:
         """The name of the process that records it."""
         return f"ingest-{self.venue}"
+
+    @property
+    def simulator(self) -> str:
+        """The name of the process that plays it."""
+        return f"simulator-{self.venue}"
 
 
 SYNTHETIC = Recorded("binance", ("BTC-USDT", "ETH-USDT", "SOL-USDT"))
@@ -92,7 +96,7 @@ class Platform:
         self._environ = {**os.environ, "TRADING_PLATFORM_DATA_DIR": str(root)}
 
     def start(self, wait: Wait) -> None:
-        """Start the simulator, ingest, and Dagster once ingest records.
+        """Start the simulators, ingest, and Dagster once ingest records.
 
         Raises
         ------
@@ -133,11 +137,11 @@ class Platform:
             return probe.connect_ex((HOST, self.port)) == 0
 
     def stop(self) -> None:
-        """Stop ingest and its children, then Dagster and its runs, then the simulator; leave no process."""
+        """Stop ingest and its children, then Dagster and its runs, then the simulators; leave no process."""
         deadline = self._monotonic() + _STOP_ALL_S
         self.keeper.stop([recorded.service for recorded in self.recorded], _STOP_INGEST_S)
         self.keeper.stop([DAGSTER], max(5.0, min(_STOP_DAGSTER_S, deadline - self._monotonic() - _STOP_REST_S)))
-        self.keeper.stop([SIMULATOR], _STOP_REST_S)
+        self.keeper.stop([recorded.simulator for recorded in self.recorded], _STOP_REST_S)
         processes.end_all(_STOP_REST_S)
 
     def log_of(self, service: str) -> Path:
@@ -155,15 +159,15 @@ class Platform:
         return [*words, "--ws-url", str(recorded.ws_url), "--rest-url", str(recorded.rest_url), "--simulated"]
 
     def _simulate(self, recorded: Recorded) -> Recorded:
-        """Start the simulator, on ports that it keeps when it has to be started again; return where it is."""
+        """Start its simulator, on ports that it keeps when it has to be started again; return where it is."""
         words = ["-m", "trading_platform", "simulate", "--venue", recorded.venue, "--port", str(free_pair())]
-        service = self._service(SIMULATOR, *words)
-        with open_log(self.log_of(SIMULATOR)) as log:
+        service = self._service(recorded.simulator, *words)
+        with open_log(self.log_of(recorded.simulator)) as log:
             first = processes.start(service.command, env=self._environ, stdout=subprocess.PIPE, stderr=log)
         assert first.stdout is not None
         urls = _first_line(first.stdout, _SIMULATOR_S)
         if urls is None:
-            raise WorkError(f"the simulator did not start (see {self.log_of(SIMULATOR)})")
+            raise WorkError(f"the simulator did not start (see {self.log_of(recorded.simulator)})")
         self.keeper.take(service, first)
         return recorded._replace(ws_url=urls["ws_url"], rest_url=urls["rest_url"])
 

@@ -1,4 +1,16 @@
-"""One exchange's wire protocol a file, as the simulator speaks it.
+"""The exchanges that the simulator can be, one file each, larger ones with a prefix in common.
 
-The markets played through them are simulate/; reading the protocol is venues/.
+What an exchange is to the simulator is simulate/exchange.py; reading the same protocols is venues/.
 """
+
+from __future__ import annotations
+
+from trading_platform.simulate.exchange import Exchange
+from trading_platform.simulate.exchanges.binance import Binance
+
+EXCHANGES: dict[str, type[Exchange]] = {
+    "binance": Binance,
+}
+"""Every exchange by its canonical name."""
+DEFAULT = "binance"
+"""The exchange of a simulated venue that was not told which to be."""

@@ -10,12 +10,14 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from trading_platform.simulate.exchange import Answer, RequestRecord
 from trading_platform.simulate.faults import Event, FaultPlan, RequestFaults
+from trading_platform.simulate.issued_trades import IssuedTrades
 from trading_platform.simulate.tape import Listing, Market, Print
 from trading_platform.simulate.tape_epochs import TapeNumbering
 
@@ -30,32 +32,6 @@ _SYMBOL_RANGE = r"^[\w\-._&&[^a-z]]{1,50}$"
 _NUMBER_RANGE = "^[0-9]{1,20}$"
 _SYMBOL = re.compile(r"(?:[^\Wa-z]|[.-]){1,50}")
 _NUMBER = re.compile("[0-9]{1,20}", re.ASCII)
-
-
-class Answer(NamedTuple):
-    """An HTTP answer."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-class RequestRecord(NamedTuple):
-    """One request as the venue saw it; limits are judged by these.
-
-    Attributes
-    ----------
-    wall_ns, mono_s : when it was answered, by the two clocks.
-    weight : what it was charged; used_weight: the running minute's total after it.
-    """
-
-    wall_ns: int
-    mono_s: float
-    path: str
-    params: dict[str, str]
-    weight: int
-    status: int
-    used_weight: int
 
 
 class _Refused(Exception):
@@ -139,15 +115,14 @@ class RestApi:
         numbering: TapeNumbering | None = None,
     ) -> None:
         plan = plan or FaultPlan()
-        self._numbering = numbering or TapeNumbering()
-        self._market, self._head, self._server_ms = market, head, server_ms
+        self._server_ms = server_ms
         self._listings = {listing.venue_symbol: listing for listing in market.listings}
         self._halted: set[str] = set()
         self.limits = limits or Limits()
         self.requests: deque[RequestRecord] = deque(maxlen=_REMEMBERED)
-        self._chance = RequestFaults(plan, seed)
-        self._data_events = [event for event in plan.events if event.kind in {"rest_forget", "rest_conflict"}]
-        self._failing: tuple[Event, float] | None = None
+        self.faults = RequestFaults(plan, seed)
+        symbols = {listing.venue_symbol: listing.symbol for listing in market.listings}
+        self.issued = IssuedTrades(market, head, numbering or TapeNumbering(), plan.events, symbols)
         self._routes: dict[str, tuple[int, Callable[[dict[str, str], bool], bytes]]] = {
             "/api/v3/ping": (1, self._ping),
             "/api/v3/time": (1, self._time),
@@ -159,7 +134,7 @@ class RestApi:
 
     def begin(self, event: Event, now_s: float) -> None:
         """Let every request fail as the event says, for its seconds."""
-        self._failing = (event, now_s + event.seconds)
+        self.faults.begin(event, now_s)
         if event.kind == "rest_418":
             self.limits.ban(event.seconds, now_s)
 
@@ -208,11 +183,10 @@ class RestApi:
             return error.answer
 
     def _fault(self, now_s: float) -> Answer | None:
-        kind = self._chance.next()
-        event, left = None, 2.0
-        if self._failing is not None and now_s < self._failing[1]:
-            event, left = self._failing[0], self._failing[1] - now_s
-            kind = event.kind
+        failure = self.faults.meets(now_s)
+        if failure is None:
+            return None
+        kind, left, event = failure
         if kind == "rest_garbage":
             return Answer(
                 200, b"<html><body>Service Temporarily Unavailable</body></html>", (("content-type", "text/html"),)
@@ -291,56 +265,12 @@ class RestApi:
 
     def _rows(self, params: dict[str, str]) -> list[Print]:
         name, limit, from_id = self._name(params), _limit(params), _whole(params, "fromId")
-        head = self._head(name)
-        if head is None:
-            return []
-        if from_id is None:
-            rows = self._market.newest(name, head, limit)
-        else:
-            rows = self._market.page(name, self._numbering.on_tape(name, from_id), head, limit)
-            # As in a database, what is missing does not shorten a page.
-            while rows and len(kept := self._served(rows)) < limit and rows[-1].trade_id < head:
-                more = self._market.page(name, rows[-1].trade_id + 1, head, limit - len(kept))
-                if not more:
-                    break
-                rows = [*kept, *more]
-        return self._shown(rows)[:limit]
-
-    def _served(self, rows: list[Print]) -> list[Print]:
-        """Return the rows as REST knows them: some forgotten, some different."""
-        for event in self._data_events:
-            first = event.at_id or 0
-            if event.kind == "rest_forget":
-                rows = [
-                    row for row in rows if not (self._hits(event, row) and first <= row.trade_id < first + event.count)
-                ]
-            else:
-                rows = [
-                    row._replace(price=_other(row.price))
-                    if self._hits(event, row) and first <= row.trade_id < first + event.count
-                    else row
-                    for row in rows
-                ]
-        return rows
-
-    def _shown(self, rows: list[Print]) -> list[Print]:
-        return [self._numbering.shown(row) for row in self._served(self._numbering.served(rows))]
-
-    def _hits(self, event: Event, row: Print) -> bool:
-        return event.symbol is None or event.symbol == self._listings[row.venue_symbol].symbol
+        return self.issued.newest(name, limit) if from_id is None else self.issued.page(name, from_id, limit)
 
     def _between(self, params: dict[str, str], begin: int | None, end: int | None) -> list[Print]:
-        name, limit = self._name(params), _limit(params)
-        head = self._head(name)
-        if head is None:
-            return []
-        if end is not None:
-            last = self._market.head_at(name, (_ms(end) + 1) * 1_000_000 - 1)
-            head = -1 if last is None else min(head, last)
-        if begin is None:
-            return self._shown(self._market.newest(name, head, limit)) if head >= 0 else []
-        before = self._market.head_at(name, _ms(begin) * 1_000_000 - 1)
-        return self._shown(self._market.page(name, 0 if before is None else before + 1, head, limit))
+        begin_ns = None if begin is None else _ms(begin) * 1_000_000
+        end_ns = None if end is None else (_ms(end) + 1) * 1_000_000
+        return self.issued.between(self._name(params), begin_ns, end_ns, _limit(params))
 
     def _name(self, params: dict[str, str]) -> str:
         name = params.get("symbol", "")
@@ -422,11 +352,6 @@ def _aggregate(row: Print, micros: bool) -> bytes:
         f'{{"a":{row.trade_id},"p":"{row.price}","q":"{row.quantity}","f":{row.trade_id},"l":{row.trade_id},'
         f'"T":{_unit(row.time, micros)},"m":{maker},"M":true}}'
     ).encode()
-
-
-def _other(price: str) -> str:
-    """Return a price of the same form that differs in its first digit."""
-    return ("2" if price[0] == "1" else "1") + price[1:]
 
 
 def _listed(listing: Listing, *, halted: bool) -> dict[str, Any]:

@@ -50,6 +50,24 @@ class Session:
         micros = parse_qs(address.query).get("timeUnit", [""])[0].lower() == "microsecond"
         return cls(streams, combined=address.path.rstrip("/") == "/stream", micros=micros)
 
+    @property
+    def topics(self) -> dict[str, None]:
+        """What it is subscribed to."""
+        return self.streams
+
+    @property
+    def form(self) -> tuple[bool, bool]:
+        """In which form it gets trades."""
+        return self.combined, self.micros
+
+    def greet(self) -> tuple[bytes, ...]:
+        """Say nothing: the venue sends no first message."""
+        return ()
+
+    def reply(self, message: str | bytes) -> tuple[bytes, ...]:
+        """Carry a control message out and return what is sent for it."""
+        return (self.answer(message).encode(),)
+
     def answer(self, message: str | bytes) -> str:
         """Carry a control message out and return the venue's answer to it."""
         try:
@@ -146,20 +164,6 @@ def shutdown_payload(event_time: int, *, combined: bool) -> bytes:
     """Return the event that announces the end of the connection."""
     event = f'{{"e":"serverShutdown","E":{event_time}}}'
     return (f'{{"stream":"!serverShutdown","data":{event}}}' if combined else event).encode()
-
-
-def text_frame(payload: bytes) -> bytes:
-    """Return a whole, unmasked WebSocket text frame, ready for the wire.
-
-    >>> text_frame(b"hi").hex()
-    '81026869'
-    """
-    size = len(payload)
-    if size < 126:
-        return b"\x81" + size.to_bytes(1, "big") + payload
-    if size < 65536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
 def _is_id(number: Any) -> bool:

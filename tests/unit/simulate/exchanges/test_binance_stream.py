@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from trading_platform.simulate.exchanges.binance_stream import Session, shutdown_payload, text_frame, trade_payload
+from trading_platform.simulate.exchanges.binance_stream import Session, shutdown_payload, trade_payload
+from trading_platform.simulate.sockets import text_frame
 from trading_platform.simulate.tape import Print
 from trading_platform.venues.binance import Binance
 

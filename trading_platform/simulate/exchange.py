@@ -1,0 +1,218 @@
+"""What an exchange is to the simulator: the interface that exchanges/ have, and the values that pass through it.
+
+Lives here: sessions, answers, limits, what a trade is told as. Not here: sockets and the clock (venue_server.py), what
+is traded (tape.py), what goes wrong (faults.py), the exchanges themselves (exchanges/).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.simulate.tape import Listing, Market, Print
+from trading_platform.simulate.tape_epochs import TapeNumbering
+
+Ids = Literal["contiguous", "opaque"]
+"""What a trade's id is: every missing one is a missing trade, or unique text without order."""
+
+ADDRESS_BYTES = 8000
+"""The longest path of a stream with its query: servers and proxies accept request lines of 8 KB."""
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class RequestRecord(NamedTuple):
+    """One request as the venue saw it; limits are judged by these.
+
+    Attributes
+    ----------
+    wall_ns, mono_s : when it was answered, by the two clocks.
+    weight : what it was charged; used_weight: what is charged in the running window after it.
+    """
+
+    wall_ns: int
+    mono_s: float
+    path: str
+    params: dict[str, str]
+    weight: int
+    status: int
+    used_weight: int
+
+
+class Refusal(NamedTuple):
+    """An answer instead of a stream; `note` is what is remembered of it, "" for nothing."""
+
+    status: int
+    text: str
+    note: str = "refused"
+    retry_after_s: int | None = None
+
+
+class StreamLimits(NamedTuple):
+    """What an exchange allows those who connect to its stream.
+
+    Attributes
+    ----------
+    connects, connects_window_s : connection attempts in a window; more are answered 429.
+    address_bytes : the longest path of a stream with its query.
+    inbound_per_s : messages, pings and pongs a client may send on one connection in a second, None for no limit.
+    lifetime_s : when a healthy connection is cut, None for never; lifetime_text: the reason given.
+    ping_every_s : how often the exchange sends a protocol ping, None for never.
+    idle_s : a client from which nothing came for so long is cut off, None for never.
+    ban_status, ban_text : what a banned client's connection is answered; ban_tells_when: whether with Retry-After.
+    """
+
+    connects: int
+    connects_window_s: float
+    address_bytes: int = ADDRESS_BYTES
+    inbound_per_s: int | None = None
+    lifetime_s: float | None = None
+    lifetime_text: str = ""
+    ping_every_s: float | None = None
+    idle_s: float | None = None
+    ban_status: int = 429
+    ban_text: str = "banned\n"
+    ban_tells_when: bool = False
+
+
+class Told(NamedTuple):
+    """A trade as the exchange's stream tells it; one of the two ids is None.
+
+    Attributes
+    ----------
+    price, quantity : the literals of the stream.
+    """
+
+    trade_id: int | None
+    trade_uid: str | None
+    ts_event: int
+    price: str
+    quantity: str
+    side: Literal["buy", "sell"]
+
+
+class Session(Protocol):
+    """One stream connection, without its socket."""
+
+    @property
+    def topics(self) -> dict[str, None]:
+        """What it is subscribed to, spelled as `Exchange.topic` does; other things than trades too."""
+        ...
+
+    @property
+    def form(self) -> Hashable:
+        """In which form it gets trades: sessions of one form get the same frames."""
+        ...
+
+    def greet(self) -> Sequence[bytes]:
+        """Return what is said as soon as the connection is open."""
+        ...
+
+    def reply(self, message: str | bytes) -> Sequence[bytes]:
+        """Carry a client's message out and return what is sent for it."""
+        ...
+
+
+class Api(Protocol):
+    """REST of one exchange.
+
+    Attributes
+    ----------
+    requests : what was asked, in order.
+    """
+
+    requests: deque[RequestRecord]
+
+    def handle(
+        self, method: str, path: str, query: str, headers: Mapping[str, str], *, now_s: float, wall_ns: int
+    ) -> Answer:
+        """Answer one request; `headers` have lower-case names."""
+        ...
+
+    def begin(self, event: Event, now_s: float) -> None:
+        """Let every request fail as the event says, for its seconds."""
+        ...
+
+    def end_trading(self, venue_symbols: Iterable[str], *, listed: bool) -> None:
+        """Say from now on that these are halted, or know nothing of them any more."""
+        ...
+
+
+class Stage(NamedTuple):
+    """What an exchange may know of the simulation that it plays in.
+
+    Attributes
+    ----------
+    market : what is traded, in the market's own ids.
+    head : a market's symbol to the highest id issued so far, None if none is.
+    now_ns : the simulated time.
+    numbering : how the market's ids are shown.
+    plan, seed : what goes wrong, and the seed of chance.
+    """
+
+    market: Market
+    head: Callable[[str], int | None]
+    now_ns: Callable[[], int]
+    numbering: TapeNumbering
+    plan: FaultPlan
+    seed: int
+
+
+class Exchange(ABC):
+    """One exchange's protocol, imitated. A class declares it, an instance is one simulated venue.
+
+    Parameters
+    ----------
+    stage : the simulation it plays in.
+    limits : what its REST allows an address, of the exchange's own type; None for what it documents.
+
+    Attributes
+    ----------
+    name : the venue's canonical name.
+    ids : what an id of it is.
+    limits : of its streams.
+    cannot : kinds of fault that it cannot show.
+    heartbeat : a message sent after `heartbeat_s` in which a subscribed client got no other; b"" for none.
+    api : its REST.
+    """
+
+    name: ClassVar[str]
+    ids: ClassVar[Ids]
+    limits: ClassVar[StreamLimits]
+    cannot: ClassVar[frozenset[str]] = frozenset()
+    heartbeat: ClassVar[bytes] = b""
+    heartbeat_s: ClassVar[float] = 1.0
+    api: Api
+
+    @abstractmethod
+    def __init__(self, stage: Stage, limits: Any = None) -> None: ...
+
+    @abstractmethod
+    def topic(self, listing: Listing) -> str:
+        """Return what a session is subscribed to that gets this listing's trades."""
+
+    @abstractmethod
+    def open(self, target: str) -> Session | Refusal:
+        """Return the session that a request's path and query ask for."""
+
+    @abstractmethod
+    def payloads(self, rows: Sequence[Print], form: Hashable) -> list[tuple[str, bytes]]:
+        """Return the messages that tell of these trades, each with the topic it belongs to."""
+
+    @abstractmethod
+    def told(self, row: Print) -> Told:
+        """Return the trade as the stream tells it."""
+
+    def farewell(self, form: Hashable) -> bytes:
+        """Return the message that announces the end of a connection; b"" if the exchange sends none."""
+        del form
+        return b""
