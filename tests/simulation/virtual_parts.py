@@ -20,7 +20,7 @@ from tests.simulation.clockwork import Process
 from trading_platform.domain.errors import StorageError
 from trading_platform.ingest.recorder.group_commit import Committer
 from trading_platform.ingest.recovery.head_prober import Prober
-from trading_platform.ingest.workers.supervisor import IngestConfig, Supervisor
+from trading_platform.ingest.workers.supervisor import IngestConfig, IngestSupervisor
 from trading_platform.processes.worker_process import Child
 from trading_platform.store.ledger import Batch, Ledger, SequenceKey
 from trading_platform.store.ledger.database import Database
@@ -154,13 +154,15 @@ class VirtualChild(Child):
         sent, self._sent = self._sent, []
         return sent
 
-    def stop(self, within_s: float) -> int:
+    def ask_to_stop(self) -> None:
         if self.process.code is None:
             self.process.soon(lambda: self.stopping())  # noqa: PLW0108  it may still change
-            waited = 0.0
-            while self.process.code is None and waited < within_s:
-                clockwork.sleep(0.1)
-                waited += 0.1
+
+    def finish(self, within_s: float) -> int:
+        waited = 0.0
+        while self.process.code is None and waited < within_s:
+            clockwork.sleep(0.1)
+            waited += 0.1
         self.process.kill()
         return cast("int", self.process.code)
 
@@ -173,7 +175,7 @@ class VirtualChild(Child):
             self.process.kill()
 
 
-class VirtualSupervisor(Supervisor):
+class VirtualSupervisor(IngestSupervisor):
     """The real supervisor, whose children are virtual processes."""
 
     def __init__(self, machine: Machine, process: Process, config: IngestConfig, banned: Callable[[], int]) -> None:

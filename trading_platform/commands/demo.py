@@ -171,7 +171,7 @@ def _record(
     seconds: float | None,
 ) -> None:
     """Run the real ``ingest`` against the venue until the market has ended, then stop it in order."""
-    from trading_platform.processes.process_tree import start
+    from trading_platform.processes.process_tree import start, wait_or_kill
 
     command = [sys.executable, "-m", "trading_platform", "ingest", "--venue", args.venue, "--simulated"]
     command += ["--symbols", ",".join(symbols), "--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
@@ -186,11 +186,7 @@ def _record(
                     break
         finally:
             process.send_signal(signal.SIGTERM)
-            try:
-                code = process.wait(INGEST_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                code = process.wait()
+            code = wait_or_kill(process, INGEST_STOP_S)
     if stop.is_set():
         raise WorkError("stopped before the end; nothing is left running")
     if code != 0:

@@ -17,7 +17,7 @@ from trading_platform.domain.errors import UsageError
 if TYPE_CHECKING:
     from trading_platform.ingest.recovery.fetcher import Endpoint
     from trading_platform.ingest.recovery.head_prober import Prober
-    from trading_platform.ingest.workers.supervisor import IngestConfig, Supervisor
+    from trading_platform.ingest.workers.supervisor import IngestConfig, IngestSupervisor
     from trading_platform.settings import Settings
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -177,11 +177,11 @@ def _record(
     """
     from trading_platform.commands.support import ingest_questions as questions
     from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
-    from trading_platform.ingest.workers.supervisor import Supervisor
+    from trading_platform.ingest.workers.supervisor import IngestSupervisor
     from trading_platform.telemetry.logs import get_logger
 
     log = get_logger(__name__)
-    supervisor = Supervisor(
+    supervisor = IngestSupervisor(
         config,
         banned_until_ns=lambda: stream_ban_until(data, ledger, config.venue, config.lane),
         known_ns=lambda: _known_ns(ledger, config),
@@ -227,7 +227,7 @@ def _record(
     return problem, missing
 
 
-def _ask_silent(supervisor: Supervisor, prober: Prober, stop: threading.Event) -> None:
+def _ask_silent(supervisor: IngestSupervisor, prober: Prober, stop: threading.Event) -> None:
     """Unless told to stop, have REST say whether the symbols of which nothing came have traded."""
     account = supervisor.account
     silent = account.silent()[:MOST_ASKED]
@@ -245,7 +245,7 @@ def _ask_silent(supervisor: Supervisor, prober: Prober, stop: threading.Event) -
         account.head(symbol, head, ts_event)
 
 
-def _stop(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint, supervisor: Supervisor) -> bool:
+def _stop(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint, supervisor: IngestSupervisor) -> bool:
     """Stop everything in order, within one budget of time for all; return whether something went wrong."""
     from trading_platform.domain.errors import WorkError
     from trading_platform.telemetry.logs import get_logger
@@ -266,7 +266,9 @@ def _stop(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint,
     return problem
 
 
-def _ask_ends(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint, supervisor: Supervisor) -> None:
+def _ask_ends(
+    settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint, supervisor: IngestSupervisor
+) -> None:
     """Ask for the ends of what was recorded, as many as the time for a stop allows."""
     from trading_platform.commands.support import runtime
     from trading_platform.domain.errors import PlatformError

@@ -4,7 +4,8 @@
 
 `dagster dev` would do for development, but cannot be stopped as a whole: its code server and the runs outlive it.
 Here one process starts the code server, the daemon and the webserver side by side, restarts what dies, and at the end
-stops the daemon (no new runs), then the runs, then the rest. It is told to stop by a signal, or by its parent's death.
+stops the daemon (no new runs), then the runs, then the rest. It is told to stop by a signal, which it
+also gets when its parent dies (parent_death.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from trading_platform.domain.days import day_of
 from trading_platform.orchestration.dagster_home import LOCATION
 from trading_platform.processes import process_tree as processes
-from trading_platform.processes.service_supervisor import Keeper, Service
+from trading_platform.processes.service_supervisor import Service, ServiceSupervisor
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake.first_day import first_day, noted_first_day
 
@@ -35,6 +36,7 @@ _WORKSPACE = "load_from:\n  - grpc_server: {{socket: {socket}, location_name: {l
 _INSTANCE = "trading_platform.orchestration.instance_admin"
 _WEBSERVER = "trading_platform.orchestration.webserver"
 _SOCKET = "code.sock"
+_DAEMON = "dagster daemon"
 _POLL_S = 0.2
 _CODE_S = 30.0
 _DAEMON_S = 5.0
@@ -52,9 +54,10 @@ def services(folder: Path, port: int | None, environ: Mapping[str, str]) -> list
     # Not `api grpc`, which cannot load its code again: this one runs such a server as a child, and starts a second one
     # beside it when it is asked to; runs of the first end in peace.
     code = (*python, "dagster", "code-server", "start", "--module-name", LOCATION, "--socket", str(socket))
+    daemon = (*python, "dagster._daemon", "run", "--workspace", str(workspace), *quiet)
     found = [
         Service("dagster code server", (*code, "--location-name", LOCATION, *quiet), environ),
-        Service("dagster daemon", (*python, "dagster._daemon", "run", "--workspace", str(workspace), *quiet), environ),
+        Service(_DAEMON, daemon, environ, stop_signal=signal.SIGINT),
     ]
     if port is not None:
         web = (*python, _WEBSERVER, "--workspace", str(workspace), "--port", str(port))
@@ -74,10 +77,10 @@ def create_databases(home: Path, environ: Mapping[str, str], stopping: threading
         made.write_text(version("dagster"))
 
 
-def stop(keeper: Keeper, environ: Mapping[str, str]) -> None:
+def stop(supervisor: ServiceSupervisor, environ: Mapping[str, str]) -> None:
     """Stop the daemon, then the runs, then everything else below this process."""
-    keeper.stop(["dagster daemon"], _DAEMON_S, signal.SIGINT)
-    code = keeper.pid("dagster code server")
+    supervisor.stop([_DAEMON], _DAEMON_S)
+    code = supervisor.pid("dagster code server")
     if code is not None and run_workers(code):
         # Dagster itself is asked, so that the runs are recorded as cancelled and not as failed.
         processes.start([sys.executable, "-m", _INSTANCE, "cancel"], env=environ)
@@ -131,7 +134,7 @@ class Reload:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the services until SIGTERM, SIGINT, SIGHUP or the parent's end."""
+    """Run the services until SIGTERM, SIGINT or SIGHUP."""
     parser = argparse.ArgumentParser(prog="python -m trading_platform.orchestration.dagster_services")
     parser.add_argument("--home", type=Path, required=True, help="Dagster's folder")
     parser.add_argument("--port", type=int, help="port of the UI on the loopback; none: no webserver")
@@ -139,12 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
-    parent = os.getppid()
     processes.adopt_orphans()
     environ = {**os.environ, "DAGSTER_HOME": str(args.home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
     # Short, because a socket's path has 107 characters at most, and a data directory's may have more.
     folder = Path(tempfile.mkdtemp(prefix="trading-platform-"))
-    keeper = Keeper()
+    supervisor = ServiceSupervisor()
     try:
         create_databases(args.home, environ, stopping)
         code, *others = services(folder, args.port, environ)
@@ -152,17 +154,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data = DataDir(args.home.parent)
         loaded = first_day(data) or day_of(time.time_ns())
         reload = Reload(loaded, lambda: noted_first_day(data), lambda: processes.start(ask, env=environ))
-        keeper.add(code)
+        supervisor.add(code)
         asked_at = time.monotonic()
-        while not stopping.wait(_POLL_S) and os.getppid() == parent:
-            keeper.keep_up()
+        while not stopping.wait(_POLL_S):
+            supervisor.keep_up()
             processes.reap()
             # The others look for the code when they start, and only much later again.
             if others and (_is_served(folder) or time.monotonic() - asked_at > _CODE_S):
-                keeper.add(others.pop(0))
+                supervisor.add(others.pop(0))
             elif not others:
                 reload.look()
-        stop(keeper, environ)
+        stop(supervisor, environ)
     finally:
         processes.end_all(0.0)
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,6 @@ Fetching is recovery/recovery.py, recording the command `ingest`; here they are 
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -135,18 +134,10 @@ def record_trades(context: dg.OpExecutionContext, config: IngestConfig, pipeline
     except BaseException:
         # A cancelled run arrives here as an exception; recording must end in order before the run does.
         child.send_signal(signal.SIGTERM)
-        _wait(child)
+        processes.wait_or_kill(child, _STOP_INGEST_S)
         raise
     if code != 0:
         raise dg.Failure(f"ingest of {config.venue} ended with exit code {code}", metadata={"exit_code": code})
-
-
-def _wait(child: "subprocess.Popen[bytes]") -> None:
-    try:
-        child.wait(_STOP_INGEST_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
 
 
 def ingest_command(pipeline: PipelineResource, venue: str) -> list[str]:

@@ -52,6 +52,15 @@ def start(
     return child
 
 
+def wait_or_kill(child: subprocess.Popen[bytes], within_s: float) -> int:
+    """Wait for the end of a child that was told to stop, kill it if that takes too long; return the exit code."""
+    try:
+        return child.wait(within_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
+
+
 def adopt_orphans() -> None:
     """Make this process the parent of descendants whose parent dies, so that it can end them too."""
     if _LIBC is not None:

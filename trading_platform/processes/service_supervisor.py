@@ -1,6 +1,7 @@
-"""Keep child processes running: start again what dies, waiting longer each time. Imports no Dagster.
+"""Keep programs running that only know signals, each with a log that stays bounded.
 
-Which children, and in which order they stop, is dagster_services.py (Dagster's own) and stack.py (everything).
+Starting again and stopping is supervisor.py. Which programs, and in which order they stop, is dagster_services.py
+(Dagster's own) and commands/support/stack.py (everything).
 """
 
 from __future__ import annotations
@@ -12,45 +13,72 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from trading_platform.processes import process_tree as processes
+from trading_platform.processes.supervisor import RestartPolicy, Supervisor
 
-LONGEST_WAIT_S = 30.0
-STEADY_S = 60.0
-"""Who has lived this long is trusted again: the next wait is short."""
+POLICY = RestartPolicy(waits_s=(1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0), steady_s=60.0)
 
 _OLD_LOG_BYTES = 16 << 20
 
 
 class Service(NamedTuple):
-    """A child to keep running.
+    """A program to keep running.
 
     Attributes
     ----------
-    name : for messages, and of its log.
+    name : for messages.
     command : the words that start it.
     environ : its environment, ours if None.
     log : where its output goes; None: where ours goes.
+    stop_signal : what tells it to stop in order.
     """
 
     name: str
     command: tuple[str, ...]
     environ: Mapping[str, str] | None = None
     log: Path | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
 
 
-class _Kept:
-    def __init__(self, service: Service) -> None:
+class ServiceProcess:
+    """A service that runs."""
+
+    def __init__(self, service: Service, process: subprocess.Popen[bytes]) -> None:
         self.service = service
-        self.child: subprocess.Popen[bytes] | None = None
-        self.started = 0.0
-        self.deaths = 0
-        self.due = 0.0
+        self._process = process
+
+    @classmethod
+    def start(cls, service: Service) -> ServiceProcess:
+        """Start a service, tied to this process."""
+        if service.log is None:
+            return cls(service, processes.start(service.command, env=service.environ))
+        with open_log(service.log) as log:
+            child = processes.start(service.command, env=service.environ, stdout=log, stderr=subprocess.STDOUT)
+        return cls(service, child)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def ended(self) -> int | None:
+        """Return the exit code, None while it runs."""
+        return self._process.poll()
+
+    def ask_to_stop(self) -> None:
+        """Send its signal."""
+        self._process.send_signal(self.service.stop_signal)
+
+    def finish(self, within_s: float) -> int:
+        """Wait for its end, kill it if that takes too long; return the exit code."""
+        return processes.wait_or_kill(self._process, within_s)
 
 
-class Keeper:
+class ServiceSupervisor:
     """Runs services until they are stopped by name.
 
     Parameters
@@ -64,35 +92,25 @@ class Keeper:
         monotonic: Callable[[], float] = time.monotonic,
         say: Callable[[str], object] = lambda text: print(text, file=sys.stderr, flush=True),
     ) -> None:
-        self._monotonic = monotonic
         self._say = say
-        self._kept: dict[str, _Kept] = {}
+        self._services: Supervisor[ServiceProcess] = Supervisor(POLICY, on_death=self._tell, monotonic=monotonic)
 
     def add(self, service: Service) -> None:
         """Start a service and keep it running from now on."""
-        kept = self._kept[service.name] = _Kept(service)
-        self._start(kept)
+        self._services.add(service.name, partial(ServiceProcess.start, service))
 
     def take(self, service: Service, child: subprocess.Popen[bytes]) -> None:
         """Keep a service running whose first process is running already."""
-        kept = self._kept[service.name] = _Kept(service)
-        kept.child, kept.started = child, self._monotonic()
+        self._services.add(service.name, partial(ServiceProcess.start, service), ServiceProcess(service, child))
 
     def keep_up(self) -> list[str]:
         """Start again what died and is due; return the names of what was found dead."""
-        dead = []
-        for kept in self._kept.values():
-            if kept.child is not None and kept.child.poll() is not None:
-                self._note_death(kept, kept.child.returncode)
-                dead.append(kept.service.name)
-            elif kept.child is None and self._monotonic() >= kept.due:
-                self._start(kept)
-        return dead
+        return self._services.keep_up()
 
     def trim_logs(self) -> None:
         """Put big logs aside, so that what runs for years keeps a bounded past."""
-        for kept in self._kept.values():
-            log = kept.service.log
+        for child in self._services.children().values():
+            log = child.service.log
             if log is not None and log.exists() and log.stat().st_size > _OLD_LOG_BYTES:
                 # Copied and emptied, not renamed: children go on appending to the file they have open.
                 shutil.copyfile(log, log.with_suffix(".log.old"))
@@ -100,52 +118,24 @@ class Keeper:
 
     def pids(self) -> list[int]:
         """Return the processes that run."""
-        return [k.child.pid for k in self._kept.values() if k.child is not None and k.child.poll() is None]
+        return [child.pid for child in self._services.running().values()]
 
     def pid(self, name: str) -> int | None:
         """Return a service's process, None while it does not run."""
-        kept = self._kept.get(name)
-        return kept.child.pid if kept is not None and kept.child is not None and kept.child.poll() is None else None
+        child = self._services.running().get(name)
+        return None if child is None else child.pid
 
     def exit_code(self, name: str) -> int | None:
-        """Return how a service ended, None while it runs."""
-        child = self._kept[name].child
-        return None if child is None else child.poll()
+        """Return how a service ended, None while it runs or waits to be started again."""
+        return self._services.exit_code(name)
 
-    def stop(self, names: Sequence[str], within_s: float, number: signal.Signals = signal.SIGTERM) -> list[str]:
-        """Stop services, all at once, and keep them no more; return the names of those that had to be killed."""
-        kept = [self._kept.pop(name) for name in names if name in self._kept]
-        children = {k.service.name: k.child for k in kept if k.child is not None and k.child.poll() is None}
-        for child in children.values():
-            child.send_signal(number)
-        deadline = self._monotonic() + within_s
-        killed = []
-        for name, child in children.items():
-            try:
-                child.wait(max(0.0, deadline - self._monotonic()))
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-                killed.append(name)
-        return killed
+    def stop(self, names: Sequence[str], within_s: float) -> dict[str, int]:
+        """Stop services, all at once, and keep them no more; return their exit codes: what had to be killed has -9."""
+        return self._services.stop(names, within_s)
 
-    def _start(self, kept: _Kept) -> None:
-        service = kept.service
-        kept.started = self._monotonic()
-        if service.log is None:
-            kept.child = processes.start(service.command, env=service.environ)
-            return
-        with open_log(service.log) as log:
-            kept.child = processes.start(service.command, env=service.environ, stdout=log, stderr=subprocess.STDOUT)
-
-    def _note_death(self, kept: _Kept, code: int) -> None:
-        now = self._monotonic()
-        kept.child = None
-        kept.deaths = 0 if now - kept.started > STEADY_S else kept.deaths + 1
-        wait = min(2.0 ** max(kept.deaths - 1, 0), LONGEST_WAIT_S)
-        kept.due = now + wait
-        where = "" if kept.service.log is None else f" (see {kept.service.log})"
-        self._say(f"{kept.service.name} ended with {code}; it is started again in {wait:.0f} s{where}")
+    def _tell(self, name: str, child: ServiceProcess, code: int, wait_s: float) -> None:
+        where = "" if child.service.log is None else f" (see {child.service.log})"
+        self._say(f"{name} ended with {code}; it is started again in {wait_s:.0f} s{where}")
 
 
 def open_log(path: Path) -> IO[bytes]:

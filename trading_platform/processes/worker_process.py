@@ -5,7 +5,7 @@ Not SIGTERM: a child that is still importing has no handler yet and would die of
 pipe takes the child's messages to its parent. Neither side ever waits for the other: a message that finds a pipe full
 is dropped, and whoever sent it asks again.
 
-Who starts which child is supervisor.py, what they say to each other is messages.py.
+Keeping children running is supervisor.py; what ingest and its workers say to each other is ingest/workers/messages.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+
+from trading_platform.processes.process_tree import wait_or_kill
 
 PARENT_PIPE = "TP_PARENT_PIPE"
 """Environment variable with the descriptor (not under the settings' prefix, where unknown names are errors)."""
@@ -71,13 +73,17 @@ class Child:
 
     def stop(self, within_s: float) -> int:
         """Ask it to stop in order; kill it if that takes too long. Return the exit code."""
+        self.ask_to_stop()
+        return self.finish(within_s)
+
+    def ask_to_stop(self) -> None:
+        """Ask it to stop in order."""
         if self._process.poll() is None:
             self.tell(_STOP)
-        try:
-            code = self._process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+
+    def finish(self, within_s: float) -> int:
+        """Wait for its end, kill it if that takes too long, and close the pipes; return the exit code."""
+        code = wait_or_kill(self._process, within_s)
         if self._told >= 0:
             self._left = self.messages()
         self._close()

@@ -133,6 +133,7 @@ def test_loading_is_quick_and_asks_nothing_of_the_data(tmp_path: Path) -> None:
     [
         "orchestration.dagster_home",
         "processes.service_supervisor",
+        "processes.supervisor",
         "orchestration.dagster_services",
         "commands.support.stack",
         "processes.process_tree",

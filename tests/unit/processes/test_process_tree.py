@@ -14,7 +14,7 @@ import pytest
 from tests.support.waiting import wait_until
 from trading_platform.commands.support.stack import free_pair, free_port
 from trading_platform.processes import process_tree as processes
-from trading_platform.processes.service_supervisor import LONGEST_WAIT_S, Keeper, Service
+from trading_platform.processes.service_supervisor import Service, ServiceSupervisor
 
 SLEEP = (sys.executable, "-c", "import signal; signal.pause()")
 
@@ -120,37 +120,38 @@ class Clock:
 def test_a_service_that_dies_is_started_again_and_waits_longer_each_time(tmp_path: Path) -> None:
     """1, 2, 4 … seconds, at most half a minute; its output stays in its log."""
     clock, said = Clock(), []
-    keeper = Keeper(monotonic=clock, say=said.append)
+    supervisor = ServiceSupervisor(monotonic=clock, say=said.append)
     command = (sys.executable, "-c", "print('hello', flush=True); raise SystemExit(3)")
-    keeper.add(Service("short", command, log=tmp_path / "logs" / "short.log"))
+    supervisor.add(Service("short", command, log=tmp_path / "logs" / "short.log"))
     waits = []
     for _ in range(7):
-        wait_until(lambda: keeper.pid("short") is None, what="its end")
-        assert keeper.keep_up() == ["short"]
-        wait = next(w for w in (1, 2, 4, 8, 16, LONGEST_WAIT_S) if f"again in {w:.0f} s" in said[-1])
+        wait_until(lambda: supervisor.pid("short") is None, what="its end")
+        assert supervisor.keep_up() == ["short"]
+        wait = next(w for w in (1, 2, 4, 8, 16, 30) if f"again in {w:.0f} s" in said[-1])
         waits.append(wait)
         clock.now += wait - 0.01
-        keeper.keep_up()
-        assert keeper.exit_code("short") is None and keeper.pids() == []
+        supervisor.keep_up()
+        assert supervisor.exit_code("short") is None and supervisor.pids() == []
         clock.now += 0.02
-        keeper.keep_up()
+        supervisor.keep_up()
     assert waits == [1, 2, 4, 8, 16, 30, 30]
-    keeper.stop(["short"], 5)
+    supervisor.stop(["short"], 5)
     assert (tmp_path / "logs" / "short.log").read_text().count("hello") >= 7
 
 
 def test_a_service_that_does_not_stop_is_killed() -> None:
     """Stopping takes as long as it may and no longer."""
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); signal.pause()"
-    keeper = Keeper()
-    keeper.add(Service("willing", SLEEP))
+    supervisor = ServiceSupervisor()
+    supervisor.add(Service("willing", SLEEP))
     child = processes.start([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
     assert child.stdout is not None and child.stdout.readline()
     child.stdout.close()
-    keeper.take(Service("deaf", ()), child)
-    wait_until(lambda: has_begun(keeper.pid("willing")), what="the program")
-    assert keeper.stop(["willing", "deaf", "unknown"], 0.5) == ["deaf"]
-    assert keeper.pids() == [] and keeper.keep_up() == []
+    supervisor.take(Service("deaf", ()), child)
+    wait_until(lambda: has_begun(supervisor.pid("willing")), what="the program")
+    codes = supervisor.stop(["willing", "deaf", "unknown"], 0.5)
+    assert codes == {"willing": -signal.SIGTERM, "deaf": -signal.SIGKILL}
+    assert supervisor.pids() == [] and supervisor.keep_up() == []
 
 
 def test_a_port_in_use_is_named() -> None:

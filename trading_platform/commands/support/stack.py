@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 from trading_platform.domain.errors import LOCKED, UsageError, WorkError
 from trading_platform.orchestration.dagster_home import prepare
 from trading_platform.processes import process_tree as processes
-from trading_platform.processes.service_supervisor import Keeper, Service, open_log
+from trading_platform.processes.service_supervisor import Service, ServiceSupervisor, open_log
 
 HOST = "127.0.0.1"
 DAGSTER = "dagster"
@@ -89,7 +89,7 @@ class Platform:
         self.simulated = simulated
         self.port = port
         self.home = prepare(root)
-        self.keeper = Keeper(monotonic=monotonic)
+        self.supervisor = ServiceSupervisor(monotonic=monotonic)
         self._monotonic = monotonic
         self._trimmed = monotonic()
         self.began_ns = time.time_ns()
@@ -106,11 +106,11 @@ class Platform:
         if self.simulated:
             self.recorded = tuple(self._simulate(recorded) for recorded in self.recorded)
         for recorded in self.recorded:
-            self.keeper.add(self._service(recorded.service, *self._ingest(recorded)))
+            self.supervisor.add(self._service(recorded.service, *self._ingest(recorded)))
         self._until_recording(wait)
         port = () if self.port is None else ("--port", str(self.port))
         words = ("-m", "trading_platform.orchestration.dagster_services", "--home", str(self.home), *port)
-        self.keeper.add(self._service(DAGSTER, *words))
+        self.supervisor.add(self._service(DAGSTER, *words))
 
     def keep_up(self) -> None:
         """Start again what died.
@@ -120,13 +120,13 @@ class Platform:
         UsageError : with ingest's own words, if it refuses what it is to record: starting it again would not help.
         """
         self._check_refused()
-        if DAGSTER in self.keeper.keep_up():
+        if DAGSTER in self.supervisor.keep_up():
             # Whoever started the runs is gone; they were adopted by this process and end here.
             processes.end(self._strays, _STOP_REST_S)
         processes.reap()
         if self._monotonic() - self._trimmed > _TRIM_EVERY_S:
             self._trimmed = self._monotonic()
-            self.keeper.trim_logs()
+            self.supervisor.trim_logs()
 
     def ui_answers(self) -> bool:
         """Tell whether the UI can be opened."""
@@ -139,9 +139,9 @@ class Platform:
     def stop(self) -> None:
         """Stop ingest and its children, then Dagster and its runs, then the simulators; leave no process."""
         deadline = self._monotonic() + _STOP_ALL_S
-        self.keeper.stop([recorded.service for recorded in self.recorded], _STOP_INGEST_S)
-        self.keeper.stop([DAGSTER], max(5.0, min(_STOP_DAGSTER_S, deadline - self._monotonic() - _STOP_REST_S)))
-        self.keeper.stop([recorded.simulator for recorded in self.recorded], _STOP_REST_S)
+        self.supervisor.stop([recorded.service for recorded in self.recorded], _STOP_INGEST_S)
+        self.supervisor.stop([DAGSTER], max(5.0, min(_STOP_DAGSTER_S, deadline - self._monotonic() - _STOP_REST_S)))
+        self.supervisor.stop([recorded.simulator for recorded in self.recorded], _STOP_REST_S)
         processes.end_all(_STOP_REST_S)
 
     def log_of(self, service: str) -> Path:
@@ -168,7 +168,7 @@ class Platform:
         urls = _first_line(first.stdout, _SIMULATOR_S)
         if urls is None:
             raise WorkError(f"the simulator did not start (see {self.log_of(recorded.simulator)})")
-        self.keeper.take(service, first)
+        self.supervisor.take(service, first)
         return recorded._replace(ws_url=urls["ws_url"], rest_url=urls["rest_url"])
 
     def _until_recording(self, wait: Wait) -> None:
@@ -179,7 +179,7 @@ class Platform:
 
     def _check_refused(self) -> None:
         for recorded in self.recorded:
-            if self.keeper.exit_code(recorded.service) == 2:
+            if self.supervisor.exit_code(recorded.service) == 2:
                 words = _last_line(self.log_of(recorded.service))
                 if LOCKED not in words:  # another ingest: ours takes over when it ends
                     raise UsageError(words)
@@ -195,7 +195,7 @@ class Platform:
             return False
 
     def _strays(self) -> list[int]:
-        kept = set(self.keeper.pids())
+        kept = set(self.supervisor.pids())
         for pid in list(kept):
             kept.update(processes.descendants(pid))
         return [pid for pid in processes.descendants() if pid not in kept]

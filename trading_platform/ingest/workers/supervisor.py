@@ -1,14 +1,13 @@
 """Run a venue's ingest: recorder, processor and publisher as children, each started again if it dies.
 
-The recorder starts first and stops first. What the children do is in their modules; how they are told is
-commands/workers/ingest_worker.py.
+The recorder starts first and stops first. Starting again is processes/supervisor.py. What the children do is in their
+modules; how they are told is commands/workers/ingest_worker.py.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Literal
 
@@ -18,6 +17,7 @@ from trading_platform.domain.errors import WorkError
 from trading_platform.ingest.workers import messages
 from trading_platform.ingest.workers.run_account import RunAccount
 from trading_platform.processes import worker_process as children
+from trading_platform.processes.supervisor import RestartPolicy, Supervisor
 from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
 
@@ -26,9 +26,8 @@ log = get_logger(__name__)
 WORKERS = "trading_platform.commands.workers.ingest_worker"
 CONFIG_VARIABLE = "TP_INGEST_CONFIG"
 POLL_S = 0.1
-RESTART_S = 0.5
-LONGEST_RESTART_S = 10.0
-STEADY_S = 30.0
+POLICY = RestartPolicy(waits_s=(0.0, 0.0, 2.0, 4.0, 8.0, 10.0), steady_s=30.0)
+"""The first death costs nothing: recording goes on at once."""
 STOP_WITHIN_S = 27.0
 """All steps of a stop together, from the moment `watch` ends; the contract allows the whole command 30 s."""
 RECORDER_STOP_S = 8.0
@@ -59,16 +58,7 @@ class IngestConfig(msgspec.Struct, frozen=True):
         return f"live-{self.venue}"
 
 
-@dataclass
-class _Worker:
-    role: str
-    child: children.Child
-    started: float
-    failures: int = 0
-    again_at: float | None = None
-
-
-class Supervisor:
+class IngestSupervisor:
     """Keeps the three workers of one venue running, and passes on what they say to each other.
 
     Parameters
@@ -97,34 +87,31 @@ class Supervisor:
         self._heads: SimpleQueue[dict[str, int | None]] = SimpleQueue()
         self.ask: Callable[[list[str]], object] = lambda symbols: None
         self.account = RunAccount(config.symbols.values())
-        self._workers: dict[str, _Worker] = {}
+        self._workers: Supervisor[children.Child] = Supervisor(POLICY, on_death=self._log_death, monotonic=monotonic)
         self._stops_by: float | None = None
         self._held = False
 
     def prepare(self) -> None:
         """Have a recorder load what it needs, so that it begins at once when all are started."""
         self._held = True
-        self._workers["recorder"] = _Worker("recorder", self._spawn("recorder"), self._monotonic())
+        self._add("recorder")
         self._held = False
 
     def start(self) -> None:
         """Start all workers, the recorder first."""
         if "recorder" in self._workers:
-            self._workers["recorder"].child.begin()
+            self._workers.children()["recorder"].begin()
         for role in ("recorder", "processor", "publisher"):
             if role not in self._workers:
-                self._workers[role] = _Worker(role, self._spawn(role), self._monotonic())
+                self._add(role)
 
-    @property
-    def pids(self) -> Mapping[str, int]:
-        """The workers' process ids by role."""
-        return {role: worker.child.pid for role, worker in self._workers.items()}
+    def _add(self, role: str) -> None:
+        self._workers.add(role, lambda: self._spawn(role))
 
     def watch(self, wait: Callable[[float], bool]) -> None:
         """Start workers again that die, until `wait` says stop."""
         while not wait(POLL_S):
-            for worker in self._workers.values():
-                self._tend(worker)
+            self._workers.keep_up()
             self._pass_on()
         self._stops_by = self._monotonic() + STOP_WITHIN_S
 
@@ -137,9 +124,7 @@ class Supervisor:
     def respell(self, symbols: Mapping[str, str]) -> None:
         """Record these from now on, the venue's spelling mapped to ours: the recorder starts again."""
         self._config = msgspec.structs.replace(self._config, symbols=dict(symbols))
-        recorder = self._workers["recorder"]
-        recorder.child.stop(RECORDER_STOP_S)
-        recorder.again_at = self._monotonic()
+        self._workers.restart("recorder", RECORDER_STOP_S)
 
     def tell_heads(self, heads: dict[str, int | None]) -> None:
         """Have the recorder and the processor told of heads; from any thread."""
@@ -152,10 +137,8 @@ class Supervisor:
         ------
         WorkError : if one of them did not end well; nothing durable is lost, the next start goes on from it.
         """
-        codes = {
-            "recorder": self._workers["recorder"].child.stop(min(RECORDER_STOP_S, self.left_s(PUBLISH_S))),
-            "processor": self._workers["processor"].child.stop(self.left_s(PUBLISH_S)),
-        }
+        codes = self._workers.stop(["recorder"], min(RECORDER_STOP_S, self.left_s(PUBLISH_S)))
+        codes |= self._workers.stop(["processor"], self.left_s(PUBLISH_S))
         self._pass_on()
         failed = [role for role, code in codes.items() if code != 0]
         if failed:
@@ -168,14 +151,13 @@ class Supervisor:
         ------
         WorkError : if it did not end well; what it leaves is published at the next start.
         """
-        if self._workers["publisher"].child.stop(self.left_s()) != 0:
+        if self._workers.stop(["publisher"], self.left_s())["publisher"] != 0:
             raise WorkError("not everything is published; start again or run recover")
 
     def kill(self) -> None:
         """End whatever still runs, at once."""
-        for worker in self._workers.values():
-            if worker.child.ended() is None:
-                worker.child.stop(0.5)
+        for child in self._workers.running().values():
+            child.stop(0.5)
 
     def _spawn(self, role: str) -> children.Child:
         config = self._config
@@ -191,8 +173,9 @@ class Supervisor:
 
     def _pass_on(self) -> None:
         """Carry messages: questions to the venue, answers to both, renewals to the recorder."""
-        for worker in self._workers.values():
-            for line in worker.child.messages():
+        workers = self._workers.children()
+        for child in workers.values():
+            for line in child.messages():
                 match messages.read(line):
                     case messages.Probe(symbols):
                         self.ask(symbols)
@@ -205,26 +188,14 @@ class Supervisor:
                     case messages.Renew(symbols):
                         log.warning("subscribed but not delivered", venue=self._config.venue, symbols=symbols)
                         for renewal in messages.renew(symbols):
-                            self._workers["recorder"].child.tell(renewal)
+                            workers["recorder"].tell(renewal)
         while not self._heads.empty():
             heads = self._heads.get()
             for symbol, head in heads.items():
                 self.account.head(symbol, head, None)
             for line in messages.heads(heads):
                 for role in ("recorder", "processor"):
-                    self._workers[role].child.tell(line)
+                    workers[role].tell(line)
 
-    def _tend(self, worker: _Worker) -> None:
-        now = self._monotonic()
-        if worker.again_at is not None:
-            if now >= worker.again_at:
-                worker.child, worker.started, worker.again_at = self._spawn(worker.role), now, None
-            return
-        code = worker.child.ended()
-        if code is None:
-            return
-        worker.failures = 0 if now - worker.started > STEADY_S else worker.failures + 1
-        pause = min(LONGEST_RESTART_S, RESTART_S * 2.0 ** min(worker.failures, 10)) if worker.failures > 1 else 0.0
-        log.error("worker died", role=worker.role, pid=worker.child.pid, exit_code=code, again_in_s=pause)
-        worker.child.stop(0.0)
-        worker.again_at = now + pause
+    def _log_death(self, role: str, child: children.Child, code: int, wait_s: float) -> None:
+        log.error("worker died", role=role, pid=child.pid, exit_code=code, again_in_s=wait_s)

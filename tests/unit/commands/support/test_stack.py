@@ -46,9 +46,9 @@ def test_another_ingest_is_no_refusal(used):
     """Where another process records, ours waits for its end."""
     platform = Refusing(used, (Recorded("binance", ("FOO-USDT",)),), simulated=False, port=None)
     platform.words = f"ingest of binance in data is in use by process {os.getpid()}; stop it first"
-    platform.keeper.add(platform._service("ingest-binance", *platform._ingest(platform.recorded[0])))
+    platform.supervisor.add(platform._service("ingest-binance", *platform._ingest(platform.recorded[0])))
     try:
-        while platform.keeper.exit_code("ingest-binance") is None:
+        while platform.supervisor.exit_code("ingest-binance") is None:
             pass
         platform._check_refused()
     finally:
