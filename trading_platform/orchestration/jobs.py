@@ -17,7 +17,9 @@ from trading_platform.domain.errors import UsageError
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.reporting.report import report_from_op
 from trading_platform.orchestration.resources import PipelineResource
+from trading_platform.pipeline.results import LeafResult
 from trading_platform.processes import process_tree as processes
+from trading_platform.store.fs.layout import Leaf
 
 # No `from __future__ import annotations`: Dagster reads the annotations of operations as objects.
 
@@ -94,17 +96,23 @@ def _waiter(patience_s: float) -> Callable[[float], bool]:
 def _refresh_downstream(
     context: dg.OpExecutionContext, pipeline: PipelineResource, touched: frozenset[tuple[str, str, str]]
 ) -> None:
-    """Recompute what depends on the touched symbol-days, then report each day that changed, all symbols of it."""
+    """Recompute what depends on the touched symbol-days, then report each day that changed, all symbols of it.
+
+    Other symbols of such a day are reported as they are published; whether they are up to date is not looked at.
+    """
     pipeline.forget_statuses()
     changed = {("ticks", day) for *_, day in touched}
     days: dict[tuple[str, str], set[str]] = {}
     for venue, symbol, day in touched:
         days.setdefault((venue, symbol), set()).add(day)
+    followed: dict[tuple[str, str], dict[Leaf, LeafResult]] = {}
     for symbol_key, touched_days in sorted(days.items()):
-        done = pipeline.pipeline.follow(symbol_key, sorted(touched_days))
-        changed |= {(report.dataset, report.day) for report in done if report.counts["computed"]}
+        for done in pipeline.pipeline.follow(symbol_key, sorted(touched_days)):
+            followed.setdefault((done.dataset, done.day), {}).update({result.leaf: result for result in done.results})
+            changed |= {(done.dataset, done.day)} if done.counts["computed"] else set()
     for dataset, day in sorted(changed, key=lambda pair: (keys.DATASETS.index(pair[0]), pair[1])):
-        report_from_op(context, pipeline, pipeline.refresh(dataset, day))
+        report = pipeline.pipeline.published(dataset, day, instead=followed.get((dataset, day), {}).values())
+        report_from_op(context, pipeline, report)
 
 
 @dg.job(

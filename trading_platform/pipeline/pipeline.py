@@ -6,7 +6,7 @@ is symbol_day.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -196,6 +196,30 @@ class Pipeline:
             for day in day_range(first, last):
                 reports += self.ripple(dataset, day, [pair], on_report=on_report)
         return reports
+
+    def published(self, dataset: str, day: str, *, instead: Collection[LeafResult] = ()) -> DayReport:
+        """Report one dataset's day as it is published; compute nothing.
+
+        Parameters
+        ----------
+        instead : what is said of the symbols that these results are about.
+        """
+        (spec,) = in_order([dataset])
+        records = self.ledger.leaves(dataset, day=day)
+        said = {(result.leaf.venue, result.leaf.symbol) for result in instead}
+        results = list(instead)
+        for pair in self.ledger.symbols():
+            if pair in said:
+                continue
+            whole = Leaf(dataset, *pair, day)
+            leaves = [whole] if spec.upstream is None else spec.computation.leaves(self.config, *pair, day)
+            found = [
+                LeafResult(x, "unchanged", records[x].rows, self.ledger.verdict(x)) for x in leaves if x in records
+            ]
+            results += found or [LeafResult(whole, "absent")]
+        return DayReport(
+            dataset, day, tuple(sorted(results, key=lambda result: (result.leaf.venue, result.leaf.symbol)))
+        )
 
     def _computed_days(self, dataset: Dataset, pair: Pair, from_day: str) -> list[str]:
         computed = {leaf.day for leaf in self.ledger.leaves(dataset.name, *pair)}
