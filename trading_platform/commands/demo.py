@@ -118,6 +118,7 @@ def _plan(args: argparse.Namespace) -> FaultPlan:
 
 def _market(args: argparse.Namespace) -> _Play:
     """Return what is played: recordings to their end, or a stretch of the synthetic market."""
+    from trading_platform.simulate.exchanges import EXCHANGES
     from trading_platform.simulate.recorded_market import RecordedMarket
     from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
 
@@ -126,7 +127,8 @@ def _market(args: argparse.Namespace) -> _Play:
         return _Play(RecordedMarket.load(args.recording), args.seconds)
     seconds = args.seconds or SECONDS
     length_ns = int(seconds * (speed or float(SPEED)) * _S)
-    return _Play(SyntheticMarket(seed=args.seed, start_ns=DEMO_START_NS, end_ns=DEMO_START_NS + length_ns), None)
+    end_ns, profiles = DEMO_START_NS + length_ns, EXCHANGES[args.venue].profiles
+    return _Play(SyntheticMarket(seed=args.seed, start_ns=DEMO_START_NS, end_ns=end_ns, profiles=profiles), None)
 
 
 def _in_folder(args: argparse.Namespace, settings: Settings) -> Settings:

@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", type=path, metavar="FILE.jsonl", help="write a line for every trade issued")
     parser.add_argument("--requests", type=path, metavar="FILE.jsonl", help="write a line for every REST request")
     parser.epilog = (
-        f"example:\n  {EXAMPLE}\n\nWithout --recording a synthetic market of BTC-USDT, ETH-USDT and SOL-USDT is "
-        "served:\nit begins now, and a restart continues it."
+        f"example:\n  {EXAMPLE}\n\nWithout --recording a synthetic market of three symbols is served:\nit begins now, "
+        "and a restart continues it."
     )
 
 
@@ -96,7 +96,8 @@ def make_server(args: argparse.Namespace) -> VenueServer:
     elif args.loop:
         raise UsageError("--loop repeats a recording; give one with --recording")
     else:
-        market, begins_at_ns = SyntheticMarket(seed=args.seed, start_ns=GENESIS_NS), time.time_ns
+        profiles = EXCHANGES[args.venue].profiles
+        market, begins_at_ns = SyntheticMarket(seed=args.seed, start_ns=GENESIS_NS, profiles=profiles), time.time_ns
     return VenueServer(
         market,
         exchange=EXCHANGES[args.venue],

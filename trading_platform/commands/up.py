@@ -117,9 +117,10 @@ def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir, rec
 def _check_market(ledger: Ledger, venue: str) -> None:
     """Refuse simulated data of another market than the built-in one: by its name, or where it has none by its ids."""
     from trading_platform.ingest.recovery.simulated_market import MarketName, mismatch
+    from trading_platform.simulate.exchanges import EXCHANGES
     from trading_platform.simulate.synthetic_market import GENESIS_NS, SyntheticMarket
 
-    market = SyntheticMarket(start_ns=GENESIS_NS)
+    market = SyntheticMarket(start_ns=GENESIS_NS, profiles=EXCHANGES[venue].profiles)
     if MarketName(ledger, venue).expect(market.name) is not None:
         return
     for listing in market.listings:

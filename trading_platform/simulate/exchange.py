@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.simulate.synthetic_market import PROFILES, Profile
 from trading_platform.simulate.tape import Listing, Market, Print
 from trading_platform.simulate.tape_epochs import TapeNumbering
 
@@ -181,6 +182,7 @@ class Exchange(ABC):
     ids : what an id of it is.
     limits : of its streams.
     cannot : kinds of fault that it cannot show.
+    profiles : what its synthetic market trades.
     heartbeat : a message sent after `heartbeat_s` in which a subscribed client got no other; b"" for none.
     api : its REST.
     """
@@ -189,6 +191,7 @@ class Exchange(ABC):
     ids: ClassVar[Ids]
     limits: ClassVar[StreamLimits]
     cannot: ClassVar[frozenset[str]] = frozenset()
+    profiles: ClassVar[Sequence[Profile]] = PROFILES
     heartbeat: ClassVar[bytes] = b""
     heartbeat_s: ClassVar[float] = 1.0
     api: Api
@@ -212,7 +215,6 @@ class Exchange(ABC):
     def told(self, row: Print) -> Told:
         """Return the trade as the stream tells it."""
 
-    def farewell(self, form: Hashable) -> bytes:
-        """Return the message that announces the end of a connection; b"" if the exchange sends none."""
-        del form
-        return b""
+    def farewell(self, session: Session) -> bytes:
+        """Return the message that announces the end of a connection; only for who can show `server_shutdown`."""
+        raise NotImplementedError

@@ -62,6 +62,16 @@ class IssuedTrades:
             rows = [*kept, *more]
         return self._shown(rows)[:limit]
 
+    def page_from(self, name: str, begin_ns: int, is_later: Callable[[Print], bool], limit: int) -> list[Print]:
+        """Return trades from the first one on that is issued at or after an instant and later, ascending."""
+        head, at = self._head(name), self.first_at(name, begin_ns)
+        while head is not None and (rows := self._market.page(name, at, head, limit)):
+            for row in rows:
+                if is_later(row):
+                    return self.page_on_tape(name, row.trade_id, limit)
+            at = rows[-1].trade_id + 1
+        return []
+
     def between(self, name: str, begin_ns: int | None, end_ns: int | None, limit: int) -> list[Print]:
         """Return trades of `begin_ns` ≤ time < `end_ns`, the first ones, or the last ones without a begin."""
         head = self._head(name)

@@ -471,7 +471,7 @@ class VenueServer:
             self._clients.ping(client, event.count)
         elif event.kind == "server_shutdown":
             self._note("shutdown")
-            self._clients.say(client, [self.exchange.farewell(client.session.form)])
+            self._clients.say(client, [self.exchange.farewell(client.session)])
             self._later(event.seconds, functools.partial(self._close, client, 1001, "Server shutting down"))
 
     def _later(self, seconds: float, call: Callable[[], object]) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from trading_platform.simulate.exchange import Exchange
 from trading_platform.simulate.exchanges.binance import Binance
+from trading_platform.simulate.exchanges.kraken import Kraken
 
 EXCHANGES: dict[str, type[Exchange]] = {
     "binance": Binance,
+    "kraken": Kraken,
 }
 """Every exchange by its canonical name."""
 DEFAULT = "binance"

@@ -77,9 +77,9 @@ class Binance(Exchange):
         """Return the trade as it is on the tape, which has the venue's own literals."""
         return told(row)
 
-    def farewell(self, form: Any) -> bytes:
+    def farewell(self, session: Any) -> bytes:
         """Return serverShutdown."""
-        return shutdown_payload(self._server_ms(), combined=form[0])
+        return shutdown_payload(self._server_ms(), combined=session.combined)
 
     def _server_ms(self) -> int:
         return self._now_ns() // 1_000_000

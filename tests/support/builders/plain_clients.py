@@ -1,0 +1,135 @@
+"""A plain client for each exchange of the simulator: how it subscribes, and the trades that it reads from messages.
+
+Written by hand beside the simulator and the adapters, so that neither is its own witness.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.support.builders.venue_thread import Simulator
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class Seen(NamedTuple):
+    """One trade as a client saw it; `key` is its id as text."""
+
+    symbol: str
+    key: str
+    price: str
+    quantity: str
+    ts_event: int
+    side: str
+
+
+class Plain(NamedTuple):
+    """How one exchange is spoken to.
+
+    Attributes
+    ----------
+    target : canonical symbols to the address, after the base.
+    say : canonical symbols to the messages that subscribe.
+    read : a decoded message to its trades; decimals are texts.
+    """
+
+    target: Callable[[Sequence[str]], str]
+    say: Callable[[Sequence[str]], list[str]]
+    read: Callable[[Any], list[Seen]]
+
+
+def _binance(message: Any) -> list[Seen]:
+    row = message.get("data", {})
+    if row.get("e") != "trade":
+        return []
+    symbol = row["s"].removesuffix("USDT") + "-USDT"
+    return [Seen(symbol, str(row["t"]), row["p"], row["q"], row["T"] * 10**6, "sell" if row["m"] else "buy")]
+
+
+def _kraken(message: Any) -> list[Seen]:
+    if message.get("channel") != "trade":
+        return []
+    return [
+        Seen(
+            row["symbol"].replace("/", "-"),
+            str(row["trade_id"]),
+            row["price"],
+            row["qty"],
+            (dt.datetime.fromisoformat(row["timestamp"]) - _EPOCH) // dt.timedelta(microseconds=1) * 1000,
+            row["side"],
+        )
+        for row in message["data"]
+    ]
+
+
+def _kraken_say(symbols: Sequence[str]) -> list[str]:
+    names = [symbol.replace("-", "/") for symbol in symbols]
+    return [json.dumps({"method": "subscribe", "params": {"channel": "trade", "symbol": names, "snapshot": False}})]
+
+
+PLAIN: dict[str, Plain] = {
+    "binance": Plain(
+        lambda symbols: "/stream?streams=" + "/".join(f"{s.replace('-', '').lower()}@trade" for s in symbols),
+        lambda _: [],
+        _binance,
+    ),
+    "kraken": Plain(lambda _: "/v2", _kraken_say, _kraken),
+}
+"""By the exchange's name."""
+
+
+@contextmanager
+def subscribe(venue: Simulator, *symbols: str) -> Iterator[ClientConnection]:
+    """Connect and subscribe."""
+    plain = PLAIN[venue.server.exchange.name]
+    address = venue.ws_url + plain.target(symbols)
+    with connect(address, compression=None, open_timeout=5, close_timeout=1) as client:
+        for message in plain.say(symbols):
+            client.send(message)
+        yield client
+
+
+def take(
+    venue: Simulator, client: ClientConnection, *, enough: Callable[[list[Seen]], bool] = lambda _: False
+) -> tuple[list[Seen], ConnectionClosed | None]:
+    """Return the trades until there are enough, the market has ended and silence follows, or the connection ends."""
+    read, seen = PLAIN[venue.server.exchange.name].read, list[Seen]()
+    quiet = 0
+    while not enough(seen):
+        ended = venue.wait_ended(0)
+        try:
+            found = read(json.loads(client.recv(timeout=0.2), parse_float=str))
+        except TimeoutError:
+            found = []
+        except ConnectionClosed as closed:
+            return seen, closed
+        seen += found
+        quiet = 0 if found or not ended else quiet + 1
+        if quiet >= 2:
+            break
+    return seen, None
+
+
+def truth(venue: Simulator) -> list[tuple[Seen, bool]]:
+    """Return what was issued, as a client sees it, and whether it was sent."""
+    return [
+        (
+            Seen(
+                line["symbol"],
+                str(line.get("trade_uid", line.get("trade_id"))),
+                line["price"],
+                line["quantity"],
+                line["ts_event"],
+                line["side"],
+            ),
+            line["sent"],
+        )
+        for line in venue.truth()
+    ]
