@@ -12,7 +12,8 @@ from websockets.http11 import Response
 from websockets.protocol import State
 
 from tests.property.test_frame_receiver import URL, encoded, messages_of, protocol, streams
-from trading_platform.ingest.transport.frame_splitter import RESPONSE_BYTES, FrameCutter
+from trading_platform.ingest.transport.frame_header import HANDSHAKE_BYTES
+from trading_platform.ingest.transport.frame_splitter import FrameCutter
 
 
 class Receiver:
@@ -119,7 +120,7 @@ def test_an_answer_without_an_end_is_refused() -> None:
     asking = ClientProtocol(URL)
     asking.send_request(asking.connect())
     receiver = Receiver(asking)
-    for _ in range(RESPONSE_BYTES // 1000 + 2):
+    for _ in range(HANDSHAKE_BYTES // 1000 + 2):
         receiver.cutter.feed(b"x" * 1000)
     assert asking.handshake_exc is not None
 

@@ -268,11 +268,12 @@ SECTIONS: dict[str, dict[str, Row]] = {
             ),
         ),
         "E9": Row(
-            "half an hour of 5xx",
+            "half an hour of 5xx, or many hours",
             "`circuit_breaker_state` 2; two requests a minute at most, one answer closes it",
             (
                 BUDGET + "test_a_storm_of_errors_is_met_with_one_request_in_thirty_seconds",
                 REST + "test_one_answer_closes_the_breaker",
+                REST + "test_a_venue_that_fails_for_hours_is_still_asked",
             ),
         ),
         "E10": Row(

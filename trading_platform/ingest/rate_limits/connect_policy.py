@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from trading_platform.domain.backoff import doubled
 from trading_platform.ingest.rate_limits.circuit_breaker import Breaker
 
 _S = 1_000_000_000
@@ -132,10 +133,11 @@ class Backoff:
     def failed(self, now_ns: int, longest_s: float | None = None) -> None:
         """Wait, longer than last time, up to `longest_s` if that is not the usual cap."""
         limits = self._limits
-        cap_s = limits.longest_wait_s if longest_s is None else longest_s
-        longest_s = min(cap_s, limits.first_wait_s * 2.0 ** min(self._failures, 20))
+        bound_s = doubled(
+            limits.first_wait_s, self._failures, limits.longest_wait_s if longest_s is None else longest_s
+        )
         self._failures += 1
-        self.ready_ns = max(self.ready_ns, now_ns + int(self._rng.uniform(0.0, longest_s) * _S))
+        self.ready_ns = max(self.ready_ns, now_ns + int(self._rng.uniform(0.0, bound_s) * _S))
 
     def worked(self) -> None:
         """Make the next wait short again."""

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import httpx
 
+from trading_platform.domain.backoff import doubled
 from trading_platform.domain.errors import Banned, RateLimited, RequestRefused, VenueError, VenueUnavailable
 from trading_platform.ingest.rate_limits import retry_after
 from trading_platform.ingest.rate_limits.circuit_breaker import Breaker
@@ -240,7 +241,7 @@ class RestClient:
         self._failures += 1
         self._breaker.failed(self._now_ns())
         self._show_breaker()
-        wait = self._rng.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**self._failures))
+        wait = self._rng.uniform(0, doubled(FIRST_WAIT_S, self._failures, LONGEST_WAIT_S))
         log.warning("request failed", about=self._about, reason=reason, failures=self._failures, wait_s=round(wait, 2))
         self._pause(wait)
 

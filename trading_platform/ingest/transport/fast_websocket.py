@@ -26,6 +26,7 @@ from websockets.uri import WebSocketURI, parse_uri
 from trading_platform.ingest.transport import frame_splitter_jit as frame_splitter
 from trading_platform.ingest.transport.delivery import Delivery, Take
 from trading_platform.ingest.transport.frame_batch import Packed
+from trading_platform.ingest.transport.frame_header import HANDSHAKE_BYTES, HANDSHAKE_END, frame_size
 from trading_platform.ingest.transport.rate_limited_protocol import INBOUND_PER_SECOND, PoliteProtocol
 from trading_platform.ingest.transport.websocket import (
     CLOSE_TIMEOUT_S,
@@ -45,10 +46,7 @@ QUEUE_BYTES = 4 << 20
 """Received but not yet taken: beyond this much reading pauses and the socket fills."""
 PASS_BYTES = 8 << 20
 """The most that one buffer may inflate to; beyond it the connection is refused as too big."""
-RESPONSE_BYTES = 64 << 10
-"""The longest answer to our handshake."""
 _LENGTH = struct.Struct("<I")
-_HEADER_END = b"\r\n\r\n"
 
 
 class FrameReceiver:
@@ -75,7 +73,7 @@ class FrameReceiver:
         self._out = np.empty(BUFFER_BYTES, np.uint8)
         self._lengths = np.empty(2 * BUFFER_BYTES, np.uint8)
         self._told = np.zeros(4, np.int64)
-        self._passing = 0  # bytes of the current odd frame that the protocol object still awaits
+        self._passing = 0  # bytes of the current other frame that the protocol object still awaits
         self._message: list[bytes] | None = None  # the fragments of the current message
         self._parts: list[tuple[int, bytes, bytes]] = []
         self._inflated = 0
@@ -126,13 +124,13 @@ class FrameReceiver:
 
     def _handshake(self) -> int:
         """Give the answer to our request, and nothing after it, to the protocol object; return its size."""
-        end = self._memory.find(_HEADER_END, 0, self._fill)
+        end = self._memory.find(HANDSHAKE_END, 0, self._fill)
         if end < 0:
-            if self._fill > RESPONSE_BYTES:
+            if self._fill > HANDSHAKE_BYTES:
                 self.protocol.receive_eof()
                 return self._fill
             return 0
-        end += len(_HEADER_END)
+        end += len(HANDSHAKE_END)
         self.protocol.receive_data(bytes(self._view[:end]))
         if self.protocol.state is State.CONNECTING:  # refused: what follows is the body
             self.protocol.receive_data(bytes(self._view[end : self._fill]))
@@ -150,27 +148,13 @@ class FrameReceiver:
             if waiting:
                 return at
         if not self._passing:
-            self._passing = self._odd_frame(at)
+            self._passing = frame_size(self._view, at, self._fill)
         size = min(self._passing, self._fill - at)
         if size:
             self._passing -= size
             self.protocol.receive_data(bytes(self._view[at : at + size]))
             self._events()
         return at + size
-
-    def _odd_frame(self, at: int) -> int:
-        """Return the size of the frame at `at`, 0 as long as its header is not whole."""
-        if self._fill - at < 2:
-            return 0
-        second = self._memory[at + 1]
-        size, begin = second & 127, 2
-        if size >= 126:
-            begin = 4 if size == 126 else 10
-            if self._fill - at < begin:
-                return 0
-            size = int.from_bytes(self._view[at + 2 : at + begin], "big")
-        # A masked frame is refused at its header: the four bytes of the mask are never awaited.
-        return begin + size
 
     def _events(self) -> None:
         for event in self.protocol.events_received():

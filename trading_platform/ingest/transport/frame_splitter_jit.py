@@ -1,7 +1,7 @@
-"""Cut runs of simple WebSocket frames out of a buffer, many at a time. Pure: no I/O.
+"""Take runs of simple WebSocket frames out of a buffer, many at a time. Pure: no I/O.
 
-Simple is what a venue's stream consists of: whole, unmasked, uncompressed data frames under 64 KiB. At anything else
-the cut ends; that is for the protocol object of `websockets` (ingest/transport/fast_websocket.py).
+What is simple is frame_header.py. At anything else the run ends; that is for the protocol object of `websockets`
+(fast_websocket.py). The same in Python, without numba, is frame_splitter.py.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def split(buffer: Bytes, at: int, end: int, lengths: Bytes, frames: Bytes, told:
                 waiting = 1
                 break
             size = (int(buffer[at + 2]) << 8) | int(buffer[at + 3])
+            if size < 126:
+                break
             begin = at + 4
         if end - begin < size:
             waiting = 1

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from trading_platform.completeness.records import Claim, Gap, GapState, Lease, SequenceKey, SequenceState
+from trading_platform.domain.backoff import doubled
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.store.ledger import tables as t
@@ -117,7 +118,7 @@ class GapBook:
         with self.database.writing() as db:
             rows = db.execute(sa.select(c.id, c.attempts).where(c.lease == lease_id, c.state == "leased")).all()
             for gap_id, attempts in rows:
-                wait = min(FIRST_WAIT_NS << min(attempts, 20), LONGEST_WAIT_NS)
+                wait = doubled(FIRST_WAIT_NS, attempts, LONGEST_WAIT_NS)
                 values = {"state": "open", "lease": None, "lease_until_ns": None, "due_ns": now_ns + wait}
                 db.execute(t.gaps.update().where(c.id == gap_id).values(**values))
         return len(rows)

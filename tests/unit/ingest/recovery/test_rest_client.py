@@ -281,6 +281,16 @@ def test_a_venue_that_never_answers_is_given_up() -> None:
     assert all(seconds > 29.99 for seconds in apart[4:])
 
 
+def test_a_venue_that_fails_for_hours_is_still_asked() -> None:
+    """After more failures in a row than a float can be doubled, waits are as long as ever and no longer."""
+    world = World(script(httpx.Response(503)))
+    client = world.client()
+    for _ in range(1 + 1100 // ATTEMPTS):
+        with pytest.raises(VenueUnavailable):
+            client.get(ASK)
+    assert len(world.asked_at) > 1100 and max(world.waits) <= 30.0
+
+
 def test_one_answer_closes_the_breaker() -> None:
     """After the rest one probe is sent; its answer ends the pauses."""
     world = World(script(*[httpx.Response(502)] * 5, httpx.Response(200, content=b"[]")))
