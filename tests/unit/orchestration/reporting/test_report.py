@@ -7,14 +7,19 @@ from dataclasses import replace
 import dagster as dg
 import numpy as np
 
-from tests.support.builders.dagster_instance import (
+from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
     FixedPipeline,
     definitions_on,
     events,
+    instance,
+    market,
+    pipeline,
     range_tags,
 )
 from tests.support.builders.lakes import Market, Trades, made_up
 from trading_platform.store.fs.layout import Leaf
+
+# ruff: noqa: F811  fixtures are handed in under their own names
 
 DAYS = ("2024-08-06", "2024-08-07", "2024-08-08", "2024-08-09", "2024-08-10")
 
