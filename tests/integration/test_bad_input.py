@@ -1,36 +1,43 @@
-"""Wrong input is told in one clear line with exit code 2, and damages nothing."""
+"""Wrong input is told in one clear line with exit code 2, and damages nothing.
+
+The commands run in this process: that a process passes code and line on is tests/unit/test_cli.py.
+"""
 
 from __future__ import annotations
 
 import gzip
 import json
 import socket
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.support.builders.ingest_process import COMMAND, Ingest, run
+from tests.support.builders.ingest_process import Ingest
 from tests.support.builders.venue_thread import RECORDINGS, Simulator, simulator, synthetic  # noqa: F401  the fixture
+from trading_platform import cli
+
+Refused = Callable[..., None]
+PLAYED = ("simulate", "--venue", "binance")
 
 
-def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Assert exit 2 with one line that holds these words."""
-    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
-    assert done.stdout == ""
-    (line,) = done.stderr.strip().splitlines()
-    for word in words:
-        assert word in line, line
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Refused:
+    """Run a command that must refuse: exit 2 with one line that holds these words."""
+
+    def refuse(arguments: Sequence[str], *words: str, data_dir: Path = tmp_path / "data") -> None:
+        code = cli.main([*arguments, "--data-dir", str(data_dir)])
+        out, err = capfd.readouterr()
+        assert (code, out) == (2, ""), err
+        assert err.count("\n") == 1, err
+        (line,) = err.strip().splitlines()
+        for word in words:
+            assert word in line, line
+
+    return refuse
 
 
-def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Try to run `simulate`."""
-    command = [*COMMAND, "simulate", "--venue", "binance", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
-
-
-def test_recordings_that_cannot_be_played(tmp_path: Path, shared_data: Callable[[str], Path]) -> None:
+def test_recordings_that_cannot_be_played(tmp_path: Path, shared_data: Callable[[str], Path], refused: Refused) -> None:
     """Truncated, not gzip, of an unknown form, not there: each names the file and what is wrong with it."""
     whole = shared_data(RECORDINGS[0]).read_bytes()
     files = {
@@ -41,36 +48,39 @@ def test_recordings_that_cannot_be_played(tmp_path: Path, shared_data: Callable[
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-        refused(simulate("--recording", str(tmp_path / name)), name)
-    refused(simulate("--recording", str(tmp_path / "absent.gz")), "absent.gz")
+        refused([*PLAYED, "--recording", str(tmp_path / name)], name)
+    refused([*PLAYED, "--recording", str(tmp_path / "absent.gz")], "absent.gz")
 
 
-def test_a_fault_plan_with_an_unknown_key(tmp_path: Path) -> None:
+def test_a_fault_plan_with_an_unknown_key(tmp_path: Path, refused: Refused) -> None:
     """The key is named."""
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({"drops": 0.1}))
-    refused(simulate("--faults", str(plan)), "drops")
+    refused([*PLAYED, "--faults", str(plan)], "drops")
     plan.write_text(json.dumps({"drop": 1.5}))
-    refused(simulate("--faults", str(plan)), "drop")
+    refused([*PLAYED, "--faults", str(plan)], "drop")
     plan.write_text("{")
-    refused(simulate("--faults", str(plan)), "plan.json")
+    refused([*PLAYED, "--faults", str(plan)], "plan.json")
 
 
-def test_a_port_in_use() -> None:
+def test_a_port_in_use(refused: Refused) -> None:
     """The port is named."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        refused(simulate("--port", str(port)), str(port))
+        refused([*PLAYED, "--port", str(port)], str(port))
 
 
-def test_a_second_ingest_names_the_first(simulator: Callable[..., Simulator], tmp_path: Path) -> None:  # noqa: F811
+def test_a_second_ingest_names_the_first(
+    simulator: Callable[..., Simulator],  # noqa: F811
+    tmp_path: Path,
+    refused: Refused,
+) -> None:
     """The lock of the venue is held; the pid of its holder is told, and the first goes on."""
     venue = simulator(synthetic(600), speed=1.0)
     first = Ingest(venue, tmp_path / "data", ["BTC-USDT"])
     first.wait_for("publisher")
     urls = ["--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
-    second = run("ingest", "--venue", "binance", "--symbols", "BTC-USDT", *urls, data_dir=tmp_path / "data")
-    refused(second, str(first.process.pid))
+    refused(["ingest", "--venue", "binance", "--symbols", "BTC-USDT", *urls], str(first.process.pid))
     assert first.stop() == 0
 
 
@@ -95,22 +105,21 @@ def test_a_second_ingest_names_the_first(simulator: Callable[..., Simulator], tm
         (["nonsense"], ["nonsense"]),
     ],
 )
-def test_wrong_arguments(arguments: list[str], words: list[str], tmp_path: Path) -> None:
+def test_wrong_arguments(arguments: list[str], words: list[str], tmp_path: Path, refused: Refused) -> None:
     """Each names what is wrong, and no data directory appears."""
-    refused(run(*arguments, data_dir=tmp_path / "data"), *words)
+    refused(arguments, *words)
     assert not (tmp_path / "data" / "log").exists()
 
 
-def test_an_unlisted_symbol(simulator: Callable[..., Simulator], tmp_path: Path) -> None:  # noqa: F811
+def test_an_unlisted_symbol(simulator: Callable[..., Simulator], refused: Refused) -> None:  # noqa: F811
     """A well-formed symbol that the venue does not list is refused before anything is recorded."""
     venue = simulator(synthetic(60), speed=1.0)
     urls = ["--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
-    done = run("ingest", "--venue", "binance", "--symbols", "FOO-USDT", *urls, data_dir=tmp_path / "data")
-    refused(done, "FOO-USDT")
+    refused(["ingest", "--venue", "binance", "--symbols", "FOO-USDT", *urls], "FOO-USDT")
 
 
-def test_demo_refuses_a_folder_that_holds_something(tmp_path: Path) -> None:
+def test_demo_refuses_a_folder_that_holds_something(tmp_path: Path, refused: Refused) -> None:
     """Somebody's files are not emptied away."""
     (tmp_path / "precious").write_text("thesis")
-    refused(run("demo", data_dir=tmp_path), "not empty")
+    refused(["demo"], "not empty", data_dir=tmp_path)
     assert (tmp_path / "precious").read_text() == "thesis"
