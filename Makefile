@@ -16,7 +16,7 @@ demo: install ## the bounded form: offline, no UI, ends by itself
 	@exec $(BIN)/trading-platform demo
 
 test: install-test check ## install what the tests need and run the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: install-test ## style, types, import contracts, doctests (part of test)
 	$(BIN)/ruff check .

@@ -6,6 +6,8 @@ Helpers that only some tests need live beside those tests; waiting is tests/supp
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +27,13 @@ hypothesis.settings.register_profile("campaign", deadline=None, max_examples=100
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 os.environ[RUN_MARK] = uuid.uuid4().hex
+
+MEMORY = Path("/dev/shm")  # noqa: S108  pytest makes a folder of its own there
+LONG_FORM = "HYPOTHESIS_PROFILE" in os.environ
+if not LONG_FORM and "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 << 30:
+    # Waiting for fsync took more than half of some files' time. What is durable is judged by disks of our own
+    # (lossy, full, cut off) and by signals; the campaign, and whoever sets TMPDIR, stay on the real disk.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
