@@ -68,7 +68,7 @@ def test_a_wall_clock_that_jumps_moves_no_trade(simulator: Start, tmp_path: Path
 
     ingest.record(until)
     # A machine at work may stand still for seconds; nothing else opens another connection.
-    assert ingest.opened() == 2 + sum("stood still" in end for end in ingest.ends()), ingest.ends()
+    assert ingest.opened() == 2 + sum("was paused" in end for end in ingest.ends()), ingest.ends()
     ingest.process()
     outcome = ingest.recover(patient=True, wall_ns=wall, ground=Ground(wall_ns=wall))
     assert outcome.nothing_open, outcome

@@ -264,7 +264,7 @@ def test_a_stopped_recorder_sees_that_it_stood_still(simulator: Start, tmp_path:
     wait_until(lambda: time.monotonic() - stopped > 7, what="seven seconds")
     recorder.send_signal(signal.SIGCONT)
     lost = wait_until(lambda: [fact for fact in controls(lane) if isinstance(fact, control.Lost)], what="it notices")
-    assert "stood still" in lost[0].reason
+    assert "was paused" in lost[0].reason
     wait_until(lambda: sum(isinstance(fact, control.Connected) for fact in controls(lane)) == 2, what="connected anew")
     assert ingest.worker("recorder") == recorder
     assert ingest.stop() == 0

@@ -285,10 +285,10 @@ def _ask_ends(
     try:
         left = probe_ended(data, ledger, {venue: endpoint}, means, frozenset({venue}))
     except PlatformError as error:  # what it leaves is asked for by whoever comes next
-        log.warning("no probe at the end", venue=venue, reason=str(error))
+        log.warning("no newest id at stop", venue=venue, reason=str(error))
     else:
         if left:
-            log.warning("ends not asked for; the next start or recover does", venue=venue, symbols=left)
+            log.warning("newest ids not asked for at stop; the next start or recover asks", venue=venue, symbols=left)
 
 
 def _tails(ledger: Ledger, config: IngestConfig) -> dict[str, str]:

@@ -400,7 +400,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         ),
         "P4": Row(
             "stopped (SIGSTOP), the machine suspended",
-            "`lost: we stood still for … s`, connected anew, the gap fetched",
+            "`lost: process was paused for … s`, connected anew, the gap fetched",
             (
                 SESSION + "test_a_stopped_recorder_sees_that_it_stood_still",
                 DECIDES + "test_a_pause_of_our_own_is_recognised",

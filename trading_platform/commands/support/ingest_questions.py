@@ -79,7 +79,7 @@ class ListingQuestion:
                 return
             except PlatformError as error:
                 # Recording goes on without, by the names that the symbols spell.
-                log.warning("instruments unknown", venue=venue, reason=str(error))
+                log.warning("instrument list not loaded", venue=venue, reason=str(error))
             else:
                 self._answered.set()
                 return

@@ -121,6 +121,6 @@ class Watchdog:
             if verdict == "warn":
                 log.error("event loop is blocked", blocked_s=blocked_s)
             else:
-                log.critical("event loop is blocked for good, ending the process", blocked_s=blocked_s)
+                log.critical("event loop is blocked: ending the process", blocked_s=blocked_s)
                 self._abort()
                 return

@@ -118,10 +118,10 @@ class LogKeeper:
         gone, objection = round_.retire(lane)
         kept.retired += [(lane, number) for number in gone]
         if gone:
-            log.info("segments retired", lane=lane, first=gone[0], last=gone[-1])
+            log.info("old segments deleted", lane=lane, first=gone[0], last=gone[-1])
         if objection is not None:
             kept.objections.append(f"{lane}: {objection}")
-            log.warning("an old segment stays", lane=lane, reason=objection)
+            log.warning("old segment kept", lane=lane, reason=objection)
 
     def _describe(self, lane: str, number: int, end: int) -> Index | None:
         """Decode a segment once more and say what it gave, None if not all of it can be read."""

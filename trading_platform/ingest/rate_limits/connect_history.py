@@ -68,7 +68,7 @@ class AttemptBook:
                 os.close(file)
         except OSError as error:
             # It counts in this process all the same; recording goes on.
-            log.warning("connect not written down", path=str(self._path), reason=str(error))
+            log.warning("connection attempt not saved", path=str(self._path), reason=str(error))
 
     def _rewrite(self, times: list[int]) -> None:
         aside = self._path.with_name(f"{self._path.name}.{os.getpid()}")

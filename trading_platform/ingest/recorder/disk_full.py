@@ -46,7 +46,7 @@ async def record_with_space(
         if reason is None:
             return
         if not full or not reason.startswith("open"):
-            log.error("disk full: recording stops until there is space", lane=lane, reason=reason)
+            log.error("disk full: recording paused until there is space", lane=lane, reason=reason)
         full = True
         metrics.DISK_FULL.labels(lane).set(1)
         with suppress(TimeoutError):
@@ -72,7 +72,7 @@ async def _record_until_full(
         return f"open: {error}"
     if resumed is not None:
         metrics.DISK_FULL.labels(resumed).set(0)
-        log.info("there is space again: recording goes on", lane=resumed)
+        log.info("disk has space again: recording resumed", lane=resumed)
     either = [asyncio.create_task(event.wait()) for event in (stop, full)]
     for task in either:
         task.add_done_callback(lambda task: None if task.cancelled() else pause.set())

@@ -101,7 +101,7 @@ class Recorder:
         self._known_ns = known_ns
         ban_ns = banned_until_ns - clocks.wall_ns()
         if ban_ns > 0:
-            log.error("the venue refuses connects", venue=adapter.name, seconds=round(ban_ns / 1e9))
+            log.error("venue bans connections", venue=adapter.name, seconds=round(ban_ns / 1e9))
             report(list(self.symbols.values()), f"the venue forbids connecting for {ban_ns / 1e9:.0f} s more")
             self.address.banned(clocks.monotonic_ns() + ban_ns)
         self._rng = rng
@@ -282,7 +282,7 @@ class _Feed:
                 self._groups = recorder.spread.split(self._names, too_long=meaning == "too long")
                 self.refused_as = meaning
                 counts = {"symbols": len(self._names), "connections": len(self._groups)}
-                log.warning("fewer symbols a connection", venue=venue, **counts)
+                log.warning("connection split: fewer symbols on each", venue=venue, **counts)
             case session.Connect(number):
                 recorder.on_connect(recorder.clocks.wall_ns())
                 self._tasks[number] = asyncio.create_task(self._connection(number))

@@ -312,7 +312,7 @@ class Session:
             if mine.pulse is None or mine.closing:
                 continue
             if slept_s:
-                self._end(mine, f"we stood still for {slept_s:.0f} s", actions, abort=False)
+                self._end(mine, f"process was paused for {slept_s:.0f} s", actions, abort=False)
             else:
                 self._keep_alive(mine, now_ns, actions)
         self._hand_over(now_ns, actions)
@@ -361,7 +361,7 @@ class Session:
     def _hand_over(self, now_ns: int, actions: list[Action]) -> None:
         current = self._live(self._current)
         if current is not None and now_ns >= current.retire_ns:
-            self._want("the venue says farewell" if current.farewell else "the venue cuts it soon")
+            self._want("venue announced shutdown" if current.farewell else "venue closes it at its time limit")
         for mine in self._connections.values():
             if mine.takeover is None or mine.closing:
                 continue

@@ -106,7 +106,7 @@ class Prober:
                     return
                 except PlatformError as error:
                     # No answer is an answer that comes later: whoever needs it asks again.
-                    log.warning("no probe", venue=self._adapter.name, reason=str(error))
+                    log.warning("venue does not answer a probe", venue=self._adapter.name, reason=str(error))
         finally:
             client.close()
             ledger.close()

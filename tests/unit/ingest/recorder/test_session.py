@@ -185,7 +185,7 @@ def test_a_pause_of_our_own_is_recognised(seed: int, suspended: bool) -> None:
     assert not more
     assert isinstance(lost, Lost)
     assert lost.symbols == ("A", "B")
-    assert "stood still" in lost.reason
+    assert "was paused" in lost.reason
     (_, close), *_ = world.of(Close)
     assert isinstance(close, Close)
     assert not close.abort
