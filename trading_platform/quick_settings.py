@@ -20,11 +20,20 @@ PREFIX, FILE_NAME = "TRADING_PLATFORM_", "trading_platform.toml"
 """As in settings.py; a test compares them."""
 
 
+class NoAddress:
+    """The address of no database: the ledger is the embedded one."""
+
+    def get_secret_value(self) -> str:
+        """Return nothing."""
+        return ""
+
+
 class QuickSettings:
-    """The data directory; any other attribute is that of the whole settings, which are then read."""
+    """The data directory, and that no database is set; for any other attribute the whole settings are read."""
 
     def __init__(self, data_dir: Path, overrides: Mapping[str, object]) -> None:
         self.data_dir = data_dir
+        self.database_url = NoAddress()
         self._overrides = dict(overrides)
         self._whole: Settings | None = None
 

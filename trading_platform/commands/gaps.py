@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trading_platform.commands.support.arguments import MOST_ID, emit, whole
-from trading_platform.commands.support.tables import column_table, table
+from trading_platform.commands.support.tables import column_table, quick_json, table
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Gap, Ledger
 
+QUICK = True  # of the settings only where the data lies, as a rule
 EXAMPLE = 'trading-platform gaps declare 7 --reason "the venue lost them, ticket 4711"'
 COLUMNS = "id venue symbol epoch first_missing last_missing missing state reason attempts".split()
 
@@ -56,9 +56,7 @@ def _list(columns: dict[str, Sequence[Any]], args: argparse.Namespace) -> str:
     missing = [last - first + 1 for first, last in zip(columns["first_missing"], columns["last_missing"], strict=True)]
     every = {**columns, "missing": missing}
     if args.json:
-        # Only texts, numbers and null: json takes them as they are.
-        rows = [dict(zip(every, row, strict=True)) for row in zip(*every.values(), strict=True)]
-        return json.dumps(rows, ensure_ascii=False, allow_nan=False)
+        return quick_json([dict(zip(every, row, strict=True)) for row in zip(*every.values(), strict=True)])
     return column_table({name: every[name] for name in COLUMNS}) if missing else "no gap is open"
 
 

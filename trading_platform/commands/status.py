@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from trading_platform.commands.support.arguments import to_json
-from trading_platform.commands.support.tables import column_table
+from trading_platform.commands.support.tables import column_table, quick_json
 from trading_platform.domain.days import day_of
 
 if TYPE_CHECKING:
-    from trading_platform.completeness.day_status import DayTable, Run
+    from trading_platform.completeness.day_status import DayTable, Run, RunTable
     from trading_platform.settings import Settings
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
 
 EXAMPLE = "trading-platform status --days"
+QUICK = True  # of the settings only where the data lies, as a rule
 NOTHING = "nothing is recorded yet"
+MOST_RUNS, FEW_RUNS = 20, 3
+"""A symbol with more runs than a screen takes shows the newest few that are not complete."""
 DAY_COLUMNS = "venue symbol day first_id last_id expected stored void open unrecoverable state".split()
 
 
@@ -40,29 +42,24 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _by_day(ledger: Ledger, args: argparse.Namespace) -> str:
-    columns = _day_columns(_days(ledger))
+    every = _days(ledger).columns()
+    columns = {name: every[name] for name in DAY_COLUMNS}
     if args.json:
-        # Only texts, numbers and null: json takes them as they are, a year of a thousand symbols in half a second.
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        return json.dumps(rows, ensure_ascii=False, allow_nan=False)
+        return quick_json([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
     return column_table(columns) if columns["day"] else NOTHING
 
 
 def _days(ledger: Ledger) -> DayTable:
-    from trading_platform.completeness.day_status import day_table
+    from trading_platform.completeness.day_status import judged
+    from trading_platform.store.ledger.kept_days import accounts
 
+    ledger.keep_days()
     with ledger.snapshot() as now:
-        return day_table(now.sequences, now.days, now.ids, day_of(time.time_ns()))
-
-
-def _day_columns(days: DayTable) -> dict[str, list[object]]:
-    columns: dict[str, list[object]] = {name: [] for name in DAY_COLUMNS}
-    values = zip(*days.rows(), strict=True)
-    return {name: list(next(values, ())) for name in columns}
+        return judged(now.sequences, accounts(now).facts, day_of(time.time_ns()))
 
 
 class _Symbol(NamedTuple):
-    """What is printed of one sequence, in this order."""
+    """What is printed of one sequence, in this order; its runs follow."""
 
     venue: str
     symbol: str
@@ -78,63 +75,90 @@ class _Symbol(NamedTuple):
     unrecoverable: int
     conflicts: int
     quarantined: dict[str, int]
-    runs: Sequence[Run]
+
+
+class _Report(NamedTuple):
+    """What the ledger says of every sequence, and of the days of every (venue, symbol)."""
+
+    symbols: list[_Symbol]
+    days: DayTable
+    runs: RunTable
 
 
 def _by_symbol(data: DataDir, ledger: Ledger, args: argparse.Namespace) -> str:
-    symbols = list(_symbols(data, ledger))
+    report = _report(data, ledger)
     if args.json:
-        return to_json([{**symbol._asdict(), "runs": [_run(run) for run in symbol.runs]} for symbol in symbols])
-    return "\n\n".join(map(_text, symbols)) or NOTHING
+        return _all_runs(report)
+    return "\n\n".join(_texts(report)) or NOTHING
 
 
-def _symbols(data: DataDir, ledger: Ledger) -> Iterator[_Symbol]:
-    from trading_platform.completeness.day_status import day_table, runs
+def _report(data: DataDir, ledger: Ledger) -> _Report:
+    from trading_platform.completeness.day_status import judged, run_table
     from trading_platform.ingest.recovery.open_tails import unknown_ends
+    from trading_platform.store.ledger.kept_days import accounts
 
+    ledger.keep_days()
     with ledger.snapshot() as now:
-        rows, ids = now.sequences, now.ids
-        days = day_table(rows, now.days, ids, day_of(time.time_ns()))
+        rows, found = now.sequences, accounts(now)
         conflicts, quarantined = now.conflicts(), now.quarantined()
-    joined = runs(days)
-    totals = {kind: spans.total().tolist() for kind, spans in ids.items()}
-    gaps = ids["open"].counts().tolist()
+    days = judged(rows, found.facts, day_of(time.time_ns()))
     ends = {(row.venue, row.symbol, row.epoch) for row in unknown_ends(data, rows)}
-    for at, row in enumerate(rows):
+    symbols = []
+    for row, stored, void, missing, gaps, lost in zip(rows, *found[:5], strict=True):
         pair = (row.venue, row.symbol)
         tail = "open" if (*pair, row.epoch) in ends else row.tail
-        yield _Symbol(
-            *row[:5],
-            tail,
-            row.head - row.from_id + 1,
-            totals["stored"][at],
-            totals["void"][at],
-            totals["open"][at],
-            gaps[at] + (tail == "open"),
-            totals["unrecoverable"][at],
-            conflicts[pair],
-            quarantined.get(pair, {}),
-            joined.get(pair, ()),
-        )
+        expected, gaps_here = row.head - row.from_id + 1, gaps + (tail == "open")
+        told = (expected, stored, void, missing, gaps_here, lost, conflicts[pair], quarantined.get(pair, {}))
+        symbols.append(_Symbol._make((*row[:5], tail, *told)))
+    return _Report(symbols, days, run_table(days))
 
 
-def _run(run: Run) -> dict[str, object]:
-    return dict(zip(("from", "to", "days", "state", "stored", "expected"), run, strict=True))
+def _all_runs(report: _Report) -> str:
+    """Return everything as JSON: only texts, numbers and null, which json takes as they are."""
+    names = ("from", "to", "days", "state", "stored", "expected")
+    runs = [dict(zip(names, run, strict=True)) for run in report.runs.take(slice(None))]
+    own = dict(zip(report.days.pairs, pairwise(report.runs.at.tolist()), strict=True))
+    rows = [{**symbol._asdict(), "runs": runs[slice(*own[symbol.venue, symbol.symbol])]} for symbol in report.symbols]
+    return quick_json(rows)
 
 
-def _text(symbol: _Symbol) -> str:
+def _texts(report: _Report) -> Iterator[str]:
+    """Yield a paragraph for each sequence; of a symbol with many runs only the newest that are not complete."""
+    table = report.runs
+    chosen = table.shown(MOST_RUNS, FEW_RUNS)
+    lines = map(_run_line, table.take([run for some in chosen for run in some.tolist()]))
+    of_pair = [list(islice(lines, len(some))) for some in chosen]
+    number = {pair: at for at, pair in enumerate(report.days.pairs)}
+    sizes = [end - begin for begin, end in pairwise(table.at.tolist())]
+    counts, many = table.counts(), 0
+    for symbol in report.symbols:
+        at = number[symbol.venue, symbol.symbol]
+        paragraph = list(_head(symbol))
+        if sizes[at] > MOST_RUNS:
+            many += 1
+            told = ", ".join(f"{days:,} {state}" for state, days in counts[at].items())
+            paragraph.append(
+                f"  {sum(counts[at].values()):,} days in {sizes[at]:,} runs: {told}; the newest not complete:"
+            )
+        yield "\n".join([*paragraph, *of_pair[at]])
+    if many:
+        yield (f"{many:,} with more than {MOST_RUNS} runs; `status --days` shows every day, `status --json` every run")
+
+
+def _head(symbol: _Symbol) -> Iterator[str]:
     epoch = f" epoch {symbol.epoch}" if symbol.epoch else ""
-    lines = [
+    yield (
         f"{symbol.venue} {symbol.symbol}{epoch}: {symbol.stored:,} of {symbol.expected:,} ids held,"
         f" {symbol.void:,} void, {symbol.open:,} open, {symbol.unrecoverable:,} unrecoverable;"
         f" ids {symbol.from_id}..{symbol.head}, tail {symbol.tail}"
-    ]
+    )
     if symbol.quarantined:
-        lines.append("  quarantined: " + ", ".join(f"{count:,} {kind}" for kind, count in symbol.quarantined.items()))
+        yield "  quarantined: " + ", ".join(f"{count:,} {kind}" for kind, count in symbol.quarantined.items())
     if symbol.conflicts:
-        lines.append(f"  conflicts: {symbol.conflicts:,}")
-    for first, last, _, state, stored, expected in symbol.runs:
-        span = first if first == last else f"{first} .. {last}"
-        held = f"{stored:,}" if expected is None else f"{stored:,} of {expected:,}"
-        lines.append(f"  {span:<24}  {state:<10}  {held} trades")
-    return "\n".join(lines)
+        yield f"  conflicts: {symbol.conflicts:,}"
+
+
+def _run_line(run: Run) -> str:
+    span = run.first if run.first == run.last else f"{run.first} .. {run.last}"
+    held = f"{run.stored:,}" if run.expected is None else f"{run.stored:,} of {run.expected:,}"
+    return f"  {span:<24}  {run.state:<10}  {held} trades"

@@ -21,6 +21,7 @@ from trading_platform.domain.verdict import Gate
 from trading_platform.store.fs.layout import DATASETS, DataDir, Leaf
 from trading_platform.store.lake import parquet, publish as lake, staging
 from trading_platform.store.ledger import Ledger, SequenceRow
+from trading_platform.store.ledger.kept_days import differing
 from trading_platform.store.ledger.snapshot import Snapshot
 
 _LOOKS = 50
@@ -111,6 +112,9 @@ def _account(ledger: Ledger) -> _Account:
             parts = {kind: IdRanges(spans.ranges(number)) for kind, spans in now.ids.items()}
             violations += _identity(now, number, row, parts, days.get(key, 0))
             stored[key] = parts["stored"]
+        for row in differing(now):
+            subject = f"{row.venue} {row.symbol} epoch {row.epoch}"
+            violations.append(Violation("kept days", subject, "the days kept ready differ from the account of ids"))
         return _Account(now.sequences, stored, now.lane_positions(), violations)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import NoneType
 from typing import Any
 from unicodedata import east_asian_width
 
@@ -18,6 +19,17 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
     return column_table({name: [row.get(name) for row in rows] for name in columns})
 
 
+def quick_json(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return rows of only texts, whole numbers, null and lists of such rows as JSON: quick for long tables.
+
+    >>> quick_json([{"symbol": "币安-USDT", "stored": 19904, "expected": None}])
+    '[{"symbol":"币安-USDT","stored":19904,"expected":null}]'
+    """
+    import msgspec
+
+    return msgspec.json.encode(rows).decode()
+
+
 def column_table(columns: Mapping[str, Sequence[object]]) -> str:
     """Return columns of equal length as aligned text; see `table`. Column by column: some have 365,000 rows."""
     laid = [_column(name, values) for name, values in columns.items()]
@@ -30,7 +42,9 @@ def _column(name: str, values: Sequence[object]) -> list[str]:
     if kinds <= {int}:
         cells = [name, *map("{:,}".format, values)]
     elif kinds <= {str}:
-        cells = [name, *map(str, values)]
+        cells = [name, *values]  # type: ignore[list-item]
+    elif kinds <= {int, NoneType}:
+        cells = [name, *("-" if value is None else f"{value:,}" for value in values)]
     else:
         cells = [name, *map(_cell, values)]
     return aligned(cells, right=any(issubclass(kind, int | float) and kind is not bool for kind in kinds))

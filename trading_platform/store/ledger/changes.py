@@ -106,3 +106,18 @@ def of_bound(table: sa.Table) -> sa.ColumnElement[bool]:
         c.symbol == sa.bindparam("of_symbol"),
         c.epoch == sa.bindparam("of_epoch"),
     )
+
+
+def of_keys(table: sa.Table, keys: Sequence[SequenceKey]) -> sa.ColumnElement[bool]:
+    """Return the condition that a row belongs to one of the sequences; they may be of a few venues."""
+    symbols: dict[tuple[str, int], list[str]] = {}
+    for key in keys:
+        symbols.setdefault((key.venue, key.epoch), []).append(key.symbol)
+    c = table.c
+    return sa.or_(
+        sa.false(),
+        *(
+            sa.and_(c.venue == venue, c.epoch == epoch, c.symbol.in_(names))
+            for (venue, epoch), names in symbols.items()
+        ),
+    )

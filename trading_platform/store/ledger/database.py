@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_platform.domain.errors import CorruptionError, DiskFull, LedgerUnavailable, StorageError
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision of store/migrations that this code reads and writes (a test holds the two together)."""
 
 _BUSY_MS = 30_000
@@ -59,8 +59,12 @@ class Database:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
+    def writing(self, *, patience_ms: int = _BUSY_MS) -> Iterator[sa.Connection]:
         """Give a connection that is the only writer until the block ends; an error rolls back.
+
+        Parameters
+        ----------
+        patience_ms : how long to wait for another writer.
 
         Raises
         ------
@@ -68,9 +72,11 @@ class Database:
         LedgerUnavailable : if the database does not answer.
         """
         with _trouble_named(), self.engine.connect() as connection:
-            connection = connection.execution_options(writing=True)
+            connection = connection.execution_options(writing=True, patience_ms=patience_ms)
             with connection.begin():
                 if connection.dialect.name == "postgresql":
+                    if patience_ms != _BUSY_MS:
+                        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {patience_ms}")
                     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
                 yield connection
 
@@ -201,8 +207,16 @@ def _sqlite(path: Path) -> sa.Engine:
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         # A deferred transaction that turns into a writer fails at once when another has written meanwhile.
-        writing = connection.get_execution_options().get("writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        options = connection.get_execution_options()
+        patience_ms = options.get("patience_ms", _BUSY_MS)
+        if patience_ms == _BUSY_MS:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writing", False) else "BEGIN")
+            return
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={patience_ms}")
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={_BUSY_MS}")
 
     return engine
 

@@ -28,10 +28,11 @@ from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import START, Position
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.changes import TAIL, Changes, bound, of_bound
+from trading_platform.store.ledger.changes import TAIL, Changes, bound, of_bound, of_keys
 from trading_platform.store.ledger.database import Database, damage_named, insert_missing
 from trading_platform.store.ledger.epochs import Numberings, ended_at, note_turns, readmit, turns_of
 from trading_platform.store.ledger.gaps import reconcile, workable
+from trading_platform.store.ledger.kept_days import KeptDays, Outdated, goes_on
 from trading_platform.store.ledger.voids import BY_TYPE, VoidBook, notes, withdraw
 
 Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
@@ -43,7 +44,7 @@ _REBUILT = (t.sequences, t.turns, t.ranges, t.evidence, t.coverage, t.quarantine
 """Tables that a replay of the log rebuilds row by row."""
 
 
-class Projection(Numberings, VoidBook):
+class Projection(Numberings, VoidBook, KeptDays):
     """The part of the ledger that is a projection of the log."""
 
     database: Database
@@ -191,6 +192,7 @@ class Projection(Numberings, VoidBook):
                 if rows:
                     db.execute(table.insert(), rows)
             insert_missing(db, t.evidence, withdrawn)
+            db.execute(t.kept_days.delete())
             for key, state in _load(db, keys).items():
                 reconcile(db, key, state, lambda number: None)
 
@@ -222,21 +224,6 @@ def _payload(instrument: Instrument) -> dict[str, str]:
     return {"payload": msgspec.json.encode(instrument).decode()}
 
 
-def _of_keys(table: sa.Table, keys: Sequence[SequenceKey]) -> sa.ColumnElement[bool]:
-    """Return the condition that a row belongs to one of the sequences; they may be of a few venues."""
-    symbols: dict[tuple[str, int], list[str]] = {}
-    for key in keys:
-        symbols.setdefault((key.venue, key.epoch), []).append(key.symbol)
-    c = table.c
-    return sa.or_(
-        sa.false(),
-        *(
-            sa.and_(c.venue == venue, c.epoch == epoch, c.symbol.in_(names))
-            for (venue, epoch), names in symbols.items()
-        ),
-    )
-
-
 def _load(db: sa.Connection, keys: Sequence[SequenceKey]) -> dict[SequenceKey, SequenceState]:
     """Return the account of each sequence, an empty one for what is not known.
 
@@ -254,16 +241,16 @@ def _loaded(db: sa.Connection, keys: Sequence[SequenceKey]) -> dict[SequenceKey,
     states = {key: SequenceState() for key in keys}
     c = t.sequences.c
     query = sa.select(c.venue, c.symbol, c.epoch, c.from_id, c.head, c.head_ts, c.tail, c.tail_ts)
-    for row in db.execute(query.where(_of_keys(t.sequences, keys))):
+    for row in db.execute(query.where(of_keys(t.sequences, keys))):
         state = states[SequenceKey(*row[:3])]
         state.from_id, state.head, state.head_ts, state.tail, state.tail_ts = row[3:]
     r = t.ranges.c
-    found = sa.select(r.venue, r.symbol, r.epoch, r.kind, r.first_id, r.last_id).where(_of_keys(t.ranges, keys))
+    found = sa.select(r.venue, r.symbol, r.epoch, r.kind, r.first_id, r.last_id).where(of_keys(t.ranges, keys))
     for venue, symbol, epoch, kind, first, last in db.execute(found.order_by(r.first_id)):
         getattr(states[SequenceKey(venue, symbol, epoch)], kind).add(first, last)
     e = t.evidence.c
     claims = sa.select(e.venue, e.symbol, e.epoch, e.kind, e.first_id, e.last_id, e.reason, e.seen_ns)
-    claims = claims.where(_of_keys(t.evidence, keys), e.kind.in_((*_CLAIMS, TAIL, BY_TYPE)))
+    claims = claims.where(of_keys(t.evidence, keys), e.kind.in_((*_CLAIMS, TAIL, BY_TYPE)))
     for venue, symbol, epoch, kind, *claim in db.execute(claims.order_by(e.first_id, e.last_id, e.seen_ns)):
         state = states[SequenceKey(venue, symbol, epoch)]
         if kind == BY_TYPE:
@@ -279,19 +266,22 @@ def _loaded(db: sa.Connection, keys: Sequence[SequenceKey]) -> dict[SequenceKey,
 def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance) -> dict[SequenceKey, int]:
     """Advance every sequence by what was told of it; return how many trades were new."""
     keys = list(told)
-    states, gaps = _load(db, keys), workable(db, _of_keys(t.gaps, keys))
+    states, gaps = _load(db, keys), workable(db, of_keys(t.gaps, keys))
     ended = ended_at(db, keys)
     added = dict.fromkeys(keys, 0)
-    changes, fresh_of, changed, taken = Changes(), {}, [], {}
+    changes, outdated, fresh_of, changed, taken = Changes(), Outdated(), {}, [], {}
     for key, seen in told.items():
         state = states[key]
-        known = state.from_id is not None
+        begun = state.from_id
+        known = begun is not None
         before = {kind: getattr(state, kind).copy() for kind in _KINDS}
         claims, head, head_ts = (list(state.skips), list(state.unserved)), state.head, state.head_ts
         fresh_of[key] = fresh = advance(state, seen)
         added[key] = int(fresh.sum())
         if key in ended:
             state.tail, state.tail_ts = "closed", ended[key]
+        if not goes_on(begun, head, before, state, added[key]):
+            outdated.keys.add(key)
         for kind in _KINDS:
             changes.add_ranges(key, kind, before[kind], getattr(state, kind))
         taken[key] = before["stored"].common(state.used_up), state
@@ -308,8 +298,10 @@ def _apply(db: sa.Connection, told: Mapping[SequenceKey, Seen], advance: Advance
     changes.write(db)
     for key, (ids, state) in taken.items():
         if ids:
+            outdated.keys.add(key)
             withdraw(db, key, ids, state.stored, told[key].void_times.get)
-    _save_days(db, told, fresh_of, {key: state.used_up for key, state in states.items()})
+    _save_days(db, told, fresh_of, states, outdated)
+    outdated.write(db)
     for key, state, ts_of, why in changed:
         reconcile(db, key, state, ts_of, gaps.get(key, []), why)
     return added
@@ -324,7 +316,8 @@ def _save_days(
     db: sa.Connection,
     told: Mapping[SequenceKey, Seen],
     fresh_of: Mapping[SequenceKey, npt.NDArray[np.bool_]],
-    used_up: Mapping[SequenceKey, IdRanges],
+    states: Mapping[SequenceKey, SequenceState],
+    outdated: Outdated,
 ) -> None:
     """Add the new ids to the days they were traded on.
 
@@ -334,7 +327,7 @@ def _save_days(
     spans: dict[tuple[SequenceKey, str], dict[str, int]] = {}
     for key, fresh in fresh_of.items():
         seen = told[key]
-        for day, mine in _by_day(seen, fresh | used_up[key].among(seen.ids)):
+        for day, mine in _by_day(seen, fresh | states[key].used_up.among(seen.ids)):
             own = seen.ids[mine & fresh] if bool((mine & fresh).any()) else seen.ids[mine]
             spans[key, day] = {
                 "first_id": int(own.min()),
@@ -345,7 +338,7 @@ def _save_days(
             }
     c = t.coverage.c
     query = sa.select(c.venue, c.symbol, c.epoch, c.day, c.first_id, c.last_id, c.stored, c.first_ts, c.last_ts)
-    wanted = _of_keys(t.coverage, list({key for key, _ in spans}))
+    wanted = of_keys(t.coverage, list({key for key, _ in spans}))
     grown = []
     for row in db.execute(query.where(wanted, c.day.in_({day for _, day in spans}))):
         key, day = SequenceKey(*row[:3]), row[3]
@@ -361,8 +354,10 @@ def _save_days(
                 "last_ts": max(new["last_ts"], row[8]),
             }
             grown.append({**bound(key), "of_day": day, **values})
+            outdated.day_grew(key, day, row[4:7], tuple(values.values())[:3], states[key].void)
     if grown:
         db.execute(t.coverage.update().where(of_bound(t.coverage), c.day == sa.bindparam("of_day")), grown)
+    outdated.keys.update(key for key, _ in spans)
     if spans:
         db.execute(t.coverage.insert(), [{**key._asdict(), "day": day, **new} for (key, day), new in spans.items()])
 

@@ -15,10 +15,11 @@ import numpy as np
 import sqlalchemy as sa
 
 from trading_platform.completeness.id_spans import Days, Int64, Spans
-from trading_platform.completeness.records import SequenceRow
+from trading_platform.completeness.records import SequenceKey, SequenceRow
 from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.position import Position
 from trading_platform.store.ledger import tables as t
+from trading_platform.store.ledger.changes import of_keys
 from trading_platform.store.ledger.database import damage_named, plain_rows
 
 Raw = list[tuple[Any, ...]]
@@ -28,21 +29,29 @@ KINDS = ("stored", "void", "unrecoverable", "open")
 
 
 class Snapshot:
-    """The account of every sequence, or of a venue's or symbol's, as one transaction sees it.
+    """The account of every sequence, of a venue's or symbol's, or of those named, as one transaction sees it.
 
     Everything is read when it is first asked for: do so before the transaction ends.
     """
 
-    def __init__(self, db: sa.Connection, venue: str | None = None, symbol: str | None = None) -> None:
-        self._db = db
+    def __init__(
+        self,
+        db: sa.Connection,
+        venue: str | None = None,
+        symbol: str | None = None,
+        *,
+        keys: Sequence[SequenceKey] | None = None,
+    ) -> None:
+        self.db = db
         self._wanted = {"venue": venue, "symbol": symbol}
+        self._keys = keys
 
     @cached_property
     def sequences(self) -> list[SequenceRow]:
         """Every known sequence, ordered by venue, symbol, epoch."""
         c = t.sequences.c
         query = sa.select(c.venue, c.symbol, c.epoch, c.from_id, c.head, c.tail).order_by(c.venue, c.symbol, c.epoch)
-        return [SequenceRow(*row) for row in self._fetch(query, t.sequences)]
+        return [SequenceRow(*row) for row in self.fetch(query, t.sequences)]
 
     @cached_property
     def number(self) -> dict[tuple[str, str, int], int]:
@@ -120,11 +129,11 @@ class Snapshot:
         c = table.c
         key = (c.venue, c.symbol, c.epoch, *further)
         texts = [sa.func.aggregate_strings(self._as_text(value), ",") for value in values]
-        return self._fetch(query.add_columns(*key, sa.func.count(), *texts).group_by(*key), table)
+        return self.fetch(query.add_columns(*key, sa.func.count(), *texts).group_by(*key), table)
 
     def _as_text(self, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
         # SQLite takes numbers for text by itself, and a cast would cost as much as the rest.
-        return sa.type_coerce(column, sa.Text) if self._db.dialect.name == "sqlite" else sa.cast(column, sa.Text)
+        return sa.type_coerce(column, sa.Text) if self.db.dialect.name == "sqlite" else sa.cast(column, sa.Text)
 
     def _columns(self, rows: Raw, values: int) -> tuple[Any, ...]:
         """Return the sequence of each listed value, and the values, of the sequences that have begun."""
@@ -141,13 +150,13 @@ class Snapshot:
         """Return how many trades the days of each sequence add up to."""
         c = t.coverage.c
         query = sa.select(c.venue, c.symbol, c.epoch, sa.func.sum(c.stored)).group_by(c.venue, c.symbol, c.epoch)
-        return {(venue, symbol, epoch): int(total) for venue, symbol, epoch, total in self._fetch(query, t.coverage)}
+        return {(venue, symbol, epoch): int(total) for venue, symbol, epoch, total in self.fetch(query, t.coverage)}
 
     def conflicts(self) -> Counter[tuple[str, str]]:
         """Count the copies that differ by (venue, symbol)."""
         c = t.conflicts.c
         query = sa.select(c.venue, c.symbol, sa.func.count()).group_by(c.venue, c.symbol)
-        return Counter({(venue, symbol): count for venue, symbol, count in self._fetch(query, t.conflicts)})
+        return Counter({(venue, symbol): count for venue, symbol, count in self.fetch(query, t.conflicts)})
 
     def quarantined(self) -> dict[tuple[str, str], dict[str, int]]:
         """Count quarantined records of each (venue, symbol) by kind."""
@@ -155,7 +164,7 @@ class Snapshot:
         query = sa.select(c.venue, c.symbol, c.kind, sa.func.count()).where(c.symbol.is_not(None))
         query = query.group_by(c.venue, c.symbol, c.kind).order_by(c.venue, c.symbol, c.kind)
         found: dict[tuple[str, str], dict[str, int]] = {}
-        for venue, symbol, kind, count in self._fetch(query, t.quarantine):
+        for venue, symbol, kind, count in self.fetch(query, t.quarantine):
             found.setdefault((venue, symbol), {})[kind] = count
         return found
 
@@ -163,13 +172,16 @@ class Snapshot:
         """Return (decoded, staged) of every lane."""
         c = t.lanes.c
         query = sa.select(c.lane, c.decoded_segment, c.decoded_offset, c.staged_segment, c.staged_offset)
-        return {row[0]: (Position(*row[1:3]), Position(*row[3:5])) for row in self._db.execute(query)}
+        return {row[0]: (Position(*row[1:3]), Position(*row[3:5])) for row in self.db.execute(query)}
 
-    def _fetch(self, query: sa.Select[Any], table: sa.Table) -> Raw:
+    def fetch(self, query: sa.Select[Any], table: sa.Table) -> Raw:
+        """Return the wanted rows of a query, of which `table` is a part."""
+        if self._keys is not None:
+            query = query.where(of_keys(table, self._keys))
         for name, value in self._wanted.items():
             if value is not None:
                 query = query.where(table.c[name] == value)
-        return plain_rows(self._db, query)
+        return plain_rows(self.db, query)
 
 
 class _Ordinals(dict[str, int]):

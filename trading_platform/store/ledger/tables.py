@@ -90,6 +90,18 @@ coverage = Table(
     Index("coverage_by_day", "day"),
 )
 
+kept_days = Table(
+    "kept_days",
+    metadata,
+    *_symbol_key(),  # of a sequence that nothing has happened to since, see kept_days.py
+    Column("newest", String(10), nullable=False),  # day that holds a trade, or empty
+    Column("void", BigInteger, nullable=False),
+    Column("open", BigInteger, nullable=False),
+    Column("open_gaps", BigInteger, nullable=False),
+    Column("unrecoverable", BigInteger, nullable=False),
+    Column("days", LargeBinary, nullable=False),
+)
+
 quarantine = Table(
     "quarantine",
     metadata,
