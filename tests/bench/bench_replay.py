@@ -29,7 +29,7 @@ from tests.bench.streams import HISTORY_START, fresh_data
 from trading_platform.commands.workers.replay_worker import VARIABLE, Config
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.trade_scanner import scan_frames
-from trading_platform.ingest.processor.log_maintenance import LogKeeper
+from trading_platform.ingest.processor.log_maintenance import LogMaintenance
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.replay.helpers import Task
@@ -82,7 +82,7 @@ def record(data: DataDir) -> dict[str, str]:
     processor.drain()
     processor.close()
     publish_staged(data, ledger, GATES["ticks"])
-    keeper = LogKeeper(data, ledger, VENUES, BOUNDS, retention_ns=None, now_ns=time.time_ns)
+    keeper = LogMaintenance(data, ledger, VENUES, BOUNDS, retention_ns=None, now_ns=time.time_ns)
     if not keeper.keep().sealed:
         raise AssertionError("nothing was sealed")
     found = published(data, ledger)

@@ -24,7 +24,7 @@ from trading_platform.domain.position import START
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoder import Decoder
 from trading_platform.ingest.processor.processor import read_batch
-from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, IngestConfig
+from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, WorkerSpec
 from trading_platform.store.fs.disk import REAL_DISK
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.log.segment_files import FIRST_BYTES, MarkReader
@@ -90,7 +90,7 @@ def worker(
     module: Sequence[str] = ("trading_platform.commands.workers.ingest_worker",),
 ) -> Iterator[psutil.Popen]:
     """Run a worker of `ingest`, told to stop in order at the end."""
-    config = IngestConfig(
+    config = WorkerSpec(
         data_dir=str(data.root), venue="binance", symbols=symbols(SYMBOLS), ws_url=url, history_start=HISTORY_START,
         database_url="", transport=transport, compression=compression,  # type: ignore[arg-type]
     )  # fmt: skip

@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from trading_platform.ingest.rate_limits.connect_history import AttemptBook
 from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
-from trading_platform.ingest.transport.websocket import OpenStream, open_stream
+from trading_platform.ingest.transport.protocol import OpenStream
+from trading_platform.ingest.transport.websocket import open_stream
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.log.writer import LaneWriter
 from trading_platform.telemetry import logs

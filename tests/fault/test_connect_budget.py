@@ -20,7 +20,7 @@ from tests.support.builders.venue_thread import Simulator, simulator, synthetic 
 from tests.support.waiting import wait_until
 from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
 from trading_platform.ingest.transport import fast_websocket as fast_transport, websocket as websocket_client
-from trading_platform.ingest.transport.websocket import Transport
+from trading_platform.ingest.transport.protocol import Transport
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.store.log import control_records as control
 

@@ -23,7 +23,7 @@ import pytest
 from tests.support.builders.ingest_process import peak_bytes
 from tests.support.builders.log_lanes import read_all
 from tests.support.judges import evidence
-from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, WORKERS, IngestConfig
+from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, WORKERS, WorkerSpec
 from trading_platform.processes import worker_process as children
 from trading_platform.store.log.writer import Kind
 
@@ -180,7 +180,7 @@ async def torment(data_dir: Path, transport: str) -> dict[str, int]:
     """Let each evil happen to one real recorder; return by how much its memory grew."""
     venue = Venue()
     server = await asyncio.start_server(venue.serve, "127.0.0.1", 0)
-    config = IngestConfig(
+    config = WorkerSpec(
         data_dir=str(data_dir),
         venue="binance",
         symbols={"BTCUSDT": "BTC-USDT"},

@@ -14,7 +14,7 @@ from tests.support.builders.ingest_in_process import SmallIngest
 from tests.support.builders.venue_thread import Simulator, simulator  # noqa: F401  the fixture
 from trading_platform.cli import main
 from trading_platform.ingest.transport import fast_websocket as fast_transport, websocket as websocket_client
-from trading_platform.ingest.transport.websocket import Transport
+from trading_platform.ingest.transport.protocol import Transport
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, Profile, SyntheticMarket
 

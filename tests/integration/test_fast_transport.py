@@ -20,7 +20,7 @@ from tests.support.faults.certificates import self_signed
 from trading_platform.ingest.transport import fast_websocket as fast_transport, websocket as websocket_client
 from trading_platform.ingest.transport.fast_websocket import open_stream
 from trading_platform.ingest.transport.frame_batch import Packed
-from trading_platform.ingest.transport.websocket import ConnectionLost, HandshakeRefused, OpenStream, Transport
+from trading_platform.ingest.transport.protocol import ConnectionLost, HandshakeRefused, OpenStream, Transport
 from trading_platform.venues.adapter import KeepAlive
 from trading_platform.venues.handshakes import in_words
 
@@ -241,7 +241,7 @@ def test_a_bug_of_who_takes_is_loud(transport: Transport) -> None:
         async with serve(later, "localhost", 0) as server, transport(address(server)) as stream:
             receiving = asyncio.create_task(stream.deliver(take))
             await asyncio.sleep(0)  # it waits now: the message goes to it directly
-            stream.tend(KeepAlive("text", b"go"))
+            stream.tick(KeepAlive("text", b"go"))
             await receiving
 
     with pytest.raises(ZeroDivisionError):
@@ -288,11 +288,11 @@ def test_a_pong_is_a_sign_of_life_and_a_ping_flood_is_answered_within_the_allowa
 
         async with serve(flood, "localhost", 0, ping_interval=None) as server, transport(address(server)) as stream:
             before = stream.heard_s
-            stream.tend(KeepAlive("text", b"go"))
+            stream.tick(KeepAlive("text", b"go"))
             heard = before
             while not enough.is_set():
                 heard = max(heard, stream.heard_s)
-                stream.tend(None)
+                stream.tick(None)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(enough.wait(), 0.02)
             return heard - before, pongs

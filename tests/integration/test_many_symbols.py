@@ -19,7 +19,7 @@ from tests.support.builders.ingest_in_process import BOUNDS, SmallIngest
 from trading_platform.domain.position import START
 from trading_platform.ingest.decoder.decoder import Decoder
 from trading_platform.ingest.transport import fast_websocket as fast_transport, websocket as websocket_client
-from trading_platform.ingest.transport.websocket import Transport
+from trading_platform.ingest.transport.protocol import Transport
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import LaneReader
 from trading_platform.venues import VENUES

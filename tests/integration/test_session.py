@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 from trading_platform.domain.position import START
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoder import Decoder
-from trading_platform.ingest.liveness.stale_symbols import Patience
+from trading_platform.ingest.liveness.stale_symbols import SilenceLimits
 from trading_platform.ingest.processor.stale_symbol_monitor import SilenceWatch
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
 from trading_platform.ingest.workers import messages
@@ -156,7 +156,7 @@ class Watcher:
 
     def __init__(self, venue: Simulator, lane: Path) -> None:
         self._venue, self._lane = venue, lane
-        patience = Patience(floor_s=1.0, cap_s=3.0, settle_s=0.5)
+        patience = SilenceLimits(floor_s=1.0, cap_s=3.0, settle_s=0.5)
         self._watch = SilenceWatch(SYMBOLS.values(), self._told, time.monotonic_ns, patience)
         self.recorder: Recorder | None = None
         self.loop: asyncio.AbstractEventLoop | None = None

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.test_bad_rows import BOUNDS, FIRST, KEY, LAST, MIDNIGHT, Venue, World, good
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.processor.log_maintenance import LogKeeper
+from trading_platform.ingest.processor.log_maintenance import LogMaintenance
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.recovery.fetch_lane import settle_dead_lanes
@@ -180,7 +180,7 @@ def test_old_segments_go_although_a_void_id_was_served(world: World) -> None:
     stream(world, {130})
     decode(world)
     publish_staged(world.data, world.ledger, pass_all)
-    keeper = LogKeeper(
+    keeper = LogMaintenance(
         world.data, world.ledger, VENUES, BOUNDS, retention_ns=0, now_ns=lambda: int(world.now_s * 1e9) + 10**18
     )
     kept = keeper.keep()

@@ -31,7 +31,7 @@ from tests.support.faults.dying_processes import Death, Died, DyingDisk, PowerLo
 from trading_platform.domain.errors import LockHeld
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.processor import processor as processing
-from trading_platform.ingest.processor.log_maintenance import LogKeeper
+from trading_platform.ingest.processor.log_maintenance import LogMaintenance
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.replay.replay import replay
@@ -319,7 +319,7 @@ class World:
         """Seal what is staged; retire whatever may go."""
         if "keeper" in self._busy:
             return
-        keeper = LogKeeper(
+        keeper = LogMaintenance(
             self.data,
             self.ledger,
             VENUES,

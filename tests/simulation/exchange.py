@@ -19,9 +19,9 @@ import httpx
 
 from tests.simulation import clockwork
 from tests.simulation.clockwork import Clock, Process, S, VirtualLoop
-from trading_platform.ingest.liveness.keepalive import Allowance
+from trading_platform.ingest.rate_limits.message_limiter import MessageLimiter
 from trading_platform.ingest.transport.delivery import Take
-from trading_platform.ingest.transport.websocket import ConnectionLost, HandshakeRefused
+from trading_platform.ingest.transport.protocol import ConnectionLost, HandshakeRefused
 from trading_platform.simulate.exchange import ADDRESS_BYTES, Answer
 from trading_platform.simulate.exchanges.binance_rest import RestApi
 from trading_platform.simulate.exchanges.binance_stream import Session, shutdown_payload, stream_of, trade_payload
@@ -59,7 +59,7 @@ class Connection:
         self._code: int | None = None
         self._closing = False
         self._changed, self._over = asyncio.Event(), asyncio.Event()
-        self._allowance = Allowance(INBOUND)
+        self._limiter = MessageLimiter(INBOUND)
         self._owes_pong = False
 
     # ---- the exchange's end
@@ -134,7 +134,7 @@ class Connection:
         self._pay()
 
     def _pay(self) -> None:
-        if self._owes_pong and self._allowance.take(self.exchange.clock.monotonic_ns()):
+        if self._owes_pong and self._limiter.take(self.exchange.clock.monotonic_ns()):
             self._owes_pong = False
             self._up(self._inbound, "pong")
 
@@ -148,11 +148,11 @@ class Connection:
     def heard_s(self) -> float:
         return self._heard_s
 
-    def tend(self, ping: KeepAlive | None) -> None:
+    def tick(self, ping: KeepAlive | None) -> None:
         if self._ended is not None:
             return
         if ping is not None:
-            self._allowance.take(self.exchange.clock.monotonic_ns(), urgent=True)
+            self._limiter.take(self.exchange.clock.monotonic_ns(), urgent=True)
             self._up(self._inbound, "ping")
         self._pay()
 
@@ -202,7 +202,7 @@ class OurEnd:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.tend, self.abort, self.deliver = connection.tend, connection.abort, connection.deliver
+        self.tick, self.abort, self.deliver = connection.tick, connection.abort, connection.deliver
         self.close = connection.close_by_us
 
     @property

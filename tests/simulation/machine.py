@@ -30,7 +30,7 @@ from tests.simulation.virtual_parts import (
 from trading_platform.domain.errors import PlatformError, VenueError, WorkError
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
-from trading_platform.ingest.processor.log_maintenance import LogKeeper
+from trading_platform.ingest.processor.log_maintenance import LogMaintenance
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_until
 from trading_platform.ingest.processor.stale_symbol_monitor import SilenceWatch
@@ -45,7 +45,7 @@ from trading_platform.ingest.recovery.open_tails import ingest_lock
 from trading_platform.ingest.recovery.recovery import probe_ended, recover
 from trading_platform.ingest.recovery.rest_client import RestClient, Waiter
 from trading_platform.ingest.workers import messages
-from trading_platform.ingest.workers.supervisor import IngestConfig
+from trading_platform.ingest.workers.supervisor import WorkerSpec
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.fs.locks import FileLock
 from trading_platform.store.ledger import Batch, Ledger
@@ -213,7 +213,7 @@ class Machine:
                 ledger.close()
 
     def _supervise(self, process: Process, ledger: Ledger, disk: ProcessDisk) -> int:
-        config = IngestConfig(
+        config = WorkerSpec(
             data_dir=str(self.data.root),
             venue=VENUE,
             symbols=self.symbols,
@@ -409,7 +409,9 @@ class Machine:
         child.stopping = lambda: stopping.append(True)
         ledger = self.open_ledger()
         disk = self.disk_of(child.process)
-        keeper = LogKeeper(self.data, ledger, VENUES, BOUNDS, retention_ns=None, now_ns=self.clock.wall_ns, disk=disk)
+        keeper = LogMaintenance(
+            self.data, ledger, VENUES, BOUNDS, retention_ns=None, now_ns=self.clock.wall_ns, disk=disk
+        )
 
         def wait(seconds: float) -> bool:
             left = seconds * self.habits.publish

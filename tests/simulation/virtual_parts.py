@@ -20,7 +20,7 @@ from tests.simulation.clockwork import Process
 from trading_platform.domain.errors import StorageError
 from trading_platform.ingest.recorder.group_commit import Committer
 from trading_platform.ingest.recovery.head_prober import Prober
-from trading_platform.ingest.workers.supervisor import IngestConfig, IngestSupervisor
+from trading_platform.ingest.workers.supervisor import IngestSupervisor, WorkerSpec
 from trading_platform.processes.worker_process import Child
 from trading_platform.store.ledger import Batch, Ledger, SequenceKey
 from trading_platform.store.ledger.database import Database
@@ -125,7 +125,7 @@ def open_database(path: Path) -> Database:
 class VirtualChild(Child):
     """A worker as its supervisor has it."""
 
-    def __init__(self, machine: Machine, role: str, config: IngestConfig) -> None:
+    def __init__(self, machine: Machine, role: str, config: WorkerSpec) -> None:
         self.name, self.role = role, role
         self.process = machine.process(role)
         self.config = config
@@ -178,7 +178,7 @@ class VirtualChild(Child):
 class VirtualSupervisor(IngestSupervisor):
     """The real supervisor, whose children are virtual processes."""
 
-    def __init__(self, machine: Machine, process: Process, config: IngestConfig, banned: Callable[[], int]) -> None:
+    def __init__(self, machine: Machine, process: Process, config: WorkerSpec, banned: Callable[[], int]) -> None:
         super().__init__(config, monotonic=machine.clock.monotonic, banned_until_ns=banned)
         self._machine, self._process = machine, process
 

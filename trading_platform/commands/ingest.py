@@ -17,7 +17,7 @@ from trading_platform.domain.errors import UsageError
 if TYPE_CHECKING:
     from trading_platform.ingest.recovery.fetcher import Endpoint
     from trading_platform.ingest.recovery.head_prober import Prober
-    from trading_platform.ingest.workers.supervisor import IngestConfig, IngestSupervisor
+    from trading_platform.ingest.workers.supervisor import IngestSupervisor, WorkerSpec
     from trading_platform.settings import Settings
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -105,13 +105,13 @@ def _config(
     endpoint: Endpoint,
     ws_url: str,
     symbols: list[str],
-) -> IngestConfig:
+) -> WorkerSpec:
     """Return the workers' configuration. Symbols that we have not seen listed go by the names that they spell.
 
     The venue is not asked here: recording must not wait for its REST.
     """
     from trading_platform.ingest.recovery.instruments import spell
-    from trading_platform.ingest.workers.supervisor import IngestConfig
+    from trading_platform.ingest.workers.supervisor import WorkerSpec
 
     adapter = endpoint.adapter
     listed = ledger.instruments(adapter.name)
@@ -120,7 +120,7 @@ def _config(
     for symbol in symbols:
         spelled |= spell(adapter, [symbol], listed if symbol in known else [])
     configured = settings.venues.get(adapter.name)
-    return IngestConfig(
+    return WorkerSpec(
         data_dir=str(data.root.resolve()),
         venue=adapter.name,
         symbols=spelled,
@@ -136,7 +136,7 @@ def _config(
 
 
 @contextmanager
-def _served_metrics(settings: Settings, config: IngestConfig) -> Iterator[None]:
+def _served_metrics(settings: Settings, config: WorkerSpec) -> Iterator[None]:
     """Serve what the workers count, if the settings name a port."""
     if settings.metrics.port is None or config.metrics_dir is None:
         yield
@@ -164,7 +164,7 @@ def _record(
     data: DataDir,
     ledger: Ledger,
     endpoint: Endpoint,
-    config: IngestConfig,
+    config: WorkerSpec,
     stop: threading.Event,
 ) -> tuple[bool, list[str]]:
     """Run the workers until told to stop, then close everything in order.
@@ -291,7 +291,7 @@ def _ask_ends(
             log.warning("newest ids not asked for at stop; the next start or recover asks", venue=venue, symbols=left)
 
 
-def _tails(ledger: Ledger, config: IngestConfig) -> dict[str, str]:
+def _tails(ledger: Ledger, config: WorkerSpec) -> dict[str, str]:
     """Return what is known of the symbols' ends; nothing if the ledger does not answer."""
     from trading_platform.domain.errors import LedgerUnavailable
 
@@ -301,7 +301,7 @@ def _tails(ledger: Ledger, config: IngestConfig) -> dict[str, str]:
         return {}
 
 
-def _known_ns(ledger: Ledger, config: IngestConfig) -> int:
+def _known_ns(ledger: Ledger, config: WorkerSpec) -> int:
     """Return up to when what is on record of the symbols' ends bears times; 0 if the ledger does not answer."""
     from trading_platform.domain.errors import LedgerUnavailable
 

@@ -25,7 +25,8 @@ from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
 from trading_platform.ingest.recovery.recovery import Endpoint, Means, Outcome, recover
-from trading_platform.ingest.transport.websocket import Transport, open_stream
+from trading_platform.ingest.transport.protocol import Transport
+from trading_platform.ingest.transport.websocket import open_stream
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control

@@ -15,7 +15,7 @@ import pyarrow as pa
 from trading_platform.domain.days import day_start
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
-from trading_platform.ingest.processor.log_maintenance import Kept, LogKeeper
+from trading_platform.ingest.processor.log_maintenance import LogMaintenance, MaintenanceReport
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.store.fs.disk import REAL_DISK, Disk
@@ -113,9 +113,9 @@ class SmallPlatform:
         """Publish what is staged."""
         publish_staged(self.data, self.ledger, pass_all, disk=self.disk)
 
-    def keep(self, retention_ns: int | None = None) -> Kept:
+    def keep(self, retention_ns: int | None = None) -> MaintenanceReport:
         """Seal what can be sealed; retire what is older than `retention_ns`."""
-        keeper = LogKeeper(
+        keeper = LogMaintenance(
             self.data,
             self.ledger,
             VENUES,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trading_platform.ingest.recovery.fetcher import Endpoint
     from trading_platform.ingest.recovery.head_prober import Prober
     from trading_platform.ingest.recovery.rest_client import RestClient, Waiter
-    from trading_platform.ingest.workers.supervisor import IngestConfig
+    from trading_platform.ingest.workers.supervisor import WorkerSpec
     from trading_platform.settings import Settings
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -38,7 +38,7 @@ class ListingQuestion:
     spelling : the symbols by the venue's spelling, if that is not what it was taken for.
     """
 
-    def __init__(self, settings: Settings, data: DataDir, endpoint: Endpoint, config: IngestConfig) -> None:
+    def __init__(self, settings: Settings, data: DataDir, endpoint: Endpoint, config: WorkerSpec) -> None:
         self._settings, self._data, self._endpoint, self._config = settings, data, endpoint, config
         self.refused: UsageError | None = None
         self.spelling: Mapping[str, str] | None = None
@@ -169,7 +169,7 @@ def prober(
     settings: Settings,
     data: DataDir,
     endpoint: Endpoint,
-    config: IngestConfig,
+    config: WorkerSpec,
     answered: Callable[[dict[str, int | None]], object],
     tails: Mapping[str, str],
 ) -> Prober:
@@ -201,7 +201,7 @@ def prober(
 
 @contextmanager
 def undertaking(
-    settings: Settings, data: DataDir, endpoint: Endpoint, config: IngestConfig, *, simulated: bool
+    settings: Settings, data: DataDir, endpoint: Endpoint, config: WorkerSpec, *, simulated: bool
 ) -> Iterator[None]:
     """Meanwhile promise what `record_from` asks for, again and again until the venue has said where that is."""
     configured = settings.venues.get(config.venue)

@@ -20,7 +20,7 @@ import msgspec
 from trading_platform.domain.errors import PlatformError
 from trading_platform.domain.secrets import masked
 from trading_platform.ingest.workers import messages
-from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, IngestConfig
+from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, WorkerSpec
 from trading_platform.processes import memory as spare_memory, scheduling as priority
 from trading_platform.processes.worker_process import Outbox, may_begin, obey_parent, parent_teller
 from trading_platform.telemetry import logs
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from trading_platform.ingest.decoder.decoded import Decoded
-    from trading_platform.ingest.transport.websocket import Transport
+    from trading_platform.ingest.transport.protocol import Transport
     from trading_platform.store.ledger import Ledger, SequenceKey
 
 LOCK_WAIT_S = 5.0
@@ -37,7 +37,7 @@ TELL_EVERY_S = 0.5
 PARENT_DEAD_EXIT = 3
 
 
-def record(config: IngestConfig) -> int:
+def record(config: WorkerSpec) -> int:
     """Receive into the log until told to stop."""
     import asyncio
     import gc
@@ -139,7 +139,7 @@ async def _flush(outbox: Outbox) -> None:
         outbox.flush()
 
 
-def _held(config: IngestConfig) -> bool:
+def _held(config: WorkerSpec) -> bool:
     """Load what a recorder needs, wait if our parent wants that; return whether we are not to begin at all."""
     import trading_platform.ingest.recorder.disk_full
     import trading_platform.ingest.recorder.recorder
@@ -149,7 +149,7 @@ def _held(config: IngestConfig) -> bool:
     return not may_begin()
 
 
-def _transport(config: IngestConfig) -> Transport:
+def _transport(config: WorkerSpec) -> Transport:
     """Return what opens connections; the fast one costs half a second and 60 MB of numba, so only who wants it pays."""
     from functools import partial
 
@@ -172,7 +172,7 @@ def _stop_soon(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     os._exit(PARENT_DEAD_EXIT)
 
 
-def process(config: IngestConfig) -> int:
+def process(config: WorkerSpec) -> int:
     """Decode and stage the live lane until told to stop, then all that is left of it."""
     from pathlib import Path
 
@@ -244,14 +244,14 @@ def _gauge(ledger: Ledger, venue: str) -> None:
         metrics.GAP_SECONDS.labels(venue, row.symbol).set(seconds)
 
 
-def publish(config: IngestConfig) -> int:
+def publish(config: WorkerSpec) -> int:
     """Publish what is staged again and again until told to stop, and once more then; seal and retire the log."""
     spare_memory.use_system_allocator()
     from pathlib import Path
 
     from quality.schemas import GATES
     from trading_platform.ingest.decoder.bounds import Bounds
-    from trading_platform.ingest.processor.log_maintenance import LogKeeper
+    from trading_platform.ingest.processor.log_maintenance import LogMaintenance
     from trading_platform.ingest.processor.publisher import publish_until
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -262,7 +262,7 @@ def publish(config: IngestConfig) -> int:
     obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT))
     data = DataDir(Path(config.data_dir))
     ledger = Ledger.open(data, config.database_url)
-    keeper = LogKeeper(
+    keeper = LogMaintenance(
         data,
         ledger,
         VENUES,
@@ -300,7 +300,7 @@ def main(arguments: list[str]) -> int:
     role = arguments[0]
     logs.configure(level=os.environ.get("TP_LOG_LEVEL", "info"), as_json=not sys.stderr.isatty())
     try:
-        config = msgspec.json.decode(os.environ.pop(CONFIG_VARIABLE), type=IngestConfig)
+        config = msgspec.json.decode(os.environ.pop(CONFIG_VARIABLE), type=WorkerSpec)
         return 0 if role == "recorder" and _held(config) else ROLES[role](config)
     except PlatformError as error:
         print(f"trading-platform {role}: {masked(str(error))}", file=sys.stderr)

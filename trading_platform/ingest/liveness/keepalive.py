@@ -1,32 +1,32 @@
-"""Is a connection alive, and are we? Sans-I/O: what was heard and when -> ping, give up, we slept.
+"""Tell whether a connection is alive, and whether this process was paused. Sans-I/O: what was heard and when, and now.
 
-What a venue understands as a ping is `domain.venue.KeepAlive`; sending it is websocket.py.
+What a venue understands as a ping is `venues.adapter.KeepAlive`; sending it is the transport's (transport/).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Literal
 
 from trading_platform.venues.adapter import KeepAlive
 
 _S = 1_000_000_000
 PAUSE_S = 5.0
-"""Two ticks further apart than this: this process did not run, whatever the sockets say."""
+"""Two ticks further apart than this: the process was paused, whatever the sockets say."""
 
 
-class Pulse:
-    """Whether one connection lives.
+class KeepaliveTimer:
+    """Decides when one connection is pinged, and when it counts as dead.
 
-    Anything heard counts, a pong too. A ping goes out every interval; silence after it for as long as an answer may
-    take, or for `stale_s` whatever was sent, is the end. Where the venue answers no ping, only the latter counts.
+    Anything received counts as a sign of life, a pong too. A ping goes out every interval. The connection is dead after
+    `answer_s` without anything after a ping, or `stale_s` without anything at all. Where the venue answers no ping,
+    only the latter counts.
 
     Examples
     --------
-    >>> pulse = Pulse(KeepAlive("ping", b"", 10.0, 5.0, 15.0), now_ns=0)
-    >>> pulse.tick(9 * 10**9) is None, pulse.tick(10 * 10**9)
+    >>> timer = KeepaliveTimer(KeepAlive("ping", b"", 10.0, 5.0, 15.0), now_ns=0)
+    >>> timer.tick(9 * 10**9) is None, timer.tick(10 * 10**9)
     (True, 'ping')
-    >>> pulse.tick(14 * 10**9) is None, pulse.tick(15 * 10**9)
+    >>> timer.tick(14 * 10**9) is None, timer.tick(15 * 10**9)
     (True, 'stale')
     """
 
@@ -58,37 +58,8 @@ class Pulse:
         return None
 
 
-class Allowance:
-    """So many messages in any second, and not one more.
-
-    One is kept for `urgent` ones: our own ping must not starve behind answers to a flood of theirs.
-
-    Examples
-    --------
-    >>> allowance = Allowance(2)
-    >>> [allowance.take(0), allowance.take(0), allowance.take(0, urgent=True), allowance.take(2 * 10**9)]
-    [True, False, True, True]
-    """
-
-    # The venue's second does not begin when ours does, and the network delays one message more than the next.
-    _WINDOW_NS = int(1.2 * _S)
-
-    def __init__(self, per_second: float) -> None:
-        self._most = max(1, int(per_second))
-        self._spent: deque[int] = deque()
-
-    def take(self, now_ns: int, *, urgent: bool = False) -> bool:
-        """Spend one if there is one; return whether."""
-        while self._spent and self._spent[0] <= now_ns - self._WINDOW_NS:
-            self._spent.popleft()
-        if len(self._spent) >= self._most - (0 if urgent or self._most == 1 else 1):
-            return False
-        self._spent.append(now_ns)
-        return True
-
-
 class PauseDetector:
-    """Recognises that this process, or the whole machine, stood still: SIGSTOP, a suspended laptop.
+    """Recognises that this process, or the whole machine, was paused: SIGSTOP, a suspended laptop.
 
     Parameters
     ----------
@@ -105,8 +76,8 @@ class PauseDetector:
         self._last = (mono_ns, boot_ns)
 
     def tick(self, mono_ns: int, boot_ns: int) -> float:
-        """Return for how many seconds we stood still since the last tick, 0 if that is no more than usual."""
+        """Return for how many seconds the process was paused since the last tick, 0 if that is no more than usual."""
         mono, boot = mono_ns - self._last[0], boot_ns - self._last[1]
         self._last = (mono_ns, boot_ns)
-        slept_s = max(mono, boot) / _S
-        return slept_s if slept_s > PAUSE_S else 0.0
+        paused_s = max(mono, boot) / _S
+        return paused_s if paused_s > PAUSE_S else 0.0

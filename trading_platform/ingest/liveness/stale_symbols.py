@@ -24,7 +24,7 @@ STARTED_AGAIN = 1_000
 
 
 @dataclass(frozen=True)
-class Patience:
+class SilenceLimits:
     """How long silence is believed.
 
     Attributes
@@ -73,7 +73,7 @@ class Silence:
 
     Examples
     --------
-    >>> silence = Silence(["A"], Patience())
+    >>> silence = Silence(["A"], SilenceLimits())
     >>> for second in range(100):
     ...     silence.seen("A", trade_id=second, now_ns=second * 10**9)
     >>> silence.tick(120 * 10**9)
@@ -85,7 +85,7 @@ class Silence:
     Verdicts(probe=(), renew=('A',))
     """
 
-    def __init__(self, symbols: Iterable[str], patience: Patience) -> None:
+    def __init__(self, symbols: Iterable[str], patience: SilenceLimits) -> None:
         self._patience = patience
         self._symbols = {symbol: _Symbol() for symbol in symbols}
 

@@ -37,7 +37,7 @@ BATCH_BYTES = 4 << 20
 
 
 @dataclass
-class Kept:
+class MaintenanceReport:
     """What a round did: (lane, segment) sealed, retired, and what kept an old one from going."""
 
     sealed: list[tuple[str, int]] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Kept:
     objections: list[str] = field(default_factory=list)
 
 
-class LogKeeper:
+class LogMaintenance:
     """Seals and retires segments of every lane of a data directory.
 
     Parameters
@@ -70,9 +70,9 @@ class LogKeeper:
         self._data, self._ledger, self._venues, self._bounds = data, ledger, venues, bounds
         self._retention_ns, self._now_ns, self._stopping, self._disk = retention_ns, now_ns, stopping, disk
 
-    def keep(self) -> Kept:
+    def keep(self) -> MaintenanceReport:
         """Go through all lanes once. A lane that another process works on is passed over."""
-        kept = Kept()
+        kept = MaintenanceReport()
         for lane in all_lanes(self._data.log, disk=self._disk):
             if self._stopping():
                 break
@@ -89,7 +89,7 @@ class LogKeeper:
                 log.error("sealing failed", lane=lane, reason=str(error))
         return kept
 
-    def _seal(self, lane: str, kept: Kept) -> None:
+    def _seal(self, lane: str, kept: MaintenanceReport) -> None:
         directory = self._data.lane(lane)
         sealing.sweep(directory, disk=self._disk)
         sealing.finish(directory, disk=self._disk)
@@ -113,7 +113,7 @@ class LogKeeper:
             else:
                 log.error("segment is shorter than its records", lane=lane, segment=number)
 
-    def _retire(self, lane: str, retention_ns: int, kept: Kept) -> None:
+    def _retire(self, lane: str, retention_ns: int, kept: MaintenanceReport) -> None:
         round_ = Retirement(self._data, self._ledger, self._now_ns() - retention_ns, disk=self._disk)
         gone, objection = round_.retire(lane)
         kept.retired += [(lane, number) for number in gone]

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 from trading_platform.ingest.decoder.decoded import Decoded
 from trading_platform.ingest.liveness.keepalive import PauseDetector
-from trading_platform.ingest.liveness.stale_symbols import Patience, Silence
+from trading_platform.ingest.liveness.stale_symbols import Silence, SilenceLimits
 from trading_platform.ingest.workers import messages
 
 JUDGE_NS = 500_000_000
@@ -30,9 +30,9 @@ class SilenceWatch:
         symbols: Iterable[str],
         tell: Callable[[bytes], object],
         monotonic_ns: Callable[[], int],
-        patience: Patience | None = None,
+        patience: SilenceLimits | None = None,
     ) -> None:
-        self._silence = Silence(symbols, patience or Patience())
+        self._silence = Silence(symbols, patience or SilenceLimits())
         self._tell, self._monotonic_ns = tell, monotonic_ns
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self._judged_ns = monotonic_ns()

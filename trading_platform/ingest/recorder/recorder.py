@@ -19,13 +19,8 @@ from trading_platform.ingest.recorder.connection_groups import Spread
 from trading_platform.ingest.recorder.group_commit import Committer
 from trading_platform.ingest.recorder.session import Session, Terms
 from trading_platform.ingest.transport.frame_batch import Packed
-from trading_platform.ingest.transport.websocket import (
-    ConnectionLost,
-    HandshakeRefused,
-    OpenStream,
-    Transport,
-    open_stream,
-)
+from trading_platform.ingest.transport.protocol import ConnectionLost, HandshakeRefused, OpenStream, Transport
+from trading_platform.ingest.transport.websocket import open_stream
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, LaneWriter
 from trading_platform.telemetry import metrics
@@ -261,7 +256,7 @@ class _Feed:
         for number, stream in self._streams.items():
             # While the disk keeps us from reading, nobody's silence counts.
             self.session.heard(number, now_ns if held else int(stream.heard_s * 1e9))
-            stream.tend(None)
+            stream.tick(None)
         for task in [task for task in self._tasks.values() if task.done() and not task.cancelled()]:
             if (error := task.exception()) is not None:
                 raise error
@@ -289,7 +284,7 @@ class _Feed:
             case session.Close(number, reason, abort):
                 self._close(number, reason, abort=abort)
             case session.Ping(number):
-                self._streams[number].tend(self._adapter.keepalive)
+                self._streams[number].tick(self._adapter.keepalive)
             case session.Probe(names):
                 recorder.probe([self._symbols[name] for name in names])
             case session.Lost(names, reason):

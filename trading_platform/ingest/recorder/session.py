@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from trading_platform.ingest.liveness.keepalive import PauseDetector, Pulse
+from trading_platform.ingest.liveness.keepalive import KeepaliveTimer, PauseDetector
 from trading_platform.ingest.rate_limits.connect_policy import Address, Backoff
 from trading_platform.ingest.recorder.handover import Takeover
 from trading_platform.venues import handshakes
@@ -108,7 +108,7 @@ class Terms:
 class _Connection:
     number: int
     opened_ns: int | None = None
-    pulse: Pulse | None = None
+    keepalive_timer: KeepaliveTimer | None = None
     retire_ns: int = 0
     delivered: bool = False
     closing: bool = False
@@ -182,7 +182,7 @@ class Session:
         self._address.alone = 0
         self._found()
         self._refused_as, self._repeats = None, 0
-        mine.opened_ns, mine.pulse = now_ns, Pulse(self._terms.keepalive, now_ns)
+        mine.opened_ns, mine.keepalive_timer = now_ns, KeepaliveTimer(self._terms.keepalive, now_ns)
         mine.retire_ns = now_ns + self._lifetime_ns()
         old = self._live(self._current)
         wish = self._wish
@@ -196,8 +196,8 @@ class Session:
     def heard(self, connection: int, at_ns: int) -> None:
         """Take note that anything at all arrived then, a pong too."""
         mine = self._connections.get(connection)
-        if mine is not None and mine.pulse is not None:
-            mine.pulse.heard(at_ns)
+        if mine is not None and mine.keepalive_timer is not None:
+            mine.keepalive_timer.heard(at_ns)
 
     def delivered(self, connection: int) -> None:
         """Take note of a connection's first frame: it works."""
@@ -309,7 +309,7 @@ class Session:
         actions, self._facts = self._facts, []
         slept_s = self._own.tick(now_ns, boot_ns)
         for mine in list(self._connections.values()):
-            if mine.pulse is None or mine.closing:
+            if mine.keepalive_timer is None or mine.closing:
                 continue
             if slept_s:
                 self._end(mine, f"process was paused for {slept_s:.0f} s", actions, abort=False)
@@ -329,8 +329,8 @@ class Session:
         return min(TICK_S, max(self.waits_s(now_ns), BEHIND_S if self.behind else 0.0))
 
     def _keep_alive(self, mine: _Connection, now_ns: int, actions: list[Action]) -> None:
-        assert mine.pulse is not None
-        due = mine.pulse.tick(now_ns)
+        assert mine.keepalive_timer is not None
+        due = mine.keepalive_timer.tick(now_ns)
         if due == "ping":
             actions.append(Ping(mine.number))
         elif due == "stale":

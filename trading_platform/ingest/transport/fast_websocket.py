@@ -27,8 +27,7 @@ from trading_platform.ingest.transport import frame_splitter_jit as frame_splitt
 from trading_platform.ingest.transport.delivery import Delivery, Take
 from trading_platform.ingest.transport.frame_batch import Packed
 from trading_platform.ingest.transport.frame_header import HANDSHAKE_BYTES, HANDSHAKE_END, frame_size
-from trading_platform.ingest.transport.rate_limited_protocol import INBOUND_PER_SECOND, PoliteProtocol
-from trading_platform.ingest.transport.websocket import (
+from trading_platform.ingest.transport.protocol import (
     CLOSE_TIMEOUT_S,
     MAX_FRAME_BYTES,
     MAX_REDIRECTS,
@@ -39,6 +38,7 @@ from trading_platform.ingest.transport.websocket import (
     is_same_origin,
     refusal,
 )
+from trading_platform.ingest.transport.rate_limited_protocol import INBOUND_PER_SECOND, RateLimitedProtocol
 from trading_platform.venues.adapter import KeepAlive
 
 BUFFER_BYTES = 256 << 10
@@ -185,7 +185,7 @@ class FrameReceiver:
 class _Socket(asyncio.BufferedProtocol):
     """Moves bytes between a transport and a FrameReceiver, and wakes who waits."""
 
-    def __init__(self, protocol: PoliteProtocol) -> None:
+    def __init__(self, protocol: RateLimitedProtocol) -> None:
         self.receiver = FrameReceiver(protocol)
         self.protocol = protocol
         self.transport: asyncio.Transport | None = None
@@ -297,7 +297,7 @@ class FastStream:
         connection = self._connection
         return asyncio.get_running_loop().time() if connection.paused else connection.heard_s
 
-    def tend(self, ping: KeepAlive | None) -> None:
+    def tick(self, ping: KeepAlive | None) -> None:
         """Send what is owed, and the venue's kind of ping if given one."""
         connection = self._connection
         if connection.protocol.state is not State.OPEN or connection.lost:
@@ -306,7 +306,7 @@ class FastStream:
             connection.protocol.send_ping(b"")
         elif ping is not None:
             connection.protocol.send_text(ping.message)
-        connection.protocol.pay()
+        connection.protocol.send_owed_pong()
         connection.flush()
 
     def abort(self) -> None:
@@ -372,7 +372,7 @@ async def _follow(url: str, *, compression: bool, per_second: float, tls: ssl.SS
 async def _connect(uri: WebSocketURI, *, compression: bool, per_second: float, tls: ssl.SSLContext | None) -> _Socket:
     loop = asyncio.get_running_loop()
     extensions = [ClientPerMessageDeflateFactory(compress_settings={"memLevel": 5})] if compression else None
-    protocol = PoliteProtocol(uri, extensions=extensions, max_size=MAX_FRAME_BYTES, per_second=per_second)
+    protocol = RateLimitedProtocol(uri, extensions=extensions, max_size=MAX_FRAME_BYTES, per_second=per_second)
     connection = _Socket(protocol)
     context = (tls or ssl.create_default_context()) if uri.secure else None
     frame_splitter.split.dispatcher()  # loading it takes half a second: before there is anything to receive

@@ -22,7 +22,7 @@ from trading_platform.ingest.transport.frame_header import (
 )
 
 
-class FrameCutter:
+class FrameSplitter:
     """Cut the bytes of a connection.
 
     Parameters
@@ -39,7 +39,7 @@ class FrameCutter:
     --------
     >>> from websockets.uri import parse_uri
     >>> protocol = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN)
-    >>> cutter = FrameCutter(protocol, protocol.receive_data)
+    >>> cutter = FrameSplitter(protocol, protocol.receive_data)
     >>> cutter.feed(bytes([0x81, 2]) + b"hi" + bytes([0x89, 0]) + bytes([0x81, 3]) + b"yo")
     >>> cutter.take(), cutter.feed(b"u"), cutter.take(), len(protocol.events_received())
     ([b'hi'], None, [b'you'], 1)

@@ -14,12 +14,12 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
-from trading_platform.ingest.liveness.keepalive import Allowance
+from trading_platform.ingest.rate_limits.message_limiter import MessageLimiter
 
 INBOUND_PER_SECOND = 5.0
 
 
-class PoliteProtocol(ClientProtocol):
+class RateLimitedProtocol(ClientProtocol):
     """`websockets`' protocol object with an allowance.
 
     Parameters
@@ -29,9 +29,9 @@ class PoliteProtocol(ClientProtocol):
     Examples
     --------
     >>> from websockets.uri import parse_uri
-    >>> polite = PoliteProtocol(parse_uri("ws://localhost/"), state=State.OPEN, per_second=3, clock_ns=lambda: 0)
-    >>> polite.receive_data(bytes([0x89, 1]) + b"a" + bytes([0x89, 1]) + b"b" + bytes([0x89, 1]) + b"c")
-    >>> len(polite.data_to_send()), polite.owed
+    >>> limited = RateLimitedProtocol(parse_uri("ws://localhost/"), state=State.OPEN, per_second=3, clock_ns=lambda: 0)
+    >>> limited.receive_data(bytes([0x89, 1]) + b"a" + bytes([0x89, 1]) + b"b" + bytes([0x89, 1]) + b"c")
+    >>> len(limited.data_to_send()), limited.owed
     (2, b'c')
     """
 
@@ -43,22 +43,22 @@ class PoliteProtocol(ClientProtocol):
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
-        self._allowance = Allowance(per_second)
+        self._limiter = MessageLimiter(per_second)
         self._clock_ns = clock_ns
         self.owed: bytes | None = None
 
     def send_frame(self, frame: Frame) -> None:
         """Send a frame, or remember the pong for later."""
         if frame.opcode is Opcode.PONG:
-            if not self._allowance.take(self._clock_ns()):
+            if not self._limiter.take(self._clock_ns()):
                 self.owed = bytes(frame.data)
                 return
             self.owed = None
         elif frame.opcode in {Opcode.PING, Opcode.TEXT, Opcode.BINARY}:
-            self._allowance.take(self._clock_ns(), urgent=True)
+            self._limiter.take(self._clock_ns(), urgent=True)
         super().send_frame(frame)
 
-    def pay(self) -> None:
+    def send_owed_pong(self) -> None:
         """Send the pong that is owed, if that is allowed by now."""
         if self.owed is not None and self.state is State.OPEN:
             self.send_frame(Frame(Opcode.PONG, self.owed))

@@ -35,7 +35,7 @@ PUBLISH_S = 10.0
 """Of a stop, what is kept for publishing."""
 
 
-class IngestConfig(msgspec.Struct, frozen=True):
+class WorkerSpec(msgspec.Struct, frozen=True):
     """All that a worker needs, as JSON in its environment."""
 
     data_dir: str
@@ -74,7 +74,7 @@ class IngestSupervisor:
 
     def __init__(
         self,
-        config: IngestConfig,
+        config: WorkerSpec,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         banned_until_ns: Callable[[], int] = lambda: 0,

@@ -6,13 +6,13 @@ import random
 
 import pytest
 
-from trading_platform.ingest.liveness.stale_symbols import Patience, Silence, Verdicts
+from trading_platform.ingest.liveness.stale_symbols import Silence, SilenceLimits, Verdicts
 
 S = 10**9
 DAY = 86_400 * S
 
 
-def quiet_market(rate: float, days: float, seed: int, patience: Patience) -> tuple[int, int]:
+def quiet_market(rate: float, days: float, seed: int, patience: SilenceLimits) -> tuple[int, int]:
     """Let one symbol trade at random; return (false alarms, renewals). The venue always confirms the silence."""
     rng, silence = random.Random(seed), Silence(["A"], patience)
     now, trade_id, alarms, renewals = 0, 0, 0, 0
@@ -39,10 +39,10 @@ def quiet_market(rate: float, days: float, seed: int, patience: Patience) -> tup
 def test_false_alarms_stay_below_the_stated_rate(rate: float) -> None:
     """At most one a symbol and day where trades come at random, at a trade each half second as at one a minute."""
     days, seeds = (2.0, 2) if rate > 1 else (10.0, 3)
-    counts = [quiet_market(rate, days, seed, Patience()) for seed in range(seeds)]
+    counts = [quiet_market(rate, days, seed, SilenceLimits()) for seed in range(seeds)]
     alarms = sum(count for count, _ in counts)
     # Three standard deviations of a Poisson count above what is stated.
-    stated = days * seeds * Patience().alarms_per_day
+    stated = days * seeds * SilenceLimits().alarms_per_day
     assert alarms <= stated + 3 * stated**0.5
     assert all(renewals == 0 for _, renewals in counts)
 
@@ -50,13 +50,13 @@ def test_false_alarms_stay_below_the_stated_rate(rate: float) -> None:
 def test_half_the_patience_would_break_the_promise() -> None:
     """The measurement can fail: with a tenth of a day as the unit it is exceeded many times over."""
     stated = 10.0
-    alarms, _ = quiet_market(0.05, stated, 1, Patience(alarms_per_day=100.0))
+    alarms, _ = quiet_market(0.05, stated, 1, SilenceLimits(alarms_per_day=100.0))
     assert alarms > stated + 3 * stated**0.5
 
 
 def test_a_very_quiet_symbol_is_asked_about_every_ten_minutes_at_most() -> None:
     """One trade an hour: 144 requests a day at most, and never a renewal."""
-    alarms, renewals = quiet_market(1 / 3600, 10.0, 5, Patience())
+    alarms, renewals = quiet_market(1 / 3600, 10.0, 5, SilenceLimits())
     assert 0 < alarms <= 10 * 144
     assert renewals == 0
 
@@ -64,7 +64,7 @@ def test_a_very_quiet_symbol_is_asked_about_every_ten_minutes_at_most() -> None:
 @pytest.mark.parametrize(("rate", "within_s"), [(2.0, 35.0), (0.3, 60.0), (0.05, 280.0)])
 def test_real_silence_is_noticed_the_sooner_the_busier_the_symbol(rate: float, within_s: float) -> None:
     """A symbol that stops is asked about within a time that follows from its own rate."""
-    rng, silence, now = random.Random(3), Silence(["A"], Patience()), 0
+    rng, silence, now = random.Random(3), Silence(["A"], SilenceLimits()), 0
     for trade_id in range(2000):
         now += int(rng.expovariate(rate) * S)
         silence.seen("A", trade_id, now)
@@ -89,7 +89,7 @@ def probe_due(silence: Silence, now: int) -> int:
 
 def test_a_head_beyond_what_was_delivered_renews_the_subscription() -> None:
     """Subscribed, acknowledged, not delivered: renewed once, and not again before it is heard of."""
-    silence = Silence(["A", "B"], Patience())
+    silence = Silence(["A", "B"], SilenceLimits())
     now = probe_due(silence, trading(silence))
     silence.probed({"A": 250}, now)
     assert silence.tick(now + 4 * S) == Verdicts()
@@ -99,7 +99,7 @@ def test_a_head_beyond_what_was_delivered_renews_the_subscription() -> None:
 
 def test_what_was_only_under_way_renews_nothing() -> None:
     """The trade that the probe saw arrives a second later: the subscription is fine."""
-    silence = Silence(["A"], Patience())
+    silence = Silence(["A"], SilenceLimits())
     now = probe_due(silence, trading(silence))
     silence.probed({"A": 200}, now)
     silence.seen("A", 200, now + S)
@@ -108,7 +108,7 @@ def test_what_was_only_under_way_renews_nothing() -> None:
 
 def test_silence_while_nobody_listens_is_no_news() -> None:
     """From a loss until something is seen or probed, nothing is asked."""
-    silence = Silence(["A"], Patience())
+    silence = Silence(["A"], SilenceLimits())
     now = trading(silence)
     silence.lost("A")
     assert silence.tick(now + 10_000 * S) == Verdicts()
@@ -121,7 +121,7 @@ def test_silence_while_nobody_listens_is_no_news() -> None:
 
 def test_our_own_lag_counts_against_nobody() -> None:
     """After we stood still each symbol gets its whole time again."""
-    silence = Silence(["A"], Patience())
+    silence = Silence(["A"], SilenceLimits())
     now = trading(silence) + 3600 * S
     silence.paused(now)
     assert silence.tick(now + 20 * S) == Verdicts()
@@ -129,15 +129,15 @@ def test_our_own_lag_counts_against_nobody() -> None:
 
 def test_a_venue_that_does_not_answer_is_asked_again_no_faster() -> None:
     """Probes without an answer are repeated at the symbol's own pace."""
-    silence = Silence(["A"], Patience())
+    silence = Silence(["A"], SilenceLimits())
     now = probe_due(silence, trading(silence))
     again = probe_due(silence, now + 1)
-    assert again - now >= Patience().floor_s * S
+    assert again - now >= SilenceLimits().floor_s * S
 
 
 def test_a_symbol_that_never_delivers_is_found_deaf() -> None:
     """Nothing was ever seen of it, and the venue's head moves: renewed within two minutes."""
-    silence = Silence(["A"], Patience())
+    silence = Silence(["A"], SilenceLimits())
     silence.probed({"A": 100}, 5 * S)  # the question that every new connection asks about its quiet symbols
     now = probe_due(silence, 5 * S)
     assert now <= 66 * S
@@ -147,7 +147,7 @@ def test_a_symbol_that_never_delivers_is_found_deaf() -> None:
 
 def test_a_symbol_that_never_trades_is_asked_about_ever_less_often() -> None:
     """Each confirmed silence stretches the patience, up to its cap."""
-    silence, now, waits = Silence(["A"], Patience()), 0, []
+    silence, now, waits = Silence(["A"], SilenceLimits()), 0, []
     silence.probed({"A": 100}, now)
     for _ in range(8):
         asked = probe_due(silence, now)
@@ -160,7 +160,7 @@ def test_a_symbol_that_never_trades_is_asked_about_ever_less_often() -> None:
 
 def test_ids_that_start_again_are_neither_deaf_nor_believed_for_ever() -> None:
     """Heard, lower ids of a new epoch are the newest; unheard, a head far below what was delivered renews."""
-    silence = Silence(["A"], Patience())
+    silence = Silence(["A"], SilenceLimits())
     for second in range(100):
         silence.seen("A", 5_000_000 + second, second * S)
     silence.seen("A", 7, 101 * S, epoch=1)

@@ -12,7 +12,7 @@ from websockets.uri import parse_uri
 
 from trading_platform.ingest.transport import frame_splitter_jit as jit
 from trading_platform.ingest.transport.frame_header import frame_size, is_simple
-from trading_platform.ingest.transport.frame_splitter import FrameCutter
+from trading_platform.ingest.transport.frame_splitter import FrameSplitter
 
 LENGTHS = st.sampled_from([0, 1, 125, 126, 127, 200, 65_535]) | st.integers(0, 300)
 
@@ -38,7 +38,7 @@ def by_rule(data: bytes) -> tuple[list[bytes], int]:
 
 def by_loop(data: bytes) -> tuple[list[bytes], int]:
     """Return the same as the Python loop takes it."""
-    cutter = FrameCutter(ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN), lambda data: None)
+    cutter = FrameSplitter(ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN), lambda data: None)
     at = cutter._cut(data, 0)
     return cutter.take(), at
 

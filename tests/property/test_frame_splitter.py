@@ -13,15 +13,15 @@ from websockets.protocol import State
 
 from tests.property.test_frame_receiver import URL, encoded, messages_of, protocol, streams
 from trading_platform.ingest.transport.frame_header import HANDSHAKE_BYTES
-from trading_platform.ingest.transport.frame_splitter import FrameCutter
+from trading_platform.ingest.transport.frame_splitter import FrameSplitter
 
 
 class Receiver:
-    """A cutter and who joins fragments, as websocket.py does it."""
+    """A splitter, and the joining of fragments as websocket.py does it."""
 
     def __init__(self, of: ClientProtocol) -> None:
         self.protocol = of
-        self.cutter = FrameCutter(of, self._pass_on)
+        self.splitter = FrameSplitter(of, self._pass_on)
         self.passed = 0
         self.answers: list[Response] = []
         self._message: list[bytes] = []
@@ -35,9 +35,9 @@ class Receiver:
             elif isinstance(event, Frame) and event.opcode in DATA_OPCODES:
                 self._message.append(bytes(event.data))
                 if event.fin:
-                    self.cutter.add(b"".join(self._message))
+                    self.splitter.add(b"".join(self._message))
                     self._message.clear()
-                self.cutter.joining = bool(self._message)
+                self.splitter.joining = bool(self._message)
 
 
 @given(streams(), st.data())
@@ -54,8 +54,8 @@ def test_any_cut_of_a_stream_gives_the_messages_that_websockets_gives(
         size = data.draw(st.sampled_from([1, 2, 3, 7, 100, 5000, len(sent)]))
         if size < 5000 and len(sent) > 20_000 and data.draw(st.booleans()):
             size = 60_000
-        receiver.cutter.feed(sent[at : at + size])
-        received += receiver.cutter.take()
+        receiver.splitter.feed(sent[at : at + size])
+        received += receiver.splitter.take()
         at += size
     assert received == messages_of(reference)
     assert receiver.protocol.state == reference.state
@@ -75,13 +75,13 @@ def test_a_broken_stream_is_refused_as_websockets_refuses_it(
     reference.receive_data(bytes(broken))
     received = []
     for at in range(0, len(broken), step * 50):
-        receiver.cutter.feed(bytes(broken[at : at + step * 50]))
-        received += receiver.cutter.take()
+        receiver.splitter.feed(bytes(broken[at : at + step * 50]))
+        received += receiver.splitter.take()
     if ends:
         reference.receive_eof()
-        receiver.cutter.end()
+        receiver.splitter.end()
         receiver.protocol.receive_eof()
-    assert received + receiver.cutter.take() == messages_of(reference)
+    assert received + receiver.splitter.take() == messages_of(reference)
     assert receiver.protocol.close_sent == reference.close_sent
     assert receiver.protocol.state == reference.state
 
@@ -101,8 +101,8 @@ def test_the_answer_to_our_handshake_may_come_in_pieces_and_with_frames_behind_i
         sent = b"HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater"
     receiver = Receiver(asking)
     for at in range(0, len(sent), size):
-        receiver.cutter.feed(sent[at : at + size])
-    assert receiver.cutter.take() == ([b"one", b"two"] if opened else [])
+        receiver.splitter.feed(sent[at : at + size])
+    assert receiver.splitter.take() == ([b"one", b"two"] if opened else [])
     assert [(answer.status_code, answer.body) for answer in receiver.answers] == [
         (101, b"") if opened else (503, b"later")
     ]
@@ -121,7 +121,7 @@ def test_an_answer_without_an_end_is_refused() -> None:
     asking.send_request(asking.connect())
     receiver = Receiver(asking)
     for _ in range(HANDSHAKE_BYTES // 1000 + 2):
-        receiver.cutter.feed(b"x" * 1000)
+        receiver.splitter.feed(b"x" * 1000)
     assert asking.handshake_exc is not None
 
 
@@ -129,8 +129,8 @@ def test_simple_frames_do_not_pass_the_protocol_object() -> None:
     """Of a feed of trades it sees the pings alone."""
     receiver = Receiver(protocol())
     ping = encoded(0x89, b"1")
-    receiver.cutter.feed(b"".join(encoded(0x81, b"x" * 170) + ping for _ in range(10)))
-    assert len(receiver.cutter.take()) == 10
+    receiver.splitter.feed(b"".join(encoded(0x81, b"x" * 170) + ping for _ in range(10)))
+    assert len(receiver.splitter.take()) == 10
     assert receiver.passed == 10 * len(ping)
 
 
@@ -138,9 +138,9 @@ def test_simple_frames_do_not_pass_the_protocol_object() -> None:
 def test_a_huge_frame_is_refused_at_its_header(claimed: int) -> None:
     """A frame that claims more than the limit costs its header, not its size."""
     receiver = Receiver(protocol())
-    receiver.cutter.feed(struct.pack(">BBQ", 0x81, 127, claimed))
+    receiver.splitter.feed(struct.pack(">BBQ", 0x81, 127, claimed))
     assert receiver.protocol.close_sent is not None
     assert receiver.protocol.close_sent.code == 1009
-    receiver.cutter.feed(bytes(1 << 20))
+    receiver.splitter.feed(bytes(1 << 20))
     assert receiver.protocol.state is State.CLOSING
-    assert receiver.cutter.take() == []
+    assert receiver.splitter.take() == []
