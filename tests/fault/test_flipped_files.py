@@ -22,8 +22,8 @@ from trading_platform.analytics.regimes.default import DEFAULT
 from trading_platform.completeness.records import LeafRecord
 from trading_platform.domain.errors import PlatformError
 from trading_platform.domain.position import Position
+from trading_platform.domain.trade_columns import TradeColumns
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.decoder.decoder import Columns
 from trading_platform.ingest.rate_limits.connect_history import AttemptBook
 from trading_platform.ingest.replay import spill_buffer as held
 from trading_platform.ingest.replay.helpers import Share
@@ -109,8 +109,8 @@ def a_share(root: Path) -> Kept:
 def a_run(root: Path) -> Kept:
     """Trades that a replay keeps aside."""
     n = 9
-    kinds = {name: np.dtype(kind) for name, kind in zip(Columns._fields, held._TYPES, strict=True)}
-    columns = Columns(**{name: np.arange(n).astype(kind) for name, kind in kinds.items()})
+    kinds = {name: np.dtype(kind) for name, kind in zip(TradeColumns._fields, held._TYPES, strict=True)}
+    columns = TradeColumns(**{name: np.arange(n).astype(kind) for name, kind in kinds.items()})
     aside = Held(root / "trades-0", lambda day: True)
     aside.add({SequenceKey("binance", "BTC-USDT", 0): columns})
     (run,) = aside.spill()

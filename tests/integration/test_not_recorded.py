@@ -14,7 +14,7 @@ from tests.fault.test_connect_budget import refusing
 from tests.support.builders.ingest_process import Ingest, run
 from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.support.waiting import wait_until
-from trading_platform.domain.trade_columns import Columns
+from trading_platform.domain.trade_columns import TradeColumns
 from trading_platform.ingest.workers import messages
 from trading_platform.ingest.workers.run_account import FirstTrades, RunAccount
 from trading_platform.processes.worker_process import Outbox
@@ -129,9 +129,10 @@ def test_the_processor_tells_first_trades_of_this_run_once_and_none_is_dropped()
     outbox = Outbox(lambda line: bool(room) and (sent.append(line) or True))
     first = FirstTrades(100, outbox.put)
 
-    def columns(ts_recv: int) -> Columns:
+    def columns(ts_recv: int) -> TradeColumns:
         one = np.array([ts_recv])
-        return Columns(one, one, one, one.astype(float), one.astype(float), one.astype(np.int8), one.astype(np.int8))
+        some, none = one.astype(float), one.astype(np.int8)
+        return TradeColumns(one, one, one, some, some, none, none)
 
     first.saw({"OLD": columns(99), "A": columns(100)})
     first.saw({"A": columns(101)})

@@ -161,6 +161,6 @@ def test_a_quiet_market_is_read_one_by_one() -> None:
     usual = list(payloads(9, list(names)))
     connected = packed([control.encode(control.Connected("binance", 1, names))], at=0, kind=Kind.CONTROL)
     decoder.decode([connected, packed(usual[:2], at=1)], START, Position(0, 9))
-    assert decoder._scanning.scanner("binance") is None
+    assert decoder._readers.scanner("binance") is None
     decoder.decode([packed(usual[2:4], at=2)], START, Position(0, 9))
-    assert decoder._scanning.scanner("binance") is not None
+    assert decoder._readers.scanner("binance") is not None

@@ -1,6 +1,6 @@
 """Give the trades of a batch their epochs: those of a stream by what its lane has shown, pages by what is on record.
 
-The rule itself is numbering.py; bytes are decoder.py.
+The rule itself is sequence_reset.py; bytes are ingest/decoder/.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from trading_platform.completeness.sequence_reset import (
     APART,
     Numbering,
     Suspect,
-    Trades,
     contradicts,
     epoch_of,
     extended,
 )
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import SOURCES
-from trading_platform.domain.trade_columns import Columns, together
+from trading_platform.domain.trade_columns import TradeColumns, concatenate
 
 Pair = tuple[str, str]
 """(venue, symbol)."""
@@ -56,10 +55,24 @@ class Placed(NamedTuple):
     turns : by the sequence that begins.
     """
 
-    trades: dict[SequenceKey, Columns]
+    trades: dict[SequenceKey, TradeColumns]
     apart: list[int]
     readmitted: list[tuple[Position, int]]
     turns: dict[SequenceKey, Turn]
+
+
+class PageScope(NamedTuple):
+    """In the light of what a page is understood.
+
+    Attributes
+    ----------
+    turns : how many of its symbol's turns were on record; None: those known by the time when it came.
+    asked : the ids (epoch, first, last) that were asked for; None: not any by their numbers.
+    """
+
+    ts_recv: int
+    turns: int | None = None
+    asked: tuple[int, int, int] | None = None
 
 
 class Epochs:
@@ -69,17 +82,10 @@ class Epochs:
     ----------
     numberings : what the lane's streams have shown, by ``venue symbol``; changed in place, part of its context.
     book : asked once a batch for each symbol that needs it; None: nothing is on record.
-
-    Attributes
-    ----------
-    turns : with how many of a symbol's turns the page being read is to be understood; None: those known by its time.
-    asked : for which ids (epoch, first, last) the page being read was asked; None: not for any by their numbers.
     """
 
     def __init__(self, numberings: dict[str, Numbering], book: Book | None) -> None:
         self._numberings, self._book = numberings, book
-        self.turns: int | None = None
-        self.asked: tuple[int, int, int] | None = None
         self._turns: dict[Pair, list[Turn]] = {}
         self._reach: dict[SequenceKey, Reach | None] = {}
 
@@ -91,22 +97,20 @@ class Epochs:
             self._numberings[name] = Numbering.after(turns, self._reach_of(SequenceKey(venue, symbol, len(turns))))
         return self._numberings[name]
 
-    def place(self, venue: str, symbol: str, stream: Columns) -> Placed:
+    def place(self, venue: str, symbol: str, stream: TradeColumns) -> Placed:
         """Judge the next trades of a symbol's stream."""
         numbering = self.of_stream(venue, symbol)
-        judged = numbering.judge(Trades(*stream[:6]))
+        judged = numbering.judge(stream)
         if judged.epochs is None:
             return Placed({SequenceKey(venue, symbol, numbering.epoch): stream}, [], [], {})
         placed = Placed({}, np.flatnonzero(judged.epochs == APART).tolist(), [], {})
         for epoch in np.unique(judged.epochs).tolist():
             if epoch != APART:
-                rows = judged.epochs == epoch
-                mine = Columns._make(column[rows] for column in stream)
-                placed.trades[SequenceKey(venue, symbol, epoch)] = mine
+                placed.trades[SequenceKey(venue, symbol, epoch)] = stream.rows(judged.epochs == epoch)
         for epoch, suspect in judged.readmitted:
             key = SequenceKey(venue, symbol, epoch)
             parts = [_as_columns(suspect), *([placed.trades[key]] if key in placed.trades else [])]
-            placed.trades[key] = together(parts)
+            placed.trades[key] = concatenate(parts)
             placed.readmitted.append((Position(suspect.segment, suspect.offset), suspect.item))
         placed.turns.update((SequenceKey(venue, symbol, epoch), turn) for epoch, turn in judged.turns)
         return placed
@@ -116,17 +120,17 @@ class Epochs:
         told = {row: (*position, item) for row, (position, item) in places.items()}
         self.of_stream(venue, symbol).locate(told)
 
-    def newest(self, venue: str, symbol: str, at_ns: int) -> int:
-        """Return the epoch that a symbol is in, as far as that was known at a receive time."""
+    def newest(self, venue: str, symbol: str, at_ns: int, turns: int | None = None) -> int:
+        """Return the epoch that a symbol is in, as far as that was known at a receive time (`turns`: see PageScope)."""
         numbering = self._numberings.get(f"{venue} {symbol}")
-        return len(self._known(venue, symbol, at_ns)) if numbering is None else numbering.epoch
+        return len(self._known(venue, symbol, at_ns, turns)) if numbering is None else numbering.epoch
 
-    def of_page(self, venue: str, symbol: str, trade_id: int, ts_event: int, ts_recv: int) -> int:
+    def of_page(self, venue: str, symbol: str, trade_id: int, ts_event: int, page: PageScope) -> int:
         """Return the epoch of a trade that a page brought, APART if it contradicts what is held; it counts from now."""
-        epoch = epoch_of(self._known(venue, symbol, ts_recv), trade_id, ts_event)
+        epoch = epoch_of(self._known(venue, symbol, page.ts_recv, page.turns), trade_id, ts_event)
         key = SequenceKey(venue, symbol, epoch)
         reach = self._reach_of(key)
-        if reach is not None and contradicts(reach, trade_id, ts_event, asked=self._was_asked(epoch, trade_id)):
+        if reach is not None and contradicts(reach, trade_id, ts_event, asked=_was_asked(page, epoch, trade_id)):
             # Another copy of what is held is a contradiction for the merge to tell; it says nothing of its neighbours.
             return epoch if self._holds(key, trade_id) else APART
         self._reach[key] = extended(reach, trade_id, ts_event)
@@ -137,13 +141,10 @@ class Epochs:
         reach = self._reach_of(key)
         return reach is not None and trade_id - reach.head > AHEAD
 
-    def _was_asked(self, epoch: int, trade_id: int) -> bool:
-        return self.asked is not None and self.asked[0] == epoch and self.asked[1] <= trade_id <= self.asked[2]
-
-    def _known(self, venue: str, symbol: str, at_ns: int) -> list[Turn]:
+    def _known(self, venue: str, symbol: str, at_ns: int, turns: int | None) -> list[Turn]:
         on_record = self._on_record(venue, symbol)
-        if self.turns is not None:
-            return on_record[: self.turns]
+        if turns is not None:
+            return on_record[:turns]
         return [turn for turn in on_record if turn.known_ns <= at_ns]
 
     def _on_record(self, venue: str, symbol: str) -> list[Turn]:
@@ -160,8 +161,12 @@ class Epochs:
         return self._book is not None and self._book.holds(*key, trade_id)
 
 
-def _as_columns(suspect: Suspect) -> Columns:
-    return Columns(
+def _was_asked(page: PageScope, epoch: int, trade_id: int) -> bool:
+    return page.asked is not None and page.asked[0] == epoch and page.asked[1] <= trade_id <= page.asked[2]
+
+
+def _as_columns(suspect: Suspect) -> TradeColumns:
+    return TradeColumns(
         np.array([suspect.trade_id], np.int64),
         np.array([suspect.ts_event], np.int64),
         np.array([suspect.ts_recv], np.int64),

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.completeness.records import Reach, Turn
+from trading_platform.domain.trade_columns import TradeColumns
 
 Int64 = npt.NDArray[np.int64]
 
@@ -76,17 +77,6 @@ class _Judging(NamedTuple):
     epochs: Int64
     readmitted: list[tuple[int, Suspect]]
     turns: list[tuple[int, Turn]]
-
-
-class Trades(NamedTuple):
-    """Trades of one symbol in the order of their lane, as columns."""
-
-    trade_id: Int64
-    ts_event: Int64
-    ts_recv: Int64
-    price: npt.NDArray[np.float64]
-    quantity: npt.NDArray[np.float64]
-    side: npt.NDArray[np.int8]
 
 
 def epoch_of(turns: Sequence[Turn], trade_id: int, ts_event: int) -> int:
@@ -195,8 +185,8 @@ class Numbering(msgspec.Struct):
         first, head, first_ns, last_ns = reach
         return cls(first=first, first_ns=first_ns, head=head, head_ns=last_ns, turns=list(turns))
 
-    def judge(self, trades: Trades) -> Judged:
-        """Take the next trades of the stream."""
+    def judge(self, trades: TradeColumns) -> Judged:
+        """Take the next trades of the symbol's stream, in the order of their lane."""
         ids, times = trades.trade_id, trades.ts_event
         if self.head is None:
             self.first = self.head = int(ids[0])
@@ -264,10 +254,10 @@ class Numbering(msgspec.Struct):
 
     # ---- the long way
 
-    def _one_by_one(self, trades: Trades) -> Judged:
+    def _one_by_one(self, trades: TradeColumns) -> Judged:
         epochs = np.empty(len(trades.trade_id), np.int64)
         judged = _Judging(epochs, [], [])
-        columns = (column.tolist() for column in trades)
+        columns = (column.tolist() for column in trades[:6])  # a suspect is always of a stream
         for row, (trade_id, ts_event, ts_recv, price, quantity, side) in enumerate(zip(*columns, strict=True)):
             trade = Suspect(trade_id, ts_event, ts_recv, price, quantity, side, item=row)
             epochs[row] = self._take(trade, judged)

@@ -1,4 +1,7 @@
-"""Decoded trades as columns, on their way from decoder.py to staging_sink.py."""
+"""The columnar form of trades: what every part from the decoder to the sinks passes on.
+
+One trade as a venue's adapter reads it is domain/trade.py. How the columns are stored is store/lake/schema.py.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,54 @@ import numpy as np
 import numpy.typing as npt
 
 Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+Int8 = npt.NDArray[np.int8]
 
 
-class Columns(NamedTuple):
-    """Trades of one sequence in the order of the log (side: 1 buy, -1 sell, 0 unknown; source: place in SOURCES)."""
+class TradeColumns(NamedTuple):
+    """Trades of one symbol as columns of equal length, one row a trade, in the order of the log.
+
+    A new column (a text id for venues whose ids are no integers) is added here; `empty`, `rows` and `concatenate` are
+    the only ways by which other modules make columns of columns.
+
+    Attributes
+    ----------
+    trade_id : int64, the venue's id.
+    ts_event : int64, the venue's trade time in ns since the epoch, UTC.
+    ts_recv : int64, when we received it, in the same unit.
+    price : float64, in the quote currency; finite and positive.
+    quantity : float64, in the base currency; finite and positive.
+    side : int8, the taker's side: 1 buy, -1 sell, 0 unknown.
+    source : int8, how it came: its place in domain.trade.SOURCES.
+
+    Examples
+    --------
+    >>> two = concatenate([TradeColumns.empty(1), TradeColumns.empty(1)])
+    >>> len(two.trade_id), len(two.rows(slice(1)).price), two.side.dtype
+    (2, 1, dtype('int8'))
+    """
 
     trade_id: Int64
     ts_event: Int64
     ts_recv: Int64
-    price: npt.NDArray[np.float64]
-    quantity: npt.NDArray[np.float64]
-    side: npt.NDArray[np.int8]
-    source: npt.NDArray[np.int8]
+    price: Float64
+    quantity: Float64
+    side: Int8
+    source: Int8
+
+    @classmethod
+    def empty(cls, rows: int) -> TradeColumns:
+        """Return columns of so many rows whose values are not set."""
+        ids, events, receipts = (np.empty(rows, np.int64) for _ in range(3))
+        price, quantity = (np.empty(rows, np.float64) for _ in range(2))
+        side, source = (np.empty(rows, np.int8) for _ in range(2))
+        return cls(ids, events, receipts, price, quantity, side, source)
+
+    def rows(self, chosen: slice | Int64 | npt.NDArray[np.bool_]) -> TradeColumns:
+        """Return some rows: a slice (without a copy), their numbers in the wanted order, or a mask."""
+        return TradeColumns._make(column[chosen] for column in self)
 
 
-def together(parts: Sequence[Columns]) -> Columns:
+def concatenate(parts: Sequence[TradeColumns]) -> TradeColumns:
     """Return the rows of all parts, in their order."""
-    return parts[0] if len(parts) == 1 else Columns(*map(np.concatenate, zip(*parts, strict=True)))
+    return parts[0] if len(parts) == 1 else TradeColumns(*map(np.concatenate, zip(*parts, strict=True)))

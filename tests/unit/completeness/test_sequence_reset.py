@@ -12,22 +12,23 @@ from trading_platform.completeness.sequence_reset import (
     APART,
     HERE,
     Numbering,
-    Trades,
     contradicts,
     epoch_of,
     extended,
 )
+from trading_platform.domain.trade_columns import TradeColumns
 
 MS = 1_000_000
 Stream = list[tuple[int, int]]
 
 
-def trades(stream: Stream, begin: int = 0) -> Trades:
+def trades(stream: Stream, begin: int = 0) -> TradeColumns:
     """Return the columns of trades given as (id, ms), received one ns after the other."""
     ids, times = np.array(stream, np.int64).reshape(-1, 2).T
     rows = len(stream)
     received = np.arange(begin, begin + rows, dtype=np.int64)
-    return Trades(ids.copy(), times * MS, received, np.ones(rows), np.ones(rows), np.ones(rows, np.int8))
+    side, source = np.ones(rows, np.int8), np.zeros(rows, np.int8)
+    return TradeColumns(ids.copy(), times * MS, received, np.ones(rows), np.ones(rows), side, source)
 
 
 def judge(stream: Stream, cuts: tuple[int, ...] = ()) -> tuple[list[int], Numbering]:

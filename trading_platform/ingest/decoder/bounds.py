@@ -8,12 +8,30 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from trading_platform.domain.days import day_start
+from trading_platform.domain.decimals import EXACT_DIGITS, significant_digits
+from trading_platform.domain.errors import FrameError
 from trading_platform.domain.trade import Trade
 
 _BIGGEST = 1e18
 AHEAD_NS = 366 * 86_400 * 1_000_000_000
 """A trade may lie this far ahead of our clock. Wide on purpose: our clock is the weaker witness (a laptop that slept,
 a replayed market that runs faster than ours), and errors of unit, which this is against, are off by a thousand."""
+
+
+class Checked(NamedTuple):
+    """A trade's numbers, and what is wrong with it.
+
+    Attributes
+    ----------
+    price, quantity : the nearest float64 of the literals.
+    error : why it belongs in the quarantine, None if it does not.
+    stored : whether it is a trade all the same: one with more digits than a float64 holds is.
+    """
+
+    price: float
+    quantity: float
+    error: FrameError | None = None
+    stored: bool = True
 
 
 class Bounds(NamedTuple):
@@ -32,6 +50,27 @@ class Bounds(NamedTuple):
     def of(cls, history_start: str) -> Bounds:
         """Return the limits for a history that starts on this day. Age is never a reason to refuse."""
         return cls(day_start(history_start))
+
+    def check(self, trade: Trade, ts_recv: int) -> Checked:
+        """Return the numbers of a trade that was received then, and what is wrong with it.
+
+        >>> Bounds(0).check(Trade("BTC-USDT", 7, 1, "1.5", "2", "buy"), 1)
+        Checked(price=1.5, quantity=2.0, error=None, stored=True)
+        >>> Bounds(0).check(Trade("BTC-USDT", 7, 1, "0", "2", "buy"), 1).stored
+        False
+        """
+        price, quantity = float(trade.price), float(trade.quantity)
+        broken = self.broken(trade, price, quantity, ts_recv)
+        if broken is not None:
+            error = FrameError(broken, f"{trade.price} x {trade.quantity} at {trade.ts_event}")
+            return Checked(price, quantity, error, stored=False)
+        # Most literals are short: their length alone tells that they are exact.
+        long = len(trade.price) > EXACT_DIGITS or len(trade.quantity) > EXACT_DIGITS
+        if long and max(significant_digits(trade.price), significant_digits(trade.quantity)) > EXACT_DIGITS:
+            # Stored all the same, as the nearest float64; the raw bytes keep every digit.
+            told = f"{trade.price} x {trade.quantity} has more than {EXACT_DIGITS} digits"
+            return Checked(price, quantity, FrameError("precision", told))
+        return Checked(price, quantity)
 
     def broken(self, trade: Trade, price: float, quantity: float, ts_recv: int) -> str | None:
         """Return the name of the first limit the trade breaks, None if it is possible."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from trading_platform.completeness.records import Batch, SequenceKey
 from trading_platform.domain.instrument import Instrument
-from trading_platform.domain.trade_columns import Columns
+from trading_platform.domain.trade_columns import TradeColumns
 
 
 class Listing(NamedTuple):
@@ -24,5 +24,5 @@ class Decoded:
     """What a stretch of a lane holds: `trades` for the sinks, `batch` for the ledger, `listings` as they came."""
 
     batch: Batch
-    trades: dict[SequenceKey, Columns]
+    trades: dict[SequenceKey, TradeColumns]
     listings: Sequence[Listing] = ()

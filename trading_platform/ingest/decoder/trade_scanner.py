@@ -24,6 +24,7 @@ from trading_platform.ingest.decoder.digits import (
     some_digits,
     word,
 )
+from trading_platform.ingest.decoder.trade_buffer import TradeBuffer
 from trading_platform.jit.kernel import kernel
 from trading_platform.venues.adapter import TradeFrame
 
@@ -120,24 +121,24 @@ class Scanner:
         symbols: SymbolTable,
         keys: Ints,
         newest: Ints,
-        rows: Rows,
+        trades: TradeBuffer,
     ) -> tuple[int, int]:
-        """Append the trades of frames from `at` on to `rows`, up to the first frame of another form.
+        """Append the trades of frames from `at` on to `trades`, up to the first frame of another form.
 
         Parameters
         ----------
         body : has the lengths of `count` frames (u32) at `table_at`, and then the frames.
         at : number and place of the first frame.
-        keys : for each symbol of the table, the key its rows get.
-        newest : for each key the greatest receive time so far; raised.
+        keys : for each symbol of the table, the number of its key in `trades`.
+        newest : for each key number the greatest receive time so far; raised.
 
         Returns
         -------
         Number and place of the frame where it stopped.
         """
-        rows.reserve(count)
+        key_of_row, columns, first = trades.reserve(count)
         told = self._told
-        told[FRAME], told[OFFSET], told[ROWS] = *at, rows.count
+        told[FRAME], told[OFFSET], told[ROWS] = *at, first
         scan_frames(
             np.frombuffer(body, np.uint8),
             table_at,
@@ -158,71 +159,15 @@ class Scanner:
             TENS,
             FLOAT_TENS,
             self._number,
-            rows.key,
-            rows.trade_id,
-            rows.ts_event,
-            rows.price,
-            rows.quantity,
-            rows.side,
+            key_of_row,
+            columns.trade_id,
+            columns.ts_event,
+            columns.price,
+            columns.quantity,
+            columns.side,
         )
-        begin, rows.count = rows.count, int(told[ROWS])
-        rows.ts_recv[begin : rows.count] = ts_recv
-        rows.source[begin : rows.count] = 0
+        trades.fill(int(told[ROWS]), ts_recv, "ws")
         return int(told[FRAME]), int(told[OFFSET])
-
-
-class Rows:
-    """Columns of trades that grow (side: 1 buy, -1 sell, 0 unknown; source: its place in domain.trade.SOURCES)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._allocate(256)
-
-    def _allocate(self, size: int) -> None:
-        self.key, self.trade_id, self.ts_event, self.ts_recv = (np.empty(size, np.int64) for _ in range(4))
-        self.price, self.quantity = np.empty(size, np.float64), np.empty(size, np.float64)
-        self.side, self.source = np.empty(size, np.int8), np.empty(size, np.int8)
-
-    def reserve(self, more: int) -> None:
-        """Make room for so many rows."""
-        needed = self.count + more
-        if needed > len(self.key):
-            old = self.columns()
-            self._allocate(max(needed, 2 * len(self.key)))
-            for mine, kept in zip(self.columns(), old, strict=True):
-                mine[:] = kept
-
-    def columns(self) -> tuple[npt.NDArray[np.generic], ...]:
-        """Return key, trade_id, ts_event, ts_recv, price, quantity, side, source of the rows there are."""
-        whole = (
-            self.key,
-            self.trade_id,
-            self.ts_event,
-            self.ts_recv,
-            self.price,
-            self.quantity,
-            self.side,
-            self.source,
-        )
-        return tuple(column[: self.count] for column in whole)
-
-    def append(
-        self,
-        key: int,
-        trade_id: int,
-        ts_event: int,
-        ts_recv: int,
-        price: float,
-        quantity: float,
-        side: int,
-        source: int,
-    ) -> None:
-        """Add one row."""
-        self.reserve(1)
-        at = self.count
-        self.key[at], self.trade_id[at], self.ts_event[at], self.ts_recv[at] = key, trade_id, ts_event, ts_recv
-        self.price[at], self.quantity[at], self.side[at], self.source[at] = price, quantity, side, source
-        self.count = at + 1
 
 
 @kernel(

@@ -15,7 +15,7 @@ from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import SOURCES
-from trading_platform.ingest.decoder.decoder import Columns
+from trading_platform.domain.trade_columns import TradeColumns, concatenate
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake import schema, staging
@@ -45,10 +45,10 @@ class StagingSink:
         self._data = data
         self._lane = lane
         self._start = start
-        self._held: dict[SequenceKey, list[Columns]] = {}
+        self._held: dict[SequenceKey, list[TradeColumns]] = {}
         self.rows = 0
 
-    def add(self, trades: dict[SequenceKey, Columns]) -> None:
+    def add(self, trades: dict[SequenceKey, TradeColumns]) -> None:
         """Take the trades of one batch."""
         for key, columns in trades.items():
             self._held.setdefault(key, []).append(columns)
@@ -58,7 +58,7 @@ class StagingSink:
         """Write everything held, durably; return the (venue, symbol, day) it belongs to."""
         parts: dict[tuple[str, str, str], list[pa.Table]] = {}
         for key, batches in sorted(self._held.items()):
-            columns = joined(batches)
+            columns = concatenate(batches)
             table = to_table(key, columns)
             days = columns.ts_event // DAY_NS
             one_day = len(days) and bool((days == days[0]).all())
@@ -77,12 +77,7 @@ class StagingSink:
         return set(parts)
 
 
-def joined(batches: list[Columns]) -> Columns:
-    """Return the rows of all batches, in their order."""
-    return batches[0] if len(batches) == 1 else Columns(*map(np.concatenate, zip(*batches, strict=True)))
-
-
-def to_table(key: SequenceKey, columns: Columns) -> pa.Table:
+def to_table(key: SequenceKey, columns: TradeColumns) -> pa.Table:
     """Return the trades of one sequence as ticks in the order given, sides and sources as codes (`schema.lean`)."""
     rows = len(columns.trade_id)
     instant = schema.TICKS.field("ts_event").type

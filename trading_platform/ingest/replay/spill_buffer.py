@@ -18,8 +18,8 @@ import pyarrow as pa
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.ingest.decoder.decoder import Columns
-from trading_platform.ingest.processor.staging_sink import joined, to_table
+from trading_platform.domain.trade_columns import TradeColumns, concatenate
+from trading_platform.ingest.processor.staging_sink import to_table
 from trading_platform.store.fs.disk import REAL_DISK, Disk, File
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake import merge_slices as slices
@@ -59,7 +59,7 @@ class Held:
     ) -> None:
         self._scratch, self._days, self._limit, self._disk = scratch, days, limit, disk
         self._wanted: dict[int, str | None] = {}
-        self._columns: dict[tuple[SequenceKey, str], list[Columns]] = {}
+        self._columns: dict[tuple[SequenceKey, str], list[TradeColumns]] = {}
         self._rows = 0
         self._runs: list[Run] = []
         self._file: File | None = None
@@ -70,7 +70,7 @@ class Held:
         """Whether everything that was added was wanted."""
         return None not in self._wanted.values()
 
-    def add(self, trades: dict[SequenceKey, Columns]) -> None:
+    def add(self, trades: dict[SequenceKey, TradeColumns]) -> None:
         """Take the trades of one batch."""
         for key, columns in trades.items():
             for day, mine in self._by_day(columns):
@@ -79,7 +79,7 @@ class Held:
         if self._rows > self._limit:
             self.spill()
 
-    def _by_day(self, columns: Columns) -> Iterator[tuple[str, Columns]]:
+    def _by_day(self, columns: TradeColumns) -> Iterator[tuple[str, TradeColumns]]:
         first, last = int(columns.ts_event.min()) // DAY_NS, int(columns.ts_event.max()) // DAY_NS
         if first == last:
             if (day := self._day(first)) is not None:
@@ -89,7 +89,7 @@ class Held:
         for number in np.unique(numbers).tolist():
             if (day := self._day(number)) is not None:
                 chosen = numbers == number
-                yield day, Columns._make(column[chosen] for column in columns)
+                yield day, columns.rows(chosen)
 
     def _day(self, number: int) -> str | None:
         """Return the day of that number, None if it is not wanted."""
@@ -150,7 +150,7 @@ def _load(run: Run) -> pa.Table:
     return to_table(run.key, read(run))
 
 
-def read(run: Run) -> Columns:
+def read(run: Run) -> TradeColumns:
     """Read a run back.
 
     Raises
@@ -166,15 +166,15 @@ def read(run: Run) -> Columns:
     for kind in _TYPES:
         columns.append(np.frombuffer(data, kind, run.rows, at))
         at += columns[-1].nbytes
-    return Columns._make(columns)
+    return TradeColumns._make(columns)
 
 
-def _runs(batches: list[Columns]) -> Iterator[Columns]:
+def _runs(batches: list[TradeColumns]) -> Iterator[TradeColumns]:
     # Segments are decoded in any order; by their first ids they usually follow each other.
-    columns = joined(sorted(batches, key=lambda batch: int(batch.trade_id[0])))
+    columns = concatenate(sorted(batches, key=lambda batch: int(batch.trade_id[0])))
     ids = columns.trade_id
     if not bool((ids[:-1] <= ids[1:]).all()):
         order = np.argsort(ids, kind="stable")
-        columns = Columns._make(column[order] for column in columns)
+        columns = columns.rows(order)
     for at in range(0, len(ids), RUN_ROWS):
-        yield Columns._make(column[at : at + RUN_ROWS] for column in columns)
+        yield columns.rows(slice(at, at + RUN_ROWS))

@@ -13,7 +13,7 @@ from trading_platform.ingest.workers import messages
 from trading_platform.venues.handshakes import named
 
 if TYPE_CHECKING:
-    from trading_platform.domain.trade_columns import Columns
+    from trading_platform.domain.trade_columns import TradeColumns
 
 _S = 1_000_000_000
 CLOCKS_APART_NS = 2 * _S
@@ -107,7 +107,7 @@ class FirstTrades:
         self._since_ns, self._put = since_ns, put
         self._seen: set[str] = set()
 
-    def saw(self, trades: Mapping[str, Columns]) -> None:
+    def saw(self, trades: Mapping[str, TradeColumns]) -> None:
         """Take note of what was decoded, by symbol."""
         new = [symbol for symbol in trades.keys() - self._seen if trades[symbol].ts_recv.max() >= self._since_ns]
         self._seen.update(new)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.builders.platform_in_process import DAY, MIDNIGHT
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.domain.trade_columns import Columns
+from trading_platform.domain.trade_columns import TradeColumns
 from trading_platform.ingest.replay.spill_buffer import Held, grouped
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake import merge_slices as slices
@@ -21,12 +21,12 @@ NEXT = "2024-08-09"
 S = 10**9
 
 
-def columns(ids: list[int]) -> Columns:
+def columns(ids: list[int]) -> TradeColumns:
     """Return trades of which everything follows from the id; from 100 on they are of the next day."""
     number = np.array(ids, np.int64)
     times = MIDNIGHT + (number - 100) * S
     zeros = np.zeros(len(ids), np.int8)
-    return Columns(number, times, times + 5, number + 0.5, number + 0.25, (number % 3 - 1).astype(np.int8), zeros)
+    return TradeColumns(number, times, times + 5, number + 0.5, number + 0.25, (number % 3 - 1).astype(np.int8), zeros)
 
 
 def rows(groups: dict[Leaf, list[slices.Group]]) -> dict[tuple[str, int], list[int]]:

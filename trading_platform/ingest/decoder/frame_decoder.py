@@ -1,0 +1,211 @@
+"""Decode the stream frames of a lane's connections, for one batch: frames in, trades and refused frames out.
+
+There is one object for each connection. Frames of a venue's usual form are read many at a time (trade_scanner.py), all
+others one by one by the venue's adapter, with the same result. Which connections there are is told by control records
+(control_reader.py); to which epoch a stream's trade belongs is decided at the batch's end (epoch_assigner.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.completeness.records import SequenceKey
+from trading_platform.domain.errors import FrameError
+from trading_platform.domain.trade import Trade
+from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.ingest.decoder.batch_facts import BatchOutput
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.decoder_state import Connection, Context
+from trading_platform.ingest.decoder.page_claims import raw_of
+from trading_platform.ingest.decoder.quarantine import Origin, unpacked
+from trading_platform.ingest.decoder.trade_buffer import UNASSIGNED
+from trading_platform.ingest.decoder.trade_scanner import SymbolTable
+from trading_platform.ingest.decoder.venue_readers import VenueReaders
+from trading_platform.store.log.segment_format import TABLE_AT, PackedRecord
+from trading_platform.store.log.writer import Record
+from trading_platform.venues.adapter import VenueAdapter
+
+Int64 = npt.NDArray[np.int64]
+_NEVER = np.iinfo(np.int64).min
+_Mark = tuple[int | None, int, int, float, float]
+"""The first five of a trade's TradeColumns."""
+
+
+class StreamVoid(NamedTuple):
+    """An id that a stream says holds no trade: where it was read, and the bytes of its frame."""
+
+    origin: Origin
+    trade: Trade
+    frame: bytes
+
+
+class ConnectionDecoder:
+    """Reads the frames of one connection by its venue's adapter.
+
+    Whatever a venue's frames mean only in the order of their connection belongs here.
+    """
+
+    def __init__(self, connection: Connection, adapter: VenueAdapter) -> None:
+        self.connection = connection
+        self.venue = connection.venue
+        self._adapter = adapter
+        self._scan_keys: tuple[SymbolTable, Int64] | None = None
+
+    def decode(self, frame: bytes) -> list[Trade]:
+        """Return the trades of a frame. Raises FrameError only."""
+        return self._adapter.decode_frame(frame, self.connection.symbols)
+
+    def about(self, frame: bytes) -> tuple[str | None, int | None]:
+        """Return symbol and id that a frame which does not decode seems to be about."""
+        told = self._adapter.peek(frame)
+        symbol = None if told is None else self.connection.symbols.get(told[0])
+        return symbol, None if told is None or symbol is None else told[1]
+
+    def scan_keys(self, readers: VenueReaders, output: BatchOutput) -> tuple[SymbolTable, Int64]:
+        """Return the scanner's table of the symbols, and for each of them the number of its key in the buffer."""
+        if self._scan_keys is None:
+            table = readers.table(self.connection.symbols)
+            keys = [SequenceKey(self.venue, self.connection.symbols[name], UNASSIGNED) for name in table.names]
+            self._scan_keys = table, np.asarray([output.trades.number(key) for key in keys], np.int64)
+        return self._scan_keys
+
+
+class FrameDecoder:
+    """Decodes the stream frames of one batch."""
+
+    def __init__(self, context: Context, readers: VenueReaders, bounds: Bounds, output: BatchOutput) -> None:
+        self._connections, self._clock = context.connections, context.clock
+        self._readers, self._bounds, self._output = readers, bounds, output
+        self._decoders: dict[int, ConnectionDecoder] = {}
+        self._read: list[tuple[Record | PackedRecord, ConnectionDecoder]] = []
+        self._voids: list[StreamVoid] = []
+        # For each key number the latest receive time of a frame that is not told yet.
+        self._alive = np.full(16, _NEVER)
+
+    def decode(self, record: Record | PackedRecord) -> None:
+        """Take the frames of one record."""
+        self._clock.frames(record.ts_recv)
+        connection = self._connections.get(record.connection)
+        if connection is None:
+            error = FrameError("connection", "frames of an unknown connection")
+            self._output.quarantine.refuse(Origin(record, 0, "?", "ws"), None, None, error)
+            return
+        decoder = self._decoder(record.connection, connection)
+        self._read.append((record, decoder))
+        if isinstance(record, PackedRecord):
+            if self._readers.scanner(decoder.venue) is not None:
+                self._scan(record, decoder)
+                return
+            self._readers.count_unscanned(record.frame_count)
+            record = record.record()
+        for item, frame in enumerate(record.frames):
+            self._frame(Origin(record, item, decoder.venue, "ws"), decoder, frame)
+
+    def tell_alive(self) -> None:
+        """Tell which streams have delivered since the last call, before anything else is told of their ends."""
+        for number in np.flatnonzero(self._alive != _NEVER).tolist():
+            key = self._output.trades.key(number)
+            self._output.facts.tail(key.venue, key.symbol, "live", self._clock.live(int(self._alive[number])))
+        self._alive[:] = _NEVER
+
+    def voids(self) -> Sequence[StreamVoid]:
+        """Return the ids without a trade; their epochs are known at the batch's end."""
+        return self._voids
+
+    def find(self, key: SequenceKey, stream: TradeColumns, rows: Sequence[int]) -> Mapping[int, tuple[Origin, bytes]]:
+        """Return for some rows of a symbol's trades where each was read, and the bytes of its frame.
+
+        Columns of trades do not say where they came from: of nearly none is it ever asked. Each record is read once.
+        """
+        asked = stream.rows(np.asarray(rows, np.int64))
+        wanted: dict[_Mark, list[int]] = {}
+        marks = zip(*(column.tolist() for column in asked[:5]), strict=True)
+        for row, mark in zip(rows, marks, strict=True):
+            wanted.setdefault(mark, []).append(row)
+        instants = set(asked.ts_recv.tolist())
+        found: dict[int, tuple[Origin, bytes]] = {}
+        for record, decoder in self._read:
+            if record.ts_recv not in instants or decoder.venue != key.venue:
+                continue
+            for item, frame in enumerate(unpacked(record).frames):
+                for mark in _marks(decoder, key.symbol, frame, record.ts_recv):
+                    if waiting := wanted.get(mark):
+                        found[waiting.pop(0)] = Origin(record, item, key.venue, "ws"), frame
+        return found
+
+    def _decoder(self, number: int, connection: Connection) -> ConnectionDecoder:
+        held = self._decoders.get(number)
+        if held is None or held.connection is not connection:  # its number may have been given again
+            held = self._decoders[number] = ConnectionDecoder(connection, self._readers.adapter(connection.venue))
+        return held
+
+    def _scan(self, record: PackedRecord, decoder: ConnectionDecoder) -> None:
+        """Take the usual frames many at a time, each of the others by itself, all in their order."""
+        scanner = self._readers.scanner(decoder.venue)
+        assert scanner is not None
+        table, numbers = decoder.scan_keys(self._readers, self._output)
+        self._make_room(self._output.trades.key_count())
+        body, count = record.body, record.frame_count
+        item, at = 0, record.frames_at
+        while True:
+            item, at = scanner.scan(
+                body, TABLE_AT, count, (item, at), record.ts_recv, table, numbers, self._alive, self._output.trades
+            )
+            if item == count:
+                return
+            end = at + int.from_bytes(body[TABLE_AT + 4 * item : TABLE_AT + 4 * item + 4], "little")
+            self._frame(Origin(record, item, decoder.venue, "ws"), decoder, body[at:end])
+            item, at = item + 1, end
+
+    def _frame(self, origin: Origin, decoder: ConnectionDecoder, frame: bytes) -> None:
+        try:
+            trades = decoder.decode(frame)
+        except FrameError as error:
+            self._output.quarantine.refuse(origin, *decoder.about(frame), error, frame)
+            return
+        for trade in trades:
+            number = self._saw(SequenceKey(origin.venue, trade.symbol, UNASSIGNED), origin.record.ts_recv)
+            self._trade(number, origin, trade, frame)
+
+    def _trade(self, number: int, origin: Origin, trade: Trade, frame: bytes) -> None:
+        quarantine, ts_recv = self._output.quarantine, origin.record.ts_recv
+        if trade.trade_id is None:
+            error = FrameError("id", "a trade without an id")
+            quarantine.refuse(origin, trade.symbol, None, error, raw_of(trade, frame))
+            return
+        if trade.void is not None:
+            self._voids.append(StreamVoid(origin, trade, frame))
+            return
+        price, quantity, wrong, stored = self._bounds.check(trade, ts_recv)
+        if wrong is not None:
+            quarantine.refuse(origin, trade.symbol, trade.trade_id, wrong, raw_of(trade, frame))
+        if stored:
+            self._output.trades.append(number, trade, ts_recv, price, quantity, "ws")
+
+    def _saw(self, key: SequenceKey, ts_recv: int) -> int:
+        """Take note that a symbol's stream delivers; return the number of its key."""
+        number = self._output.trades.number(key)
+        self._make_room(number + 1)
+        self._alive[number] = max(self._alive[number], ts_recv)
+        return number
+
+    def _make_room(self, keys: int) -> None:
+        if (lacking := keys - len(self._alive)) > 0:
+            self._alive = np.concatenate([self._alive, np.full(max(lacking, len(self._alive)), _NEVER)])
+
+
+def _marks(decoder: ConnectionDecoder, symbol: str, frame: bytes, ts_recv: int) -> list[_Mark]:
+    """Return the values by which a symbol's trades in a frame are known again in their columns."""
+    try:
+        trades = decoder.decode(frame)
+    except FrameError:
+        return []
+    return [
+        (trade.trade_id, trade.ts_event, ts_recv, float(trade.price), float(trade.quantity))
+        for trade in trades
+        if trade.symbol == symbol and trade.void is None
+    ]

@@ -1,0 +1,166 @@
+"""Decode the answers of a REST endpoint or an archive: pages in, trades, facts about their ids and refused rows out.
+
+The wire format is venues/. Whether a page answers what was asked is completeness/answer_checks.py; what it says of the
+ids that it lacks is page_claims.py.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from trading_platform.completeness import answer_checks
+from trading_platform.completeness.epochs import Epochs, PageScope
+from trading_platform.completeness.lane_clock import TailClock
+from trading_platform.completeness.records import SequenceKey, TailEvent
+from trading_platform.completeness.sequence_reset import APART
+from trading_platform.domain.errors import FrameError
+from trading_platform.domain.trade import Trade
+from trading_platform.ingest.decoder.batch_facts import BatchOutput
+from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.decoded import Listing
+from trading_platform.ingest.decoder.page_claims import RawRows, raw_of, skipped, unserved
+from trading_platform.ingest.decoder.quarantine import Origin
+from trading_platform.ingest.decoder.trade_buffer import UNASSIGNED
+from trading_platform.ingest.decoder.venue_readers import VenueReaders
+from trading_platform.store.log import control_records as control
+from trading_platform.store.log.writer import Record
+from trading_platform.venues.adapter import TradePage, VenueAdapter
+
+
+class _Answer(NamedTuple):
+    """A page of trades while it is read: its record, what it answers, and in the light of what it is understood."""
+
+    record: Record
+    page: control.Page
+    adapter: VenueAdapter
+    scope: PageScope
+
+    def origin(self, item: int) -> Origin:
+        return Origin(self.record, item, self.page.venue, self.page.source)
+
+
+class PageDecoder:
+    """Decodes the pages of one batch."""
+
+    def __init__(
+        self, clock: TailClock, epochs: Epochs, readers: VenueReaders, bounds: Bounds, output: BatchOutput
+    ) -> None:
+        self._clock, self._epochs, self._readers, self._bounds = clock, epochs, readers, bounds
+        self._trades, self._facts, self._quarantine = output
+
+    def decode(self, record: Record) -> None:
+        """Take one record: what was asked, and the answer's body.
+
+        Raises
+        ------
+        UsageError : if it is the answer of a venue that is not known here.
+        """
+        try:
+            page = control.decode_page(b"".join(record.frames[:1]))
+        except FrameError as error:
+            self._quarantine.refuse(Origin(record, 0, "?", "rest"), None, None, error)
+            return
+        body = record.frames[1] if len(record.frames) > 1 else b""
+        adapter = self._readers.adapter(page.venue)
+        try:
+            if page.kind == "instruments":
+                self._facts.listed(Listing(page.venue, record.ts_recv, adapter.decode_instruments(body)))
+                return
+            rows = _as_asked(page, adapter, adapter.read_page(body, page.symbol))
+        except FrameError as error:
+            whole = Origin(record, 1, page.venue, page.source)
+            self._quarantine.refuse(whole, page.symbol or None, None, error, body)
+            return
+        self._rows(_Answer(record, page, adapter, _scope(record, page, adapter)), rows, RawRows(adapter, body))
+
+    def _rows(self, answer: _Answer, rows: TradePage, raw: RawRows) -> None:
+        page = answer.page
+        believed: list[tuple[int, int]] = []
+        for item, trade in enumerate(rows.trades, start=1):
+            epoch = self._trade(answer, answer.origin(item), trade, raw)
+            if epoch is not None and trade.trade_id is not None:
+                believed.append((epoch, trade.trade_id))
+        for item, row in enumerate(rows.refused, start=len(rows.trades) + 1):
+            self._quarantine.refuse(answer.origin(item), page.symbol, row.trade_id, row.error, row.raw)
+        if any(row.trade_id is None for row in rows.refused):
+            return  # a row whose id nobody can tell: it may be any that the page seems to lack
+        refused = [row.trade_id for row in rows.refused if row.trade_id is not None]
+        if page.kind == "head":
+            self._head(answer, believed, refused)
+        elif page.from_id is not None and answer.adapter.ids == "contiguous":
+            mine = (number for epoch, number in believed if epoch in (page.epoch, UNASSIGNED))
+            self._listed(answer, page.from_id, sorted([*mine, *refused]))
+
+    def _trade(self, answer: _Answer, origin: Origin, trade: Trade, raw: RawRows) -> int | None:
+        """Take one trade in; return its epoch, None if its id counts for none.
+
+        A trade that is refused for its price, quantity or time returns UNASSIGNED: the page lists its id all the same.
+        """
+        ts_recv = origin.record.ts_recv
+        if trade.trade_id is None:
+            error = FrameError("id", "a trade without an id")
+            self._quarantine.refuse(origin, trade.symbol, None, error, raw_of(trade, raw))
+            return None
+        if trade.void is not None:
+            epoch = self._epoch(answer, origin, trade, raw)
+            if epoch is not None:
+                self._facts.void(SequenceKey(origin.venue, trade.symbol, epoch), trade, ts_recv)
+            return epoch
+        price, quantity, wrong, stored = self._bounds.check(trade, ts_recv)
+        if wrong is not None:
+            self._quarantine.refuse(origin, trade.symbol, trade.trade_id, wrong, raw_of(trade, raw))
+        if not stored:
+            return UNASSIGNED
+        epoch = self._epoch(answer, origin, trade, raw)
+        if epoch is not None:
+            key = SequenceKey(origin.venue, trade.symbol, epoch)
+            self._trades.append(self._trades.number(key), trade, ts_recv, price, quantity, origin.source)
+        return epoch
+
+    def _epoch(self, answer: _Answer, origin: Origin, trade: Trade, raw: RawRows) -> int | None:
+        """Return the epoch of a trade's id, None if it contradicts what is held; then it is refused."""
+        assert trade.trade_id is not None
+        epoch = self._epochs.of_page(origin.venue, trade.symbol, trade.trade_id, trade.ts_event, answer.scope)
+        if epoch != APART:
+            return epoch
+        told = f"id {trade.trade_id} traded at {trade.ts_event} contradicts what is held"
+        error = FrameError("numbering", told)
+        self._quarantine.refuse(origin, trade.symbol, trade.trade_id, error, raw_of(trade, raw))
+        return None
+
+    def _listed(self, answer: _Answer, from_id: int, listed: list[int]) -> None:
+        """Take note of what a page says of ids that it lacks; it lists these, ascending."""
+        page, now = answer.page, answer.record.ts_recv
+        key = SequenceKey(page.venue, page.symbol, page.epoch)
+        self._facts.skipped(key, skipped(listed, now))
+        if page.to_id is not None:
+            self._facts.unserved(key, unserved(listed, from_id, page.to_id, answer.adapter.page_limit, now))
+
+    def _head(self, answer: _Answer, believed: list[tuple[int, int]], refused: list[int]) -> None:
+        """Take note of where a sequence ends, as an answer says: ids by epoch, and those of rows that are no trades."""
+        page, scope = answer.page, answer.scope
+        told_ns = self._clock.event(scope.ts_recv, page.after_ns)
+        newest = self._epochs.newest(page.venue, page.symbol, scope.ts_recv, scope.turns)
+        key = SequenceKey(page.venue, page.symbol, newest)
+        ids = [number for epoch, number in believed if epoch in (newest, UNASSIGNED)] + refused
+        ids = [number for number in ids if not self._epochs.is_stray(key, number)]
+        self._facts.head(key, TailEvent("live" if page.listening else "closed", told_ns), ids)
+
+
+def _as_asked(page: control.Page, adapter: VenueAdapter, rows: TradePage) -> TradePage:
+    """Return the rows of a page, with the ids that their places tell. Raises FrameError if it is not what was asked."""
+    if page.from_id is None or adapter.ids != "contiguous":
+        return rows
+    rows = rows.placed(page.from_id)
+    wrong = answer_checks.page(rows.ids(), page.from_id, page.to_id, adapter.page_limit)
+    if wrong is not None:
+        raise FrameError("page", f"not what was asked for: {wrong}")
+    return rows
+
+
+def _scope(record: Record, page: control.Page, adapter: VenueAdapter) -> PageScope:
+    """Return in the light of what a page is understood."""
+    if page.from_id is None or adapter.ids != "contiguous":
+        return PageScope(record.ts_recv, page.turns)
+    to_id = page.from_id + adapter.page_limit - 1 if page.to_id is None else page.to_id
+    return PageScope(record.ts_recv, page.turns, (page.epoch, page.from_id, to_id))

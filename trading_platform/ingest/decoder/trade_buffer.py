@@ -1,0 +1,107 @@
+"""The trades of one batch while it is decoded: one buffer for all sequences, taken apart by sequence at the end.
+
+What a column holds is domain/trade_columns.py. To which epoch a stream's trade belongs is known only once the whole
+batch has been read (epoch_assigner.py); until then its key has the epoch UNASSIGNED.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from trading_platform.completeness.records import SequenceKey
+from trading_platform.domain.trade import SOURCES, Source, Trade
+from trading_platform.domain.trade_columns import TradeColumns
+
+Int64 = npt.NDArray[np.int64]
+
+UNASSIGNED = -1
+"""The epoch of a trade that is not known yet."""
+_SIDES = {"buy": 1, "sell": -1, None: 0}
+
+
+class TradeBuffer:
+    """TradeColumns that grow, with one more column: the number of the sequence that a row belongs to.
+
+    Examples
+    --------
+    >>> buffer = TradeBuffer()
+    >>> key = SequenceKey("binance", "BTC-USDT", UNASSIGNED)
+    >>> buffer.append(buffer.number(key), Trade("BTC-USDT", 7, 1_000, "1.5", "2", "buy"), 2_000, 1.5, 2.0, "ws")
+    >>> buffer.by_key()[key].trade_id.tolist()
+    [7]
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[SequenceKey, int] = {}
+        self._keys: list[SequenceKey] = []
+        self._count = 0
+        self._number_of_row = np.empty(256, np.int64)
+        self._columns = TradeColumns.empty(256)
+
+    def number(self, key: SequenceKey) -> int:
+        """Return the number that stands for a key in this buffer; numbers count from 0."""
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._keys)
+            self._keys.append(key)
+        return number
+
+    def key(self, number: int) -> SequenceKey:
+        """Return the key that a number stands for."""
+        return self._keys[number]
+
+    def key_count(self) -> int:
+        """Return how many numbers are given."""
+        return len(self._keys)
+
+    def append(self, number: int, trade: Trade, ts_recv: int, price: float, quantity: float, source: Source) -> None:
+        """Add one trade that has an id, under the number of its key."""
+        numbers, columns, at = self.reserve(1)
+        assert trade.trade_id is not None
+        numbers[at] = number
+        columns.trade_id[at], columns.ts_event[at], columns.ts_recv[at] = trade.trade_id, trade.ts_event, ts_recv
+        columns.price[at], columns.quantity[at] = price, quantity
+        columns.side[at], columns.source[at] = _SIDES[trade.side], SOURCES.index(source)
+        self._count = at + 1
+
+    def reserve(self, more: int) -> tuple[Int64, TradeColumns, int]:
+        """Make room for more rows, to be written in place and then told by `fill`.
+
+        Returns
+        -------
+        The column of key numbers, the columns of trades, and the first free row.
+        """
+        needed = self._count + more
+        if needed > len(self._number_of_row):
+            size = max(needed, 2 * len(self._number_of_row))
+            used = slice(self._count)
+            # Only what is used is copied: to fill the rest would touch memory that is not needed yet.
+            numbers, columns = np.empty(size, np.int64), TradeColumns.empty(size)
+            numbers[used] = self._number_of_row[used]
+            new: tuple[npt.NDArray[np.generic], ...] = columns
+            old: tuple[npt.NDArray[np.generic], ...] = self._columns
+            for to_column, from_column in zip(new, old, strict=True):
+                to_column[used] = from_column[used]
+            self._number_of_row, self._columns = numbers, columns
+        return self._number_of_row, self._columns, self._count
+
+    def fill(self, end: int, ts_recv: int, source: Source) -> None:
+        """Take in the rows before `end` that were written in place, all received together."""
+        self._columns.ts_recv[self._count : end] = ts_recv
+        self._columns.source[self._count : end] = SOURCES.index(source)
+        self._count = end
+
+    def by_key(self) -> dict[SequenceKey, TradeColumns]:
+        """Return the trades of each key that has any, in the order in which they came."""
+        number_of_row = self._number_of_row[: self._count]
+        # int16 is sorted by radix, in one pass; there are never that many symbols in a lane.
+        small = number_of_row.astype(np.int16) if len(self._keys) < 1 << 15 else number_of_row
+        ordered = self._columns.rows(slice(self._count)).rows(np.argsort(small, kind="stable"))
+        ends = np.cumsum(np.bincount(number_of_row, minlength=len(self._keys))).tolist()
+        begins = [0, *ends[:-1]]
+        return {
+            key: ordered.rows(slice(begin, end))
+            for key, begin, end in zip(self._keys, begins, ends, strict=False)
+            if begin < end
+        }
