@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from trading_platform.ingest.rate_limits.connect_history import AttemptBook
+from trading_platform.ingest.rate_limits.connect_history import ConnectHistory
 from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
 from trading_platform.ingest.transport.protocol import OpenStream
@@ -40,7 +40,7 @@ class Small(Binance):
 async def record(url: str, root: str, *, keeps: bool) -> None:
     """Connect if that is allowed by now, tell, and record until killed."""
     data = DataDir(Path(root)).create()
-    book = AttemptBook(data.run / "attempts-binance", ConnectLimits.connects_window_s)
+    book = ConnectHistory(data.run / "attempts-binance", ConnectLimits.connects_window_s)
     clocks = Clocks(time.time_ns, time.monotonic_ns)
     symbols = {"BTCUSDT": "BTC-USDT"}
     with LaneWriter.open(data.lane("live-binance"), clock=time.time_ns, entropy=os.urandom, wait_s=5.0) as writer:

@@ -24,7 +24,7 @@ from trading_platform.domain.errors import PlatformError
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade_columns import TradeColumns
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.rate_limits.connect_history import AttemptBook
+from trading_platform.ingest.rate_limits.connect_history import ConnectHistory
 from trading_platform.ingest.replay import spill_buffer as held
 from trading_platform.ingest.replay.helpers import Share
 from trading_platform.ingest.replay.spill_buffer import Held, Run
@@ -77,14 +77,14 @@ def attempts(root: Path) -> Kept:
     """The connects of the last minutes; one whose time is damaged counts as made now."""
     path = root / "attempts-binance"
     for at in (600, 700, 800):
-        AttemptBook(path, 300.0).note(at * S)
+        ConnectHistory(path, 300.0).note(at * S)
 
     def later(value: object, got: object) -> bool:
         assert isinstance(value, list)
         assert isinstance(got, list)
         return len(got) == len(value) and all(a >= b for a, b in zip(value, got, strict=True))
 
-    return Kept(path, lambda: AttemptBook(path, 300.0).recall(850 * S), later)
+    return Kept(path, lambda: ConnectHistory(path, 300.0).recall(850 * S), later)
 
 
 def a_mark(root: Path) -> Kept:
@@ -189,8 +189,8 @@ def test_a_damaged_time_is_written_anew(tmp_path: Path) -> None:
     data = bytearray(kept.path.read_bytes())
     data[14] ^= 1
     kept.path.write_bytes(data)
-    assert AttemptBook(kept.path, 300.0).recall(850 * S) == [250 * S, 50 * S, 0]
-    assert AttemptBook(kept.path, 300.0).recall(900 * S) == [100 * S, 50 * S]
+    assert ConnectHistory(kept.path, 300.0).recall(850 * S) == [250 * S, 50 * S, 0]
+    assert ConnectHistory(kept.path, 300.0).recall(900 * S) == [100 * S, 50 * S]
 
 
 def test_a_damaged_ledger_is_refused_and_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

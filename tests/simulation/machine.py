@@ -34,7 +34,7 @@ from trading_platform.ingest.processor.log_maintenance import LogMaintenance
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_until
 from trading_platform.ingest.processor.stale_symbol_monitor import SilenceWatch
-from trading_platform.ingest.rate_limits.connect_history import AttemptBook
+from trading_platform.ingest.rate_limits.connect_history import ConnectHistory
 from trading_platform.ingest.rate_limits.shared_cooldown import Refusals
 from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
 from trading_platform.ingest.recorder.disk_full import record_with_space
@@ -328,7 +328,7 @@ class Machine:
                     recorders[-1].renew(symbols)
 
         child.heed = heed
-        attempts = AttemptBook(self.data.run / "attempts-binance", CONNECTS_WINDOW_S)
+        attempts = ConnectHistory(self.data.run / "attempts-binance", CONNECTS_WINDOW_S)
 
         def open_writer(on_full: Callable[[], None]) -> LaneWriter:
             writer = LaneWriter.open(

@@ -1,8 +1,8 @@
-"""Call what may block for longer than anybody can wait, and give it up in time.
+"""Give a blocking call a deadline: run it on a thread of its own, and stop waiting when the time is over.
 
-A socket's time-out counts from byte to byte, and looking up a name knows none: a server that drips a byte every few
-seconds, or a resolver that is dead, defeats them. So the call runs on a thread of its own, and whoever asked waits for
-its answer, for a deadline, or for being told to stop. What was given up ends by itself once its connection is closed.
+A socket's time-out counts from byte to byte, and a name lookup has none: a server that sends a byte every few seconds,
+or a dead resolver, defeats it. The caller waits for the answer, for a deadline, or for being told to stop. A call that
+was given up ends by itself once its connection is closed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Call(Generic[T]):
     def __init__(self, call: Callable[[], T]) -> None:
         self._ended: SimpleQueue[tuple[T] | BaseException] = SimpleQueue()
         self._call = call
-        # A daemon: nobody waits for what was given up, the end of the process least of all.
+        # A daemon thread: a call that was given up must not hold up the end of the process.
         threading.Thread(target=self._run, name="in-time", daemon=True).start()
 
     def _run(self) -> None:

@@ -131,7 +131,7 @@ def reap() -> None:
     """Collect the orphans that ended after they were adopted; children of `subprocess` are left to it."""
     try:
         if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return  # nobody ended: the usual case, and much cheaper than looking at every process
+            return  # no child has ended: the usual case, and much cheaper than looking at every process
     except ChildProcessError:
         return
     for pid in descendants():

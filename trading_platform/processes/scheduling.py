@@ -1,15 +1,15 @@
-"""Who comes first where several processes want the same core or disk: the recorder; what is safe already can wait.
+"""Give the recorder priority for CPU and disk over workers whose data is already safe.
 
-Nothing here is needed for anything to be right, so whatever a system does not have or does not allow is left out.
-Which worker asks for what is commands/workers/ingest_worker.py.
+Correctness never depends on this: what a system lacks or does not allow is left out. Which worker asks for what is
+commands/workers/ingest_worker.py.
 
-Niceness alone does not bring a worker forward: each leads a session of its own, and where the kernel groups processes
-by session (`sched_autogroup_enabled`), it counts only within one. So the recorder's session gets it as well. The
-sessions of the others keep their share: on a machine that is busy with something else they would hardly run at all,
-and stopping waits for them.
+Niceness alone is not enough: each worker leads a session of its own, and where the kernel groups processes by session
+(`sched_autogroup_enabled`) niceness counts only within a session. So the recorder's session gets it as well. The
+sessions of the others keep their share: on a machine busy with other programs they would hardly run at all, and a stop
+waits for them.
 
-However much comes first, whoever has just run may have to let another one in, and that one then stays until the next
-tick of the clock, 4 ms. So those who come last leave one processor alone: there nobody has to be let in.
+Even a process of the highest priority can be preempted, and the other one then runs until the next clock tick, 4 ms. So
+background workers are kept off one CPU: there they cannot preempt the recorder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 SLICE_NS = 100_000
-"""The recorder works in short bursts. Who asks for short slices need not wait for another's to end (Linux 6.12)."""
+"""The recorder works in short bursts. A process that asks for short slices preempts longer ones (Linux 6.12)."""
 FIRST, LAST = -20, 5
 _AUTOGROUP = Path("/proc/self/autogroup")
 _ATTRIBUTES = struct.Struct("<IIQiIQQQ")
@@ -34,7 +34,7 @@ _DISK_FIRST, _DISK_LAST = _BEST_EFFORT | 0, _BEST_EFFORT | 7
 
 
 def come_first() -> None:
-    """Let this process run before others, as far as that is allowed, and without waiting for their slices to end."""
+    """Run this process before others, as far as that is allowed, without waiting for their time slices to end."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, FIRST)
     if os.getsid(0) == os.getpid():  # else it would count for others too
@@ -45,18 +45,18 @@ def come_first() -> None:
 
 
 def come_last() -> None:
-    """Leave the processor and the disk to others, never interrupt them, and keep off one processor altogether."""
-    with suppress(OSError):  # whoever was started nicer still stays so
+    """Run this process after others, never preempt them, and keep it off one CPU altogether."""
+    with suppress(OSError):  # a process that was started with a higher niceness keeps it
         os.setpriority(os.PRIO_PROCESS, 0, max(LAST, os.getpriority(os.PRIO_PROCESS, 0)))
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     with suppress(OSError, AttributeError):
-        _leave_one_processor()
+        _leave_one_cpu()
     _call(_IOPRIO_SET, 1, 0, _DISK_LAST)
 
 
-def _leave_one_processor() -> None:
-    """Never run on the last of our processors, if there are others: interrupts mostly come to the first ones."""
+def _leave_one_cpu() -> None:
+    """Never run on the last of our CPUs, if there are others: most interrupts go to the first ones."""
     allowed = os.sched_getaffinity(0)
     if len(allowed) > 1:
         os.sched_setaffinity(0, allowed - {max(allowed)})

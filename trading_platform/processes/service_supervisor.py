@@ -1,4 +1,4 @@
-"""Keep programs running that only know signals, each with a log that stays bounded.
+"""Keep programs running that are stopped by a signal, each with a log of bounded size.
 
 Starting again and stopping is supervisor.py. Which programs, and in which order they stop, is dagster_services.py
 (Dagster's own) and commands/support/stack.py (everything).

@@ -1,9 +1,9 @@
-"""Child processes that end when their parent does, however it ends: each reads a pipe that only its parent can write.
+"""Worker processes: started with pipes for messages both ways, and ended when their parent ends, however it ends.
 
-A line of one ``s`` means stop in order, any other line is a message; the end of the pipe means that the parent is dead.
-Not SIGTERM: a child that is still importing has no handler yet and would die of it with work left undone. A second
-pipe takes the child's messages to its parent. Neither side ever waits for the other: a message that finds a pipe full
-is dropped, and whoever sent it asks again.
+Each worker reads a pipe that only its parent can write. The line ``s`` means stop in order, any other line is a
+message; the end of the pipe means that the parent is dead. SIGTERM would not do: a worker that is still importing has
+no handler yet and would die with work left undone. A second pipe takes the worker's messages to its parent. Neither
+side ever waits for the other: a message that finds a pipe full is dropped, and its sender asks again.
 
 Keeping children running is supervisor.py; what ingest and its workers say to each other is ingest/workers/messages.py.
 """

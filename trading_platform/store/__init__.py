@@ -1,5 +1,5 @@
 """What is kept: the segment log, the ledger, staging and the lake.
 
-segment_log keeps raw frames, ledger what is known about ids, staging and lake the published files.
+log/ keeps raw frames, ledger/ what is known about ids, lake/ staged and published files; fs/ is the disk below them.
 Where bytes come from is ingest/; what they mean is venues/.
 """

@@ -45,7 +45,7 @@ def record(config: WorkerSpec) -> int:
     from pathlib import Path
 
     from trading_platform.ingest.liveness.loop_watchdog import Watchdog
-    from trading_platform.ingest.rate_limits.connect_history import AttemptBook
+    from trading_platform.ingest.rate_limits.connect_history import ConnectHistory
     from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
     from trading_platform.ingest.recorder.disk_full import record_with_space
     from trading_platform.ingest.recorder.recorder import Clocks, Recorder
@@ -80,7 +80,7 @@ def record(config: WorkerSpec) -> int:
         )
         data = DataDir(Path(config.data_dir))
         lane = data.lane(config.lane)
-        attempts = AttemptBook(data.run / f"attempts-{config.venue}", ConnectLimits.connects_window_s)
+        attempts = ConnectHistory(data.run / f"attempts-{config.venue}", ConnectLimits.connects_window_s)
 
         def open_writer(on_full: Callable[[], None]) -> LaneWriter:
             return LaneWriter.open(

@@ -1,7 +1,7 @@
-"""Notice, from a thread of its own and on the monotonic clock, that the event loop does not run any more.
+"""Notice a blocked event loop, from a thread of its own and on the monotonic clock.
 
-A blocked loop receives nothing, pings nobody and cannot say so. After `WARN_S` that is an error in the log; after
-`ABORT_S` the process ends, with the stack of every thread on stderr, and its supervisor starts another.
+A blocked loop receives nothing, sends no ping and cannot report it. After `WARN_S` an error is logged. After `ABORT_S`
+the process ends, with the stack of every thread on stderr, and its supervisor starts another.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ LOOK_S = 1.0
 ABORT_EXIT = 70
 
 
-class Judge:
-    """Whether the loop runs. Sans-I/O: the time of its last beat and now -> verdict.
+class BeatCheck:
+    """Decides whether the loop runs. Sans-I/O: the time of its last beat and now -> verdict.
 
     Examples
     --------
-    >>> judge = Judge(warn_s=5.0, abort_s=30.0, pause_s=5.0)
-    >>> [judge.look(now, beat=0.0) for now in (1.0, 5.5, 9.0, 29.9)]
+    >>> check = BeatCheck(warn_s=5.0, abort_s=30.0, pause_s=5.0)
+    >>> [check.verdict(now, beat=0.0) for now in (1.0, 5.5, 9.0, 29.9)]
     [None, 'warn', None, None]
 
-    If this thread did not run either, nobody did, and the loop gets its time again.
+    If this thread did not run either, the whole process was paused, and the loop gets its time again.
 
-    >>> judge.look(100.0, beat=0.0), judge.look(104.0, beat=0.0), judge.look(106.0, beat=0.0)
+    >>> check.verdict(100.0, beat=0.0), check.verdict(104.0, beat=0.0), check.verdict(106.0, beat=0.0)
     (None, None, 'warn')
     """
 
     def __init__(self, warn_s: float, abort_s: float, pause_s: float) -> None:
         self._warn_s, self._abort_s, self._pause_s = warn_s, abort_s, pause_s
-        self._looked: float | None = None
+        self._checked_at: float | None = None
         self._not_before = 0.0
         self._warned = False
 
-    def look(self, now: float, beat: float) -> Literal["warn", "abort"] | None:
+    def verdict(self, now: float, beat: float) -> Literal["warn", "abort"] | None:
         """Tell what to do."""
-        if self._looked is not None and now - self._looked > self._pause_s:
+        if self._checked_at is not None and now - self._checked_at > self._pause_s:
             self._not_before, self._warned = now, False
-        self._looked = now
+        self._checked_at = now
         blocked_s = now - max(beat, self._not_before)
         if blocked_s >= self._abort_s:
             return "abort"
@@ -70,7 +70,7 @@ def end_process() -> None:
 
 
 class Watchdog:
-    """Watches whoever calls `beat`; a context manager.
+    """Watches the loop that calls `beat`; a context manager.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Watchdog:
         abort_s: float = ABORT_S,
     ) -> None:
         self._abort, self._monotonic, self._look_s = abort, monotonic, look_s
-        self._judge = Judge(warn_s, abort_s, max(PAUSE_S, 5 * look_s))
+        self._check = BeatCheck(warn_s, abort_s, max(PAUSE_S, 5 * look_s))
         self._beat = monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -114,7 +114,7 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._stop.wait(self._look_s):
             now = self._monotonic()
-            verdict = self._judge.look(now, self._beat)
+            verdict = self._check.verdict(now, self._beat)
             if verdict is None:
                 continue
             blocked_s = round(now - self._beat, 1)

@@ -1,14 +1,14 @@
-"""Which symbols are too quiet to be believed: each is judged by its own rate. Sans-I/O.
+"""Find symbols that are silent for longer than their own rate of trades explains. Sans-I/O.
 
 Silence of one symbol is no reason to reconnect; it is a reason to ask the venue's REST for the newest trade. Only if
-that lies beyond what the stream delivered is the subscription deaf, and renewed. Asking is head_prober.py, renewing
-session.py. Silence of a whole connection is keepalive.py.
+that trade is newer than what the stream delivered is the subscription dead; then it is renewed. Asking is
+recovery/head_prober.py, renewing recorder/session.py. Silence of a whole connection is keepalive.py.
 
 False alarms. A symbol that trades at random times with rate λ (Poisson) stays silent for longer than t with
 probability exp(-λ t), and has 86,400 λ silences a day; so t = ln(86,400 λ / F) / λ gives F false alarms a day. λ is not
-known but learned, and a short acquaintance makes it uncertain: with n arrivals in T seconds, t comes from the
-predictive distribution (1 + t/T)^-n instead, which tends to the former as n grows. A false alarm costs one request of
-the venue's lowest weight. Real markets trade in clusters, so each false alarm also stretches the symbol's patience.
+known but estimated, and few arrivals make it uncertain: with n arrivals in T seconds, t comes from the predictive
+distribution (1 + t/T)^-n instead, which tends to the former as n grows. A false alarm costs one request of the venue's
+lowest weight. Real markets trade in clusters, so each false alarm also makes the symbol's limit longer.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import NamedTuple
 
 _S = 1_000_000_000
 STARTED_AGAIN = 1_000
-"""A head so far below what was delivered is no answer that lags: the venue's ids have started again, unheard by us."""
+"""A newest id so far below what was delivered is not just late: the venue's ids started again, unseen by us."""
 
 
 @dataclass(frozen=True)
 class SilenceLimits:
-    """How long silence is believed.
+    """How long a symbol may be silent before the venue is asked.
 
     Attributes
     ----------
     alarms_per_day : false alarms a symbol may raise, if it trades at random and more than once in a minute or so.
-    floor_s, cap_s : no silence is asked about before the one, none is believed beyond the other: a symbol that trades
+    floor_s, cap_s : a silence is never asked about before the one, and always after the other: a symbol that trades
         less often than about once in 70 s is asked about more often, at most every `cap_s` of silence.
     first_s : the patience with a symbol of unknown rate, one that has not traded twice yet: it may be deaf from the
         start. Each confirmed silence makes it half as long again, up to `cap_s`.
@@ -107,7 +107,7 @@ class Silence:
             mine.beyond = None
 
     def lost(self, symbol: str) -> None:
-        """Take note that nobody listens just now: silence means nothing until something is seen or probed."""
+        """Take note that no stream carries the symbol now: silence means nothing until something is seen or probed."""
         mine = self._symbols.get(symbol)
         if mine is not None:
             mine.watched, mine.asked_ns, mine.beyond = False, None, None
@@ -130,7 +130,7 @@ class Silence:
                 self._believe(mine, now_ns)
 
     def paused(self, now_ns: int) -> None:
-        """Take note that we ourselves stood still, or lagged: nobody's silence until now counts."""
+        """Take note that this process was paused, or lagged: no symbol's silence until now counts."""
         for mine in self._symbols.values():
             if mine.watched:
                 mine.updated_ns = mine.quiet_since_ns = now_ns

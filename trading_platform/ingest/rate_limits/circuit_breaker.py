@@ -1,6 +1,6 @@
 """A circuit breaker. Sans-I/O: state + event + time -> whether to try. One for connects, REST and databases alike.
 
-Waiting, and telling the metric `circuit_breaker_state`, is for whoever owns it.
+Waiting, and setting the metric `circuit_breaker_state`, is for the owner.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""When a venue's streams were connected to, kept where a killed recorder leaves it: the venue counts by address.
+"""Keep the times of connection attempts in a file, for the next recorder: the venue counts attempts by address.
 
-What follows from it is connect_policy.py. A ban is kept in the log (stream_bans.py).
+What follows from them is connect_policy.py. A ban is kept in the log (stream_bans.py).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _RECORD = struct.Struct("<qI")
 _S = 1_000_000_000
 
 
-class AttemptBook:
+class ConnectHistory:
     """The attempts of the last minutes, in a file of their times (wall, ns), each with its CRC32C.
 
-    It is written before an attempt is made and outlives the process, not the machine: nothing is synced, since who
-    lost power has half the venue's budget left (we use the other half) and takes a while to come back.
-    A damaged time counts as now: an attempt too many keeps the budget, one too few may not.
+    It is written before an attempt is made and outlives the process, not a power cut: nothing is synced. After a power
+    cut half the venue's budget is left (we use only the other half), and the machine takes a while to come back.
+    A damaged time counts as now: one attempt too many keeps the budget, one too few may exceed it.
 
     Parameters
     ----------

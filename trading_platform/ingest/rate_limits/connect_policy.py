@@ -1,7 +1,8 @@
 """When to connect: backoff with full jitter, refusals, bans, a breaker, the venue's budget. Sans-I/O.
 
-What happens on a connection is session.py, what a refusal means handshakes.py. `Address` is shared by all feeds of a
-venue, because the venue counts by address; `Backoff` is each feed's own, so that they do not march in step.
+What happens on a connection is recorder/session.py, what a refusal means venues/handshakes.py. `Address` is shared by
+all feeds of a venue, because the venue counts by address; each feed has its own `Backoff`, so that they do not connect
+all at once.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Address:
     Attributes
     ----------
     open : how many connections to it are.
-    searcher : who is finding out how much the venue accepts; nobody else need be refused meanwhile.
+    searcher : the feed that finds out how many symbols the venue accepts; the others wait for its result.
     alone : how many symbols were refused by themselves since a connection was open.
 
     Examples
@@ -80,7 +81,7 @@ class Address:
         if made >= limits.connects:
             at = max(at, self._attempts[-limits.connects] + window + 1)
         elif made >= (limits.connects + 1) // 2:
-            # A flapping venue must not use the budget up at once and leave us blind for the rest of the window.
+            # A flapping venue must not use up the budget at once: until the window ends we would be blind.
             at = max(at, self._attempts[-1] + window // max(1, limits.connects // 2))
         return at
 
@@ -112,7 +113,7 @@ class Address:
         wait_s = min(max(least, retry_after_s or 0.0), limits.longest_refusal_s)
         jitter_s = self._rng.uniform(0.0, 0.1 * wait_s)
         self._not_before_ns = max(self._not_before_ns, now_ns + int((wait_s + jitter_s) * _S))
-        # It did answer: nothing is broken. The wait says all there is to say.
+        # It did answer: nothing is broken, and waiting is all that is asked.
         self.breaker.worked()
         return wait_s
 

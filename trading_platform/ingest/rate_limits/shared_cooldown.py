@@ -1,9 +1,9 @@
-"""Until when a venue's REST answers nobody at this address, shared by all processes of this machine.
+"""The time until which a venue's REST refuses this address, shared by all processes of this machine.
 
-The venue counts by address: what one client was refused binds the others, and the next process too. Kept among the
-ledger's facts, on the monotonic clock, which all processes of a machine share and no step of the wall clock moves; it
-is forgotten when the machine starts anew. What must outlive that, a ban, is a control record (control.BanSeen).
-Asking, and what a refusal forbids, is rest_client.py.
+The venue counts by address: when it refuses one client, all clients have to wait, and those of later processes too. The
+time is kept among the ledger's facts, on the monotonic clock: all processes of a machine share it, and setting the wall
+clock does not move it. It is forgotten when the machine restarts. A ban must outlive that: it is a control record
+(`BanSeen`). Asking, and what a refusal forbids, is recovery/rest_client.py.
 """
 
 from __future__ import annotations
@@ -54,6 +54,6 @@ class Refusals:
         return float(until) if float(since) <= self._monotonic() else 0.0
 
     def refused(self, until: float) -> None:
-        """Let everybody know that nothing may be asked before this monotonic time."""
+        """Tell all processes that nothing may be asked before this monotonic time."""
         if until > self.until():
             self._facts.remember(self._name, f"{self._monotonic()!r} {until!r}")

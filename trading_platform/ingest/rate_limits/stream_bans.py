@@ -1,6 +1,6 @@
-"""Until when a venue's stream may not be connected to, whoever learned it and however that process ended.
+"""The time until which a venue bans connections to its stream, as any earlier process of this machine learned it.
 
-The ledger knows of bans that are decoded; a ban in the log that nobody has decoded yet is looked up there.
+The ledger holds bans that are decoded; bans that are only in the log yet are read from there.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, LaneReader, durable_position, recover_lane
 
 MOST_SEGMENTS = 8
-"""Of a lane that was left undecoded for long only the end is read: recording must begin within seconds."""
+"""Of a lane that has much to decode only the end is read: recording must begin within seconds."""
 
 
 def stream_ban_until(data: DataDir, ledger: Ledger, venue: str, lane: str, *, disk: Disk = REAL_DISK) -> int:
     """Return the wall time (ns) before which the venue's stream may not be connected to, 0 if it may.
 
-    A ledger that does not answer keeps nobody from recording: then the end of the log alone is asked.
+    If the ledger does not answer, the end of the log alone counts: recording must not wait for a database.
     """
     try:
         until_ns = ledger.ban_until(f"{venue}/stream")
@@ -32,7 +32,7 @@ def stream_ban_until(data: DataDir, ledger: Ledger, venue: str, lane: str, *, di
     directory = data.lane(lane)
     if not disk.exists(directory):
         return until_ns
-    with suppress(LockHeld):  # who writes it has recovered it
+    with suppress(LockHeld):  # its writer has recovered it
         # After a power cut the mark may lie behind what is durable, and a ban with it.
         recover_lane(directory, disk=disk)
     start = max(decoded, Position(max(0, durable_position(directory, disk=disk).segment - MOST_SEGMENTS), 0))

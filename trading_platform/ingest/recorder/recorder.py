@@ -287,10 +287,10 @@ class _Feed:
                 self._streams[number].tick(self._adapter.keepalive)
             case session.Probe(names):
                 recorder.probe([self._symbols[name] for name in names])
-            case session.Lost(names, reason):
+            case session.SymbolsLost(names, reason):
                 log.warning("feed lost", venue=venue, reason=reason)
                 recorder.control(control.Lost(venue, [self._symbols[name] for name in names], reason))
-            case session.Handover(step, old, new, reason):
+            case session.HandoverStep(step, old, new, reason):
                 log.info("handover", venue=venue, step=step, old=old, new=new, reason=reason)
                 told = cast("Literal['begins', 'opened', 'taken over']", step)
                 recorder.control(control.Handover(venue, told, old, new, reason))

@@ -57,14 +57,14 @@ class Probe(NamedTuple):
     symbols: tuple[str, ...]
 
 
-class Lost(NamedTuple):
+class SymbolsLost(NamedTuple):
     """Say in the log that nobody knows what these symbols traded meanwhile."""
 
     symbols: tuple[str, ...]
     reason: str
 
 
-class Handover(NamedTuple):
+class HandoverStep(NamedTuple):
     """Say in the log how far the change from one connection to another is."""
 
     step: str
@@ -82,7 +82,7 @@ class Split(NamedTuple):
     meaning: handshakes.Meaning
 
 
-Action = Connect | Close | Ping | Probe | Lost | Handover | Split
+Action = Connect | Close | Ping | Probe | SymbolsLost | HandoverStep | Split
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Session:
         if old is None:
             self._current, self._wish = connection, None
         else:
-            self._facts.append(Handover("opened", old.number, connection, wish.reason if wish else ""))
+            self._facts.append(HandoverStep("opened", old.number, connection, wish.reason if wish else ""))
 
     def heard(self, connection: int, at_ns: int) -> None:
         """Take note that anything at all arrived then, a pong too."""
@@ -256,7 +256,7 @@ class Session:
                 other.takeover.alone()
                 if not mine.closing and (left := other.takeover.waiting(now_ns)):
                     # It ended before the other had taken these over: what it would have brought is unknown.
-                    self._facts.append(Lost(tuple(left), "ended during a handover"))
+                    self._facts.append(SymbolsLost(tuple(left), "ended during a handover"))
         if connection == self._current:
             self._current = others[0].number if others else None
             self._wish = None
@@ -340,7 +340,7 @@ class Session:
         """Give a connection up: whatever it should have delivered since is unknown."""
         others = [other for other in self._connections.values() if other is not mine and self._serves(other)]
         if all(other.takeover is not None for other in others):
-            actions.append(Lost(self.symbols, reason))
+            actions.append(SymbolsLost(self.symbols, reason))
         self._shut(mine, reason, actions, abort=abort)
 
     def _shut(self, mine: _Connection, reason: str, actions: list[Action], *, abort: bool) -> None:
@@ -372,7 +372,7 @@ class Session:
             mine.takeover = None
             if current is not None and mine is not current:
                 reason = self._wish.reason if self._wish is not None else "replaced"
-                actions.append(Handover("taken over", current.number, mine.number, reason))
+                actions.append(HandoverStep("taken over", current.number, mine.number, reason))
                 self._shut(current, f"handed over to connection {mine.number}", actions, abort=False)
                 self._current, self._wish = mine.number, None
                 return
@@ -420,7 +420,7 @@ class Session:
         self._address.connecting(now_ns)
         self._connections[number] = _Connection(number)
         if current is not None and self._wish is not None:
-            actions.append(Handover("begins", current.number, number, self._wish.reason))
+            actions.append(HandoverStep("begins", current.number, number, self._wish.reason))
         actions.append(Connect(number))
 
     def _ready_ns(self, now_ns: int) -> int:

@@ -1,6 +1,6 @@
-"""Between a socket and who receives from it: messages are given away from within the read, else someone is woken.
+"""Deliver messages to the waiting consumer from the read callback of the socket, without waking a task first.
 
-Both transports have one. What is kept while nobody takes, and when reading pauses, is theirs.
+Both transports have one. Queueing messages while no consumer waits, and pausing the socket, is theirs.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 Take = Callable[[Any], bool]
-"""Takes some messages, one at least, as a list or packed; returns whether more may follow at once."""
+"""Takes one message or more, as a list or packed; returns whether the consumer wants more."""
 
 
 class Delivery:
-    """One receiver at a time, which waits while its messages are given away.
+    """Delivers to one consumer at a time, which waits meanwhile.
 
     Attributes
     ----------
-    wanted : whether there is somebody to give messages to.
+    wanted : whether a consumer waits for messages.
 
     Examples
     --------
@@ -41,15 +41,15 @@ class Delivery:
 
     @property
     def wanted(self) -> bool:
-        """Whether there is somebody to give messages to."""
+        """Whether a consumer waits for messages."""
         return self._take is not None
 
     def give(self, messages: Any) -> None:
-        """Give some messages to who waits for them; `wanted` must be true. What taking raises reaches who waits."""
+        """Deliver messages to the consumer; `wanted` must be true. What `take` raises is raised where it waits."""
         assert self._take is not None
         try:
             more = self._take(messages)
-        except Exception as error:  # noqa: BLE001  a bug is for who receives: the event loop would only reconnect
+        except Exception as error:  # noqa: BLE001  a bug belongs to the consumer: the event loop would only reconnect
             self._take, self._error = None, error
             self.wake()
             return
@@ -58,12 +58,12 @@ class Delivery:
             self.wake()
 
     def wake(self) -> None:
-        """Let who waits look for itself: something has happened."""
+        """Wake the consumer: something has happened that it must look at itself."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def wait(self, take: Take | None = None) -> bool:
-        """Give `take` what arrives until it has enough or `wake` is called; return whether it has enough."""
+        """Deliver to `take` what arrives until it has enough or `wake` is called; return whether it has enough."""
         self._take, self._enough, self._error = take, False, None
         self._waiter = asyncio.get_running_loop().create_future()
         try:

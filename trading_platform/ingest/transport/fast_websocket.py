@@ -1,4 +1,4 @@
-"""The socket, many frames at a time: the same seam as websocket.py, without an object for each frame.
+"""Receive many frames at a time from the socket, without an object for each frame: the fast transport.
 
 The bytes arrive in one big buffer; transport/frame_splitter_jit.py takes runs of simple frames out of it. Handshake,
 control frames, fragments, compression and everything that should not be there go through the protocol object of
@@ -103,7 +103,7 @@ class FrameReceiver:
         self._fill = left
 
     def feed(self, data: bytes) -> None:
-        """Take bytes; for who has no use for `room`."""
+        """Take bytes that were not read into `room`."""
         at = 0
         while at < len(data):
             room = self.room()
@@ -183,7 +183,7 @@ class FrameReceiver:
 
 
 class _Socket(asyncio.BufferedProtocol):
-    """Moves bytes between a transport and a FrameReceiver, and wakes who waits."""
+    """Moves bytes between a transport and a FrameReceiver, and wakes the consumer."""
 
     def __init__(self, protocol: RateLimitedProtocol) -> None:
         self.receiver = FrameReceiver(protocol)
@@ -245,7 +245,7 @@ class _Socket(asyncio.BufferedProtocol):
             self.reason = f"lost: {error}"
         self.delivery.wake()
 
-    # ---- called by who receives
+    # ---- called by the consumer
 
     def taken(self, packed: Packed) -> None:
         """Go on reading once there is room again."""
@@ -272,7 +272,7 @@ class _Socket(asyncio.BufferedProtocol):
 
 
 class FastStream:
-    """An open connection; the same calls as `websocket_client.Stream`."""
+    """An open connection; the same calls as `websocket.Stream`."""
 
     def __init__(self, connection: _Socket) -> None:
         self._connection = connection
@@ -330,7 +330,7 @@ async def open_stream(
     per_second: float = INBOUND_PER_SECOND,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[FastStream]:
-    """Connect to `url`; see `websocket_client.open_stream`.
+    """Connect to `url`; see `websocket.open_stream`.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class FrameSplitter:
     Attributes
     ----------
     size : the bytes of all messages that wait.
-    joining : whether a message of several fragments is under way; to be set by who joins them.
+    joining : whether a message of several fragments is under way; set by the owner, which joins them.
 
     Examples
     --------

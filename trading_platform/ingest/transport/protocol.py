@@ -63,7 +63,7 @@ class OpenStream(Protocol):
     async def deliver(self, take: Take) -> None:
         """Give `take` the messages in order, some at a time, as soon as they arrive, until it does not want more.
 
-        They are given from within the event loop's reading of the socket: no task has to be woken for them first.
+        They are delivered from the event loop's read callback: no task has to be woken for them first.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """A client's side of the WebSocket protocol that never sends more than the venue allows, whatever the venue sends.
 
-The library answers every ping at once; a flood of pings would so get us cut off for flooding. RFC 6455 (5.5.3) lets an
-endpoint answer only the most recent one, and that is what happens here once the allowance is spent.
+The library answers every ping at once: a flood of pings would make the venue cut us off for flooding. RFC 6455 (5.5.3)
+lets an endpoint answer only the most recent ping; that is what this does once the limit is reached.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INBOUND_PER_SECOND = 5.0
 
 
 class RateLimitedProtocol(ClientProtocol):
-    """`websockets`' protocol object with an allowance.
+    """`websockets`' protocol object with a limit on what it sends.
 
     Parameters
     ----------

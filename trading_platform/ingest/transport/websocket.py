@@ -73,7 +73,7 @@ class _Connection(ClientConnection):
                 self.held = True
                 self.transport.pause_reading()
         if not self._ending and self.limited.close_expected():
-            # The library waits for the other side to close, until somebody calls close(): we wait a second.
+            # Until close() is called the library waits for the other side to close: wait one second.
             self._ending = True
             self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
 
@@ -104,10 +104,10 @@ class _Connection(ClientConnection):
         super().connection_lost(exc)
         self._delivery.wake()
 
-    # ---- called by who receives
+    # ---- called by the consumer
 
     async def deliver(self, take: Take) -> None:
-        """Give messages away until `take` has enough or there will be none."""
+        """Deliver messages until `take` has enough or there will be none."""
         enough = False
         while not enough and not self.over:
             if self._splitter:

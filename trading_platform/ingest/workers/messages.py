@@ -1,8 +1,8 @@
 """What the processes of one ingest say to each other, as lines of JSON. The pipes are worker_process.py.
 
-The recorder and the processor ask for heads; their parent, who asks the venue (head_prober.py), answers both. The
-processor finds subscriptions deaf; their parent passes that on to the recorder. What each of them tells of streams and
-of first trades is for the account of the run (run_account.py).
+The recorder and the processor ask for newest ids; the parent asks the venue (recovery/head_prober.py) and answers both.
+The processor finds subscriptions that deliver nothing; the parent passes that on to the recorder. What both report of
+streams and first trades goes into the account of the run (run_account.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small files that are read back: their content, and on a last line its CRC32C. What a flipped bit made is no content.
+"""Small files that carry a CRC32C of their content on their last line, so that a flipped bit is found when read.
 
 Files of the log and of the lake have checksums of their own (segment_format.py, sealed_segment.py, parquet.py).
 """

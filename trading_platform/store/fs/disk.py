@@ -117,7 +117,7 @@ _ADVICE = {
 
 
 _PIECE_BYTES = 1 << 18
-"""Read at a time. Linux may not interrupt a call for whoever comes first: 16 MB in one keeps the recorder for 6 ms."""
+"""Read at a time. Linux may not preempt a process within a call: 16 MB in one delays the recorder by 6 ms."""
 
 
 _BEGIN_WRITING = 2

@@ -12,7 +12,7 @@ import msgspec
 from trading_platform.domain.errors import FrameError
 
 REFUSED = (ValueError, RecursionError)
-"""What msgspec raises at bytes that are not what it wants: its own errors, text that is none, nesting without end."""
+"""What msgspec raises at wrong bytes: its own errors, text that is not UTF-8, nesting that is too deep."""
 
 
 class _Control(msgspec.Struct, frozen=True, tag_field="type"):
@@ -20,7 +20,7 @@ class _Control(msgspec.Struct, frozen=True, tag_field="type"):
 
 
 class Started(_Control, frozen=True, tag="started"):
-    """A recorder began to write this lane; whatever it left connected before is not any more."""
+    """A recorder began to write this lane; the connections of the one before are closed."""
 
     venue: str
     symbols: dict[str, str]  # venue's spelling -> canonical
@@ -36,14 +36,14 @@ class Connected(_Control, frozen=True, tag="connected"):
 
 
 class Disconnected(_Control, frozen=True, tag="disconnected"):
-    """The connection delivers nothing any more."""
+    """The connection has ended."""
 
     connection: int
     reason: str
 
 
 class Lost(_Control, frozen=True, tag="lost"):
-    """Nobody listened to these symbols (canonical) up to now: their recorder is dead, or stood still."""
+    """These symbols (canonical) were not received up to now: their recorder was dead, or paused."""
 
     venue: str
     symbols: list[str]

@@ -50,7 +50,7 @@ class LaneReader:
     ----------
     directory : the lane.
     start : a position that a record or a writer gave, or START.
-    last_segment : where to stop; the records behind it are another one's.
+    last_segment : where to stop; the records behind it are another reader's.
     on_damage : told of each durable stretch that fails its checks, after every record before it was handed out
         and before any after it; reading then goes on behind it. Without it, `read` raises there.
 
@@ -116,7 +116,7 @@ class LaneReader:
         return [record.record() for record in self.read_packed(limit_bytes)]
 
     def read_packed(self, limit_bytes: int = 8 << 20) -> list[PackedRecord]:
-        """Return what `read` does, the frames of each record in one piece: for who makes no object of each."""
+        """Return what `read` does, the frames of each record in one piece, without an object for each."""
         durable = self.durable()
         records: list[PackedRecord] = []
         if self.position == START < durable:

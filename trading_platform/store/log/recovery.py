@@ -1,7 +1,7 @@
-"""After an unclean stop: find where a lane's records end, and make that end durable before it counts.
+"""Recover a lane after an unclean stop: find where its records end, and make that end durable.
 
-Up to what is proven durable (the mark, the `durable_to` of later records, the next segment's header) a bad
-record is corruption: reported, kept, passed over. Above it the first bad record is a torn tail: cut there.
+Below what is proven durable (by the mark, the `durable_to` of later records, the next segment's header) a bad record is
+corruption: it is reported, kept and passed over. Above it the first bad record is a torn tail: the lane is cut there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Space kept back so that a full disk still lets a lane end in order.
+"""Keep space back, so that on a full disk a lane can still be closed in order.
 
-The file `reserve` in the lane holds allocated, unused blocks while the lane is written. When a write finds no space
-it is given up, and what has been received already becomes durable in its place. Who then stops is
+The file `reserve` in the lane holds allocated, unused blocks while the lane is written. When a write finds no space the
+file is deleted, and what was received already becomes durable in its place. Pausing the recorder is
 ingest/recorder/disk_full.py.
 """
 
@@ -41,7 +41,7 @@ class Reserve:
         self.held = True
 
     def give_up(self) -> bool:
-        """Free the space for who needs it now; return False if it was not held."""
+        """Free the space for what must be written now; return False if none was held."""
         if not self.held:
             return False
         self.held = False

@@ -49,7 +49,7 @@ class Index(msgspec.Struct, frozen=True):
     ----------
     last_recv : receive time of its newest record, ns; 0 without records.
     entries : by venue, symbol, epoch and day.
-    unknown : frames whose connection was not known to the one who made this index; what they gave is not in it.
+    unknown : frames of a connection that was not known when this index was made; their trades are not in it.
     damaged : stretches (offsets) that could not be read.
     context_before, context_after : the decoder's memory where the segment begins and ends.
     """

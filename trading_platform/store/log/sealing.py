@@ -21,7 +21,7 @@ LOCK_NAME = "sealing.lock"
 
 
 def sealing_lock(data: DataDir, lane: str) -> Path:
-    """Return the lock of whoever seals or retires segments of the lane, or needs them to stay as they are."""
+    """Return the lock that is held to seal or delete segments of the lane, or to keep them as they are."""
     return data.lane(lane) / LOCK_NAME
 
 

@@ -202,12 +202,12 @@ FIRST_BYTES = 4 << 20
 class SegmentFiles:
     """The segment being written, and zeroed space ahead of it.
 
-    Writing into blocks that exist and are initialised spares fdatasync a journal commit: half the median,
-    a fifth of the 99th percentile. The space is zeroed in steps, after the records of a commit are safe,
-    so that neither a fresh lane nor a small one pays for a whole segment.
+    Writing into blocks that exist and are initialised spares fdatasync a journal commit: its median halves, its 99th
+    percentile falls to a fifth. The space is zeroed in steps, after the records of a commit are safe, so that neither
+    a new lane nor a small one pays for a whole segment.
 
-    Even so whatever arrives meanwhile waits for a step as long as for five commits. With `apart` the next segment
-    is zeroed by `zero_ahead`, from another thread, and the first one is small.
+    A step takes as long as five commits, and what arrives meanwhile waits for it. With `apart` the next segment is
+    zeroed by `zero_ahead`, from another thread, and the first one is small.
 
     Attributes
     ----------
@@ -232,15 +232,15 @@ class SegmentFiles:
         self._spare_zeroed = 0
         self._zeroed = 0
         self._no_space = self._spent = self._hurried = False
-        # Held by who begins a segment and by who zeroes the next one. Never by a commit that does neither.
-        self._turning = threading.Lock()
+        # Held while a segment is begun and while the next one is zeroed; never by a commit that does neither.
+        self._beginning = threading.Lock()
         self.limit = min(FIRST_BYTES, segment_bytes) if apart else segment_bytes
         self.number = 0
         self.offset = 0
 
-    def turn(self, header: Header) -> None:
+    def begin(self, header: Header) -> None:
         """Close the current segment, whose records are synced, and begin the next with its header."""
-        with self._turning:
+        with self._beginning:
             first = self._file is None
             self.finish()
             if self._spare is None:
@@ -270,8 +270,8 @@ class SegmentFiles:
     def prepare(self, committed: int) -> None:
         """Zero one step of the space ahead, if there is not enough of it.
 
-        After a commit of more than a step nothing is done: such a one bears the cost of its own blocks.
-        A disk that is full is no failure here: the records are safe, and a later commit finds out for itself.
+        After a commit of more than a step nothing is done: such commits pay for their own blocks.
+        A full disk is no failure here: the records are safe, and a later commit will fail by itself.
         """
         self._hurried = committed > STEP_BYTES
         if self._file is None or self._no_space or self._spent or self._hurried:
@@ -290,10 +290,10 @@ class SegmentFiles:
     def zero_ahead(self) -> bool:
         """Zero one step of the next segment if it is due; return whether another one is. From any one thread.
 
-        It is due while less of the next segment is zeroed than of the current one is used, which gives a head start
-        of half a segment: a slow disk need not keep up at every moment.
+        It is due while less of the next segment is zeroed than of the current one is used: zeroing is ahead by half a
+        segment, so that a slow disk need not keep up at every moment.
         """
-        with self._turning:
+        with self._beginning:
             if not self._apart or self._file is None or self._no_space or self._spent or self._hurried:
                 return False
             used = (2 * self.offset - self.limit // 4) / self.limit

@@ -67,7 +67,7 @@ LOCK_NAME = "lock"
 def recover_lane(directory: Path, *, disk: Disk = REAL_DISK, wait_s: float = 0.0) -> Recovered:
     """Make durable, and so readable, everything that a dead writer left in its lane.
 
-    `LaneWriter.open` does this itself; this is for who only wants to read.
+    `LaneWriter.open` does this itself; this is for programs that only read.
 
     Raises
     ------
@@ -89,9 +89,9 @@ class LaneWriter:
     """The one writer of a lane; see `open`.
 
     One thread appends, the same or another one commits: a blocked disk need not stop receiving.
-    After any failure to write or sync, every call raises: the kernel may have dropped what it could not write
-    and call the next sync a success, so nothing is tried again. Open the lane anew; what was not committed
-    must be fetched again.
+    After any failure to write or sync, every call raises. Nothing is tried again, because the kernel may have dropped
+    what it could not write and report the next sync as a success. Open the lane again; what was not committed must be
+    fetched again.
 
     Attributes
     ----------
@@ -253,7 +253,7 @@ class LaneWriter:
         if size > RECORD_BYTES_MAX:
             raise ValueError(f"a record of {size} bytes; at most {RECORD_BYTES_MAX}")
         if not self._offset or (self._offset + size > self._limit and self._offset > RECORDS_AT):
-            self._turn()
+            self._begin_segment()
         durable = self.durable
         return durable[1] if durable[0] == self._number else 0
 
@@ -263,7 +263,7 @@ class LaneWriter:
         self._appended_bytes += len(record)
         return Position(self._number, self._offset)
 
-    def _turn(self) -> None:
+    def _begin_segment(self) -> None:
         previous_end = self._offset or self.recovered.end.offset
         header = Header(self._next_number, self._entropy(8), previous_end, self._clock())
         if self._offset:
@@ -313,7 +313,7 @@ class LaneWriter:
                 batch.append(item)
                 continue
             committed += self._flush(batch)
-            files.turn(item)
+            files.begin(item)
         committed += self._flush(batch)
         if committed:
             self.durable = Position(files.number, files.offset)

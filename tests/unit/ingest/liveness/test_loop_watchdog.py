@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 
-from trading_platform.ingest.liveness.loop_watchdog import ABORT_EXIT, Judge, Watchdog
+from trading_platform.ingest.liveness.loop_watchdog import ABORT_EXIT, BeatCheck, Watchdog
 
 BLOCKED = """
 import asyncio, threading
@@ -54,8 +54,8 @@ def test_a_loop_that_runs_is_left_alone() -> None:
 
 def test_thirty_seconds_are_the_end_and_five_a_warning() -> None:
     """Once each, counted from the last beat."""
-    judge = Judge(warn_s=5.0, abort_s=30.0, pause_s=5.0)
-    verdicts = [judge.look(float(now), beat=0.0) for now in range(1, 31)]
+    check = BeatCheck(warn_s=5.0, abort_s=30.0, pause_s=5.0)
+    verdicts = [check.verdict(float(now), beat=0.0) for now in range(1, 31)]
     assert verdicts.index("warn") == 4
     assert verdicts.count("warn") == 1
     assert verdicts.index("abort") == 29
@@ -63,15 +63,15 @@ def test_thirty_seconds_are_the_end_and_five_a_warning() -> None:
 
 def test_another_blockade_is_another_warning() -> None:
     """After the loop has run again the next blockade is told as well."""
-    judge = Judge(warn_s=5.0, abort_s=30.0, pause_s=5.0)
+    check = BeatCheck(warn_s=5.0, abort_s=30.0, pause_s=5.0)
     beats = {**dict.fromkeys(range(8), 0.0), **dict.fromkeys(range(8, 20), 8.0)}
-    assert [judge.look(float(now), beat) for now, beat in beats.items()].count("warn") == 2
+    assert [check.verdict(float(now), beat) for now, beat in beats.items()].count("warn") == 2
 
 
 def test_a_stopped_process_is_not_to_blame() -> None:
     """Nobody ran for a minute: the loop has its whole time again."""
-    judge = Judge(warn_s=5.0, abort_s=30.0, pause_s=5.0)
-    judge.look(0.0, beat=0.0)
-    assert judge.look(60.0, beat=0.0) is None
-    assert judge.look(64.0, beat=0.0) is None
-    assert judge.look(65.0, beat=0.0) == "warn"
+    check = BeatCheck(warn_s=5.0, abort_s=30.0, pause_s=5.0)
+    check.verdict(0.0, beat=0.0)
+    assert check.verdict(60.0, beat=0.0) is None
+    assert check.verdict(64.0, beat=0.0) is None
+    assert check.verdict(65.0, beat=0.0) == "warn"

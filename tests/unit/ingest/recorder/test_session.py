@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectLimits
-from trading_platform.ingest.recorder.session import Close, Connect, Handover, Lost, Ping, Probe, Session, Terms
+from trading_platform.ingest.recorder.session import (
+    Close,
+    Connect,
+    HandoverStep,
+    Ping,
+    Probe,
+    Session,
+    SymbolsLost,
+    Terms,
+)
 from trading_platform.venues.adapter import KeepAlive
 
 S = 10**9
@@ -151,7 +160,7 @@ def test_a_silent_hole_is_noticed_within_fifteen_seconds(seed: int) -> None:
     assert at - hole_s <= 15.5
     assert isinstance(close, Close)
     assert close.abort
-    assert [at for at, _ in world.of(Lost)] == [at]
+    assert [at for at, _ in world.of(SymbolsLost)] == [at]
     assert len(world.of(Connect)) == 2
     assert world.received["A"][-1] >= world.heads["A"] - 5
 
@@ -181,9 +190,9 @@ def test_a_pause_of_our_own_is_recognised(seed: int, suspended: bool) -> None:
 
     world.at(30, pause)
     world.run(70)
-    (_, lost), *more = world.of(Lost)
+    (_, lost), *more = world.of(SymbolsLost)
     assert not more
-    assert isinstance(lost, Lost)
+    assert isinstance(lost, SymbolsLost)
     assert lost.symbols == ("A", "B")
     assert "was paused" in lost.reason
     (_, close), *_ = world.of(Close)
@@ -199,8 +208,8 @@ def test_before_the_venues_cut_another_connection_has_taken_over(seed: int) -> N
     world = World(seed, lifetime_s=120.0).run(1000)
     assert world.missing("A") == []
     assert world.missing("B") == []
-    assert not world.of(Lost)
-    steps = [action.step for _, action in world.of(Handover) if isinstance(action, Handover)]
+    assert not world.of(SymbolsLost)
+    steps = [action.step for _, action in world.of(HandoverStep) if isinstance(action, HandoverStep)]
     assert steps == ["begins", "opened", "taken over"] * (len(steps) // 3) + steps[len(steps) // 3 * 3 :]
     assert len(steps) >= 24
     assert len(world.open) <= 2
@@ -233,7 +242,7 @@ def test_a_farewell_begins_a_handover_at_once() -> None:
     world.run(100)
     assert world.of(Connect)[1][0] <= 50.8
     assert (world.missing("A"), world.missing("B")) == ([], [])
-    assert not world.of(Lost)
+    assert not world.of(SymbolsLost)
 
 
 def test_a_quiet_symbol_is_taken_over_by_a_probe() -> None:
@@ -286,7 +295,7 @@ def test_a_handover_that_fails_is_tried_again_while_the_old_connection_lives() -
         world.refuse = lambda world=world: world.now > 10 * S and world.rng.random() < 0.3  # type: ignore[misc]
         world.run(1500)
         assert world.missing("A") == []
-        assert not world.of(Lost)
+        assert not world.of(SymbolsLost)
         refused += len(world.of(Connect)) - len(world.of(Close)) - 1
     assert refused > 0
 
@@ -301,8 +310,8 @@ def test_the_old_connection_dying_during_a_handover_is_on_record(seed: int) -> N
     world._trade = lambda name, trade=world._trade: trade(name) if name == "A" else None  # type: ignore[method-assign]
     world.at(63, lambda: world._end(1))
     world.run(70)
-    ((_, lost),) = world.of(Lost)
-    assert lost == Lost(("B",), "ended during a handover")
+    ((_, lost),) = world.of(SymbolsLost)
+    assert lost == SymbolsLost(("B",), "ended during a handover")
 
 
 def test_the_same_seed_gives_the_same_story() -> None:

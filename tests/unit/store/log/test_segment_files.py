@@ -100,7 +100,7 @@ def test_a_commit_after_the_first_writes_no_more_than_its_records_and_one_step()
     disk = MemoryDisk()
     disk.directories.add(LANE)
     files = SegmentFiles(LANE, disk, 16 << 20)
-    files.turn(Header(0, b"8 random", 0, 0))
+    files.begin(Header(0, b"8 random", 0, 0))
     node = disk.names[LANE / "00000000.seg"]
     assert len(node.live) == STEP_BYTES
     for commits in range(1, 40):
@@ -115,7 +115,7 @@ def test_apart_the_next_segment_is_made_while_this_one_is_used() -> None:
     disk = MemoryDisk()
     disk.directories.add(LANE)
     files = SegmentFiles(LANE, disk, 16 << 20, apart=True)
-    files.turn(Header(0, b"8 random", 0, 0))
+    files.begin(Header(0, b"8 random", 0, 0))
     assert len(disk.names[LANE / "00000000.seg"].live) == files.limit == FIRST_BYTES
     spare = LANE / "00000001.seg"
     sizes = []
@@ -128,7 +128,7 @@ def test_apart_the_next_segment_is_made_while_this_one_is_used() -> None:
         sizes.append(len(disk.names[spare].live) >> 20 if spare in disk.names else 0)
     assert sizes == [0, 4, 8, 12, 16, 16, 16, 16]
     written = len(disk.operations)
-    files.turn(Header(1, b"8 random", files.offset, 0))
+    files.begin(Header(1, b"8 random", files.offset, 0))
     assert files.limit == 16 << 20
     files.prepare(1)
     assert [name for name, _ in disk.operations[written:] if name in {"create", "sync"}] == []
@@ -139,7 +139,7 @@ def test_zeroing_ahead_waits_for_the_disk_once_a_segment() -> None:
     disk = MemoryDisk()
     disk.directories.add(LANE)
     files = SegmentFiles(LANE, disk, 8 << 20, apart=True)
-    files.turn(Header(0, b"8 random", 0, 0))
+    files.begin(Header(0, b"8 random", 0, 0))
     files.write(bytes(files.limit - 256))
     written = len(disk.operations)
     while files.zero_ahead():
@@ -154,15 +154,15 @@ def test_a_next_segment_that_is_not_ready_is_taken_as_it_is() -> None:
     disk = MemoryDisk()
     disk.directories.add(LANE)
     files = SegmentFiles(LANE, disk, 1 << 20, apart=True)
-    files.turn(Header(0, b"8 random", 0, 0))
+    files.begin(Header(0, b"8 random", 0, 0))
     files.write(bytes(1 << 19))
     assert files.zero_ahead()
-    files.turn(Header(1, b"8 random", files.offset, 0))
+    files.begin(Header(1, b"8 random", files.offset, 0))
     node = disk.names[LANE / "00000001.seg"]
     assert len(node.live) == STEP_BYTES
     files.prepare(1)
     assert len(node.live) == 2 * STEP_BYTES
-    files.turn(Header(2, b"8 random", files.offset, 0))
+    files.begin(Header(2, b"8 random", files.offset, 0))
     assert len(disk.names[LANE / "00000002.seg"].live) == STEP_BYTES
 
 
