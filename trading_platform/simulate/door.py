@@ -67,7 +67,7 @@ class Door:
         if now_s < self._refused_until_s:
             return Refusal(self._status, "refused\n")
         if len(self._connects) > limits.connects:
-            return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "Too many connection attempts from IP\n")
+            return Refusal(limits.too_many_status, "Too many connection attempts from IP\n")
         if len(target) > limits.address_bytes:
             return Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "Address too long\n")
         session = self._open(target)

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+from trading_platform.domain.errors import UsageError
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import PROFILES, Profile
 from trading_platform.simulate.tape import Listing, Market, Print
@@ -63,12 +64,13 @@ class StreamLimits(NamedTuple):
 
     Attributes
     ----------
-    connects, connects_window_s : connection attempts in a window; more are answered 429.
+    connects, connects_window_s : connection attempts in a window.
     address_bytes : the longest path of a stream with its query.
     inbound_per_s : messages, pings and pongs a client may send on one connection in a second, None for no limit.
     lifetime_s : when a healthy connection is cut, None for never; lifetime_text: the reason given.
     ping_every_s : how often the exchange sends a protocol ping, None for never.
     idle_s : a client from which nothing came for so long is cut off, None for never.
+    too_many_status : what is answered to more connects.
     ban_status, ban_text : what a banned client's connection is answered; ban_tells_when: whether with Retry-After.
     """
 
@@ -80,6 +82,7 @@ class StreamLimits(NamedTuple):
     lifetime_text: str = ""
     ping_every_s: float | None = None
     idle_s: float | None = None
+    too_many_status: int = 429
     ban_status: int = 429
     ban_text: str = "banned\n"
     ban_tells_when: bool = False
@@ -148,6 +151,22 @@ class Api(Protocol):
         ...
 
 
+class Archive(Protocol):
+    """Files of past days, served over HTTP beside REST."""
+
+    def serves(self, path: str) -> bool:
+        """Tell whether a path is one of the archive's, whatever it leads to."""
+        ...
+
+    def get(self, path: str, headers: Mapping[str, str], *, now_s: float) -> Answer:
+        """Answer one request; may take seconds, and runs beside everything else. `headers` have lower-case names."""
+        ...
+
+    def damage(self, count: int) -> None:
+        """Let the next downloads arrive damaged."""
+        ...
+
+
 class Stage(NamedTuple):
     """What an exchange may know of the simulation that it plays in.
 
@@ -185,6 +204,7 @@ class Exchange(ABC):
     profiles : what its synthetic market trades.
     heartbeat : a message sent after `heartbeat_s` in which a subscribed client got no other; b"" for none.
     api : its REST.
+    archive : its files of past days, None if it has none.
     """
 
     name: ClassVar[str]
@@ -195,9 +215,17 @@ class Exchange(ABC):
     heartbeat: ClassVar[bytes] = b""
     heartbeat_s: ClassVar[float] = 1.0
     api: Api
+    archive: Archive | None = None
 
     @abstractmethod
     def __init__(self, stage: Stage, limits: Any = None) -> None: ...
+
+    @classmethod
+    def check(cls, plan: FaultPlan) -> None:
+        """Raise UsageError for a plan with a kind of fault that the exchange cannot show."""
+        for event in plan.events:
+            if event.kind in cls.cannot:
+                raise UsageError(f"fault plan: {cls.name} cannot show {event.kind}")
 
     @abstractmethod
     def topic(self, listing: Listing) -> str:

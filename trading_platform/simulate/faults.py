@@ -43,11 +43,20 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "rest_garbage": ("every request is answered 200 with a page of HTML for `seconds`", frozenset({"seconds"})),
     "rest_forget": ("`count` ids from `at_id` on are never served by REST", frozenset({"count"})),
     "rest_conflict": ("REST serves the trade `at_id` at another price", frozenset({"count"})),
+    "archive_forget": ("`count` ids from `at_id` on are in no archive file", frozenset({"count"})),
+    "archive_republish": (
+        "`count` ids from `at_id` on are missing from their archive file until `seconds` after it is first asked for",
+        frozenset({"count", "seconds"}),
+    ),
+    "archive_late": ("the archive file of `at_id` appears `seconds` of simulated time later", frozenset({"seconds"})),
+    "archive_damage": ("the next `count` downloads of archive files arrive damaged", frozenset({"count"})),
 }
 """Every kind of event: what it does, and the options it takes beside `kind`, `at_s` or `at_id`, and `symbol`."""
 
 FRAME_KINDS = frozenset({"drop", "duplicate", "reorder", "silence", "renumber", "stray_id", "odd_time"})
 """Kinds that change which frames are sent, or as what; the rest is done to connections and answers."""
+STORED_KINDS = frozenset({"rest_forget", "rest_conflict", "archive_forget", "archive_republish", "archive_late"})
+"""Kinds that are about stored trades, named by their ids; nothing begins at a moment."""
 _ENDING = frozenset({"cut", "close", "hole", "ban_connect", "deaf"})
 _PROBABILITIES = ("drop", "duplicate", "reorder", "cut", "rest_429", "rest_5xx")
 _COMMON = ("kind", "at_s", "at_id", "symbol")
@@ -92,7 +101,7 @@ class Event:
             raise UsageError(f"fault plan: {self.kind[:40]!r} is not a kind; known: {' '.join(KINDS)}")
         if (self.at_s is None) == (self.at_id is None):
             raise UsageError(f"fault plan: event {self.kind} needs either at_s or at_id")
-        if self.kind in {"rest_forget", "rest_conflict"} and self.at_id is None:
+        if self.kind in STORED_KINDS and self.at_id is None:
             raise UsageError(f"fault plan: event {self.kind} needs at_id")
         if self.at_s is not None and not 0 <= self.at_s < float("inf"):
             raise UsageError(f"fault plan: at_s {self.at_s} lies before the start")
@@ -255,7 +264,7 @@ class FrameFaults:
         self._key = blake2b(str(seed).encode(), digest_size=32).digest()
         self._symbols = symbols
         self._last_ids = last_ids
-        self._waiting = [event for event in plan.events if event.kind not in {"rest_forget", "rest_conflict"}]
+        self._waiting = [event for event in plan.events if event.kind not in STORED_KINDS]
         self._left: dict[tuple[str, str], int] = {}
         self._depth: dict[str, int] = {}
         self._odd_time: dict[str, int] = {}

@@ -72,6 +72,17 @@ def time_ns(time: int) -> int:
     return time * 1000 if time >= 10**14 else time * 1_000_000
 
 
+def with_places(literal: str, places: int) -> str:
+    """Return a decimal with so many places, more if it needs them.
+
+    >>> with_places("61837.63000000", 1), with_places("0.5", 8), with_places("7", 1), with_places("7.00", 0)
+    ('61837.63', '0.50000000', '7.0', '7')
+    """
+    whole, _, part = literal.partition(".")
+    part = part.rstrip("0").ljust(places, "0")
+    return f"{whole}.{part}" if part else whole
+
+
 class Market(Protocol):
     """Trades by time, for the stream, and by id, for REST."""
 

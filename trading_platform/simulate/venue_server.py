@@ -26,7 +26,6 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from trading_platform.domain.errors import UsageError
 from trading_platform.simulate.clients import Clients
 from trading_platform.simulate.door import Door
 from trading_platform.simulate.exchange import Answer, Exchange, Refusal, Stage
@@ -113,7 +112,7 @@ class VenueServer:
     ) -> None:
         plan = plan or FaultPlan()
         make = exchange or EXCHANGES[DEFAULT]
-        _check_plan(plan, make)
+        make.check(plan)
         self._market, self._speed, self._truth_path = market, speed, truth_path
         self.market_name = market.name
         self._host, self._port, self._rest_port = host, port, rest_port
@@ -439,6 +438,8 @@ class VenueServer:
                 names = {name for name, symbol in self._symbols.items() if event.symbol in {None, symbol}}
                 self._halted |= names
                 self.api.end_trading(names, listed=event.kind == "halt")
+            elif event.kind == "archive_damage" and self.exchange.archive is not None:
+                self.exchange.archive.damage(event.count)
             elif event.kind == "empty_ack":
                 self._clients.leave_unheard(event.symbol, event.count)
             elif event.kind == "refuse_connect":
@@ -485,14 +486,11 @@ class VenueServer:
     # REST
 
     async def _answer(self, method: str, path: str, query: str, headers: dict[str, str]) -> Answer:
+        archive = self.exchange.archive
+        if archive is not None and archive.serves(path):  # a day's file takes seconds to make
+            return await asyncio.to_thread(archive.get, path, headers, now_s=self._clock())
         answer = self.api.handle(method, path, query, headers, now_s=self._clock(), wall_ns=self._wall_ns())
         if self._requests.wanted:
             self._requests.add(msgspec.json.encode(self.api.requests[-1]._asdict()).decode())
             self._requests.write()
         return answer._replace(headers=(*answer.headers, (MARKET_HEADER, self.market_name)))
-
-
-def _check_plan(plan: FaultPlan, exchange: type[Exchange]) -> None:
-    for event in plan.events:
-        if event.kind in exchange.cannot:
-            raise UsageError(f"fault plan: {exchange.name} cannot show {event.kind}")

@@ -74,11 +74,38 @@ def _kraken_say(symbols: Sequence[str]) -> list[str]:
     return [json.dumps({"method": "subscribe", "params": {"channel": "trade", "symbol": names, "snapshot": False}})]
 
 
+def _bybit(message: Any) -> list[Seen]:
+    if not message.get("topic", "").startswith("publicTrade."):
+        return []
+    rows = message["data"]
+    assert all(f"publicTrade.{row['s']}" == message["topic"] for row in rows)
+    return [
+        # Spot has no tick direction; that is how one client knows which of the two it speaks to.
+        Seen(
+            row["s"].removesuffix("USDT") + ("-USDT-PERP" if "L" in row else "-USDT"),
+            row["i"],
+            row["p"],
+            row["v"],
+            row["T"] * 10**6,
+            row["S"].lower(),
+        )
+        for row in rows
+    ]
+
+
+def _bybit_say(symbols: Sequence[str]) -> list[str]:
+    topics = ["publicTrade." + symbol.removesuffix("-PERP").replace("-", "") for symbol in symbols]
+    return [json.dumps({"op": "subscribe", "args": topics[at : at + 10]}) for at in range(0, len(topics), 10)]
+
+
 PLAIN: dict[str, Plain] = {
     "binance": Plain(
         lambda symbols: "/stream?streams=" + "/".join(f"{s.replace('-', '').lower()}@trade" for s in symbols),
         lambda _: [],
         _binance,
+    ),
+    "bybit": Plain(
+        lambda symbols: "/v5/public/" + ("linear" if symbols[0].endswith("-PERP") else "spot"), _bybit_say, _bybit
     ),
     "kraken": Plain(lambda _: "/v2", _kraken_say, _kraken),
 }
@@ -107,13 +134,13 @@ def take(
         try:
             found = read(json.loads(client.recv(timeout=0.2), parse_float=str))
         except TimeoutError:
-            found = []
+            quiet += ended
+            if quiet >= 2:
+                break
         except ConnectionClosed as closed:
             return seen, closed
-        seen += found
-        quiet = 0 if found or not ended else quiet + 1
-        if quiet >= 2:
-            break
+        else:
+            seen += found
     return seen, None
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from trading_platform.simulate.exchange import Exchange
 from trading_platform.simulate.exchanges.binance import Binance
+from trading_platform.simulate.exchanges.bybit import Bybit
 from trading_platform.simulate.exchanges.kraken import Kraken
 
 EXCHANGES: dict[str, type[Exchange]] = {
     "binance": Binance,
+    "bybit": Bybit,
     "kraken": Kraken,
 }
 """Every exchange by its canonical name."""

@@ -1,4 +1,6 @@
-"""Binance spot as the simulator speaks it: what it declares. Streams are binance_stream.py, REST is binance_rest.py.
+"""Binance spot as the simulator speaks it: what it declares.
+
+Streams are binance_stream.py, REST is binance_rest.py, daily files are binance_archive.py.
 
 Imitated: raw and combined trade streams subscribed by address or by message, pings every 20 s, five messages a second,
 300 connects in 5 minutes, 1,024 streams a connection, 24 hours of life, serverShutdown; REST with request weight, 429
@@ -12,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamLimits, Told
+from trading_platform.simulate.exchanges.binance_archive import Archive
 from trading_platform.simulate.exchanges.binance_rest import Limits, RestApi
 from trading_platform.simulate.exchanges.binance_stream import (
     MAX_STREAMS,
@@ -43,6 +46,7 @@ class Binance(Exchange):
 
     def __init__(self, stage: Stage, limits: Limits | None = None) -> None:
         self._now_ns = stage.now_ns
+        self.archive = Archive(stage)
         self.api = RestApi(
             stage.market,
             head=stage.head,

@@ -14,7 +14,8 @@ Imitated:
 - `server_shutdown` is told as status `maintenance`, which the exchange sends before maintenance.
 
 Not imitated: other channels than trades (acknowledged, silent), limits of messages, the end of a connection that
-subscribes to nothing for a minute, compression. Whether the exchange cuts or rounds to µs is not known.
+subscribes to nothing for a minute, compression, the archive (quarterly, behind a form). Whether the exchange cuts or
+rounds to µs is not known.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ import msgspec
 
 from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamLimits, Told
 from trading_platform.simulate.exchanges.kraken_rest import CallRate, RestApi, trade_ns
+from trading_platform.simulate.faults import KINDS
 from trading_platform.simulate.issued_trades import IssuedTrades
 from trading_platform.simulate.synthetic_market import Profile
-from trading_platform.simulate.tape import Listing, Print
+from trading_platform.simulate.tape import Listing, Print, with_places
 
 _CHANNELS = frozenset({"trade", "ticker", "book", "ohlc", "level3", "instrument"})
 _SNAPSHOT = 50
@@ -131,6 +133,7 @@ class Kraken(Exchange):
 
     name = "kraken"
     ids = "contiguous"
+    cannot = frozenset(kind for kind in KINDS if kind.startswith("archive_"))
     limits = StreamLimits(connects=150, connects_window_s=600.0, ban_text="error code: 1015\n")
     heartbeat = b'{"channel":"heartbeat"}'
     profiles = (
@@ -209,16 +212,6 @@ def status_message(system: str, connection_id: int) -> bytes:
 def order_type(row: Print) -> str:
     """Return what kind of order took the trade: a third of them market orders, by id."""
     return "limit" if row.trade_id % 3 else "market"
-
-
-def with_places(literal: str, places: int) -> str:
-    """Return a decimal with so many places, more if it needs them.
-
-    >>> with_places("61837.63000000", 1), with_places("0.5", 8), with_places("7", 1)
-    ('61837.63', '0.50000000', '7.0')
-    """
-    whole, _, part = literal.partition(".")
-    return f"{whole}.{part.rstrip('0').ljust(places, '0')}"
 
 
 def iso(ts_ns: int) -> str:

@@ -28,7 +28,7 @@ import msgspec
 from trading_platform.simulate.exchange import Answer, RequestRecord, Stage
 from trading_platform.simulate.faults import Event, RequestFaults
 from trading_platform.simulate.issued_trades import IssuedTrades
-from trading_platform.simulate.tape import Listing, Print, time_ns
+from trading_platform.simulate.tape import Listing, Print, time_ns, with_places
 
 _MOST_ROWS = 1000
 _REMEMBERED = 100_000
@@ -244,15 +244,10 @@ def _code(asset: str) -> str:
 
 
 def _row(row: Print) -> bytes:
-    whole, _, part = row.price.partition(".")
-    price = f"{whole}.{part.rstrip('0').ljust(5, '0')}"
-    quantity_whole, _, quantity_part = row.quantity.partition(".")
     side = "s" if row.buyer_is_maker else "b"
     taken = "l" if row.trade_id % 3 else "m"
-    return (
-        f'["{price}","{quantity_whole}.{quantity_part.ljust(8, "0")}",{trade_ns(row) / 1e9:.17g},"{side}","{taken}",'
-        f'"",{row.trade_id}]'
-    ).encode()
+    price, quantity, time = with_places(row.price, 5), with_places(row.quantity, 8), f"{trade_ns(row) / 1e9:.17g}"
+    return f'["{price}","{quantity}",{time},"{side}","{taken}","",{row.trade_id}]'.encode()
 
 
 def _since(params: Mapping[str, str]) -> int | None:
