@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from types import NoneType
 from typing import Any
 from unicodedata import east_asian_width
@@ -36,18 +37,18 @@ def column_table(columns: Mapping[str, Sequence[object]]) -> str:
     return "\n".join(map(str.rstrip, map("  ".join, zip(*laid, strict=True))))
 
 
-def _column(name: str, values: Sequence[object]) -> list[str]:
+def _column(name: str, values: Sequence[Any]) -> Iterable[str]:
+    """Return a column's head and cells, filled up. Of a long one each different value is laid out once."""
     kinds = set(map(type, values))
-    # The usual kinds without a look at each value: they are most of the time that a long table takes.
-    if kinds <= {int}:
-        cells = [name, *map("{:,}".format, values)]
-    elif kinds <= {str}:
-        cells = [name, *values]  # type: ignore[list-item]
-    elif kinds <= {int, NoneType}:
-        cells = [name, *("-" if value is None else f"{value:,}" for value in values)]
-    else:
-        cells = [name, *map(_cell, values)]
-    return aligned(cells, right=any(issubclass(kind, int | float) and kind is not bool for kind in kinds))
+    right = any(issubclass(kind, int | float) and kind is not bool for kind in kinds)
+    if not kinds <= {int, str, NoneType}:
+        return aligned([name, *map(_cell, values)], right=right)
+    different = set(values)
+    if kinds == {int} and 2 * len(different) > len(values):
+        most = max(len(name), len(f"{max(different):,}"), len(f"{min(different):,}"))
+        return chain([name.rjust(most)], map(f"{{:>{most},}}".format, values))
+    head, *cells = aligned([name, *map(_cell, different)], right=right)
+    return chain([head], map(dict(zip(different, cells, strict=True)).__getitem__, values))
 
 
 def aligned(cells: Sequence[str], *, right: bool = False) -> list[str]:
