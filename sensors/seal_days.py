@@ -8,7 +8,7 @@ from itertools import pairwise
 import dagster as dg
 import numpy as np
 
-from trading_platform.completeness.day_status import STATES, DayTable, day_names, day_table, ordinal_of
+from trading_platform.completeness.day_status import STATES, DayTable, day_names, ordinal_of
 from trading_platform.completeness.records import DayState
 from trading_platform.domain.days import day_after, day_of
 from trading_platform.orchestration import keys
@@ -85,8 +85,7 @@ class Unsealed(Mapping[str, str]):
 def unsealed(pipeline: PipelineResource) -> Unsealed:
     """Return the days that are to be sealed."""
     ledger, today = pipeline.ledger, day_of(pipeline.now_ns())
-    with ledger.snapshot() as now:
-        days = day_table(now.sequences, now.days, now.ids, today)
+    days = ledger.day_table(pipeline.now_ns())
     wanted = (days.ordinal < ordinal_of(today)) & (days.stored > 0) & np.isin(days.state, _DECIDED_CODES)
     number = {pair: at for at, pair in enumerate(days.pairs)}
     sealed = [

@@ -42,20 +42,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _by_day(ledger: Ledger, args: argparse.Namespace) -> str:
-    every = _days(ledger).columns()
+    every = ledger.day_table(time.time_ns()).columns()
     columns = {name: every[name] for name in DAY_COLUMNS}
     if args.json:
         return quick_json([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
     return column_table(columns) if columns["day"] else NOTHING
-
-
-def _days(ledger: Ledger) -> DayTable:
-    from trading_platform.completeness.day_status import judged
-    from trading_platform.store.ledger.kept_days import accounts
-
-    ledger.keep_days()
-    with ledger.snapshot() as now:
-        return judged(now.sequences, accounts(now).facts, day_of(time.time_ns()))
 
 
 class _Symbol(NamedTuple):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from trading_platform.completeness.day_status import day_table
+from trading_platform.completeness.day_status import DayTable, day_table, judged
 from trading_platform.completeness.records import (
     Batch,
     Claim,
@@ -38,6 +38,7 @@ from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database
 from trading_platform.store.ledger.gaps import GapBook
+from trading_platform.store.ledger.kept_days import accounts
 from trading_platform.store.ledger.leaves import LeafBook
 from trading_platform.store.ledger.projection import Projection
 from trading_platform.store.ledger.snapshot import Snapshot
@@ -142,3 +143,9 @@ class Ledger(Projection, GapBook, LeafBook):
         """Return the completeness of every day of every sequence, ordered by venue, symbol, day."""
         with self.snapshot(venue, symbol) as now:
             return list(day_table(now.sequences, now.days, now.ids, day_of(now_ns)).rows())
+
+    def day_table(self, now_ns: int) -> DayTable:
+        """Return the same of every sequence as columns, from the days that are kept ready."""
+        self.keep_days()
+        with self.snapshot() as now:
+            return judged(now.sequences, accounts(now).facts, day_of(now_ns))

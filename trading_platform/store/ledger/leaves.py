@@ -7,13 +7,12 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_platform.completeness.records import Conflict, LeafEntry, LeafRecord
 from trading_platform.domain.verdict import Failure, Verdict
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.ledger import tables as t
-from trading_platform.store.ledger.database import Database, damage_named, insert_missing, plain_rows
+from trading_platform.store.ledger.database import Database, damage_named, insert_missing, own_insert, plain_rows
 
 _C = t.leaves.c
 _LEAF = (_C.dataset, _C.venue, _C.symbol, _C.day, _C.timeframe, _C.model)
@@ -176,7 +175,7 @@ def _put(db: sa.Connection, leaf: Leaf, values: Mapping[str, object]) -> None:
 
 def _put_all(db: sa.Connection, column: str, values: Mapping[Leaf, str]) -> None:
     """Write one column of many leaves with one statement."""
-    insert = sqlite.insert if db.dialect.name == "sqlite" else postgresql.insert
+    insert = own_insert(db)
     query = insert(t.leaves)
     update = query.on_conflict_do_update(index_elements=[_C.path], set_={column: query.excluded[column]})
     rows = [
