@@ -190,7 +190,8 @@ class FrameDecoder:
         """Take note that a symbol's stream delivers; return the number of its key."""
         number = self._output.trades.number(key)
         self._make_room(number + 1)
-        self._alive[number] = max(self._alive[number], ts_recv)
+        if ts_recv > self._alive[number]:  # noqa: PLR1730  (most frames of a record write nothing)
+            self._alive[number] = ts_recv
         return number
 
     def _make_room(self, keys: int) -> None:

@@ -18,6 +18,7 @@ Int64 = npt.NDArray[np.int64]
 UNASSIGNED = -1
 """The epoch of a trade that is not known yet."""
 _SIDES = {"buy": 1, "sell": -1, None: 0}
+_SOURCES = {source: code for code, source in enumerate(SOURCES)}
 
 
 class TradeBuffer:
@@ -62,7 +63,7 @@ class TradeBuffer:
         numbers[at] = number
         columns.trade_id[at], columns.ts_event[at], columns.ts_recv[at] = trade.trade_id, trade.ts_event, ts_recv
         columns.price[at], columns.quantity[at] = price, quantity
-        columns.side[at], columns.source[at] = _SIDES[trade.side], SOURCES.index(source)
+        columns.side[at], columns.source[at] = _SIDES[trade.side], _SOURCES[source]
         self._count = at + 1
 
     def reserve(self, more: int) -> tuple[Int64, TradeColumns, int]:
@@ -89,7 +90,7 @@ class TradeBuffer:
     def fill(self, end: int, ts_recv: int, source: Source) -> None:
         """Take in the rows before `end` that were written in place, all received together."""
         self._columns.ts_recv[self._count : end] = ts_recv
-        self._columns.source[self._count : end] = SOURCES.index(source)
+        self._columns.source[self._count : end] = _SOURCES[source]
         self._count = end
 
     def by_key(self) -> dict[SequenceKey, TradeColumns]:
