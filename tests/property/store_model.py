@@ -13,7 +13,7 @@ from tests.support.judges.naive import merge
 
 DAYS = ("2024-08-08", "2024-08-09")
 TAIL_RANK = {"live": 0, "open": 1, "closed": 2}
-APART_NS = 600 * 10**9
+MIN_CONFIRMATION_INTERVAL_NS = 600 * 10**9
 
 
 class Copy(NamedTuple):
@@ -82,7 +82,13 @@ def account(told: Iterable[Told], symbol: str) -> Account | None:
 def skipped_twice(told: Iterable[Told], symbol: str) -> set[int]:
     """Return the ids that two listings skip, ten minutes apart."""
     skips = [(t.ts_recv, set(range(a, b + 1))) for t in told for name, a, b in t.skips if name == symbol]
-    return {n for at, ids in skips for later, others in skips if later - at >= APART_NS for n in ids & others}
+    return {
+        n
+        for at, ids in skips
+        for later, others in skips
+        if later - at >= MIN_CONFIRMATION_INTERVAL_NS
+        for n in ids & others
+    }
 
 
 def rows(told: Iterable[Told]) -> dict[tuple[str, str], list[Copy]]:

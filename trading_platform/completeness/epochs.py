@@ -13,7 +13,7 @@ import numpy as np
 from trading_platform.completeness.records import Reach, SequenceKey, Turn
 from trading_platform.completeness.sequence_reset import (
     AHEAD,
-    APART,
+    SUSPECT,
     Numbering,
     Suspect,
     contradicts,
@@ -44,7 +44,7 @@ class Book(Protocol):
         ...
 
 
-class Placed(NamedTuple):
+class EpochBatches(NamedTuple):
     """A stretch of a symbol's stream, sorted by epochs.
 
     Attributes
@@ -97,15 +97,15 @@ class Epochs:
             self._numberings[name] = Numbering.after(turns, self._reach_of(SequenceKey(venue, symbol, len(turns))))
         return self._numberings[name]
 
-    def place(self, venue: str, symbol: str, stream: TradeColumns) -> Placed:
+    def place(self, venue: str, symbol: str, stream: TradeColumns) -> EpochBatches:
         """Judge the next trades of a symbol's stream."""
         numbering = self.of_stream(venue, symbol)
         judged = numbering.judge(stream)
         if judged.epochs is None:
-            return Placed({SequenceKey(venue, symbol, numbering.epoch): stream}, [], [], {})
-        placed = Placed({}, np.flatnonzero(judged.epochs == APART).tolist(), [], {})
+            return EpochBatches({SequenceKey(venue, symbol, numbering.epoch): stream}, [], [], {})
+        placed = EpochBatches({}, np.flatnonzero(judged.epochs == SUSPECT).tolist(), [], {})
         for epoch in np.unique(judged.epochs).tolist():
-            if epoch != APART:
+            if epoch != SUSPECT:
                 placed.trades[SequenceKey(venue, symbol, epoch)] = stream.rows(judged.epochs == epoch)
         for epoch, suspect in judged.readmitted:
             key = SequenceKey(venue, symbol, epoch)
@@ -126,13 +126,13 @@ class Epochs:
         return len(self._known(venue, symbol, at_ns, turns)) if numbering is None else numbering.epoch
 
     def of_page(self, venue: str, symbol: str, trade_id: int, ts_event: int, page: PageScope) -> int:
-        """Return the epoch of a trade that a page brought, APART if it contradicts what is held; it counts from now."""
+        """Return the epoch of a page's trade, SUSPECT if it contradicts what is held; it counts from now."""
         epoch = epoch_of(self._known(venue, symbol, page.ts_recv, page.turns), trade_id, ts_event)
         key = SequenceKey(venue, symbol, epoch)
         reach = self._reach_of(key)
         if reach is not None and contradicts(reach, trade_id, ts_event, asked=_was_asked(page, epoch, trade_id)):
             # Another copy of what is held is a contradiction for the merge to tell; it says nothing of its neighbours.
-            return epoch if self._holds(key, trade_id) else APART
+            return epoch if self._holds(key, trade_id) else SUSPECT
         self._reach[key] = extended(reach, trade_id, ts_event)
         return epoch
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from trading_platform.completeness.records import Claim, Seen, SequenceState, TailEvent
 from trading_platform.domain.id_ranges import IdRanges, Range, id_runs
 
-APART_NS = 600 * 1_000_000_000
+MIN_CONFIRMATION_INTERVAL_NS = 600 * 1_000_000_000
 """What a venue's answers say against an id must be said twice, this far apart.
 
 A listing that skips it between ids that it holds: used up without a trade. No answer with it, although ids beyond
@@ -138,7 +138,7 @@ def _proved(state: SequenceState, claims: list[Claim], held: IdRanges) -> list[R
     proved: list[Range] = []
     for one, other in combinations(about, 2):
         first, last = max(one.first_id, other.first_id), min(one.last_id, other.last_id)
-        if first <= last and abs(one.seen_ns - other.seen_ns) >= APART_NS:
+        if first <= last and abs(one.seen_ns - other.seen_ns) >= MIN_CONFIRMATION_INTERVAL_NS:
             proved += missing.within(first, last)
     return proved
 

@@ -36,7 +36,7 @@ FASTEST = 100_000
 NEARBY = 1_000
 """Two ids of a new numbering may lie so far apart: frames are lost just when a venue starts anew."""
 MOST_SUSPECTS = 8
-APART = -1
+SUSPECT = -1
 """The epoch of a trade that belongs to none that is known."""
 HERE = -1
 """The segment of a suspect in the stretch being judged, whose `item` is then its row."""
@@ -56,12 +56,12 @@ class Suspect(msgspec.Struct, frozen=True, array_like=True):
     item: int = 0
 
 
-class Judged(NamedTuple):
+class EpochAssignment(NamedTuple):
     """What a stretch of a stream amounts to.
 
     Attributes
     ----------
-    epochs : for each trade its epoch, or APART; None: all are of the newest.
+    epochs : for each trade its epoch, or SUSPECT; None: all are of the newest.
     rising : whether the ids ascend, so that nobody need look again.
     readmitted : suspects of earlier stretches that are confirmed now, each with its epoch.
     turns : the turns confirmed, each with the number of the epoch that begins.
@@ -185,20 +185,20 @@ class Numbering(msgspec.Struct):
         first, head, first_ns, last_ns = reach
         return cls(first=first, first_ns=first_ns, head=head, head_ns=last_ns, turns=list(turns))
 
-    def judge(self, trades: TradeColumns) -> Judged:
+    def judge(self, trades: TradeColumns) -> EpochAssignment:
         """Take the next trades of the symbol's stream, in the order of their lane."""
         ids, times = trades.trade_id, trades.ts_event
         if self.head is None:
             self.first = self.head = int(ids[0])
             self.first_ns = self.head_ns = int(times[0])
         if self._rises(ids, times):
-            return Judged(None, rising=True)
-        return Judged(None) if self._agrees(ids, times) else self._one_by_one(trades)
+            return EpochAssignment(None, rising=True)
+        return EpochAssignment(None) if self._agrees(ids, times) else self._one_by_one(trades)
 
     def believes(self, trade_id: int, ts_event: int) -> int:
-        """Return the epoch of an id that was used up without a trade, APART if it contradicts."""
+        """Return the epoch of an id that was used up without a trade, SUSPECT if it contradicts."""
         epoch = epoch_of(self.turns, trade_id, ts_event)
-        return APART if epoch == self.epoch and self._contradicts(trade_id, ts_event) else epoch
+        return SUSPECT if epoch == self.epoch and self._contradicts(trade_id, ts_event) else epoch
 
     def locate(self, places: Mapping[int, tuple[int, int, int]]) -> None:
         """Say where in the lane (segment, offset, item) the rows that were just set apart lie."""
@@ -254,14 +254,14 @@ class Numbering(msgspec.Struct):
 
     # ---- the long way
 
-    def _one_by_one(self, trades: TradeColumns) -> Judged:
+    def _one_by_one(self, trades: TradeColumns) -> EpochAssignment:
         epochs = np.empty(len(trades.trade_id), np.int64)
         judged = _Judging(epochs, [], [])
         columns = (column.tolist() for column in trades[:6])  # a suspect is always of a stream
         for row, (trade_id, ts_event, ts_recv, price, quantity, side) in enumerate(zip(*columns, strict=True)):
             trade = Suspect(trade_id, ts_event, ts_recv, price, quantity, side, item=row)
             epochs[row] = self._take(trade, judged)
-        return Judged(epochs, readmitted=judged.readmitted, turns=judged.turns)
+        return EpochAssignment(epochs, readmitted=judged.readmitted, turns=judged.turns)
 
     def _take(self, trade: Suspect, judged: _Judging) -> int:
         assert self.head is not None
@@ -312,7 +312,7 @@ class Numbering(msgspec.Struct):
         confirmed = [suspect for suspect in self.suspects if _confirm(suspect, trade)]
         if not any(suspect.trade_id != trade.trade_id for suspect in confirmed):
             self.suspects = [*self.suspects, trade][-MOST_SUSPECTS:]
-            return APART
+            return SUSPECT
         members = sorted([*confirmed, trade], key=lambda member: (member.trade_id, member.ts_event))
         least, greatest = members[0], members[-1]
         if least.trade_id < self.head or is_ahead(least.trade_id, least.ts_event, self.head, self.head_ns):

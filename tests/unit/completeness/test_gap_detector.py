@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, strategies as st
 
-from trading_platform.completeness.gap_detector import APART_NS, advance
+from trading_platform.completeness.gap_detector import MIN_CONFIRMATION_INTERVAL_NS, advance
 from trading_platform.completeness.records import Claim, Seen, SequenceState, TailEvent
 
 IDS = st.lists(st.integers(0, 60), max_size=30).map(lambda ids: sorted(set(ids)))
 CLAIMS = st.builds(
-    lambda first, size, at: Claim(first, first + size, "said", at * APART_NS // 2),
+    lambda first, size, at: Claim(first, first + size, "said", at * MIN_CONFIRMATION_INTERVAL_NS // 2),
     st.integers(0, 60),
     st.integers(0, 5),
     st.integers(0, 4),
@@ -90,7 +90,9 @@ def test_fresh_marks_exactly_the_new_ids() -> None:
 
 def test_an_id_skipped_twice_ten_minutes_apart_is_void() -> None:
     """One listing that skips an id proves nothing; a second one, late enough, does."""
-    early, soon, late = (Claim(3, 4, "skipped", at) for at in (0, APART_NS - 1, APART_NS))
+    early, soon, late = (
+        Claim(3, 4, "skipped", at) for at in (0, MIN_CONFIRMATION_INTERVAL_NS - 1, MIN_CONFIRMATION_INTERVAL_NS)
+    )
     assert account([seen_of([2, 5]), Seen(skips=[early]), Seen(skips=[soon])]).open() == [(3, 4)]
     state = account([seen_of([2, 5]), Seen(skips=[early]), Seen(skips=[late])])
     assert state.open() == []
@@ -105,13 +107,13 @@ def test_an_id_without_a_trade_by_its_own_record_is_never_stored() -> None:
         assert (list(state.stored), list(state.void), state.open()) == ([(1, 2), (4, 5)], [(3, 3)], [])
         assert not advance(state, served).any()
     assert advance(account([used_up]), served).tolist() == [True, False, True]
-    skips = [Claim(3, 3, "skipped", at) for at in (0, APART_NS)]
+    skips = [Claim(3, 3, "skipped", at) for at in (0, MIN_CONFIRMATION_INTERVAL_NS)]
     assert list(account([seen_of([2, 4]), Seen(skips=skips), served]).stored) == [(2, 4)]
 
 
 def test_an_id_not_served_twice_ten_minutes_apart_is_given_up() -> None:
     """One answer without it proves nothing; only what two answers lack is lost, and a trade that comes is stored."""
-    early, late = Claim(3, 6, "retention", 0), Claim(2, 4, "retention", APART_NS)
+    early, late = Claim(3, 6, "retention", 0), Claim(2, 4, "retention", MIN_CONFIRMATION_INTERVAL_NS)
     assert account([seen_of([1, 9]), Seen(unserved=[early, early._replace(seen_ns=1)])]).open() == [(2, 8)]
     state = account([seen_of([1, 9]), Seen(unserved=[early]), Seen(unserved=[late])])
     assert state.open() == [(2, 2), (5, 8)]
@@ -122,7 +124,7 @@ def test_an_id_not_served_twice_ten_minutes_apart_is_given_up() -> None:
 
 def test_what_lies_outside_the_account_is_not_given_up() -> None:
     """Claims about ids before the first that we hold, or beyond the head, wait until these are ours."""
-    claims = [Claim(1, 9, "not served", at) for at in (0, APART_NS)]
+    claims = [Claim(1, 9, "not served", at) for at in (0, MIN_CONFIRMATION_INTERVAL_NS)]
     state = account([seen_of([4, 6]), Seen(unserved=claims)])
     assert (state.from_id, state.head) == (4, 6)
     assert list(state.unrecoverable) == [(5, 5)]
@@ -132,8 +134,8 @@ def test_what_lies_outside_the_account_is_not_given_up() -> None:
 
 def test_an_id_that_a_listing_skips_is_void_even_if_it_was_given_up() -> None:
     """The stronger word holds, whichever came first."""
-    unserved = [Claim(3, 4, "not served", at) for at in (0, APART_NS)]
-    skips = [Claim(3, 3, "skipped", at) for at in (0, APART_NS)]
+    unserved = [Claim(3, 4, "not served", at) for at in (0, MIN_CONFIRMATION_INTERVAL_NS)]
+    skips = [Claim(3, 3, "skipped", at) for at in (0, MIN_CONFIRMATION_INTERVAL_NS)]
     for batches in ([Seen(unserved=unserved), Seen(skips=skips)], [Seen(skips=skips), Seen(unserved=unserved)]):
         state = account([seen_of([2, 5]), *batches])
         assert (list(state.void), list(state.unrecoverable)) == ([(3, 3)], [(4, 4)])

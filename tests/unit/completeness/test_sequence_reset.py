@@ -9,8 +9,8 @@ import pytest
 from tests.support.judges.naive import numbering as naive
 from trading_platform.completeness.records import Reach, Turn
 from trading_platform.completeness.sequence_reset import (
-    APART,
     HERE,
+    SUSPECT,
     Numbering,
     contradicts,
     epoch_of,
@@ -33,7 +33,7 @@ def trades(stream: Stream, begin: int = 0) -> TradeColumns:
 
 def judge(stream: Stream, cuts: tuple[int, ...] = ()) -> tuple[list[int], Numbering]:
     """Return the epoch of each trade, and what is remembered; cut into stretches, each with a new process."""
-    numbering, told = Numbering(), [APART] * len(stream)
+    numbering, told = Numbering(), [SUSPECT] * len(stream)
     for begin, end in zip((0, *cuts), (*cuts, len(stream)), strict=True):
         if begin == end:
             continue
@@ -77,14 +77,14 @@ def test_where_a_stretch_ends_does_not_matter(cut: int) -> None:
 def test_one_stray_id_begins_nothing(stray: int) -> None:
     """A single trade with an impossible id is set apart, and the numbering goes on."""
     told, numbering = judge([*OLD, (stray, 495), *rising(1050, 20, 500)])
-    assert told == [0] * 50 + [APART] + [0] * 20
+    assert told == [0] * 50 + [SUSPECT] + [0] * 20
     assert (numbering.epoch, numbering.head, numbering.suspects) == (0, 1069, [])
 
 
 def test_a_stray_id_delivered_twice_begins_nothing() -> None:
     """Two connections may bring the same stray trade: it confirms nothing."""
     told, _ = judge([*OLD, (1, 495), (1, 495), *rising(1050, 5, 500)])
-    assert told == [0] * 50 + [APART] * 2 + [0] * 5
+    assert told == [0] * 50 + [SUSPECT] * 2 + [0] * 5
 
 
 def test_a_stray_id_a_little_ahead_is_a_gap_that_fills() -> None:
@@ -147,7 +147,7 @@ def test_voids_are_judged_too() -> None:
     assert [numbering.believes(number, ms * MS) for number, ms in [(6, 1050), (1050, 495), (10**12, 1060)]] == [
         1,
         0,
-        APART,
+        SUSPECT,
     ]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from trading_platform.completeness.epochs import Epochs
 from trading_platform.completeness.records import SequenceKey
-from trading_platform.completeness.sequence_reset import APART
+from trading_platform.completeness.sequence_reset import SUSPECT
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.trade_columns import TradeColumns, concatenate
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
@@ -62,7 +62,7 @@ class EpochAssigner:
         origin, trade, frame = void
         assert trade.trade_id is not None
         epoch = self._epochs.of_stream(origin.venue, trade.symbol).believes(trade.trade_id, trade.ts_event)
-        if epoch != APART:
+        if epoch != SUSPECT:
             key = SequenceKey(origin.venue, trade.symbol, epoch)
             self._output.facts.void(key, trade, origin.record.ts_recv)
             return

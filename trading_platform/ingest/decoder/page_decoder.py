@@ -12,7 +12,7 @@ from trading_platform.completeness import answer_checks
 from trading_platform.completeness.epochs import Epochs, PageScope
 from trading_platform.completeness.lane_clock import TailClock
 from trading_platform.completeness.records import SequenceKey, TailEvent
-from trading_platform.completeness.sequence_reset import APART
+from trading_platform.completeness.sequence_reset import SUSPECT
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.trade import Trade
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
@@ -121,7 +121,7 @@ class PageDecoder:
         """Return the epoch of a trade's id, None if it contradicts what is held; then it is refused."""
         assert trade.trade_id is not None
         epoch = self._epochs.of_page(origin.venue, trade.symbol, trade.trade_id, trade.ts_event, answer.scope)
-        if epoch != APART:
+        if epoch != SUSPECT:
             return epoch
         told = f"id {trade.trade_id} traded at {trade.ts_event} contradicts what is held"
         error = FrameError("numbering", told)

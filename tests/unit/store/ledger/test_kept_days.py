@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from tests.support.faults.postgres import postgres  # noqa: F401  the fixture
 from trading_platform.completeness.day_status import day_table, judged
-from trading_platform.completeness.gap_detector import APART_NS, advance
+from trading_platform.completeness.gap_detector import MIN_CONFIRMATION_INTERVAL_NS, advance
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.position import START, Position
@@ -32,7 +32,7 @@ def seen(rng: random.Random, head: int) -> Seen:
     kind = rng.choices(["on", "any", "fact"], [6, 3, 2])[0]
     claims = [Claim(first, first + rng.randrange(3), "told", rng.randrange(1, 5)) for first in [rng.randrange(1, 70)]]
     if kind == "fact":
-        far = Claim(*claims[0][:3], APART_NS * 2)
+        far = Claim(*claims[0][:3], MIN_CONFIRMATION_INTERVAL_NS * 2)
         return rng.choice(
             [
                 Seen(voids=[Claim(claims[0].first_id, claims[0].first_id, "type", 1)]),
