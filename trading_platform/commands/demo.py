@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from trading_platform.commands.simulate import add_market, parse_speed
 from trading_platform.commands.support.arguments import emit, parse_venue
 from trading_platform.domain.errors import UsageError, WorkError
+from trading_platform.domain.units import NS_PER_S
 
 if TYPE_CHECKING:
     from trading_platform.settings import Settings
@@ -40,7 +41,6 @@ SPEED, RECORDING_SPEED = "180", "60"
 SECONDS = 20.0
 DATASETS = ("bars", "indicators", "regimes")
 INGEST_STOP_S = 60.0
-_S = 1_000_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +126,7 @@ def _market(args: argparse.Namespace) -> _Play:
     if args.recording:
         return _Play(RecordedMarket.load(args.recording), args.seconds)
     seconds = args.seconds or SECONDS
-    length_ns = int(seconds * (speed or float(SPEED)) * _S)
+    length_ns = int(seconds * (speed or float(SPEED)) * NS_PER_S)
     end_ns, profiles = DEMO_START_NS + length_ns, EXCHANGES[args.venue].profiles
     return _Play(SyntheticMarket(seed=args.seed, start_ns=DEMO_START_NS, end_ns=end_ns, profiles=profiles), None)
 

@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from trading_platform.completeness.records import Reach, Turn
 from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.units import NS_PER_S
 
 Int64 = npt.NDArray[np.int64]
 
 _MS = 1_000_000
-_S = 1_000_000_000
 DISORDER_MS = 2
 """Times of trades that stand close together may contradict their ids by so much: not every clock of a venue is one."""
 AHEAD = 1_000_000
@@ -111,7 +111,7 @@ def is_ahead(trade_id: int, ts_event: int, head: int, head_ns: int, by: int = FA
     >>> is_ahead(10**12, 1_000, 5, 0), is_ahead(10**7, 1_000, 5, 0), is_ahead(10**9, 10**15, 5, 0)
     (True, False, False)
     """
-    return trade_id - head > by + FASTEST * max(0, ts_event - head_ns) // _S
+    return trade_id - head > by + FASTEST * max(0, ts_event - head_ns) // NS_PER_S
 
 
 def contradicts(reach: Reach, trade_id: int, ts_event: int, *, asked: bool = False) -> bool:

@@ -24,7 +24,7 @@ PARENT_PIPE = "TP_PARENT_PIPE"
 """Environment variable with the descriptor (not under the settings' prefix, where unknown names are errors)."""
 CHILD_PIPE = "TP_CHILD_PIPE"
 """The same for what the child tells."""
-HELD = "TP_HELD"
+WAIT_TO_BEGIN = "TP_WAIT_TO_BEGIN"
 """Set for a child that is to load what it needs and then wait for its parent's word."""
 _STOP = b"s"
 _BEGIN = b"b"
@@ -68,7 +68,7 @@ class Child:
         return lines
 
     def begin(self) -> None:
-        """Let a child that was started as held go on."""
+        """Let a child go on that was started to wait for this."""
         self.tell(_BEGIN)
 
     def stop(self, within_s: float) -> int:
@@ -130,8 +130,8 @@ def start(name: str, arguments: Sequence[str], environ: Mapping[str, str], *, de
 
 
 def may_begin() -> bool:
-    """Wait for the parent's word if this child was started as held; return False if it is to end instead."""
-    if os.environ.pop(HELD, None) is None or PARENT_PIPE not in os.environ:
+    """Wait for the parent's word if this child was started to wait for it; return False if it is to end instead."""
+    if os.environ.pop(WAIT_TO_BEGIN, None) is None or PARENT_PIPE not in os.environ:
         return True
     return os.read(int(os.environ[PARENT_PIPE]), 2) == _BEGIN + b"\n"  # not a byte more: the rest is for obey_parent
 

@@ -139,7 +139,7 @@ async def _flush(outbox: Outbox) -> None:
         outbox.flush()
 
 
-def _held(config: WorkerSpec) -> bool:
+def _told_to_end(config: WorkerSpec) -> bool:
     """Load what a recorder needs, wait if our parent wants that; return whether we are not to begin at all."""
     import trading_platform.ingest.recorder.disk_full
     import trading_platform.ingest.recorder.recorder
@@ -301,7 +301,7 @@ def main(arguments: list[str]) -> int:
     logs.configure(level=os.environ.get("TP_LOG_LEVEL", "info"), as_json=not sys.stderr.isatty())
     try:
         config = msgspec.json.decode(os.environ.pop(CONFIG_VARIABLE), type=WorkerSpec)
-        return 0 if role == "recorder" and _held(config) else ROLES[role](config)
+        return 0 if role == "recorder" and _told_to_end(config) else ROLES[role](config)
     except PlatformError as error:
         print(f"trading-platform {role}: {masked(str(error))}", file=sys.stderr)
         return 1

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from trading_platform.domain.units import NS_PER_S
 from trading_platform.venues.adapter import KeepAlive
 
-_S = 1_000_000_000
 PAUSE_S = 5.0
 """Two ticks further apart than this: the process was paused, whatever the sockets say."""
 
@@ -45,13 +45,13 @@ class KeepaliveTimer:
     def tick(self, now_ns: int) -> Literal["ping", "stale"] | None:
         """Tell what is due now."""
         terms = self._terms
-        if now_ns - self._heard_ns >= terms.stale_s * _S:
+        if now_ns - self._heard_ns >= terms.stale_s * NS_PER_S:
             return "stale"
         if terms.kind == "none":
             return None
-        if self._asked_ns is not None and now_ns - self._asked_ns >= terms.answer_s * _S:
+        if self._asked_ns is not None and now_ns - self._asked_ns >= terms.answer_s * NS_PER_S:
             return "stale"
-        if now_ns - self._pinged_ns >= terms.interval_s * _S:
+        if now_ns - self._pinged_ns >= terms.interval_s * NS_PER_S:
             self._pinged_ns = now_ns
             self._asked_ns = now_ns if self._asked_ns is None else self._asked_ns
             return "ping"
@@ -79,5 +79,5 @@ class PauseDetector:
         """Return for how many seconds the process was paused since the last tick, 0 if that is no more than usual."""
         mono, boot = mono_ns - self._last[0], boot_ns - self._last[1]
         self._last = (mono_ns, boot_ns)
-        paused_s = max(mono, boot) / _S
+        paused_s = max(mono, boot) / NS_PER_S
         return paused_s if paused_s > PAUSE_S else 0.0

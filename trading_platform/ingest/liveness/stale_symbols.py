@@ -18,7 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_S = 1_000_000_000
+from trading_platform.domain.units import NS_PER_S
+
 STARTED_AGAIN = 1_000
 """A newest id so far below what was delivered is not just late: the venue's ids started again, unseen by us."""
 
@@ -143,12 +144,12 @@ class Silence:
             if not mine.watched:
                 continue
             if mine.beyond is not None:
-                if now_ns - mine.beyond_ns >= self._patience.settle_s * _S:
+                if now_ns - mine.beyond_ns >= self._patience.settle_s * NS_PER_S:
                     renew.append(symbol)
                     self.lost(symbol)
                 continue
             since_ns = mine.quiet_since_ns if mine.asked_ns is None else mine.asked_ns
-            if now_ns - since_ns >= self.patience_s(symbol) * _S:
+            if now_ns - since_ns >= self.patience_s(symbol) * NS_PER_S:
                 probe.append(symbol)
                 mine.asked_ns = now_ns
         return Verdicts(tuple(probe), tuple(renew))
@@ -173,7 +174,7 @@ class Silence:
         mine.quiet_since_ns, mine.asked_ns, mine.beyond = now_ns, None, None
 
     def _age(self, mine: _Symbol, now_ns: int) -> None:
-        seconds = max(0, now_ns - mine.updated_ns) / _S
+        seconds = max(0, now_ns - mine.updated_ns) / NS_PER_S
         faded = 0.5 ** (seconds / self._patience.memory_s)
         mine.arrivals *= faded
         mine.exposure_s = mine.exposure_s * faded + seconds

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from trading_platform.domain.units import NS_PER_S
+
 State = Literal[0, 1, 2]
 CLOSED: State = 0
 HALF_OPEN: State = 1
@@ -14,7 +16,6 @@ OPEN: State = 2
 
 FAILURES = 5
 OPEN_S = 30.0
-_S = 1_000_000_000
 
 
 class Breaker:
@@ -45,7 +46,7 @@ class Breaker:
 
     def __init__(self, failures: int = FAILURES, open_s: float = OPEN_S) -> None:
         self._most = failures
-        self._open_ns = int(open_s * _S)
+        self._open_ns = int(open_s * NS_PER_S)
         self._failures = 0
         self._open_until_ns: int | None = None
         self._probing_until_ns: int | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import google_crc32c
 
+from trading_platform.domain.units import NS_PER_S
 from trading_platform.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -19,7 +20,6 @@ _MOST_KEPT = 4096
 """Attempts in the file before it is written anew without the old ones."""
 _TIME = struct.Struct("<q")
 _RECORD = struct.Struct("<qI")
-_S = 1_000_000_000
 
 
 class ConnectHistory:
@@ -37,7 +37,7 @@ class ConnectHistory:
 
     def __init__(self, path: Path, window_s: float) -> None:
         self._path = path
-        self._window_ns = int(window_s * _S)
+        self._window_ns = int(window_s * NS_PER_S)
 
     def recall(self, wall_ns: int) -> list[int]:
         """Return how long ago (ns) each attempt of the window was made, the oldest first.

@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trading_platform.domain.backoff import doubled
+from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.rate_limits.circuit_breaker import Breaker
-
-_S = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Address:
     def ready_ns(self, now_ns: int) -> int:
         """Return when the next attempt may be made, `now_ns` if at once."""
         at = max(self.breaker.ready_ns(now_ns), self._not_before_ns)
-        limits, window = self.limits, int(self.limits.connects_window_s * _S)
+        limits, window = self.limits, int(self.limits.connects_window_s * NS_PER_S)
         while self._attempts and self._attempts[0] <= now_ns - window:
             self._attempts.popleft()
         made = len(self._attempts)
@@ -112,7 +111,7 @@ class Address:
         least = limits.after_418_s if status == 418 else limits.after_429_s
         wait_s = min(max(least, retry_after_s or 0.0), limits.longest_refusal_s)
         jitter_s = self._rng.uniform(0.0, 0.1 * wait_s)
-        self._not_before_ns = max(self._not_before_ns, now_ns + int((wait_s + jitter_s) * _S))
+        self._not_before_ns = max(self._not_before_ns, now_ns + int((wait_s + jitter_s) * NS_PER_S))
         # It did answer: nothing is broken, and waiting is all that is asked.
         self.breaker.worked()
         return wait_s
@@ -138,7 +137,7 @@ class Backoff:
             limits.first_wait_s, self._failures, limits.longest_wait_s if longest_s is None else longest_s
         )
         self._failures += 1
-        self.ready_ns = max(self.ready_ns, now_ns + int(self._rng.uniform(0.0, bound_s) * _S))
+        self.ready_ns = max(self.ready_ns, now_ns + int(self._rng.uniform(0.0, bound_s) * NS_PER_S))
 
     def worked(self) -> None:
         """Make the next wait short again."""

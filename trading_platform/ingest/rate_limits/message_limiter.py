@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-_S = 1_000_000_000
+from trading_platform.domain.units import NS_PER_S
 
 
 class MessageLimiter:
@@ -24,7 +24,7 @@ class MessageLimiter:
     """
 
     # The venue's second does not begin when ours does, and the network delays one message more than the next.
-    _WINDOW_NS = int(1.2 * _S)
+    _WINDOW_NS = int(1.2 * NS_PER_S)
 
     def __init__(self, per_second: float) -> None:
         self._most = max(1, int(per_second))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-_S = 1_000_000_000
+from trading_platform.domain.units import NS_PER_S
+
 PROBE_AFTER_S = 5.0
 """A symbol that has not traded on the new connection for so long is asked for by REST, and so on until it is known."""
 MOST_PROBES = 10
@@ -50,7 +51,7 @@ class Takeover:
         self._left = dict.fromkeys(symbols)
         self._replaces = replaces
         self._deaf = deaf
-        self._ask_ns = opened_ns + int(PROBE_AFTER_S * _S)
+        self._ask_ns = opened_ns + int(PROBE_AFTER_S * NS_PER_S)
         self._asked = 0
         self._old: dict[str, int] = {}
         self._first: dict[str, int] = {}
@@ -86,7 +87,7 @@ class Takeover:
         """Return the symbols to probe now."""
         if now_ns < self._ask_ns:
             return []
-        self._ask_ns = now_ns + 3 * int(PROBE_AFTER_S * _S)
+        self._ask_ns = now_ns + 3 * int(PROBE_AFTER_S * NS_PER_S)
         self._asked += 1
         return [symbol for symbol in self.waiting(now_ns) if symbol not in self._heads]
 
@@ -105,4 +106,4 @@ class Takeover:
         # Nothing of this symbol came from the old connection since: either the head is what it delivered last, long
         # ago, or it is deaf. After a while no more can be on its way.
         patience_s = SETTLE_S if last is None or symbol in self._deaf else 5 * SETTLE_S
-        return now_ns - probed_ns >= patience_s * _S
+        return now_ns - probed_ns >= patience_s * NS_PER_S

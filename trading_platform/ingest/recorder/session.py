@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.liveness.keepalive import KeepaliveTimer, PauseDetector
 from trading_platform.ingest.rate_limits.connect_policy import Address, Backoff
 from trading_platform.ingest.recorder.handover import Takeover
 from trading_platform.venues import handshakes
 from trading_platform.venues.adapter import KeepAlive, VenueAdapter
 
-_S = 1_000_000_000
 TICK_S = 0.5
 BEHIND_S = 0.1
 LONGEST_MARGIN_S = 900.0
@@ -300,7 +300,7 @@ class Session:
 
     def waits_s(self, now_ns: int) -> float:
         """Return for how many seconds nothing is connected, as far as is known now."""
-        return max(0.0, (self._ready_ns(now_ns) - now_ns) / _S)
+        return max(0.0, (self._ready_ns(now_ns) - now_ns) / NS_PER_S)
 
     # ---- what to do
 
@@ -443,4 +443,4 @@ class Session:
         """Return when to retire a connection: some time before the venue's cut, not with all others at once."""
         lifetime_s = self._terms.lifetime_s
         margin_s = min(LONGEST_MARGIN_S, lifetime_s / 4)
-        return int((lifetime_s - self._rng.uniform(margin_s / 2, margin_s)) * _S)
+        return int((lifetime_s - self._rng.uniform(margin_s / 2, margin_s)) * NS_PER_S)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from trading_platform.domain.days import day_after, day_start
 from trading_platform.domain.errors import Banned, FrameError, RateLimited, RequestRefused, VenueError, VenueUnavailable
 from trading_platform.domain.id_ranges import IdRanges, Range
+from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.recovery.fetch_lane import FetchLane, is_written, settle_dead_lanes
 from trading_platform.ingest.recovery.fetcher import LONGEST_WAIT_S, Desk, Endpoint, Means, Since
@@ -32,7 +33,6 @@ PUBLISH_EVERY_S = 120.0
 """What was fetched is published as often: with a longest wait between, the contract's five minutes hold."""
 PUBLISH_REST_FACTOR = 20.0
 """A publish that takes long is repeated after this many times its duration."""
-_S = 1_000_000_000
 
 
 NO_ANSWERS = (RateLimited, Banned, VenueUnavailable)
@@ -314,7 +314,7 @@ class _Recovery(Desk):
         """Return in how many seconds the next gap is due, None if there is none to work on."""
         now_ns, venues = self._means.wall_ns(), self._endpoints.keys() - stuck
         waits = [gap.due_ns - now_ns for gap in self._ledger.gaps(("open",)) if gap.venue in venues]
-        return max(0.0, min(0 if wait > LONGEST_WAIT_NS else wait for wait in waits) / _S) if waits else None
+        return max(0.0, min(0 if wait > LONGEST_WAIT_NS else wait for wait in waits) / NS_PER_S) if waits else None
 
     def fetch(self, gaps: Sequence[Gap]) -> bool:
         """Fetch the missing ids of some gaps; return whether the venues answered."""

@@ -54,7 +54,7 @@ class _Connection(ClientConnection):
         )
         super().__init__(self.limited, **options)
         self.heard_s = self.loop.time()
-        self.held = False
+        self.reading_paused = False
         self._splitter = FrameSplitter(self.limited, super().data_received)
         self._fragments: list[bytes | bytearray | memoryview] = []
         self._delivery = Delivery()
@@ -69,8 +69,8 @@ class _Connection(ClientConnection):
             self._delivery.give(self._splitter.take())
         elif self._splitter:
             self._delivery.wake()
-            if self._splitter.size > PENDING_BYTES and not self.held:
-                self.held = True
+            if self._splitter.size > PENDING_BYTES and not self.reading_paused:
+                self.reading_paused = True
                 self.transport.pause_reading()
         if not self._ending and self.limited.close_expected():
             # Until close() is called the library waits for the other side to close: wait one second.
@@ -112,8 +112,8 @@ class _Connection(ClientConnection):
         while not enough and not self.over:
             if self._splitter:
                 messages = self._splitter.take()
-                if self.held:
-                    self.held = False
+                if self.reading_paused:
+                    self.reading_paused = False
                     self.transport.resume_reading()
                 enough = not take(messages)
             else:
@@ -142,7 +142,7 @@ class Stream:
     @property
     def heard_s(self) -> float:
         """When anything last arrived, in the event loop's time; now, while we ourselves do not read."""
-        return self._connection.loop.time() if self._connection.held else self._connection.heard_s
+        return self._connection.loop.time() if self._connection.reading_paused else self._connection.heard_s
 
     def tick(self, ping: KeepAlive | None) -> None:
         """Send what is owed, and the venue's kind of ping if given one."""

@@ -89,13 +89,13 @@ class IngestSupervisor:
         self.account = RunAccount(config.symbols.values())
         self._workers: Supervisor[children.Child] = Supervisor(POLICY, on_death=self._log_death, monotonic=monotonic)
         self._stops_by: float | None = None
-        self._held = False
+        self._wait_to_begin = False
 
     def prepare(self) -> None:
         """Have a recorder load what it needs, so that it begins at once when all are started."""
-        self._held = True
+        self._wait_to_begin = True
         self._add("recorder")
-        self._held = False
+        self._wait_to_begin = False
 
     def start(self) -> None:
         """Start all workers, the recorder first."""
@@ -167,8 +167,8 @@ class IngestSupervisor:
         environ = {CONFIG_VARIABLE: msgspec.json.encode(config).decode()}
         if config.metrics_dir is not None:
             environ[metrics.SHARED] = config.metrics_dir
-        if self._held:
-            environ[children.HELD] = "1"
+        if self._wait_to_begin:
+            environ[children.WAIT_TO_BEGIN] = "1"
         return children.start(role, [WORKERS, role], environ)
 
     def _pass_on(self) -> None:
