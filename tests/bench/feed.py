@@ -74,8 +74,8 @@ def deflated(plain: Iterator[bytes]) -> Iterator[bytes]:
         yield frame((squeeze.compress(payload) + squeeze.flush(zlib.Z_SYNC_FLUSH))[:-4], 0xC1)
 
 
-def handshake(client: socket.socket, *, deflate: bool) -> None:
-    """Answer the client's request."""
+def handshake(client: socket.socket, *, deflate: bool) -> bytes:
+    """Answer the client's request, and return its first line."""
     request = b""
     while b"\r\n\r\n" not in request:
         request += client.recv(65536)
@@ -86,6 +86,7 @@ def handshake(client: socket.socket, *, deflate: bool) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n" + extension + b"\r\n"
     )
+    return request.split(b"\r\n", 1)[0]
 
 
 def chunks(frames: list[bytes], limit: int) -> list[bytes]:

@@ -279,6 +279,9 @@ def _ask_ends(
     log, venue = get_logger(__name__), endpoint.adapter.name
     many = len(ledger.sequences(venue)) > MANY
     within = PROBE_MANY_WITHIN_S if many else PROBE_WITHIN_S
+    if many and supervisor.left_s(PUBLISH_S) <= within:
+        log.warning("ends not asked for; the next start or recover does", venue=venue)
+        return
     deadline = time.monotonic() + min(within, supervisor.left_s(PUBLISH_S))
     # Whoever stops us has done so by now: only the deadline may cut this short.
     means = runtime.means(settings, runtime.waiter_until(threading.Event(), deadline))
@@ -312,11 +315,18 @@ def _known_ns(ledger: Ledger, config: WorkerSpec) -> int:
 
 
 def _summary(ledger: Ledger, venue: str) -> dict[str, object]:
-    symbols = {}
-    for row in ledger.sequences(venue):
-        stored = sum(day.stored for day in ledger.days(venue, row.symbol) if day.epoch == row.epoch)
-        missing = sum(last - first + 1 for first, last in ledger.state(venue, row.symbol, row.epoch).open())
-        symbols[row.symbol] = {"stored": stored, "open": missing, "head": row.head, "tail": row.tail}
+    # A few statements for all: it comes after a stop, which has to be over within its time with any number of symbols.
+    with ledger.snapshot(venue) as now:
+        rows, stored, missing = now.sequences, now.stored_by_day(), now.ids["open"].total().tolist()
+    symbols = {
+        row.symbol: {
+            "stored": stored.get((venue, row.symbol, row.epoch), 0),
+            "open": missing[at],
+            "head": row.head,
+            "tail": row.tail,
+        }
+        for at, row in enumerate(rows)
+    }
     return {"venue": venue, "symbols": symbols}
 
 

@@ -1,7 +1,7 @@
 """A venue that sends the same number of trades every second until it is killed, and answers the few questions of REST.
 
 ``python -m tests.support.builders.steady_feed SYMBOLS RATE`` prints its URLs. Frames are made as they are sent: it
-never holds many.
+never holds many. Each connection gets the symbols that its address names, and its share of the rate.
 """
 
 from __future__ import annotations
@@ -56,8 +56,17 @@ def send(client: socket.socket, names: list[str], rate: float) -> None:
         PAUSE.wait(STEP_S)
 
 
+def stream(client: socket.socket, names: list[str], rate: float) -> None:
+    """Serve one connection until its client leaves."""
+    with client, suppress(OSError):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        asked = handshake(client, deflate=False)
+        mine = [name for name in names if f"{name.lower()}@".encode() in asked] or names
+        send(client, mine, rate * len(mine) / len(names))
+
+
 def serve(count: int, rate: float) -> None:
-    """Serve one stream after another until killed."""
+    """Serve every stream that is asked for until killed."""
     names = list(symbols(count))
     Answers.names = tuple(names)
     answers = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
@@ -67,10 +76,7 @@ def serve(count: int, rate: float) -> None:
     print(json.dumps(urls | {"rest_url": f"http://127.0.0.1:{answers.server_port}"}), flush=True)
     while True:
         client, _ = listener.accept()
-        with client, suppress(OSError):
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            handshake(client, deflate=False)
-            send(client, names, rate)
+        threading.Thread(target=stream, args=(client, names, rate), daemon=True).start()
 
 
 if __name__ == "__main__":

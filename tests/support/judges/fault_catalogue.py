@@ -18,6 +18,7 @@ CLOCK = "tests/fault/test_catalogue_clock.py::"
 SESSION = "tests/integration/test_session.py::"
 DECIDES = "tests/unit/ingest/recorder/test_session.py::"
 REST = "tests/unit/ingest/recovery/test_rest_client.py::"
+PUBLISHER = "tests/unit/ingest/processor/test_publisher.py::"
 OUT_OF_ORDER = "tests/integration/test_rest_out_of_order.py::"
 DOUBT = "tests/unit/completeness/test_answer_checks.py::"
 BUDGET = "tests/unit/ingest/recovery/test_rest_client_budget.py::"
@@ -568,6 +569,16 @@ SECTIONS: dict[str, dict[str, Row]] = {
             "a signal while modules are imported",
             "exit 0, at once",
             ("tests/unit/processes/test_early_signals.py::test_a_command_that_is_being_imported_stops_in_order",),
+        ),
+        "R7": Row(
+            "a stop of 500 symbols on a busy machine",
+            "exit 0 within 30 s; what was not staged or published is durable and decoded, named, and published next",
+            (
+                PUBLISHER + "test_a_stop_breaks_off_the_round_and_the_last_one_goes_on_from_there",
+                PUBLISHER + "test_a_stop_ends_when_its_time_is_over_and_leaves_the_rest_to_the_next_start",
+                "tests/unit/ingest/processor/test_processor.py::"
+                "test_a_stop_without_time_to_stage_leaves_the_lane_to_the_next_start",
+            ),
         ),
     },
     "Calls": {

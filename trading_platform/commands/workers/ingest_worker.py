@@ -24,6 +24,7 @@ from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, WorkerSp
 from trading_platform.processes import memory as spare_memory, scheduling as priority
 from trading_platform.processes.worker_process import Outbox, may_begin, obey_parent, parent_teller
 from trading_platform.telemetry import logs
+from trading_platform.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     import asyncio
@@ -190,7 +191,13 @@ def process(config: WorkerSpec) -> int:
     watch = SilenceWatch(config.symbols.values(), tell, time.monotonic_ns)
     outbox = Outbox(tell)
     first = FirstTrades(config.began_ns, outbox.put)
-    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=watch.heed)
+    budget = _StopBudget()
+
+    def told(line: bytes) -> None:
+        budget.heed(line)
+        watch.heed(line)
+
+    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=told)
 
     def observe(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
         watch.saw(decoded)
@@ -200,7 +207,14 @@ def process(config: WorkerSpec) -> int:
     data = DataDir(Path(config.data_dir))
     ledger = Ledger.open(data, config.database_url)
     processor = Processor(
-        data, config.lane, ledger, VENUES, Bounds.of(config.history_start), wait_s=LOCK_WAIT_S, observe=observe
+        data,
+        config.lane,
+        ledger,
+        VENUES,
+        Bounds.of(config.history_start),
+        wait_s=LOCK_WAIT_S,
+        observe=observe,
+        over=budget.over,
     )
 
     def staged() -> None:
@@ -208,7 +222,9 @@ def process(config: WorkerSpec) -> int:
             _gauge(ledger, config.venue)
 
     follow(processor, judge=watch.judge, staged=staged, wait=stop.wait, monotonic=time.monotonic)
-    processor.drain()
+    if not processor.drain():
+        reason = f"{processor.unstaged} trades are durable and decoded"
+        get_logger(__name__).warning("left to be staged and published by the next start", reason=reason)
     outbox.flush()
     processor.close()
     ledger.close()
@@ -259,7 +275,8 @@ def publish(config: WorkerSpec) -> int:
 
     priority.come_last()
     stop = _stopping()
-    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT))
+    budget = _StopBudget()
+    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=budget.heed)
     data = DataDir(Path(config.data_dir))
     ledger = Ledger.open(data, config.database_url)
     keeper = LogMaintenance(
@@ -276,12 +293,38 @@ def publish(config: WorkerSpec) -> int:
         keeper.keep()
         spare_memory.give_back()
 
-    publish_until(data, ledger, GATES["ticks"], monotonic=time.monotonic, wait=stop.wait, afterwards=afterwards)
+    publish_until(
+        data,
+        ledger,
+        GATES["ticks"],
+        monotonic=time.monotonic,
+        wait=stop.wait,
+        afterwards=afterwards,
+        stopping=stop.is_set,
+        over=budget.over,
+    )
     ledger.close()
     return 0
 
 
 ROLES = {"recorder": record, "processor": process, "publisher": publish}
+
+
+class _StopBudget:
+    """How long the stop may take that comes next, once the parent has told it."""
+
+    def __init__(self) -> None:
+        self._over_at: float | None = None
+
+    def heed(self, line: bytes) -> None:
+        """Take a message of the parent."""
+        match messages.read(line):
+            case messages.StopWithin(seconds):
+                self._over_at = time.monotonic() + seconds
+
+    def over(self) -> bool:
+        """Tell whether that time is used up."""
+        return self._over_at is not None and time.monotonic() >= self._over_at
 
 
 def _stopping() -> threading.Event:

@@ -33,6 +33,8 @@ IDLE_S = 0.02
 REST_FACTOR, LONGEST_REST_S = 10.0, 0.5
 """A batch of little costs nearly what one of much does: a step is followed by a rest, and takes a tenth of a core."""
 STAGE_EVERY_S = 5.0
+STAGE_FACTOR, STAGE_AT_LEAST_EVERY_S = 10.0, 60.0
+"""A part costs three fsyncs: 500 symbols take seconds, so they are staged after so many times as long."""
 STAGE_ROWS = 1_000_000
 """Decoded trades that are held at most, 50 bytes each: a part costs three fsyncs, whatever its size."""
 
@@ -48,6 +50,7 @@ class Processor:
     Parameters
     ----------
     observe : told every decoded batch and how many trades of each sequence were new (metrics).
+    over : asked before each part whether the time for a stop is used up.
 
     Attributes
     ----------
@@ -68,12 +71,13 @@ class Processor:
         *,
         wait_s: float = 0.0,
         observe: Callable[[Decoded, dict[SequenceKey, int]], None] | None = None,
+        over: Callable[[], bool] = lambda: False,
         disk: Disk = REAL_DISK,
     ) -> None:
         self._lock = FileLock.acquire(processor_lock(data, lane), f"processing of {lane}", wait_s=wait_s)
         self._lane = lane
         self._ledger = ledger
-        self._observe = observe
+        self._observe, self._over = observe, over
         self._damage: list[Damaged] = []
         try:
             _, staged, context = ledger.lane(lane)
@@ -118,19 +122,26 @@ class Processor:
             self.stage()
         return True
 
-    def stage(self) -> None:
-        """Put everything decoded into staging, then say so in the ledger."""
+    def stage(self) -> bool:
+        """Put everything decoded into staging, then say so in the ledger; return False if time was over first."""
         if self._reader.position == self._staged:
-            return
-        self.touched |= self._sink.stage(self._reader.position)
+            return True
+        touched = self._sink.stage(self._reader.position, self._over)
+        if touched is None:
+            return False
+        self.touched |= touched
         self._staged = self._reader.position
         self._ledger.mark_staged(self._lane, self._staged, self._decoder.context())
+        return True
 
-    def drain(self) -> None:
-        """Decode and stage all that is durable now."""
+    def drain(self) -> bool:
+        """Decode and stage all that is durable now; return False if time was over before all was staged.
+
+        What is not staged is decoded again by whoever follows the lane next.
+        """
         while self.step():
             pass
-        self.stage()
+        return self.stage()
 
     def close(self) -> None:
         """Give the lane back."""
@@ -146,7 +157,7 @@ class Follower(Protocol):
     def step(self) -> bool:
         """Decode a batch; return whether there was anything."""
 
-    def stage(self) -> None:
+    def stage(self) -> object:
         """Put everything decoded into staging."""
 
 
@@ -165,7 +176,7 @@ def follow(
     judge : called whenever all but the newest moments are decoded, however busy the lane is.
     staged : called after each staging.
     """
-    staged_at, stopped = monotonic(), False
+    staged_at, every_s, stopped = monotonic(), STAGE_EVERY_S, False
     while not stopped:
         began = monotonic()
         found = processor.step()
@@ -175,10 +186,11 @@ def follow(
             stopped = wait(IDLE_S)
         else:
             stopped = wait(0.0 if processor.behind else min(LONGEST_REST_S, REST_FACTOR * (monotonic() - began)))
-        if monotonic() - staged_at > STAGE_EVERY_S:
+        if not stopped and (began := monotonic()) - staged_at > every_s:
             processor.stage()
             staged()
             staged_at = monotonic()
+            every_s = min(STAGE_AT_LEAST_EVERY_S, max(STAGE_EVERY_S, STAGE_FACTOR * (staged_at - began)))
 
 
 def read_batch(reader: LaneReader) -> list[PackedRecord]:

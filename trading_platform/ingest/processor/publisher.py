@@ -21,25 +21,44 @@ REST_FACTOR = 20.0
 """A publish that takes long is repeated after this many times its duration."""
 
 
-def publish_staged(data: DataDir, ledger: Ledger, gate: Gate, *, disk: Disk = REAL_DISK) -> list[Published]:
+def publish_staged(
+    data: DataDir,
+    ledger: Ledger,
+    gate: Gate,
+    *,
+    disk: Disk = REAL_DISK,
+    enough: Callable[[], bool] = lambda: False,
+    after: Leaf | None = None,
+) -> list[Published]:
     """Publish every leaf that has staged parts; a leaf that its gate refuses keeps its parts and its last good file.
 
     Also those that may hold ids which turned out to hold no trade.
+
+    Parameters
+    ----------
+    enough : asked before each leaf; once it says so the others are left as they are, for another round.
+    after : where an earlier round broke off: this one begins behind it and comes back to it at its end.
     """
     published = []
     withdrawn = {one: _holders(ledger, one) for one in ledger.withdrawn()}  # first: what comes later waits
     again = {leaf for leaves in withdrawn.values() for leaf in leaves}
-    refused = set()
-    for leaf in sorted(again.union(staging.parts(data))):
+    undone = set()
+    due = sorted(again.union(staging.parts(data)))
+    if after is not None:
+        due.sort(key=lambda leaf: leaf <= after)
+    for at, leaf in enumerate(due):
+        if enough():
+            undone |= set(due[at:])
+            break
         result = lake.publish(data, leaf, ledger=ledger, gate=gate, disk=disk, again=leaf in again)
         if result is None:
             continue
         published.append(result)
         midnight.settle(data, leaf, ledger=ledger, disk=disk)
         if not result.verdict.passed:
-            refused.add(leaf)
+            undone.add(leaf)
             log.error("refused by its gate", leaf=str(leaf.path), failures=[f.check for f in result.verdict.failures])
-    if done := [one for one, leaves in withdrawn.items() if refused.isdisjoint(leaves)]:
+    if done := [one for one, leaves in withdrawn.items() if undone.isdisjoint(leaves)]:
         ledger.left_out(done)
     return published
 
@@ -64,18 +83,36 @@ def publish_until(
     monotonic: Callable[[], float],
     wait: Callable[[float], bool],
     afterwards: Callable[[], object] = lambda: None,
+    stopping: Callable[[], bool] = lambda: False,
+    over: Callable[[], bool] = lambda: False,
     disk: Disk = REAL_DISK,
-) -> None:
-    """Publish again and again until `wait` says stop, and once more then.
+) -> int:
+    """Publish again and again until `wait` says stop, and once more then; return how many symbol-days are left.
+
+    A round that is under way when the stop comes breaks off, so that no symbol-day is published twice while others
+    wait. What is left stays in staging, durable: the next start publishes it.
 
     Parameters
     ----------
     afterwards : called after each publish but the last: what is published no longer needs its log as it was.
+    stopping : whether `wait` would say stop.
+    over : whether the time for a stop is used up.
     """
-    pause = EVERY_S
+    pause, last = EVERY_S, None
     while not wait(pause):
         began = monotonic()
-        publish_staged(data, ledger, gate, disk=disk)
+        published = publish_staged(data, ledger, gate, disk=disk, enough=stopping)
+        last = published[-1].leaf if published else None
         pause = max(EVERY_S, REST_FACTOR * (monotonic() - began))
-        afterwards()
-    publish_staged(data, ledger, gate, disk=disk)
+        if not stopping():
+            last = None
+            afterwards()
+    refused = [
+        each.leaf
+        for each in publish_staged(data, ledger, gate, disk=disk, enough=over, after=last)
+        if not each.verdict.passed
+    ]
+    left = len(staging.parts(data).keys() - set(refused))
+    if left:
+        log.warning("left to be published by the next start", symbol_days=left)
+    return left

@@ -54,8 +54,12 @@ class StagingSink:
             self._held.setdefault(key, []).append(columns)
             self.rows += len(columns.trade_id)
 
-    def stage(self, end: Position) -> set[tuple[str, str, str]]:
-        """Write everything held, durably; return the (venue, symbol, day) it belongs to."""
+    def stage(self, end: Position, over: Callable[[], bool] = lambda: False) -> set[tuple[str, str, str]] | None:
+        """Write everything held, durably; return the (venue, symbol, day) it belongs to.
+
+        None if `over`, asked before each part, said that time is up. Then nothing counts as staged: parts that are
+        written already are copies of what will be staged again.
+        """
         parts: dict[tuple[str, str, str], list[pa.Table]] = {}
         for key, batches in sorted(self._held.items()):
             columns = concatenate(batches)
@@ -68,6 +72,8 @@ class StagingSink:
                     part = table if one_day else table.filter(pa.array(days == number))
                     parts.setdefault((key.venue, key.symbol, day), []).append(part)
         for where, tables in parts.items():
+            if over():
+                return None
             # One part, though a day may be of several numberings: parts are named by where the log ends.
             part = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries().combine_chunks()
             staging.write_part(self._data, *where, self._lane, self._start, end, part, disk=self._disk)

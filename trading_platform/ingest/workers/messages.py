@@ -58,8 +58,14 @@ class Heard(msgspec.Struct, frozen=True, tag="heard", tag_field="type"):
     symbols: list[str]
 
 
+class StopWithin(msgspec.Struct, frozen=True, tag="stop within", tag_field="type"):
+    """The stop that comes next has so many seconds."""
+
+    seconds: float
+
+
 _T = TypeVar("_T")
-Message = Probe | Renew | Heads | Opened | Refused | Heard
+Message = Probe | Renew | Heads | Opened | Refused | Heard | StopWithin
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
@@ -98,6 +104,11 @@ def refused(symbols: Iterable[str], reason: str) -> Iterator[bytes]:
 def heard(symbols: Iterable[str]) -> Iterator[bytes]:
     """Return the lines that tell of first trades."""
     return (_ENCODER.encode(Heard(some)) for some in _some(symbols))
+
+
+def stop_within(seconds: float) -> bytes:
+    """Return the line that tells how much time a stop has."""
+    return _ENCODER.encode(StopWithin(seconds))
 
 
 def read(line: bytes) -> Message | None:

@@ -28,11 +28,13 @@ CONFIG_VARIABLE = "TP_INGEST_CONFIG"
 POLL_S = 0.1
 POLICY = RestartPolicy(waits_s=(0.0, 0.0, 2.0, 4.0, 8.0, 10.0), steady_s=30.0)
 """The first death costs nothing: recording goes on at once."""
-STOP_WITHIN_S = 27.0
+STOP_WITHIN_S = 25.0
 """All steps of a stop together, from the moment `watch` ends; the contract allows the whole command 30 s."""
 RECORDER_STOP_S = 8.0
 PUBLISH_S = 10.0
 """Of a stop, what is kept for publishing."""
+ONE_LEAF_S = 3.0
+"""How long the part or symbol-day may take that a worker is at when its time is over."""
 
 
 class WorkerSpec(msgspec.Struct, frozen=True):
@@ -138,6 +140,7 @@ class IngestSupervisor:
         WorkError : if one of them did not end well; nothing durable is lost, the next start goes on from it.
         """
         codes = self._workers.stop(["recorder"], min(RECORDER_STOP_S, self.left_s(PUBLISH_S)))
+        self._tell("processor", messages.stop_within(self.left_s(PUBLISH_S + ONE_LEAF_S)))
         codes |= self._workers.stop(["processor"], self.left_s(PUBLISH_S))
         self._pass_on()
         failed = [role for role, code in codes.items() if code != 0]
@@ -145,14 +148,20 @@ class IngestSupervisor:
             raise WorkError(f"{' and '.join(failed)} did not stop in order; start again or run recover")
 
     def stop_publisher(self) -> None:
-        """Let the publisher publish once more and end.
+        """Let the publisher publish once more, as much as the time for a stop allows, and end.
 
         Raises
         ------
         WorkError : if it did not end well; what it leaves is published at the next start.
         """
+        self._tell("publisher", messages.stop_within(self.left_s(ONE_LEAF_S)))
         if self._workers.stop(["publisher"], self.left_s())["publisher"] != 0:
             raise WorkError("not everything is published; start again or run recover")
+
+    def _tell(self, role: str, line: bytes) -> None:
+        worker = self._workers.children().get(role)
+        if worker is not None:
+            worker.tell(line)
 
     def kill(self) -> None:
         """End whatever still runs, at once."""
