@@ -68,9 +68,9 @@ class DailyFiles:
         lacking = [(event.at_id or 0, (event.at_id or 0) + event.count) for event in version]
         while at < end and (rows := market.page(name, at, end - 1, _PAGE)):
             at = rows[-1].trade_id + 1
-            yield [
-                numbering.shown(row) for row in rows if not any(first <= row.trade_id < past for first, past in lacking)
-            ]
+            if lacking:
+                rows = [row for row in rows if not any(first <= row.trade_id < past for first, past in lacking)]
+            yield rows if numbering.plain else [numbering.shown(row) for row in rows]
 
     def file(
         self, name: str, day: int, now_s: float, make: Callable[[Iterator[list[Print]]], bytes], form: str = ""

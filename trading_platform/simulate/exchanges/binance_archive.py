@@ -17,7 +17,6 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 
 from trading_platform.simulate.daily_files import DailyFiles
 from trading_platform.simulate.exchange import Answer, Stage
@@ -87,5 +86,12 @@ def _zip(name: str, date: dt.date, pages: Iterator[list[Print]]) -> bytes:
 def _line(row: Print, unit: int) -> str:
     micros = row.time if row.time >= 10**14 else row.time * 1000
     maker = "True" if row.buyer_is_maker else "False"
-    quote = Decimal(row.price) * Decimal(row.quantity)
-    return f"{row.trade_id},{row.price},{row.quantity},{quote:.8f},{micros // unit},{maker},True\n"
+    quote = int(row.price.replace(".", "")) * int(row.quantity.replace(".", ""))
+    quote = quote * 10**8 // 10 ** (_places(row.price) + _places(row.quantity))
+    told = f"{quote // 10**8}.{quote % 10**8:08d}"
+    return f"{row.trade_id},{row.price},{row.quantity},{told},{micros // unit},{maker},True\n"
+
+
+def _places(literal: str) -> int:
+    at = literal.find(".")
+    return 0 if at < 0 else len(literal) - at - 1
