@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from trading_platform.domain.errors import UsageError
 from trading_platform.simulate.faults import Event, FaultPlan
@@ -22,6 +22,22 @@ Ids = Literal["contiguous", "opaque"]
 
 ADDRESS_BYTES = 8000
 """The longest path of a stream with its query: servers and proxies accept request lines of 8 KB."""
+
+
+Captured: TypeAlias = Print | Literal["aggregate", "other market"] | None
+"""What a captured message is: a trade, aggregate trades, something of another market than ours, or nothing of these."""
+
+
+class Capture(Protocol):
+    """What an exchange sent, read out of a capture."""
+
+    def is_of_another_market(self, aside: bytes) -> bool:
+        """Tell whether a line about a connection or request shows that the capture is of another market."""
+        ...
+
+    def read(self, message: bytes) -> Captured:
+        """Return what a message is. Raises ValueError for a trade that is not whole."""
+        ...
 
 
 class Answer(NamedTuple):

@@ -3,7 +3,8 @@
 Forms: hftbacktest (`<receive time in ns> <message>`, gzip) and cryptofeed (`<receive time in s>: <message>`, with
 `<->` for a connect, `<-` for what the client sent, `->` for a REST answer); either may be compressed or plain. Only
 trade events matter, told by their content; when they were received does not. A capture of futures is refused: what is
-spelt alike there is another market. Synthetic trades are market.py.
+spelt alike there is another market. What a message holds is read by exchanges/ (`CAPTURE`), synthetic trades are
+synthetic_market.py.
 
 Files are read line by line, each of bounded length, and what unpacks to absurd sizes is refused.
 """
@@ -21,11 +22,10 @@ from typing import IO, NamedTuple, cast
 
 import msgspec
 
-from trading_platform.domain.decimals import check_decimal
-from trading_platform.domain.errors import FrameError, RecordingError, SymbolError
+from trading_platform.domain.errors import RecordingError, SymbolError
 from trading_platform.domain.instrument import check_symbol, normalise_asset
-from trading_platform.simulate.tape import Listing, Print
-from trading_platform.venues.binance import timestamp_ns
+from trading_platform.simulate.exchanges import CAPTURE
+from trading_platform.simulate.tape import Listing, Print, time_ns
 
 _BLOCK = 4096
 _MESSAGE = re.compile(rb"[0-9]{1,10}(?:\.[0-9]+)?: |[0-9]{16,20} ")
@@ -39,10 +39,6 @@ MOST_TRADES = 5_000_000
 _UNPACKED_FREELY, _MOST_UNPACKED = 32 << 20, 100
 """Beyond so many bytes, a file that unpacks to more than a hundred times its size is no capture of messages."""
 
-_FUTURES_HOST = re.compile(rb"wss?://(?:fstream|dstream)[a-z-]*\.binance|https?://[fd]api[a-z-]*\.binance")
-_FUTURES_EVENT = re.compile(rb'"e":"(?:bookTicker|markPriceUpdate|forceOrder|contractInfo|compositeIndex)"|"pu":\d')
-"""Events, and the field of a depth update, that the spot market does not send."""
-
 # fmt: off
 _QUOTES = (
     "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDP", "USD1", "BIDR", "IDRT", "BVND", "BKRW", "DAI", "VAI",
@@ -51,42 +47,6 @@ _QUOTES = (
 )
 # fmt: on
 """Quote assets, so that a recording's `BTCUSDT` can be split without asking the venue."""
-
-
-class _Event(msgspec.Struct, frozen=True):
-    e: str
-    E: int
-    s: str
-    t: int
-    p: str
-    q: str
-    T: int
-    m: bool
-    M: bool | None = None
-    X: str | None = None
-
-    @property
-    def is_futures(self) -> bool:
-        """Tell whether the futures' stream prints it: with a type, and without the spot market's `M`."""
-        return self.X == "MARKET" and self.M is None
-
-
-class _Message(msgspec.Struct, frozen=True):
-    data: _Event
-
-
-class _Kind(msgspec.Struct, frozen=True):
-    e: str = ""
-
-
-class _KindMessage(msgspec.Struct, frozen=True):
-    e: str = ""
-    data: _Kind = msgspec.field(default_factory=_Kind)
-
-
-_raw = msgspec.json.Decoder(_Event)
-_combined = msgspec.json.Decoder(_Message)
-_kind = msgspec.json.Decoder(_KindMessage)
 
 
 class _Track(NamedTuple):
@@ -109,18 +69,18 @@ class RecordedMarket:
 
     Parameters
     ----------
-    events : trade events as recorded, in any order.
+    prints : trades as recorded, in any order; when each is issued is decided here.
     loop : repeat for ever, ids and times continued by the recording's span.
     """
 
-    def __init__(self, events: Sequence[_Event], *, loop: bool = False) -> None:
-        by_symbol: dict[str, dict[int, _Event]] = {}
-        for event in events:
-            by_symbol.setdefault(event.s, {}).setdefault(event.t, event)
+    def __init__(self, prints: Sequence[Print], *, loop: bool = False) -> None:
+        by_symbol: dict[str, dict[int, Print]] = {}
+        for row in prints:
+            by_symbol.setdefault(row.venue_symbol, {}).setdefault(row.trade_id, row)
         self._tracks: dict[str, _Track] = {}
         listings = []
         for order, name in enumerate(sorted(by_symbol)):
-            chosen = sorted(by_symbol[name].values(), key=lambda event: event.t)
+            chosen = sorted(by_symbol[name].values(), key=lambda row: row.trade_id)
             self._tracks[name] = _track(chosen, order)
             listings.append(_listing(name, chosen))
         self.listings: tuple[Listing, ...] = tuple(listings)
@@ -138,10 +98,10 @@ class RecordedMarket:
         ------
         RecordingError : naming the file, if one is missing, cut off, of no known form, or without trades.
         """
-        events: dict[tuple[str, int], _Event] = {}
+        prints: dict[tuple[str, int], Print] = {}
         for path in paths:
-            _read(path, events)
-        return cls(list(events.values()), loop=loop)
+            _read(path, prints)
+        return cls(list(prints.values()), loop=loop)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -208,7 +168,7 @@ class RecordedMarket:
         if turn == 0:
             return row
         span_ns = turn * self._span_ns
-        unit = timestamp_ns(row.time) // row.time
+        unit = time_ns(row.time) // row.time
         return row._replace(
             due_ns=row.due_ns + span_ns,
             trade_id=row.trade_id + turn * self._tracks[row.venue_symbol].id_span,
@@ -225,19 +185,18 @@ def _name(tracks: Mapping[str, _Track]) -> str:
     return f"recording {digest} of {symbols}"
 
 
-def _track(events: Sequence[_Event], order: int) -> _Track:
+def _track(rows: Sequence[Print], order: int) -> _Track:
     prints = []
     due_ns = 0
-    for event in events:
-        ts_ns = timestamp_ns(event.T)
+    for row in rows:
+        ts_ns = time_ns(row.time)
         if ts_ns < due_ns - _LONGEST_STEP_BACK_NS:
             raise RecordingError(
-                f"{event.s}: id {event.t} is {(due_ns - ts_ns) // 10**9} s older than a lower id; "
+                f"{row.venue_symbol}: id {row.trade_id} is {(due_ns - ts_ns) // 10**9} s older than a lower id; "
                 "recordings of different numberings cannot be joined"
             )
         due_ns = max(due_ns, ts_ns)
-        row = Print(due_ns, order, event.t, event.s, event.T, event.E, event.p, event.q, event.m, event.X)
-        prints.append(row)
+        prints.append(row._replace(due_ns=due_ns, order=order))
     return _Track(prints, [row.trade_id for row in prints], [row.due_ns for row in prints])
 
 
@@ -254,12 +213,12 @@ def canonical_symbol(venue_symbol: str) -> str:
     raise SymbolError(f"{venue_symbol[:40]!r} does not end in a quote asset known here")
 
 
-def _listing(name: str, events: Sequence[_Event]) -> Listing:
+def _listing(name: str, rows: Sequence[Print]) -> Listing:
     try:
         symbol = canonical_symbol(name)
     except SymbolError as error:
         raise RecordingError(f"recording of {name[:40]!r}: {error}") from None
-    return Listing(name, symbol, _finest([e.p for e in events]), _finest([e.q for e in events]))
+    return Listing(name, symbol, _finest([row.price for row in rows]), _finest([row.quantity for row in rows]))
 
 
 def _finest(literals: Sequence[str]) -> str:
@@ -268,30 +227,30 @@ def _finest(literals: Sequence[str]) -> str:
     return f"{10.0**-places:.{max(8, places)}f}"
 
 
-def _read(path: Path, events: dict[tuple[str, int], _Event]) -> None:
-    """Add the trade events of one file, by symbol and id."""
+def _read(path: Path, prints: dict[tuple[str, int], Print]) -> None:
+    """Add the trades of one file, by symbol and id."""
     found_any, aggregates, number, line = False, 0, 0, b""
     for number, line in enumerate(_lines(path), 1):
         found = _MESSAGE.match(line)
         if found is None:
             if _ASIDE.match(line) is None and line.strip():
                 raise RecordingError(f"{path}: line {number} is of no known form (hftbacktest or cryptofeed)")
-            if _FUTURES_HOST.match(line):
+            if CAPTURE.is_of_another_market(line):
                 raise _futures(path, number)
             continue
-        if b'trade"' in line:
-            event = _event(path, number, line[found.end() :])
-            if event is not None:
-                if event.is_futures:
-                    raise _futures(path, number)
-                found_any = True
-                events.setdefault((event.s, event.t), event)
-                if len(events) > MOST_TRADES:
-                    raise RecordingError(f"{path}: more than {MOST_TRADES:,} trades; play a shorter piece of it")
-        elif b'aggTrade"' in line:
-            aggregates += 1
-        elif _FUTURES_EVENT.search(line, found.end(), found.end() + 400):
+        try:
+            captured = CAPTURE.read(line[found.end() :])
+        except ValueError as error:
+            raise RecordingError(f"{path}: line {number} is no whole trade: {error}") from None
+        if isinstance(captured, Print):
+            found_any = True
+            prints.setdefault((captured.venue_symbol, captured.trade_id), captured)
+            if len(prints) > MOST_TRADES:
+                raise RecordingError(f"{path}: more than {MOST_TRADES:,} trades; play a shorter piece of it")
+        elif captured == "other market":
             raise _futures(path, number)
+        elif captured == "aggregate":
+            aggregates += 1
     if number and not line.endswith(b"\n"):
         _check_whole(path, number, line)
     if not found_any:
@@ -331,25 +290,6 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise RecordingError(f"{path}: damaged gzip: {error}") from None
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _event(path: Path, number: int, message: bytes) -> _Event | None:
-    """Return the trade of a message that mentions one, None if it only mentions it."""
-    try:
-        told = _kind.decode(message)
-        if "trade" not in {told.e, told.data.e}:
-            return None
-        event = _raw.decode(message) if told.e else _combined.decode(message).data
-        check_decimal(event.p)
-        check_decimal(event.q)
-        timestamp_ns(event.T)
-    except msgspec.ValidationError as error:
-        if b'"e":"trade"' not in message.replace(b" ", b""):
-            return None
-        raise RecordingError(f"{path}: line {number} is no whole trade: {error}") from None
-    except (ValueError, RecursionError, FrameError) as error:
-        raise RecordingError(f"{path}: line {number} is no whole trade: {error}") from None
-    return event
 
 
 def _check_whole(path: Path, number: int, line: bytes) -> None:

@@ -5,7 +5,8 @@ What an exchange is to the simulator is simulate/exchange.py; reading the same p
 
 from __future__ import annotations
 
-from trading_platform.simulate.exchange import Exchange
+from trading_platform.simulate.exchange import Capture, Exchange
+from trading_platform.simulate.exchanges import binance_capture
 from trading_platform.simulate.exchanges.binance import Binance
 from trading_platform.simulate.exchanges.bybit import Bybit
 from trading_platform.simulate.exchanges.kraken import Kraken
@@ -18,3 +19,5 @@ EXCHANGES: dict[str, type[Exchange]] = {
 """Every exchange by its canonical name."""
 DEFAULT = "binance"
 """The exchange of a simulated venue that was not told which to be."""
+CAPTURE: Capture = binance_capture
+"""Reads the captures that can be played, whichever exchange plays them."""
