@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from trading_platform.commands.support.arguments import MOST_ID, emit, whole
-from trading_platform.commands.support.tables import column_table, quick_json, table
+from trading_platform.commands.support.tables import column_table, quick_json, table, uncollected
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.action == "list":
         if args.id is not None or args.reason is not None:
             raise UsageError("gaps list takes neither a number nor a reason")
-        print(_list(ledger, args), flush=True)
+        with uncollected():
+            print(_list(ledger, args), flush=True)
         return 0
     if args.id is None:
         raise UsageError(f"gaps {args.action} needs the number of a gap; `gaps list` shows them")
@@ -52,12 +53,12 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _list(ledger: Ledger, args: argparse.Namespace) -> str:
-    columns = ledger.gap_columns() if args.json else ledger.gap_columns([name for name in COLUMNS if name != "missing"])
-    ends = zip(columns["first_missing"], columns["last_missing"], strict=True)
-    every = {**columns, "missing": [last - first + 1 for first, last in ends]}
     if args.json:
-        return quick_json([dict(zip(every, row, strict=True)) for row in zip(*every.values(), strict=True)])
-    return column_table({name: every[name] for name in COLUMNS}) if every["missing"] else "no gap is open"
+        return quick_json([_row(gap) for gap in ledger.gaps()])
+    columns = ledger.gap_columns()
+    ends = zip(columns["first_missing"], columns["last_missing"], strict=True)
+    columns["missing"] = [last - first + 1 for first, last in ends]
+    return column_table({name: columns[name] for name in COLUMNS}) if columns["id"] else "no gap is open"
 
 
 def _declare(data: DataDir, ledger: Ledger, gap: Gap, reason: str | None, settings: Settings) -> Gap:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from trading_platform.commands.support.tables import column_table, quick_json
+from trading_platform.commands.support.tables import column_table, quick_json, uncollected
 from trading_platform.domain.days import day_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     data = runtime.existing(settings)
     ledger = runtime.open_ledger(data, settings)
-    lines = _by_day(ledger, args) if args.days else _by_symbol(data, ledger, args)
+    with uncollected():
+        lines = _by_day(ledger, args) if args.days else _by_symbol(data, ledger, args)
     print(lines, flush=True)
     return 0
 

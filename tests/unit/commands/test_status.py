@@ -71,7 +71,7 @@ def test_open_gaps_are_listed_in_order(tmp_path: Path, capsys: pytest.CaptureFix
     """Text and JSON hold the rows of the ledger, by venue, symbol and first missing id, whatever their numbers."""
     ledger = filled(tmp_path, Size(3, 5, 60))
     with ledger.database.writing() as db:  # numbers that do not follow the order
-        db.exec_driver_sql("UPDATE gaps SET id = 1000 - id")
+        db.exec_driver_sql("UPDATE gaps SET id = 1000 - id, state = CASE WHEN id % 3 THEN 'open' ELSE 'leased' END")
     rows: list[dict[str, Any]] = [{**gap._asdict(), "missing": gap.missing} for gap in ledger.gaps()]
     assert json.loads(said(capsys, tmp_path, "gaps list --json")) == rows
     assert said(capsys, tmp_path, "gaps list") == table(rows, gaps.COLUMNS) + "\n"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from itertools import chain
 from types import NoneType
 from typing import Any
 from unicodedata import east_asian_width
+
+_LOOK = 1000
+"""How many values of a column tell whether most are different."""
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
@@ -31,6 +36,18 @@ def quick_json(rows: Sequence[Mapping[str, object]]) -> str:
     return msgspec.json.encode(rows).decode()
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the collector of cycles from walking, again and again, all the rows of a long table: they hold none."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
 def column_table(columns: Mapping[str, Sequence[object]]) -> str:
     """Return columns of equal length as aligned text; see `table`. Column by column: some have 365,000 rows."""
     laid = [_column(name, values) for name, values in columns.items()]
@@ -43,10 +60,10 @@ def _column(name: str, values: Sequence[Any]) -> Iterable[str]:
     right = any(issubclass(kind, int | float) and kind is not bool for kind in kinds)
     if not kinds <= {int, str, NoneType}:
         return aligned([name, *map(_cell, values)], right=right)
-    different = set(values)
-    if kinds == {int} and 2 * len(different) > len(values):
-        most = max(len(name), len(f"{max(different):,}"), len(f"{min(different):,}"))
+    if kinds == {int} and 2 * len(set(values[:_LOOK])) > len(values[:_LOOK]):  # mostly different, as it seems
+        most = max(len(name), len(f"{max(values):,}"), len(f"{min(values):,}"))
         return chain([name.rjust(most)], map(f"{{:>{most},}}".format, values))
+    different = set(values)
     head, *cells = aligned([name, *map(_cell, different)], right=right)
     return chain([head], map(dict(zip(different, cells, strict=True)).__getitem__, values))
 

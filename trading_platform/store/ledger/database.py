@@ -160,6 +160,11 @@ def own_insert(db: sa.Connection) -> Any:
     return of_sqlite
 
 
+def as_text(db: sa.Connection, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """Return a column as text. SQLite takes numbers for text by itself, and a cast would cost as much as reading."""
+    return sa.type_coerce(column, sa.Text) if db.dialect.name == "sqlite" else sa.cast(column, sa.Text)
+
+
 def plain_rows(db: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
     """Return many rows as plain tuples: what SQLAlchemy wraps around each costs more than reading it."""
     result = db.execute(query)

@@ -20,7 +20,7 @@ from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.position import Position
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.changes import of_keys
-from trading_platform.store.ledger.database import damage_named, plain_rows
+from trading_platform.store.ledger.database import as_text, damage_named, plain_rows
 
 Raw = list[tuple[Any, ...]]
 
@@ -128,12 +128,8 @@ class Snapshot:
         """
         c = table.c
         key = (c.venue, c.symbol, c.epoch, *further)
-        texts = [sa.func.aggregate_strings(self._as_text(value), ",") for value in values]
+        texts = [sa.func.aggregate_strings(as_text(self.db, value), ",") for value in values]
         return self.fetch(query.add_columns(*key, sa.func.count(), *texts).group_by(*key), table)
-
-    def _as_text(self, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-        # SQLite takes numbers for text by itself, and a cast would cost as much as the rest.
-        return sa.type_coerce(column, sa.Text) if self.db.dialect.name == "sqlite" else sa.cast(column, sa.Text)
 
     def _columns(self, rows: Raw, values: int) -> tuple[Any, ...]:
         """Return the sequence of each listed value, and the values, of the sequences that have begun."""

@@ -129,6 +129,15 @@ def test_only_trades_that_go_on_leave_what_is_kept(ledger: Ledger, ids: list[int
     assert check(ledger, "2024-03-01") == stays
 
 
+def test_a_rebuilt_account_takes_the_rows_out(ledger: Ledger, tmp_path: Path) -> None:
+    """What is kept of the old account says nothing of the one that a replay puts in its place."""
+    rebuilt = Ledger.open(DataDir(tmp_path / "rebuilt").create())
+    tell(rebuilt, [1, 2, 7], day=0)
+    ledger.adopt(rebuilt)
+    rebuilt.close()
+    assert check(ledger, "2024-03-01") == 0
+
+
 def test_what_is_kept_wrongly_is_a_violation(ledger: Ledger) -> None:
     """The check of identities names the sequence."""
     assert identity(ledger) == []

@@ -298,3 +298,14 @@ def test_what_is_not_served_is_given_up_in_any_order_of_the_answers(ledger: Ledg
     assert list(ledger.state("binance", "BTC-USDT").unrecoverable) == [(2, 8)]
     (gap,) = ledger.gaps(("unrecoverable",))
     assert (gap.first_missing, gap.last_missing, gap.reason) == (2, 8, "retention")
+
+
+def test_gaps_as_columns_are_the_gaps(ledger: Ledger) -> None:
+    """What is shown of open and leased gaps are their rows, in their order."""
+    assert set(map(tuple, ledger.gap_columns().values())) == {()}
+    tell(ledger, [1, 4, 9, 12, 20])
+    assert ledger.lease(2, NOW, "someone") is not None
+    columns = ledger.gap_columns()
+    shown = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    assert shown == [{name: gap._asdict()[name] for name in columns} for gap in ledger.gaps()]
+    assert len(shown) == 4
