@@ -227,7 +227,7 @@ def test_the_demonstration_is_shown_without_recording(tmp_path: Path, started: l
     said = up.announced()
     assert (said["recording"], said["simulated"]) == (False, True)
     words = [" ".join(process.cmdline()) for process in up.processes()]
-    assert any("orchestration.launch" in line for line in words)
+    assert any("orchestration.dagster_services" in line for line in words)
     assert not [line for line in words if " ingest " in line or " simulate " in line]
     assert "recording" not in up.errors.read_text().replace("nothing is recorded", "")
     up.process.send_signal(signal.SIGHUP)

@@ -39,7 +39,7 @@ Trace = Callable[..., None]
 
 
 class Connection:
-    """One stream connection, seen from both ends: the exchange's, and ours as `ingest.websocket_client.OpenStream`.
+    """One stream connection, seen from both ends: the exchange's, and ours as `transport.protocol.OpenStream`.
 
     What is sent takes the line's latency and keeps its order; what is on the way when the line breaks is lost.
     """
@@ -310,7 +310,7 @@ class Exchange:
 
     @asynccontextmanager
     async def connect(self, url: str) -> AsyncIterator[OurEnd]:
-        """Be `ingest.websocket_client.Transport`."""
+        """Be `transport.protocol.Transport`."""
         process = clockwork.OWNER.get()
         assert process is not None
         path = url.removeprefix("ws://exchange")
