@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.analytics.indicator import Indicator
-from trading_platform.analytics.indicator_names import Parsed, parse
+from trading_platform.analytics.indicator_names import COLUMNS, Parsed, parse
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, WorkError, shown
 from trading_platform.jit.kernel import Kernel
@@ -61,6 +61,10 @@ class Node(NamedTuple):
 class Plan:
     """Indicator names made executable.
 
+    Parameters
+    ----------
+    columns : what an indicator can be taken of besides bars and other indicators, see `parse`.
+
     Attributes
     ----------
     outputs : column names in the order asked for, without repeats.
@@ -77,9 +81,9 @@ class Plan:
     {'sma_2': [nan, 2.0, 4.0], 'ema_2__sma_2': [nan, nan, 3.0]}
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], columns: Container[str] = COLUMNS) -> None:
         self.names = _listed(names)
-        parsed = [parse(name) for name in self.names]
+        parsed = [parse(name, columns) for name in self.names]
         self.outputs = tuple(dict.fromkeys(column for one in parsed for column in one.columns))
         self.lookbacks = {column: one.lookback for one in parsed for column in one.columns}
         self.nodes: list[Node] = []

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Container
 from typing import NamedTuple
 
 from trading_platform.analytics.indicator import Indicator, Number, spell
 from trading_platform.analytics.indicators import INDICATORS
 from trading_platform.domain.errors import UsageError, shown
 
-COLUMNS = ("open", "high", "low", "close", "volume")
-"""Bar columns that an indicator of one input can be taken of: ``sma_20__volume``."""
+COLUMNS = (
+    *("open", "high", "low", "close", "volume", "quote_volume"),
+    *("taker_buy_volume", "taker_buy_quote_volume", "trade_count"),
+)
+"""Bar columns that an indicator of one input can be taken of: ``sma_20__volume``. Not ``vwap``: an indicator is called
+so."""
+NO_SERIES = frozenset(
+    "ts_open ts_close complete proof first_id last_id venue symbol timeframe model date label model_version".split()
+)
+"""Columns of times, ids and names: an indicator of them means nothing."""
 
 MAX_NAME = 200
 _NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:p[0-9]{1,9})?", re.ASCII)
@@ -56,8 +65,30 @@ class Parsed(NamedTuple):
         return own + (self.source.lookback if isinstance(self.source, Parsed) else 0)
 
 
-def parse(name: str) -> Parsed:
+class AnyColumn:
+    """Stands for the columns of bars that are not seen yet: whatever is spelled like a column, not like an indicator.
+
+    >>> [text in AnyColumn() for text in ("my_signal", "rsi", "rsii_14")]
+    [True, False, False]
+    """
+
+    def __contains__(self, text: object) -> bool:
+        return (
+            isinstance(text, str)
+            and re.fullmatch(r"[a-z]+(?:_[a-z]+)*", text) is not None
+            and text.partition("_")[0] not in _FIRST_WORDS
+        )
+
+
+_FIRST_WORDS = frozenset(indicator.name.partition("_")[0] for indicator in INDICATORS.values())
+
+
+def parse(name: str, columns: Container[str] = COLUMNS) -> Parsed:
     """Read a name.
+
+    Parameters
+    ----------
+    columns : what it can be taken of besides the columns of bars and other indicators; an indicator's name comes first.
 
     Raises
     ------
@@ -84,13 +115,21 @@ def parse(name: str) -> Parsed:
         raise UsageError(f"{name!r}: {outer} needs {needs}, so it cannot be taken of {inner}")
     if inner in COLUMNS:
         return Parsed(indicator, values, output, inner)
-    source = parse(inner)
+    if inner in NO_SERIES:
+        raise UsageError(f"{name!r}: {inner} is no series of numbers; take it of a price, a volume or an indicator")
+    if inner in columns and not _is_indicator(inner):
+        return Parsed(indicator, values, output, inner)
+    source = parse(inner, columns)
     if source.output is None:
         if "" not in source.indicator.outputs:
             choices = ", ".join(source.columns)
             raise UsageError(f"{name!r}: {inner} has several outputs; take one of {choices}")
         source = source._replace(output="")
     return Parsed(indicator, values, output, source)
+
+
+def _is_indicator(text: str) -> bool:
+    return any(_match(indicator, text) for indicator in INDICATORS.values())
 
 
 def _parse_one(text: str, name: str) -> tuple[Indicator, tuple[Number, ...], str | None]:

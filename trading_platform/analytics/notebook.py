@@ -27,7 +27,7 @@ def compute(bars: Any, names: Sequence[str], *, grid: bool | str | None = False)
     ----------
     bars : a pandas, polars or Arrow table with the columns that the indicators use; rows in order of time.
     names : ``"rsi_14"``, ``"bbands_20_2"`` (all its outputs), ``"bbands_20_2_upper"`` (one of them),
-        ``"ema_9__rsi_14"`` (EMA of RSI), ``"sma_20__volume"`` (SMA of a column).
+        ``"ema_9__rsi_14"`` (EMA of RSI), ``"sma_20__quote_volume"`` (SMA of any column of numbers).
     grid : step the intervals that have no row as the lake does: known to be empty, they enter as the previous close
         with volume 0; a row without a trade does not step; days without a row are passed over. Then
         ``compute(read_bars(…), names, grid=True)``, from the symbol's first bar on, equals the stored indicators bit
@@ -57,8 +57,8 @@ def compute(bars: Any, names: Sequence[str], *, grid: bool | str | None = False)
     >>> compute(pd.DataFrame({"ts_open": times, "close": [1.0, 7.0]}), ["sma_2"], grid="1m")["sma_2"].tolist()
     [nan, 4.0]
     """
-    plan = Plan(names)
     frame = Frame(bars)
+    plan = Plan(names, frame.names)
     for name in plan.inputs:
         frame.need(name, plan.user_of(name))
     if plan.restarts_daily:

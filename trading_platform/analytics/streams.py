@@ -18,6 +18,7 @@ import google_crc32c
 import numpy as np
 
 from trading_platform.analytics.driver import Plan, State, step_grid
+from trading_platform.analytics.indicator_names import AnyColumn
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, WorkError, shown
 from trading_platform.domain.instants import instant_ns
@@ -83,7 +84,7 @@ class Stream:
     """
 
     def __init__(self, names: Sequence[str], *, grid: str | Literal[False] | None = None) -> None:
-        self._plan = Plan(names)
+        self._plan = Plan(names, AnyColumn())
         self._grid = None if grid is False else grid
         self._width = None if self._grid is None else timeframe_ns(self._grid)
         self._series: dict[str, _Series] = {}

@@ -190,3 +190,57 @@ def test_the_table_can_be_computed_row_by_row():
         found = tp.compute(bars(), [row.name])
         assert list(found) == row.outputs.split(", ")
         assert (found.isna().sum() == row.lookback).all()
+
+
+BESIDE = ["sma_3__quote_volume", "ema_3__taker_buy_volume", "rsi_2__trade_count", "bbands_3_2__taker_buy_quote_volume"]
+
+
+def bars_with_sums():
+    given = bars()
+    given["trade_count"] = np.arange(len(given)) % 7 + 1
+    for at, name in enumerate(("quote_volume", "taker_buy_volume", "taker_buy_quote_volume")):
+        given[name] = np.random.default_rng(at).uniform(1, 100, len(given))
+    return given
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_any_column_of_bars_can_be_an_input(name):
+    """The numbers are those of the same indicator of the close of a frame that has the column there; stream agrees."""
+    given = bars_with_sums()
+    column = name.partition("__")[2]
+    own = name.partition("__")[0]
+    found = tp.compute(given, [name])
+    twin = tp.compute(pd.DataFrame({"close": given[column].astype(float)}), [own])
+    assert list(found) == [f"{one}__{column}" for one in twin]
+    assert found.to_numpy().tobytes() == twin.to_numpy().tobytes()
+    live = tp.stream([name])
+    steps = [live.update(row) for row in given.to_dict("records")]
+    assert pd.DataFrame(steps, dtype=float).to_numpy().tobytes() == found.to_numpy().tobytes()
+
+
+def test_a_column_of_ones_own_can_be_an_input():
+    """Whatever the frame holds; an indicator's name comes first, and in a stream a bar must have it."""
+    given = bars().assign(my_signal=np.arange(60.0), rsi_14=7.0)
+    assert tp.compute(given, ["sma_2__my_signal"])["sma_2__my_signal"].iloc[-1] == 58.5
+    assert tp.compute(given, ["sma_2__rsi_14"])["sma_2__rsi_14"].iloc[-1] != 7.0
+    live = tp.stream(["sma_2__my_signal"])
+    assert [live.update({"my_signal": x})["sma_2__my_signal"] for x in (1.0, 2.0)] == [None, 1.5]
+    with pytest.raises(UsageError, match="'my_signal' is missing; sma_2__my_signal needs it"):
+        tp.stream(["sma_2__my_signal"]).update({"close": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("sma_2__side", "holds no numbers"),
+        ("sma_2__ts_open", "ts_open is no series of numbers"),
+        ("sma_2__quote_volume", "column 'quote_volume' is missing; sma_2__quote_volume needs it"),
+        ("sma_2__quote_volum", "is no indicator"),
+        ("atr_14__my_signal", "atr_14 needs high, low, close, so it cannot be taken of my_signal"),
+    ],
+)
+def test_what_is_no_input_is_refused_in_one_sentence(name, words):
+    """Texts, times, what is not there, and what needs several series."""
+    given = bars().assign(side="buy", my_signal=1.0)
+    with pytest.raises(UsageError, match=words):
+        tp.compute(given, [name])
