@@ -47,7 +47,8 @@ class Address:
     ----------
     open : how many connections to it are.
     searcher : the feed that finds out how many symbols the venue accepts; the others wait for its result.
-    alone : how many symbols were refused by themselves since a connection was open.
+    alone : how many symbols were refused by themselves since a connection was open. While there are any, one feed
+        after the other asks, each to its end: all of them at once would be a burst at a venue that refuses.
 
     Examples
     --------

@@ -417,6 +417,8 @@ class Session:
         if not wanted or (current is None and self.behind) or self._ready_ns(now_ns) > now_ns:
             return
         number = self._number()
+        if self._address.alone and not self._address.open and self._address.searcher is None:
+            self._address.searcher = self
         self._address.connecting(now_ns)
         self._connections[number] = _Connection(number)
         if current is not None and self._wish is not None:
