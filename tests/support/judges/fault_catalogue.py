@@ -749,6 +749,14 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 "tests/property/test_query_pruning.py::test_random_conditions",
             ),
         ),
+        "F11": Row(
+            "the ledger is removed and rebuilt from the log, which does not tell live from simulated",
+            "kept in a file beside it, under a checksum: the other kind and another simulated market stay refused",
+            (
+                "tests/unit/store/ledger/test_marks.py::test_a_rebuilt_ledger_knows_what_the_directory_holds",
+                "tests/unit/store/ledger/test_marks.py::test_a_damaged_mark_is_not_guessed",
+            ),
+        ),
     },
 }
 

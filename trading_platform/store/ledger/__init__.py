@@ -4,6 +4,7 @@ tables        the schema                 database      open, migrate, transactio
 projection    the account of ids         gaps          work on what is missing
 leaves        published files            completeness  a row a day, derived
 snapshot      everything at one instant
+marks         what the directory is, kept beside the ledger
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from trading_platform.store.ledger.database import Database
 from trading_platform.store.ledger.gaps import GapBook
 from trading_platform.store.ledger.kept_days import accounts
 from trading_platform.store.ledger.leaves import LeafBook
+from trading_platform.store.ledger.marks import Marks, is_mark
 from trading_platform.store.ledger.projection import Projection
 from trading_platform.store.ledger.snapshot import Snapshot
 
@@ -66,13 +68,14 @@ __all__ = [
 class Ledger(Projection, GapBook, LeafBook):
     """One ledger, opened and migrated."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, marks: Marks | None = None) -> None:
         self.database = database
+        self._marks = marks
 
     @classmethod
     def open(cls, data: DataDir, database_url: str = "") -> Ledger:
         """Open the data directory's ledger, or the one at `database_url` if that is not empty."""
-        return cls(Database.open(Path(data.ledger_path), database_url))
+        return cls(Database.open(Path(data.ledger_path), database_url), Marks(data))
 
     def close(self) -> None:
         """Let go of the database."""
@@ -97,15 +100,18 @@ class Ledger(Projection, GapBook, LeafBook):
             return db.execute(query).scalar() or 0
 
     def fact(self, name: str) -> str | None:
-        """Return a remembered text, None if there is none."""
+        """Return a remembered text, None if there is none; a rebuilt ledger has what marks.py keeps."""
         with self.database.reading() as db:
-            return db.execute(sa.select(t.facts.c.value).where(t.facts.c.name == name)).scalar()
+            found = db.execute(sa.select(t.facts.c.value).where(t.facts.c.name == name)).scalar()
+        return self._marks.get(name) if found is None and self._marks is not None and is_mark(name) else found
 
     def remember(self, name: str, value: str) -> None:
         """Keep a text under a name, replacing what was there."""
         with self.database.writing() as db:
             if not db.execute(t.facts.update().where(t.facts.c.name == name).values(value=value)).rowcount:
                 db.execute(t.facts.insert().values(name=name, value=value))
+        if self._marks is not None and is_mark(name):
+            self._marks.put(name, value)
 
     def mark_kind(self, kind: str) -> None:
         """Mark the data directory ``live`` or ``simulated`` at first use.
@@ -114,11 +120,14 @@ class Ledger(Projection, GapBook, LeafBook):
         ------
         UsageError : if it is marked as the other: simulated is not live.
         """
+        self.check_kind(kind)
         with self.database.writing() as db:
             marked = db.execute(sa.select(t.facts.c.value).where(t.facts.c.name == "kind")).scalar()
             if marked is None:
                 db.execute(t.facts.insert().values(name="kind", value=kind))
         self.check_kind(kind)
+        if self._marks is not None:
+            self._marks.put("kind", kind)
 
     def check_kind(self, kind: str) -> None:
         """Refuse ``live`` for simulated data, and ``simulated`` for live data.
