@@ -10,7 +10,7 @@ from tests.support.fuzz.segments import Fuzzer, fuzz
 from trading_platform.store.log import segment_format
 from trading_platform.venues import VENUES, binance
 
-PAGES, SEGMENTS = 80_000, 170_000
+PAGES, SEGMENTS = 20_000, 40_000
 
 
 @pytest.mark.timeout(600)

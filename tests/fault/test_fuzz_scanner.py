@@ -8,7 +8,7 @@ from tests.support.fuzz.frames import both_ways, corpus, fuzz
 from tests.support.fuzz.harness import MOST_GROWTH, Mutator, values
 from trading_platform.ingest.decoder import trade_scanner
 
-COUNT = 500_000
+COUNT = 100_000
 
 
 @pytest.mark.timeout(600)
