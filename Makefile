@@ -4,7 +4,7 @@ BIN := .venv/bin
 CODE := trading_platform assets sensors quality
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check campaign bench docs install install-test lock
+.PHONY: help up demo test quick check campaign bench docs install install-test lock
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
@@ -18,11 +18,12 @@ demo: install ## the bounded form: offline, no UI, ends by itself
 test: install-test check ## install what the tests need and run the whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+quick: install-test ## style, types, imports and the unit tests that start no process: a minute
+	$(STYLE)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not campaign and not process" tests/unit
+
 check: install-test ## style, types, import contracts, doctests (part of test)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+	$(STYLE)
 	$(BIN)/python -m pytest -q --doctest-modules --ignore=trading_platform/store/ledger/migrations $(CODE)
 
 campaign: install-test ## the long forms of the fault, soak and simulation suites; evidence goes to docs/evidence/
@@ -46,4 +47,10 @@ lock: install-test ## resolve the dependencies again, with hashes, naming no ind
 	$(BIN)/uv pip compile $(LOCKED) pyproject.toml -c requirements-test.lock -o requirements.lock
 	$(BIN)/uv pip compile $(LOCKED) --group bootstrap -o requirements-bootstrap.lock
 
+define STYLE
+$(BIN)/ruff check .
+$(BIN)/ruff format --check .
+$(BIN)/mypy
+$(BIN)/lint-imports --no-logo
+endef
 LOCKED := -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url

@@ -71,6 +71,7 @@ def test_help_lists_every_command(capsys):
     assert all(name in out for name in cli.COMMANDS)
 
 
+@pytest.mark.process
 def test_help_imports_nothing_heavy():
     """Neither the overview nor any command's help loads a library that takes long to load."""
     script = (
@@ -86,6 +87,7 @@ def test_help_imports_nothing_heavy():
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.process
 def test_help_answers_at_once():
     """The overview takes under 150 ms, the best of five on a machine that does other things too."""
     best = 1.0
@@ -96,6 +98,7 @@ def test_help_answers_at_once():
     assert best < 0.150
 
 
+@pytest.mark.process
 def test_an_unknown_command_is_refused_with_the_nearest():
     """A misspelt command exits 2 with one line that offers the right one."""
     done = run("setings")
@@ -103,6 +106,7 @@ def test_an_unknown_command_is_refused_with_the_nearest():
     assert done.stderr == "trading-platform: 'setings' is not a command; did you mean settings?\n"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "words", [[], ["settings", "--nonsense"], ["settings", "extra"], ["--nonsense"], ["settings", "--data-dir"]]
 )
@@ -114,11 +118,13 @@ def test_wrong_arguments_exit_2_with_one_line(words):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.process
 def test_abbreviated_options_are_refused():
     """An option is written out: an abbreviation would change its meaning when a longer one is added."""
     assert run("settings", "--sch").returncode == 2
 
 
+@pytest.mark.process
 def test_a_data_directory_that_is_a_file_is_refused(tmp_path):
     """A file given as data directory exits 2 and stays as it is."""
     (tmp_path / "file").write_text("mine")
@@ -128,6 +134,7 @@ def test_a_data_directory_that_is_a_file_is_refused(tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.process
 def test_wrong_settings_exit_2(tmp_path):
     """A broken settings file is the user's to mend: exit 2, one line."""
     (tmp_path / "trading_platform.toml").write_text("[rest]\nshare = 9\n")
@@ -156,6 +163,7 @@ def test_an_interrupted_command_says_nothing(failing, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.process
 def test_a_reader_that_goes_away_is_no_traceback():
     """`… | head -0` ends quietly."""
     script = f"{sys.executable} -m trading_platform settings --schema | true"
@@ -165,6 +173,7 @@ def test_a_reader_that_goes_away_is_no_traceback():
     assert done.stderr == ""
 
 
+@pytest.mark.process
 def test_json_goes_to_stdout_alone(tmp_path):
     """With --json stdout is one JSON document."""
     done = run("settings", "--json", "--data-dir", "elsewhere", cwd=tmp_path)
@@ -178,6 +187,7 @@ def shell(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd)
 
 
+@pytest.mark.process
 def test_a_result_that_cannot_be_written_is_a_failure(tmp_path):
     """A full disk behind stdout, or no stdout at all: one line; nothing of the result ends in another file."""
     full = shell("settings > /dev/full", tmp_path)
@@ -187,6 +197,7 @@ def test_a_result_that_cannot_be_written_is_a_failure(tmp_path):
     assert closed.stderr.count("\n") == 1
 
 
+@pytest.mark.process
 def test_without_a_place_for_errors_the_work_goes_on(tmp_path):
     """stderr closed or full: the result and the exit code are what they would be."""
     for stream in ("2>&-", "2>/dev/full"):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.judges import evidence
 
 
+@pytest.mark.process
 def test_a_page_names_its_origin_and_its_figures(tmp_path: Path) -> None:
     """Date, commit, command and every figure are on the page; the next run replaces it."""
     rows = [{"kind": "a", "flips": 2000}, {"kind": "b", "flips": 1.5}]
@@ -24,6 +27,7 @@ def test_a_page_names_its_origin_and_its_figures(tmp_path: Path) -> None:
     assert "| kind | flips |\n| --- | --- |\n| a | 2,000 |\n| b | 1.5 |\n" in page
 
 
+@pytest.mark.process
 def test_a_page_is_listed_once_in_the_index(tmp_path: Path) -> None:
     """The index of the documentation leads to every page, under a heading of its own, whatever else it says."""
     index = tmp_path / "index.md"

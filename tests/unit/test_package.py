@@ -13,6 +13,7 @@ import trading_platform as tp
 PUBLIC = sorted(tp.__all__)
 
 
+@pytest.mark.process
 def test_importing_is_quick_and_light():
     """The import brings in nothing heavy."""
     code = (

@@ -225,6 +225,7 @@ def test_the_formats(query):
     assert rows(query, "SELECT 1 AS a WHERE false") == []
 
 
+@pytest.mark.process
 def test_parquet_goes_to_stdout_as_bytes(data, tmp_path):
     """--format parquet gives a file that other programs read, with the columns' types."""
     out = tmp_path / "out.parquet"

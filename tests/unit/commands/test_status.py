@@ -79,6 +79,7 @@ def test_open_gaps_are_listed_in_order(tmp_path: Path, capsys: pytest.CaptureFix
     ledger.close()
 
 
+@pytest.mark.process
 def test_a_reader_of_the_ledger_imports_little(tmp_path: Path) -> None:
     """Neither the model of all settings, nor what migrates, nor a server's dialect is imported to tell what is held."""
     filled(tmp_path, Size(1, 2, 1)).close()

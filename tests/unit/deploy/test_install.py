@@ -81,6 +81,7 @@ def test_a_broken_environment_is_made_again(install, tmp_path):
     assert not install.usable()
 
 
+@pytest.mark.process
 def test_a_failing_step_ends_the_installation(tmp_path):
     """The exit code of the step that failed is that of the installation, and later steps are not run."""
     script = f"import runpy; m = runpy.run_path({str(SCRIPT)!r}); m['run'](['false']); print('went on')"

@@ -30,6 +30,7 @@ def probe(cache):
     return json.loads(done.stdout)
 
 
+@pytest.mark.process
 def test_a_second_process_compiles_nothing(tmp_path):
     """With NUMBA_CACHE_DIR set, the first process compiles into it and the second compiles nothing."""
     assert probe(tmp_path)["cost"] == {"ema": 1, "sma": 1}
@@ -37,6 +38,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
     assert probe(tmp_path)["cost"] == {"ema": 0, "sma": 0}
 
 
+@pytest.mark.process
 def test_the_table_of_indicators_is_light(tmp_path):
     """Importing the package and the table of indicators imports neither numpy nor numba nor pandas."""
     done = subprocess.run(

@@ -114,6 +114,7 @@ def run_python(code: str, cwd: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.process
 def test_loading_is_quick_and_asks_nothing_of_the_data(tmp_path: Path) -> None:
     """Definitions import nothing heavy beyond Dagster and leave no trace in the working directory."""
     found = run_python(
@@ -128,6 +129,7 @@ def test_loading_is_quick_and_asks_nothing_of_the_data(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "module",
     [

@@ -36,6 +36,7 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     return run.status
 
 
+@pytest.mark.process
 def test_a_run_whose_process_is_gone_is_recorded_as_failed(instance: dg.DagsterInstance) -> None:
     """After kill -9 of everything a run would stay started for ever and hold its place in the queue."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -52,6 +53,7 @@ def test_a_run_that_has_not_told_its_process_is_left_alone(instance: dg.DagsterI
     assert end_dead(instance) == []
 
 
+@pytest.mark.process
 def test_another_process_under_the_same_number_is_not_the_run(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

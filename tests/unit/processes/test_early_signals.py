@@ -46,6 +46,7 @@ def stopped_while_importing(name: str, number: signal.Signals, tmp_path: Path) -
     return process.returncode, err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", sorted(early_signals.UNTIL_STOPPED))
 def test_a_command_that_is_being_imported_stops_in_order(name: str, tmp_path: Path) -> None:
     """SIGTERM during imports: exit 0, nothing said, nothing made."""
@@ -53,6 +54,7 @@ def test_a_command_that_is_being_imported_stops_in_order(name: str, tmp_path: Pa
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_a_command_that_ends_by_itself_did_not_do_its_work(number: signal.Signals, code: int, tmp_path: Path) -> None:
     """A question that is interrupted before it began says nothing either, but does not claim to have answered."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from trading_platform.processes import memory as spare_memory
 
 BURSTS = """
@@ -36,6 +38,7 @@ def burst(how: str) -> tuple[str, int]:
     return backend, int(left_kib)
 
 
+@pytest.mark.process
 def test_a_burst_leaves_nothing_behind() -> None:
     """A hundred megabytes in small pieces, of which one in 250 stays; the control keeps more than it needs."""
     backend, left = burst("gives")
@@ -45,6 +48,7 @@ def test_a_burst_leaves_nothing_behind() -> None:
     assert kept > 64 << 10
 
 
+@pytest.mark.process
 def test_the_choice_is_made_once() -> None:
     """Where Arrow is loaded, as it is here, its allocator is chosen; a worker that starts has not loaded it yet."""
     import pyarrow as pa  # noqa: F401

@@ -38,6 +38,7 @@ def killed() -> Iterator[list[int]]:
     processes.send(pids, signal.SIGKILL)
 
 
+@pytest.mark.process
 def test_a_child_is_told_to_stop_when_its_parent_is_killed(tmp_path: Path, killed: list[int]) -> None:
     """kill -9 of the parent reaches the child as SIGTERM, so that it can stop in order."""
     told = tmp_path / "told"
@@ -60,6 +61,7 @@ def test_a_child_is_told_to_stop_when_its_parent_is_killed(tmp_path: Path, kille
     assert told.read_text() == "SIGTERM"
 
 
+@pytest.mark.process
 def test_a_child_handles_signals_as_usual_whatever_its_parent_ignores() -> None:
     """A shell starts background jobs with SIGINT ignored; a child of ours can be interrupted all the same."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -72,6 +74,7 @@ def test_a_child_handles_signals_as_usual_whatever_its_parent_ignores() -> None:
     assert child.wait(10) != 0
 
 
+@pytest.mark.process
 def test_a_tree_ends_whole_orphans_included(tmp_path: Path, killed: list[int]) -> None:
     """What a dead child leaves behind is adopted and ended, also what ignores SIGTERM."""
     stubborn = (
@@ -96,6 +99,7 @@ def test_a_tree_ends_whole_orphans_included(tmp_path: Path, killed: list[int]) -
     assert process.returncode == 0 and not processes.is_alive(orphan)
 
 
+@pytest.mark.process
 def test_a_process_knows_when_it_started() -> None:
     """Never after now, and none for a process that is gone."""
     import time
@@ -117,6 +121,7 @@ class Clock:
         return self.now
 
 
+@pytest.mark.process
 def test_a_service_that_dies_is_started_again_and_waits_longer_each_time(tmp_path: Path) -> None:
     """1, 2, 4 … seconds, at most half a minute; its output stays in its log."""
     clock, said = Clock(), []
@@ -139,6 +144,7 @@ def test_a_service_that_dies_is_started_again_and_waits_longer_each_time(tmp_pat
     assert (tmp_path / "logs" / "short.log").read_text().count("hello") >= 7
 
 
+@pytest.mark.process
 def test_a_service_that_does_not_stop_is_killed() -> None:
     """Stopping takes as long as it may and no longer."""
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); signal.pause()"

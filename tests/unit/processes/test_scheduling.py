@@ -32,6 +32,7 @@ def wish(name: str, *, alone: bool = True, on: set[int] | None = None) -> dict[s
     return told
 
 
+@pytest.mark.process
 def test_who_comes_last_is_nicer_and_never_interrupts() -> None:
     """Anybody may step back."""
     told = wish("come_last")
@@ -41,6 +42,7 @@ def test_who_comes_last_is_nicer_and_never_interrupts() -> None:
     assert told["batch"]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may come first")
 def test_who_comes_first_is_less_nice_where_that_is_allowed() -> None:
     """Root gets what it asks for."""
@@ -49,6 +51,7 @@ def test_who_comes_first_is_less_nice_where_that_is_allowed() -> None:
     assert not told["batch"]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not AUTOGROUP.exists() or os.geteuid() != 0, reason="this kernel does not group by session")
 def test_the_session_comes_first_too_if_it_is_the_process_s_own() -> None:
     """Niceness counts only within a session; one that is shared is left alone, as is that of who comes last."""
@@ -59,6 +62,7 @@ def test_the_session_comes_first_too_if_it_is_the_process_s_own() -> None:
     assert AUTOGROUP.read_text() == ours
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system keeps nobody off a processor")
 def test_who_comes_last_leaves_one_processor_if_there_are_others() -> None:
     """What is allowed to us is not all of the machine; on a single processor everybody runs."""
@@ -68,6 +72,7 @@ def test_who_comes_last_leaves_one_processor_if_there_are_others() -> None:
     assert wish("come_first")["on"] == allowed
 
 
+@pytest.mark.process
 def test_what_the_system_does_not_have_is_left_out() -> None:
     """A machine whose calls are numbered differently runs as it did."""
     script = "import platform; platform.machine = lambda: 'mips'\n" + TOLD

@@ -30,6 +30,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "echo_child"
 
 
+@pytest.mark.process
 def test_messages_go_both_ways_and_a_stop_stops(module: str) -> None:
     """Lines arrive whole and in order; the stop is no message."""
     child = children.start("echo", [module], {})
@@ -44,6 +45,7 @@ def test_messages_go_both_ways_and_a_stop_stops(module: str) -> None:
     assert not child.tell(b"too late")
 
 
+@pytest.mark.process
 def test_a_child_that_does_not_listen_costs_its_messages_only(module: str) -> None:
     """A full pipe refuses the next line; nobody waits."""
     child = children.start("deaf", ["trading_platform"], {})

@@ -30,6 +30,7 @@ def used(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.process
 def test_what_ingest_refuses_ends_the_start_of_a_used_directory(used):
     """What lies there from before does not pass for recording: ingest's own words, and no Dagster."""
     platform = Refusing(used, (Recorded("binance", ("FOO-USDT",)),), simulated=False, port=None)
@@ -42,6 +43,7 @@ def test_what_ingest_refuses_ends_the_start_of_a_used_directory(used):
         platform.stop()
 
 
+@pytest.mark.process
 def test_another_ingest_is_no_refusal(used):
     """Where another process records, ours waits for its end."""
     platform = Refusing(used, (Recorded("binance", ("FOO-USDT",)),), simulated=False, port=None)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from trading_platform.ingest.liveness.loop_watchdog import ABORT_EXIT, BeatCheck, Watchdog
 
 BLOCKED = """
@@ -23,6 +25,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.process
 def test_a_process_whose_loop_is_blocked_ends_and_says_where() -> None:
     """It exits by itself, with the stack of the thread that blocks."""
     done = subprocess.run(

@@ -40,6 +40,7 @@ def another_holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
         child.wait()
 
 
+@pytest.mark.process
 def test_the_second_process_is_refused_and_told_the_first_ones_pid(tmp_path: Path) -> None:
     """A held lock names what it protects and who holds it."""
     with another_holder(tmp_path / "lock") as holder:
@@ -50,6 +51,7 @@ def test_the_second_process_is_refused_and_told_the_first_ones_pid(tmp_path: Pat
     FileLock.acquire(tmp_path / "lock", "the lane").release()
 
 
+@pytest.mark.process
 def test_kill_9_frees_the_lock(tmp_path: Path) -> None:
     """A holder that is killed leaves its pid in the file, but not the lock."""
     with another_holder(tmp_path / "lock") as holder:
@@ -112,6 +114,7 @@ print("done")
 """
 
 
+@pytest.mark.process
 def test_children_neither_keep_nor_free_their_parents_lock(tmp_path: Path) -> None:
     """A forked child's end leaves the lock in force; a living one, forked or spawned, does not prolong it."""
     # In a process of its own: the one that runs the tests has threads, which must not be forked.
@@ -143,6 +146,7 @@ def test_a_lock_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None
         held_by(tmp_path)
 
 
+@pytest.mark.process
 def test_a_child_that_is_given_a_lock_keeps_it(tmp_path: Path) -> None:
     """Whoever holds the descriptor keeps others out after the one who took the lock is gone."""
     path = tmp_path / "lock"

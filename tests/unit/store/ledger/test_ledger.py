@@ -41,7 +41,7 @@ DAY1, DAY2, DAY3 = (day_start(day) for day in ("2024-08-08", "2024-08-09", "2024
 NOW = day_start("2024-09-01")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
 def ledger(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Ledger]:
     """Give an empty ledger, on either engine."""
     url = "" if request.param == "sqlite" else request.getfixturevalue("postgres").database()

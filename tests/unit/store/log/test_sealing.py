@@ -161,6 +161,7 @@ def test_a_lane_of_which_only_sealed_segments_are_left_is_opened(lane: Path) -> 
     assert expected == list(range(len(expected)))
 
 
+@pytest.mark.process
 def test_a_recorder_imports_no_arrow() -> None:
     """Reading sealed segments needs Arrow; a process that only records never loads it."""
     script = "import sys, trading_platform.ingest.recorder.recorder; sys.exit('pyarrow' in sys.modules)"
