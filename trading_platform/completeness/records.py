@@ -252,7 +252,7 @@ class Batch:
     """All that one decoded stretch of a lane tells: written in one transaction, or not at all.
 
     `turns`: by the sequence that begins. `readmitted`: where records lie (position, item) that were quarantined before
-    and count after all.
+    and count after all. `listed_ns`: when each of the instruments was listed.
     """
 
     lane: str
@@ -264,3 +264,4 @@ class Batch:
     bans: dict[str, int] = field(default_factory=dict)
     turns: dict[SequenceKey, Turn] = field(default_factory=dict)
     readmitted: list[tuple[Position, int]] = field(default_factory=list)
+    listed_ns: list[int] = field(default_factory=list)

@@ -128,7 +128,8 @@ class BatchFacts:
     def batch(self, lane: str, start: Position, end: Position, quarantined: list[Quarantined]) -> Batch:
         """Return all of it for the ledger."""
         instruments = [instrument for listing in self._listings for instrument in listing.instruments]
-        facts = (quarantined, instruments, self._bans, self._turns, self._readmitted)
+        listed_ns = [listing.ts_recv for listing in self._listings for _ in listing.instruments]
+        facts = (quarantined, instruments, self._bans, self._turns, self._readmitted, listed_ns)
         return Batch(lane, start, end, self._seen, *facts)
 
     def _of(self, key: SequenceKey) -> Seen:

@@ -62,10 +62,8 @@ class Projection(Numberings, VoidBook, KeptDays):
             for pair in {(q.venue, str(q.symbol)) for q in fetched}:
                 _refuse(db, *pair, advance)
             readmit(db, batch)
-            for instrument in batch.instruments:
-                _upsert(
-                    db, t.instruments, {"venue": instrument.venue, "symbol": instrument.symbol}, _payload(instrument)
-                )
+            if batch.instruments:
+                _list(db, batch)
             for venue, until_ns in batch.bans.items():
                 _upsert(db, t.bans, {"venue": venue}, {"until_ns": until_ns})
             _mark_decoded(db, batch)
@@ -141,7 +139,7 @@ class Projection(Numberings, VoidBook, KeptDays):
         with self.database.reading() as db:
             rows = [payload for (payload,) in db.execute(query)]
         with damage_named("an instrument"):
-            return sorted(msgspec.json.decode(payload, type=Instrument) for payload in rows)
+            return sorted(_listed(payload).instrument for payload in rows)
 
     def ban_until(self, venue: str) -> int:
         """Return until when (ns) the venue may not be asked, 0 if it may."""
@@ -220,8 +218,35 @@ def _narrow(query: sa.Select[Any], table: sa.Table, venue: str | None, symbol: s
     return query
 
 
-def _payload(instrument: Instrument) -> dict[str, str]:
-    return {"payload": msgspec.json.encode(instrument).decode()}
+class _Listed(msgspec.Struct, frozen=True, array_like=True, tag="listed"):
+    """An instrument, and which answer of the venue told it: the newest counts, whatever order lanes are read in."""
+
+    ts_recv: int
+    lane: str
+    instrument: Instrument
+
+
+def _listed(payload: str) -> _Listed:
+    try:
+        return msgspec.json.decode(payload, type=_Listed)
+    except msgspec.ValidationError:  # a row of older code: any answer is newer
+        return _Listed(0, "", msgspec.json.decode(payload, type=Instrument))
+
+
+def _list(db: sa.Connection, batch: Batch) -> None:
+    c = t.instruments.c
+    venues = {instrument.venue for instrument in batch.instruments}
+    with damage_named("an instrument"):
+        rows = db.execute(sa.select(c.venue, c.symbol, c.payload).where(c.venue.in_(venues)))
+        held = {(venue, symbol): _listed(payload) for venue, symbol, payload in rows}
+    times = batch.listed_ns or [0] * len(batch.instruments)
+    for instrument, ts_recv in zip(batch.instruments, times, strict=True):
+        told, key = _Listed(ts_recv, batch.lane, instrument), (instrument.venue, instrument.symbol)
+        known = held.get(key)
+        if known is None or (told.ts_recv, told.lane) >= (known.ts_recv, known.lane):
+            held[key] = told
+            named = {"venue": instrument.venue, "symbol": instrument.symbol}
+            _upsert(db, t.instruments, named, {"payload": msgspec.json.encode(told).decode()})
 
 
 def _load(db: sa.Connection, keys: Sequence[SequenceKey]) -> dict[SequenceKey, SequenceState]:

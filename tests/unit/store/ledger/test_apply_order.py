@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import msgspec
 import numpy as np
 import pytest
 
 from trading_platform.completeness.gap_detector import advance
+from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import Position
 from trading_platform.store.fs.layout import DataDir
-from trading_platform.store.ledger import Batch, Claim, Ledger, Seen, SequenceKey, TailEvent
+from trading_platform.store.ledger import Batch, Claim, Ledger, Seen, SequenceKey, TailEvent, tables as t
 
 KEY = SequenceKey("binance", "BTC-USDT")
 TOLD = {
@@ -61,3 +63,36 @@ def test_an_end_without_a_beginning_is_no_sequence(tmp_path) -> None:
     """A symbol that never traded is subscribed to and lost again: nothing is missing, nothing is shown."""
     row, _, _, gaps, _ = account(tmp_path, ("nobody listens", "given up", "used"))
     assert (row, gaps) == ([], [])
+
+
+def instrument(tick):
+    """Return what a venue says of one symbol: here only the price step differs."""
+    return Instrument("binance", "BTC-USDT", "BTCUSDT", "spot", "BTC", "USDT", tick, None, "TRADING")
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_newest_listing_counts_whatever_order_lanes_are_read_in(tmp_path, order):
+    """By when it was received, then by the lane's name; a row of older code gives way to any."""
+    told = [("fetch-1", 10, "0.1"), ("fetch-0", 20, "0.2"), ("fetch-1", 20, "0.3")]
+    ledger = Ledger.open(DataDir(tmp_path).create())
+    for at in order:
+        lane, ns, tick = told[at]
+        start = at * 10
+        batch = Batch(lane, Position(0, start), Position(0, start + 1), instruments=[instrument(tick)], listed_ns=[ns])
+        ledger.apply(batch, advance)
+    assert ledger.instruments("binance") == [instrument("0.3")]
+    ledger.close()
+
+
+def test_an_instrument_of_older_code_is_read_and_gives_way(tmp_path):
+    """Its row says nothing of when it was listed."""
+    ledger = Ledger.open(DataDir(tmp_path).create())
+    row = {"venue": "binance", "symbol": "BTC-USDT", "payload": msgspec.json.encode(instrument("0.1")).decode()}
+    with ledger.database.writing() as db:
+        db.execute(t.instruments.insert().values(**row))
+    assert ledger.instruments("binance") == [instrument("0.1")]
+    ledger.apply(
+        Batch("fetch-0", Position(0, 0), Position(0, 1), instruments=[instrument("0.2")], listed_ns=[1]), advance
+    )
+    assert ledger.instruments("binance") == [instrument("0.2")]
+    ledger.close()
