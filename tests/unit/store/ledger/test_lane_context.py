@@ -1,0 +1,49 @@
+"""What a decoder knew where a lane is staged is kept under a checksum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trading_platform.completeness.gap_detector import advance
+from trading_platform.domain.errors import CorruptionError
+from trading_platform.domain.position import Position
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.ledger import Batch, Ledger, tables as t
+
+CONTEXT = '{"connections":{"1":{"BTCUSDT":"BTC-USDT"}}}'
+END = Position(0, 1)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    """Give a ledger that knows a lane."""
+    made = Ledger.open(DataDir(tmp_path).create())
+    made.apply(Batch("live-binance", Position(0, 0), END), advance)
+    made.mark_staged("live-binance", END, CONTEXT)
+    yield made
+    made.close()
+
+
+def put(ledger: Ledger, text: str) -> None:
+    """Let the row say this."""
+    with ledger.database.writing() as db:
+        db.execute(t.lanes.update().values(context=text))
+
+
+def test_a_changed_character_is_refused(ledger: Ledger) -> None:
+    """Another symbol for a stream would put trades under a wrong name."""
+    assert ledger.lane("live-binance") == (END, END, CONTEXT)
+    with ledger.database.reading() as db:
+        stored = db.execute(t.lanes.select()).one().context
+    put(ledger, stored.replace("BTC-USDT", "BTC-USDC"))
+    with pytest.raises(CorruptionError, match="context of live-binance in the ledger is damaged"):
+        ledger.lane("live-binance")
+
+
+@pytest.mark.parametrize("text", ["", CONTEXT])
+def test_a_row_of_older_code_is_read(ledger: Ledger, text: str) -> None:
+    """It bears no checksum."""
+    put(ledger, text)
+    assert ledger.lane("live-binance")[2] == text
