@@ -174,7 +174,6 @@ class VenueAdapter(Protocol):
     connects_per_5min : connection attempts the venue allows an address.
     streams_per_connection : most streams one connection carries.
     address_bytes : longest address of a stream that is sure to be accepted, by proxies before the venue too.
-    server_ping_s : how often the venue pings; pong_deadline_s: how long it waits for the pong.
     connection_lifetime_s : when the venue cuts a healthy connection.
     keepalive : how it is kept alive.
     farewell : bytes in a short frame that announces the venue's cut; empty if it announces none.
@@ -193,8 +192,6 @@ class VenueAdapter(Protocol):
     connects_per_5min: int
     streams_per_connection: int
     address_bytes: int
-    server_ping_s: float
-    pong_deadline_s: float
     connection_lifetime_s: float
     keepalive: KeepAlive
     farewell: bytes

@@ -154,8 +154,6 @@ class Binance:
     streams_per_connection = 1024
     # Not documented. Servers and proxies accept request lines of 8 KB (nginx, Apache) or 4 KB (IIS), headers apart.
     address_bytes = 4000
-    server_ping_s = 20.0
-    pong_deadline_s = 60.0
     connection_lifetime_s = 86_400.0
     trade_frame: TradeFrame | None = TradeFrame(
         (
