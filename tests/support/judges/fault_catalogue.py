@@ -757,6 +757,11 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 "tests/unit/store/ledger/test_marks.py::test_a_damaged_mark_is_not_guessed",
             ),
         ),
+        "F12": Row(
+            "a flipped bit in the context of a lane in the ledger",
+            "refused by its checksum when the lane is decoded on; rows of older code bear none",
+            ("tests/unit/store/ledger/test_lane_context.py::test_a_changed_character_is_refused",),
+        ),
     },
 }
 
