@@ -54,7 +54,9 @@ class LineFile:
 
 def truth_line(told: Told, symbol: str, *, venue: str, sent: bool, epoch: int = 0) -> str:
     """Return the truth about one issued trade; `sent` tells whether a frame of it goes to anyone, now or later."""
-    named = f'"trade_id":{told.trade_id}' if told.trade_uid is None else f'"trade_uid":"{told.trade_uid}"'
+    named = (
+        f'"trade_id":{told.trade_id}' if told.trade_uid is None else f'"trade_id":null,"trade_uid":"{told.trade_uid}"'
+    )
     return (
         f'{{"venue":"{venue}","symbol":"{symbol}","epoch":{epoch},{named},'
         f'"ts_event":{told.ts_event},"price":"{told.price}","quantity":"{told.quantity}",'

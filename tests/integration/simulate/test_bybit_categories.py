@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from tests.support.builders.plain_clients import subscribe, take, truth
 from tests.support.builders.venue_thread import simulator  # noqa: F401  the fixture
 from trading_platform.simulate.exchanges.bybit import Bybit
@@ -19,4 +21,27 @@ def test_each_stream_carries_its_own(simulator):  # noqa: F811
         sent = [row for row, was_sent in truth(venue) if row.symbol == symbol and was_sent]
         assert rows == sent
         assert len(rows) > 50
-    assert all("trade_id" not in line for line in venue.truth())
+    assert all(line["trade_id"] is None for line in venue.truth())
+
+
+class Impatient(Bybit):
+    """The same, but it cuts off who is silent for a moment."""
+
+    limits = Bybit.limits._replace(idle_s=0.4)
+
+
+def test_who_says_nothing_is_cut_off(simulator):  # noqa: F811
+    """Without a ping the connection is closed, though trades flow; one that pings gets its answers and stays."""
+    market = SyntheticMarket(start_ns=DEMO_START_NS, profiles=Bybit.profiles)
+    venue = simulator(market, exchange=Impatient, speed=20.0)
+    pings = itertools.count()
+    with subscribe(venue, "BTC-USDT") as quiet, subscribe(venue, "BTC-USDT") as lively:
+
+        def ping(_: object) -> bool:
+            lively.send('{"op":"ping"}')
+            return next(pings) > 100 and "idle" in [record.what for record in venue.server.connections]
+
+        seen, closed = take(venue, lively, enough=ping)
+        assert closed is None
+        assert seen
+        assert take(venue, quiet, until_closed=True)[1] is not None

@@ -67,12 +67,14 @@ def test_the_same_seed_gives_the_same_bytes(simulator: Start, exchange: type[Exc
     assert taken[0] == taken[1]
 
 
-def _play(start: Start, exchange: type[Exchange], **event: Any) -> tuple[Simulator, list[Seen], list[Seen], Any]:
+def _play(
+    start: Start, exchange: type[Exchange], *, until_closed: bool = False, **event: Any
+) -> tuple[Simulator, list[Seen], list[Seen], Any]:
     """Play ten seconds of one symbol with an event; return the venue, what a client saw, what was issued, the end."""
     plan = FaultPlan(events=[Event(**{"at_id": AT, **event})])
     venue = start(synthetic(10, symbols=[BTC]), exchange=exchange, plan=plan)
     with subscribe(venue, BTC) as client:
-        seen, closed = take(venue, client)
+        seen, closed = take(venue, client, until_closed=until_closed)
         assert closed is not None or venue.wait_ended(10)
     return venue, seen, [row for row, _ in truth(venue)], closed
 
@@ -147,7 +149,7 @@ CODES = {"cut": None, "close": 1013, "hole": None, "server_shutdown": 1001, "ban
 )
 def test_a_fault_of_connections_shows(simulator: Start, exchange: type[Exchange], event: dict[str, Any]):  # noqa: F811
     """A connection ends as planned, what was sent before arrives, and a ban is answered in the exchange's way."""
-    venue, seen, issued, closed = _play(simulator, exchange, **event)
+    venue, seen, issued, closed = _play(simulator, exchange, until_closed=True, **event)
     assert closed is not None
     assert (closed.rcvd.code if closed.rcvd else None) == CODES[event["kind"]]
     assert seen[:20] == issued[:20]

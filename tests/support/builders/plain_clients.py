@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -124,23 +125,29 @@ def subscribe(venue: Simulator, *symbols: str) -> Iterator[ClientConnection]:
 
 
 def take(
-    venue: Simulator, client: ClientConnection, *, enough: Callable[[list[Seen]], bool] = lambda _: False
+    venue: Simulator,
+    client: ClientConnection,
+    *,
+    enough: Callable[[list[Seen]], bool] = lambda _: False,
+    until_closed: bool = False,
 ) -> tuple[list[Seen], ConnectionClosed | None]:
-    """Return the trades until there are enough, the market has ended and silence follows, or the connection ends."""
+    """Return the trades until there are enough, the market has ended and all of it is here, or the connection ends.
+
+    `until_closed` waits for that end, and for nothing else.
+    """
     read, seen = PLAIN[venue.server.exchange.name].read, list[Seen]()
-    quiet = 0
+    pong: threading.Event | None = None  # comes after everything that was sent before
     while not enough(seen):
-        ended = venue.wait_ended(0)
         try:
-            found = read(json.loads(client.recv(timeout=0.2), parse_float=str))
+            if pong is None and not until_closed and venue.wait_ended(0):
+                pong = client.ping()
+            is_whole = pong is not None and pong.is_set()
+            seen += read(json.loads(client.recv(timeout=0 if is_whole else 0.05), parse_float=str))
         except TimeoutError:
-            quiet += ended
-            if quiet >= 2:
+            if is_whole:
                 break
         except ConnectionClosed as closed:
             return seen, closed
-        else:
-            seen += found
     return seen, None
 
 
@@ -150,7 +157,7 @@ def truth(venue: Simulator) -> list[tuple[Seen, bool]]:
         (
             Seen(
                 line["symbol"],
-                str(line.get("trade_uid", line.get("trade_id"))),
+                str(line.get("trade_uid", line["trade_id"])),
                 line["price"],
                 line["quantity"],
                 line["ts_event"],

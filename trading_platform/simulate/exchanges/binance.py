@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamLimits, Told
-from trading_platform.simulate.exchanges.binance_archive import Archive
+from trading_platform.simulate.exchanges.binance_archive import BinanceArchive
 from trading_platform.simulate.exchanges.binance_rest import Limits, RestApi
 from trading_platform.simulate.exchanges.binance_stream import (
     MAX_STREAMS,
@@ -46,7 +46,7 @@ class Binance(Exchange):
 
     def __init__(self, stage: Stage, limits: Limits | None = None) -> None:
         self._now_ns = stage.now_ns
-        self.archive = Archive(stage)
+        self.archive = BinanceArchive(stage)
         self.api = RestApi(
             stage.market,
             head=stage.head,

@@ -35,7 +35,7 @@ _MISSING = Answer(
 )
 
 
-class Archive:
+class BinanceArchive:
     """The archive of one simulated venue."""
 
     def __init__(self, stage: Stage) -> None:

@@ -32,8 +32,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamLimits, Told
-from trading_platform.simulate.exchanges.bybit_archive import Archive
-from trading_platform.simulate.exchanges.bybit_rest import IpLimit, RestApi
+from trading_platform.simulate.exchanges.bybit_archive import BybitArchive
+from trading_platform.simulate.exchanges.bybit_rest import BybitRest, IpLimit
 from trading_platform.simulate.exchanges.bybit_spelling import CATEGORIES, Spelling, spelling, trade_uid, trimmed
 from trading_platform.simulate.synthetic_market import Profile
 from trading_platform.simulate.tape import Listing, Print, time_ns, with_places
@@ -51,7 +51,7 @@ class _Topic(NamedTuple):
     key: str
 
 
-class Session:
+class BybitSession:
     """One connection.
 
     Parameters
@@ -148,8 +148,8 @@ class Bybit(Exchange):
     )
 
     def __init__(self, stage: Stage, limits: IpLimit | None = None) -> None:
-        self.api = self._rest = RestApi(stage, limits)
-        self.archive = Archive(stage)
+        self.api = self._rest = BybitRest(stage, limits)
+        self.archive = BybitArchive(stage)
         self._topics = {row.venue_symbol: _topic(row) for row in stage.market.listings}
         self._names = {(topic.spelled.category, topic.spelled.name): name for name, topic in self._topics.items()}
         self._markets = len(self._topics)
@@ -159,13 +159,13 @@ class Bybit(Exchange):
         """Return the listing's trades, after its category."""
         return _topic(listing).key
 
-    def open(self, target: str) -> Session | Refusal:
+    def open(self, target: str) -> BybitSession | Refusal:
         """Return a session that is subscribed to nothing."""
         base, _, category = urlsplit(target).path.rstrip("/").rpartition("/")
         if base != "/v5/public" or category not in CATEGORIES:
             return Refusal(HTTPStatus.NOT_FOUND, "Not found\n", "")
         self._connections += 1
-        return Session(self, category, self._connections)
+        return BybitSession(self, category, self._connections)
 
     def payloads(self, rows: Sequence[Print], form: object) -> list[tuple[str, bytes]]:
         """Return frames for the trades of a symbol that follow each other and share their time."""

@@ -41,7 +41,7 @@ _LINEAR = "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,
 _SPOT = "id,timestamp,price,volume,side"
 
 
-class Archive:
+class BybitArchive:
     """The archive of one simulated venue."""
 
     def __init__(self, stage: Stage) -> None:

@@ -82,7 +82,7 @@ class _Refused(Exception):
         self.code = code
 
 
-class RestApi:
+class BybitRest:
     """Answers requests from what has been issued.
 
     Parameters

@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamLimits, Told
-from trading_platform.simulate.exchanges.kraken_rest import CallRate, RestApi, trade_ns
+from trading_platform.simulate.exchanges.kraken_rest import CallRate, KrakenRest, trade_ns
 from trading_platform.simulate.faults import KINDS
 from trading_platform.simulate.issued_trades import IssuedTrades
 from trading_platform.simulate.synthetic_market import Profile
@@ -49,7 +49,7 @@ class _Pair(NamedTuple):
     places: int
 
 
-class Session:
+class KrakenSession:
     """One connection.
 
     Parameters
@@ -144,7 +144,7 @@ class Kraken(Exchange):
 
     def __init__(self, stage: Stage, limits: CallRate | None = None) -> None:
         self.now_ns = stage.now_ns
-        self.api = self._rest = RestApi(stage, limits)
+        self.api = self._rest = KrakenRest(stage, limits)
         self._pairs = {row.venue_symbol: _pair(row) for row in stage.market.listings}
         self._names = {pair.symbol: name for name, pair in self._pairs.items()}
         symbols = {row.venue_symbol: row.symbol for row in stage.market.listings}
@@ -155,12 +155,12 @@ class Kraken(Exchange):
         """Return the symbol as WebSocket v2 spells it."""
         return _pair(listing).symbol
 
-    def open(self, target: str) -> Session | Refusal:
+    def open(self, target: str) -> KrakenSession | Refusal:
         """Return a session that is subscribed to nothing."""
         if urlsplit(target).path.rstrip("/") != "/v2":
             return Refusal(HTTPStatus.NOT_FOUND, "Not found\n", "")
         self._connections += 1
-        return Session(self, self._connections)
+        return KrakenSession(self, self._connections)
 
     def payloads(self, rows: Sequence[Print], form: object) -> list[tuple[str, bytes]]:
         """Return a frame for the trades of a symbol that follow each other and share their time."""

@@ -69,7 +69,7 @@ class _Refused(Exception):
     """A request that is answered with an error of the exchange."""
 
 
-class RestApi:
+class KrakenRest:
     """Answers requests from what has been issued.
 
     Parameters

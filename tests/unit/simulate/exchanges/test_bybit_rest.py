@@ -10,7 +10,7 @@ import pytest
 from tests.support.judges.shape import shape
 from trading_platform.simulate.exchange import Answer, Stage
 from trading_platform.simulate.exchanges.bybit import Bybit
-from trading_platform.simulate.exchanges.bybit_rest import IpLimit, RestApi
+from trading_platform.simulate.exchanges.bybit_rest import BybitRest, IpLimit
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
 from trading_platform.simulate.tape_epochs import TapeNumbering
@@ -26,7 +26,7 @@ class World:
     def __init__(self, *events: Event, limits: IpLimit | None = None) -> None:
         self.heads = {listing.venue_symbol: MARKET.head_at(listing.venue_symbol, NOW_NS) for listing in MARKET.listings}
         self.stage = Stage(MARKET, self.heads.get, lambda: NOW_NS, TapeNumbering(), FaultPlan(events=events), 0)
-        self.api = RestApi(self.stage, limits)
+        self.api = BybitRest(self.stage, limits)
 
     def ask(self, path: str, now_s: float = 0.0, **params: object) -> Answer:
         query = "&".join(f"{name}={value}" for name, value in params.items())

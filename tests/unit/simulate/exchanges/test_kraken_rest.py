@@ -10,7 +10,7 @@ import pytest
 from tests.support.builders.venue_thread import synthetic
 from tests.support.judges.shape import shape
 from trading_platform.simulate.exchange import Answer, Stage
-from trading_platform.simulate.exchanges.kraken_rest import CallRate, RestApi, trade_ns
+from trading_platform.simulate.exchanges.kraken_rest import CallRate, KrakenRest, trade_ns
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS
 from trading_platform.simulate.tape_epochs import TapeNumbering
@@ -29,7 +29,7 @@ class World:
         heads = {listing.venue_symbol: MARKET.head_at(listing.venue_symbol, NOW_NS) for listing in MARKET.listings}
         plan = FaultPlan(events=events, **chances)
         stage = Stage(MARKET, heads.get, lambda: NOW_NS, TapeNumbering(), plan, 0)
-        self.api = RestApi(stage, limits or CallRate(most=10_000.0))
+        self.api = KrakenRest(stage, limits or CallRate(most=10_000.0))
 
     def ask(self, path: str, now_s: float = 0.0, **params: object) -> Answer:
         query = "&".join(f"{name}={value}" for name, value in params.items())
