@@ -21,6 +21,14 @@ _KEPT = 8
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
+STOPPED = Answer(503, b"")
+"""What a request for a file is answered that was being made when the venue stopped."""
+
+
+class _StoppedError(Exception):
+    """The venue stops while a file is being made."""
+
+
 class DailyFiles:
     """The files of an exchange, made when they are asked for and kept for a while.
 
@@ -37,11 +45,16 @@ class DailyFiles:
         self._asked: dict[tuple[str, int], float] = {}
         self._kept: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._lock = threading.Lock()  # downloads come from threads
+        self._closed = threading.Event()
         self._damaged = 0
 
     def damage(self, count: int) -> None:
         """Let the next downloads arrive damaged."""
         self._damaged += count
+
+    def close(self) -> None:
+        """Give up files that are being made: a venue that stops waits for none."""
+        self._closed.set()
 
     def days(self, name: str) -> list[int]:
         """Return the days whose file is there, as days since the epoch."""
@@ -67,29 +80,34 @@ class DailyFiles:
         at, end = self._span(name, day)
         lacking = [(event.at_id or 0, (event.at_id or 0) + event.count) for event in version]
         while at < end and (rows := market.page(name, at, end - 1, _PAGE)):
+            if self._closed.is_set():
+                raise _StoppedError  # never half a file that looks whole
             at = rows[-1].trade_id + 1
             if lacking:
                 rows = [row for row in rows if not any(first <= row.trade_id < past for first, past in lacking)]
             yield rows if numbering.plain else [numbering.shown(row) for row in rows]
 
-    def file(
-        self, name: str, day: int, now_s: float, make: Callable[[Iterator[list[Print]]], bytes], form: str = ""
-    ) -> bytes:
-        """Return the file of a day as it is now, made by `make` of its trades; `form` tells forms of a file apart."""
+    def file(self, name: str, day: int, now_s: float, make: Callable[[Iterator[list[Print]]], bytes]) -> bytes | None:
+        """Return the file of a day as it is now, made by `make` of its trades; None if the venue stops meanwhile."""
         asked_s = self._asked.setdefault((name, day), now_s)
         lacking = self._of("archive_forget", name)
         lacking += [event for event in self._of("archive_republish", name) if now_s < asked_s + event.seconds]
-        key = (name, day, form, tuple(event.at_id for event in lacking), self._span(name, day))
+        key = (name, day, tuple(event.at_id for event in lacking), self._span(name, day))
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = make(self.rows(name, day, lacking))
+                try:
+                    self._kept[key] = make(self.rows(name, day, lacking))
+                except _StoppedError:
+                    return None
                 while len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             return self._kept[key]
 
-    def download(self, body: bytes, kind: str, headers: Mapping[str, str]) -> Answer:
+    def download(self, body: bytes | None, kind: str, headers: Mapping[str, str]) -> Answer:
         """Return a file as it is downloaded: whole, or the range that is asked for; damaged if that is planned."""
+        if body is None:
+            return STOPPED
         if self._damaged > 0:
             self._damaged -= 1
             middle = len(body) // 2

@@ -182,6 +182,10 @@ class Archive(Protocol):
         """Let the next downloads arrive damaged."""
         ...
 
+    def close(self) -> None:
+        """Give up files that are being made; their requests fail."""
+        ...
+
 
 class Stage(NamedTuple):
     """What an exchange may know of the simulation that it plays in.

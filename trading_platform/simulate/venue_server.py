@@ -195,6 +195,8 @@ class VenueServer:
         """Close every connection and port; raise what broke the server, should anything."""
         for timer in self._timers:
             timer.cancel()
+        if self.exchange.archive is not None:
+            self.exchange.archive.close()
         self._rest.should_exit = True
         for task in self._tasks[1:3]:
             task.cancel()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import threading
+import time
 import zipfile
 
 import httpx
@@ -52,3 +54,28 @@ def test_a_past_day_is_downloaded(simulator, name):  # noqa: F811
         take(venue, client, enough=lambda seen: len(seen) > 1)
     assert get(PATHS[name]).content != whole.content
     assert get(PATHS[name]).content == whole.content
+
+
+def test_a_venue_stops_while_a_file_is_made(simulator):  # noqa: F811
+    """A day of millions of trades is being written: the venue stops at once, and nobody gets half of a file."""
+    market = SyntheticMarket(start_ns=START_NS)
+    venue = simulator(market, speed=1.0, begins_at_ns=lambda: START_NS + 2 * DAY_NS)
+    asked, answers = threading.Event(), []
+    archive = venue.server.exchange.archive
+    made = archive._files.rows
+    archive._files.rows = lambda *given: (asked.set(), made(*given))[1]
+
+    def download() -> None:
+        try:
+            answers.append(httpx.get(venue.rest_url + PATHS["binance"], trust_env=False, timeout=30).status_code)
+        except httpx.HTTPError as error:
+            answers.append(error)
+
+    client = threading.Thread(target=download)
+    client.start()
+    assert asked.wait(10)
+    began = time.monotonic()
+    venue.stop()
+    client.join()
+    assert time.monotonic() - began < 8
+    assert answers != [200]

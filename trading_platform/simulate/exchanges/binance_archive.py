@@ -50,6 +50,10 @@ class BinanceArchive:
         """Let the next downloads of zips arrive damaged."""
         self._files.damage(count)
 
+    def close(self) -> None:
+        """Give up files that are being made."""
+        self._files.close()
+
     def get(self, path: str, headers: Mapping[str, str], *, now_s: float) -> Answer:
         """Return a zip or its checksum."""
         asked = _FILE.fullmatch(path)
@@ -63,7 +67,7 @@ class BinanceArchive:
         if not self._files.is_there(name, day):
             return _MISSING
         body = self._files.file(name, day, now_s, lambda rows: _zip(f"{name}-trades-{date}.csv", date, rows))
-        if asked[3] is None:
+        if asked[3] is None or body is None:
             return self._files.download(body, "application/zip", headers)
         line = f"{hashlib.sha256(body).hexdigest()}  {name}-trades-{date}.zip\n"
         return Answer(200, line.encode(), (("content-type", "binary/octet-stream"),))

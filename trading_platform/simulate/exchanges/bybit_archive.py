@@ -58,6 +58,10 @@ class BybitArchive:
         """Let the next downloads arrive damaged."""
         self._files.damage(count)
 
+    def close(self) -> None:
+        """Give up files that are being made."""
+        self._files.close()
+
     def get(self, path: str, headers: Mapping[str, str], *, now_s: float) -> Answer:
         """Return a file or a page of links."""
         folder = _FOLDER.fullmatch(path)
