@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.support.builders.venue_limits import with_limit
 from trading_platform.ingest.rate_limits.connect_history import ConnectHistory
 from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
@@ -34,7 +35,7 @@ SOON_NS = 10**9
 class Small(Binance):
     """A venue that allows an address little."""
 
-    connects_per_5min = 20
+    limits = with_limit(Binance.limits, "connects", 20)
 
 
 async def record(url: str, root: str, *, keeps: bool) -> None:

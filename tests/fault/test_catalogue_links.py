@@ -161,5 +161,5 @@ def test_an_address_that_leads_nowhere(simulator: Start, tmp_path: Path, host: s
     ingest.record(lambda: len(attempts) >= 3)
     assert ingest.opened() == 0
     assert ingest.took_s < 2.0
-    assert set(attempts) == {ingest.adapter.stream_url(ingest.ws_url, ["BTCUSDT"])}
+    assert set(attempts) == {ingest.adapter.connect(ingest.ws_url, ["BTCUSDT"]).url}
     ingest.close()

@@ -21,6 +21,7 @@ from typing import Self
 import pytest
 
 from tests.support.builders.ingest_in_process import Impatient, SmallIngest
+from tests.support.builders.venue_limits import with_limit
 from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.support.faults.toxic_proxy import ToxicProxy
 from tests.support.waiting import wait_until
@@ -277,7 +278,7 @@ def test_many_connections_cut_at_once_come_back_one_by_one(
     plan = FaultPlan(events=[Event(kind="cut", at_s=10), Event(kind="refuse_connect", at_s=10, seconds=0.3)])
     venue = simulator(synthetic(60.0, symbols=symbols), speed=SPEED, plan=plan)
     ingest = SmallIngest(tmp_path / "data", venue.ws_url, venue.rest_url, symbols)
-    ingest.adapter.streams_per_connection = 1
+    ingest.adapter.limits = with_limit(ingest.adapter.limits, "streams", 1)
     ingest.record(ended(venue))
     seen = [(record.what, record.mono_s) for record in venue.server.connections]
     refused = [at for what, at in seen if what == "refused"]

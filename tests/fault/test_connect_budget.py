@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders.ingest_in_process import SmallIngest
+from tests.support.builders.venue_limits import with_limit
 from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.support.waiting import wait_until
 from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
@@ -82,7 +83,7 @@ def test_a_close_that_pushes_back_binds_all_connections_and_the_next_process(
     venue = simulator(synthetic(3600, symbols=["BTC-USDT", "ETH-USDT"]), speed=5.0, plan=plan)
     symbols = ["BTC-USDT", "ETH-USDT"]
     ingest = SmallIngest(tmp_path / "data", venue.ws_url, venue.rest_url, symbols, transport=transport)
-    ingest.adapter.streams_per_connection = 1
+    ingest.adapter.limits = with_limit(ingest.adapter.limits, "streams", 1)
     try:
         before_ns = time.time_ns()
         ingest.record(lambda: len(ingest.ends()) == 2 and time.time_ns() > before_ns + 3 * S)

@@ -22,7 +22,7 @@ from trading_platform.ingest.transport.fast_websocket import open_stream
 from trading_platform.ingest.transport.frame_batch import Packed
 from trading_platform.ingest.transport.protocol import ConnectionLost, HandshakeRefused, OpenStream, Transport
 from trading_platform.venues.adapter import KeepAlive
-from trading_platform.venues.handshakes import in_words
+from trading_platform.venues.answers import in_words
 
 MESSAGES = [f"message {number} ".encode() * (number % 40) for number in range(3000)] + [b"x" * 200_000, b"last"]
 

@@ -16,6 +16,7 @@ import pytest
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 
 from tests.support.builders.ingest_in_process import BOUNDS, SmallIngest
+from tests.support.builders.venue_limits import with_limit
 from trading_platform.domain.position import START
 from trading_platform.ingest.decoder.decoder import Decoder
 from trading_platform.ingest.transport import fast_websocket as fast_transport, websocket as websocket_client
@@ -186,7 +187,7 @@ def test_a_symbol_that_is_refused_alone_is_named_and_the_others_are_recorded(
 ) -> None:
     """Of two connections one holds a symbol that the venue refuses: it is found, everybody else has a stream."""
     adapter = Binance()
-    adapter.address_bytes = 400  # type: ignore[misc]
+    adapter.limits = with_limit(adapter.limits, "address_bytes", 400)
     bad = "s0003usdt@trade"
     with Venue(lambda url, streams: status if bad in streams else None) as venue:
         recorder = ingest(venue, MANY[:30], websocket_client.open_stream, adapter)

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from tests.support.builders.ingest_process import Ingest, expected as issued, held, rows, run
+from tests.support.builders.venue_limits import with_limit
 from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.support.judges import evidence
 from tests.support.waiting import wait_until
@@ -117,7 +118,7 @@ def test_connections_are_replaced_before_the_venues_cut(simulator: Start, tmp_pa
 class ShortLivedAndFew(ShortLived):
     """The same, and believing that a connection carries one stream."""
 
-    streams_per_connection = 1
+    limits = with_limit(Binance.limits, "streams", 1)
 
 
 def test_each_of_several_connections_is_replaced_by_itself(simulator: Start, tmp_path: Path) -> None:  # noqa: F811

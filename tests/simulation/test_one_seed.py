@@ -96,7 +96,7 @@ def test_a_lost_part_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_impatient_client_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks again five seconds after a 429 is named with the time."""
-    monkeypatch.setattr(rest, "AFTER_429_S", 5.0)
+    monkeypatch.setattr(rest, "AFTER_LIMIT_S", 5.0)
     plan = FaultPlan(drop=0.1, events=(Event(kind="rest_429", at_s=100.0, seconds=60.0, retry_after=""),))
     story = rough(plan=plan, happenings=[Happening(120.0, "stop"), Happening(125.0, "reset")])
     problems = play(0, minutes=4, story=story).problems

@@ -29,6 +29,7 @@ from tests.simulation.machine import Machine
 from tests.simulation.platter import Platter
 from tests.simulation.story import MARKETS, PROFILES, STARTS, SYMBOLS, Happening, Story, draw
 from tests.simulation.virtual_parts import JudgedLedger, open_database
+from tests.support.builders.venue_limits import with_limit
 from trading_platform.domain.errors import StorageError
 from trading_platform.simulate.synthetic_market import SyntheticMarket
 from trading_platform.store.fs.layout import DataDir
@@ -151,7 +152,8 @@ class World:
             JudgedLedger,
             self._on_batch,
         )
-        self.machine.adapter.streams_per_connection = story.streams
+        adapter = self.machine.adapter
+        adapter.limits = with_limit(adapter.limits, "streams", story.streams)
         self.over = False
         self._restart_at: int | None = None
         self._stopping = False

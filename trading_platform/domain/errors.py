@@ -15,8 +15,8 @@ PlatformError
     │   ├── DiskFull      no space, inodes or quota, or read-only: worth another try later
     │   └── LedgerUnavailable   its database does not answer: worth another try later
     └── VenueError        a venue refused or failed
-        ├── RateLimited   429: wait at least `retry_after_s`
-        ├── Banned        418: nothing is asked before the ban is over
+        ├── RateLimited   asked too often: wait at least `retry_after_s`
+        ├── Banned        for a time: nothing is asked before the ban is over
         └── VenueUnavailable   5xx, time-out, no connection
 """
 
@@ -121,21 +121,21 @@ class RequestRefused(VenueError):
 
 
 class RateLimited(VenueError):
-    """HTTP 429. Nothing may be asked for `retry_after_s` seconds (None: the venue named no time)."""
+    """We asked too often. Nothing may be asked for `retry_after_s` seconds (None: the venue named no time)."""
 
     def __init__(self, venue: str, retry_after_s: float | None) -> None:
         self.venue = venue
         self.retry_after_s = retry_after_s
-        super().__init__(f"{venue}: rate limited (429), retry after {retry_after_s} s")
+        super().__init__(f"{venue}: rate limited, retry after {retry_after_s} s")
 
 
 class Banned(VenueError):
-    """HTTP 418. Nothing may be asked for `retry_after_s` seconds, restarts included."""
+    """The venue banned us. Nothing may be asked for `retry_after_s` seconds, restarts included."""
 
     def __init__(self, venue: str, retry_after_s: float | None) -> None:
         self.venue = venue
         self.retry_after_s = retry_after_s
-        super().__init__(f"{venue}: banned (418), retry after {retry_after_s} s")
+        super().__init__(f"{venue}: banned, retry after {retry_after_s} s")
 
 
 class VenueUnavailable(VenueError):

@@ -12,31 +12,11 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.trade import Trade
+from trading_platform.venues.answers import Answer, Request, Verdict
+from trading_platform.venues.limits import RateLimit
 
 Ids = Literal["contiguous", "increasing", "shared", "none"]
 """What a trade id proves: every missing one is a missing trade; order only; nothing (shared by symbols); no ids."""
-
-
-class Request(NamedTuple):
-    """One REST request, relative to the venue's base address.
-
-    Attributes
-    ----------
-    path : begins with a slash.
-    params : query parameters in order, unescaped.
-    weight : what it takes from the venue's limit per minute.
-    api_key : whether the venue asks for a key (never a signature).
-
-    Examples
-    --------
-    >>> Request("/api/v3/time", (), 1)
-    Request(path='/api/v3/time', params=(), weight=1, api_key=False)
-    """
-
-    path: str
-    params: tuple[tuple[str, str], ...]
-    weight: int
-    api_key: bool = False
 
 
 class KeepAlive(NamedTuple):
@@ -60,6 +40,19 @@ class KeepAlive(NamedTuple):
     interval_s: float = 10.0
     answer_s: float = 5.0
     stale_s: float = 15.0
+
+
+class StreamPlan(NamedTuple):
+    """How one connection is made to carry some symbols.
+
+    Attributes
+    ----------
+    url : where to connect.
+    say : what is sent once it is open, in order, each within what the venue takes; () where connecting subscribes.
+    """
+
+    url: str
+    say: tuple[bytes, ...] = ()
 
 
 Field = Literal["stream_symbol", "symbol", "id", "price", "quantity", "time", "buyer_is_maker", "integer", "bool"]
@@ -167,13 +160,10 @@ class VenueAdapter(Protocol):
     ----------
     name : the venue's canonical name.
     ws_url, rest_url : documented base addresses, used when the settings name none.
-    weight_per_minute : request weight the venue allows an address.
+    hosts : documented addresses of its other hosts, by `Request.base`; asked at `rest_url` while that is another.
+    limits : what the venue allows.
     page_limit : most trades one page holds.
     ids : what a trade id proves.
-    inbound_per_second : messages, pings and pongs a client may send on one connection.
-    connects_per_5min : connection attempts the venue allows an address.
-    streams_per_connection : most streams one connection carries.
-    address_bytes : longest address of a stream that is sure to be accepted, by proxies before the venue too.
     connection_lifetime_s : when the venue cuts a healthy connection.
     keepalive : how it is kept alive.
     farewell : bytes in a short frame that announces the venue's cut; empty if it announces none.
@@ -185,20 +175,29 @@ class VenueAdapter(Protocol):
     name: str
     ws_url: str
     rest_url: str
-    weight_per_minute: int
+    hosts: Mapping[str, str]
+    limits: tuple[RateLimit, ...]
     page_limit: int
     ids: Ids
-    inbound_per_second: float
-    connects_per_5min: int
-    streams_per_connection: int
-    address_bytes: int
     connection_lifetime_s: float
     keepalive: KeepAlive
     farewell: bytes
     trade_frame: TradeFrame | None
 
-    def stream_url(self, base: str, venue_symbols: Sequence[str]) -> str:
-        """Return the address that streams the trades of these symbols, subscribed by connecting."""
+    def judge(self, answer: Answer) -> Verdict:
+        """Return what an answer means, a good one too: the venue may say there what is used up."""
+        ...
+
+    def authorize(self, request: Request, key: str) -> Request:
+        """Return the request with our key, where it is one that the venue wants a key for."""
+        ...
+
+    def connect(self, base: str, venue_symbols: Sequence[str]) -> StreamPlan:
+        """Return how one connection streams the trades of these symbols, which have one `stream_of`."""
+        ...
+
+    def stream_of(self, venue_symbol: str) -> str:
+        """Return which of the venue's streams carries a symbol; those of two streams never share a connection."""
         ...
 
     def decode_frame(self, frame: bytes, symbols: Mapping[str, str]) -> list[Trade]:
@@ -274,8 +273,4 @@ class VenueAdapter(Protocol):
         ------
         SymbolError : if the venue cannot list such a symbol.
         """
-        ...
-
-    def used_weight(self, headers: Mapping[str, str]) -> int | None:
-        """Return the weight that everyone at this address used in this minute, None if the answer does not say."""
         ...

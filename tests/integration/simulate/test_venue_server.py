@@ -27,7 +27,7 @@ NAMES = {"BTCUSDT": "BTC-USDT", "ETHUSDT": "ETH-USDT", "SOLUSDT": "SOL-USDT"}
 
 
 def subscribe(venue: Simulator, *names: str, target: str | None = None) -> ClientConnection:
-    address = VENUE.stream_url(venue.ws_url, names or list(NAMES)) if target is None else venue.ws_url + target
+    address = VENUE.connect(venue.ws_url, names or list(NAMES)).url if target is None else venue.ws_url + target
     return connect(address, compression=None, open_timeout=5, close_timeout=1)
 
 

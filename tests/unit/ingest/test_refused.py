@@ -10,9 +10,9 @@ from hypothesis import given, settings, strategies as st
 
 from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectLimits
 from trading_platform.ingest.recorder.connection_groups import Spread
-from trading_platform.ingest.recorder.session import Action, Connect, Session, Split, Terms
-from trading_platform.venues import handshakes
+from trading_platform.ingest.recorder.session import Action, Connect, Session, Split, Terms, meaning_of
 from trading_platform.venues.adapter import KeepAlive
+from trading_platform.venues.answers import Answer, judged
 
 S = 10**9
 TOO_LONG, ASKED, FINAL = (413, 414, 431), (400, 402, 406, 422), (301, 302, 307, 401, 403, 404, 407, 410, 451)
@@ -47,7 +47,7 @@ class Feed:
 
     def refuse(self, status: int, times: int = 1) -> None:
         for _ in range(times):
-            self.session.refused(self.connect(), self.now, status, None)
+            self.session.refused(self.connect(), self.now, judged(Answer(status, to="stream")))
 
 
 @pytest.mark.parametrize("status", [*TOO_LONG, *ASKED])
@@ -89,7 +89,7 @@ def test_a_living_connection_is_not_given_up_for_less() -> None:
     feed.session.farewell(first)
     feed.refuse(414, 3)
     assert isinstance(feed.next(), Connect)
-    feed.session.refused(5, feed.now, 414, None)
+    feed.session.refused(5, feed.now, judged(Answer(414, to="stream")))
     feed.session.ended(first, feed.now)
     assert feed.next(0.0) == Split("too long")
 
@@ -187,14 +187,16 @@ def test_groups_hold_every_name_once_in_order_within_the_limits(
 @given(st.integers(100, 599), st.booleans(), st.none() | st.text(max_size=300))
 def test_every_status_has_words(status: int, serves: bool, location: str | None) -> None:
     """One printable line, whatever a venue says."""
-    assert handshakes.meaning(status, serves_others=serves) in {
+    headers = {} if location is None else {"location": location}
+    verdict = judged(Answer(status, headers, to="stream"))
+    assert meaning_of(verdict, serves_others=serves) in {
         "wait",
         "too long",
         "asked too much",
         "final",
         "trouble",
     }
-    words = handshakes.in_words(status, location)
+    words = verdict.reason
     assert words.startswith(f"HTTP {status}: ")
     assert len(words) < 400
     assert words.isprintable()

@@ -8,7 +8,8 @@ import pytest
 
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.simulate.recorded_market import canonical_symbol
-from trading_platform.venues.adapter import Request
+from trading_platform.venues.adapter import StreamPlan
+from trading_platform.venues.answers import Answer, Request
 from trading_platform.venues.binance import Binance, timestamp_ns
 
 SYMBOLS = {"BTCUSDT": "BTC-USDT"}
@@ -303,7 +304,7 @@ def test_listings_of_any_script_have_their_canonical_name():
         assert [i.venue_symbol for i in found] == [row["symbol"] for row in rows]
     assert venue.venue_symbol("币安人生-USDT") == "币安人生USDT"
     assert (
-        venue.stream_url("ws://h:1", ["币安USDT", "BTCUSDT"])
+        venue.connect("ws://h:1", ["币安USDT", "BTCUSDT"]).url
         == "ws://h:1/stream?streams=%E5%B8%81%E5%AE%89usdt@trade/btcusdt@trade"
     )
     assert canonical_symbol("币安人生USDT") == "币安人生-USDT"
@@ -327,21 +328,21 @@ def test_a_frame_of_any_script_is_a_trade(ascii_only):
 def test_requests_are_those_of_the_documents():
     """Paths, parameters and weights are the documented ones, and no request needs a key."""
     assert venue.page_request("BTCUSDT", 17, 5000) == Request(
-        "/api/v3/historicalTrades", (("symbol", "BTCUSDT"), ("fromId", "17"), ("limit", "1000")), 25
+        "/api/v3/historicalTrades", (("symbol", "BTCUSDT"), ("fromId", "17"), ("limit", "1000")), {"weight": 25}
     )
     assert venue.head_request("BTCUSDT") == Request(
-        "/api/v3/historicalTrades", (("symbol", "BTCUSDT"), ("limit", "1")), 25
+        "/api/v3/historicalTrades", (("symbol", "BTCUSDT"), ("limit", "1")), {"weight": 25}
     )
-    assert venue.instruments_request() == Request("/api/v3/exchangeInfo", (), 20)
-    assert venue.stream_url("ws://h:1/", ["BTCUSDT"]) == "ws://h:1/stream?streams=btcusdt@trade"
+    assert venue.instruments_request() == Request("/api/v3/exchangeInfo", (), {"weight": 20})
+    assert venue.connect("ws://h:1/", ["BTCUSDT"]) == StreamPlan("ws://h:1/stream?streams=btcusdt@trade")
 
 
 @pytest.mark.parametrize(
-    ("headers", "weight"), [({"X-MBX-USED-WEIGHT-1M": "25"}, 25), ({}, None), ({"x-mbx-used-weight-1m": "x"}, None)]
+    ("headers", "weight"), [({"x-mbx-used-weight-1m": "25"}, 25), ({}, None), ({"x-mbx-used-weight-1m": "x"}, None)]
 )
 def test_the_used_weight_is_read_from_the_header(headers, weight):
     """The weight that everyone at this address used is what the header says, if it says anything."""
-    assert venue.used_weight(headers) == weight
+    assert venue.judge(Answer(200, headers)).used.get("weight") == weight
 
 
 def test_symbols_are_spelt_both_ways():

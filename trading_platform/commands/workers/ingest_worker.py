@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from trading_platform.ingest.decoder.decoded import Decoded
     from trading_platform.ingest.transport.protocol import Transport
     from trading_platform.store.ledger import Ledger, SequenceKey
+    from trading_platform.venues.adapter import VenueAdapter
 
 LOCK_WAIT_S = 5.0
+UNTOLD_PER_SECOND = 5.0
 TELL_EVERY_S = 0.5
 PARENT_DEAD_EXIT = 3
 
@@ -81,7 +83,9 @@ def record(config: WorkerSpec) -> int:
         )
         data = DataDir(Path(config.data_dir))
         lane = data.lane(config.lane)
-        attempts = ConnectHistory(data.run / f"attempts-{config.venue}", ConnectLimits.connects_window_s)
+        attempts = ConnectHistory(
+            data.run / f"attempts-{config.venue}", ConnectLimits.of(VENUES[config.venue].limits).connects_window_s
+        )
 
         def open_writer(on_full: Callable[[], None]) -> LaneWriter:
             return LaneWriter.open(
@@ -156,7 +160,7 @@ def _transport(config: WorkerSpec) -> Transport:
 
     from trading_platform.venues import VENUES
 
-    compression, per_second = config.compression, VENUES[config.venue].inbound_per_second
+    compression, per_second = config.compression, _per_second(VENUES[config.venue])
     if config.transport == "fast":
         from trading_platform.ingest.transport import fast_websocket as fast_transport
 
@@ -164,6 +168,16 @@ def _transport(config: WorkerSpec) -> Transport:
     from trading_platform.ingest.transport import websocket as websocket_client
 
     return partial(websocket_client.open_stream, compression=compression, per_second=per_second)
+
+
+def _per_second(adapter: VenueAdapter) -> float:
+    """Return how many messages a venue lets a client send in a second; a few where it does not say."""
+    from math import isinf
+
+    from trading_platform.venues.limits import limit_of
+
+    told = limit_of(adapter.limits, "messages").per_second
+    return UNTOLD_PER_SECOND if isinf(told) else told
 
 
 def _stop_soon(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

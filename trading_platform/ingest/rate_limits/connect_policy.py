@@ -1,6 +1,6 @@
 """When to connect: backoff with full jitter, refusals, bans, a breaker, the venue's budget. Sans-I/O.
 
-What happens on a connection is recorder/session.py, what a refusal means venues/handshakes.py. `Address` is shared by
+What happens on a connection is recorder/session.py, what a refusal means venues/answers.py. `Address` is shared by
 all feeds of a venue, because the venue counts by address; each feed has its own `Backoff`, so that they do not connect
 all at once.
 """
@@ -11,10 +11,12 @@ import random
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from trading_platform.domain.backoff import doubled
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.rate_limits.circuit_breaker import Breaker
+from trading_platform.venues.limits import RateLimit, limit_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class ConnectLimits:
     ----------
     first_wait_s, longest_wait_s : the upper end of the first wait, doubled at each failure, and its cap.
     longest_refused_s : the cap where the venue is well and refuses what is asked for: only a person can change that.
-    after_429_s : least wait after a 429, whatever the venue says; after_418_s: after a 418 that names no time.
+    after_limit_s : least wait where we ask too often, whatever the venue says; after_ban_s: after a ban without a time.
     longest_refusal_s : cap of what a Retry-After is believed.
     connects : most connection attempts in `connects_window_s`; the second half of them is spread evenly.
     """
@@ -33,11 +35,21 @@ class ConnectLimits:
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
     longest_refused_s: float = 300.0
-    after_429_s: float = 60.0
-    after_418_s: float = 120.0
+    after_limit_s: float = 60.0
+    after_ban_s: float = 120.0
     longest_refusal_s: float = 7 * 86_400.0
     connects: int = 150
     connects_window_s: float = 300.0
+
+    @classmethod
+    def of(cls, limits: Iterable[RateLimit]) -> ConnectLimits:
+        """Return what leaves half of the connects that a venue allows to others at this address.
+
+        >>> ConnectLimits.of([RateLimit("connects", 150, 600.0)]).connects
+        75
+        """
+        told = limit_of(limits, "connects")
+        return cls() if told.most == inf else cls(connects=int(told.most) // 2, connects_window_s=told.window_s)
 
 
 class Address:
@@ -56,7 +68,7 @@ class Address:
     >>> address.ready_ns(now_ns=0)
     0
     >>> address.connecting(now_ns=0)
-    >>> address.refused(now_ns=0, status=429, retry_after_s=90.0)
+    >>> address.refused(now_ns=0, kind="rate_limited", retry_after_s=90.0)
     90.0
     >>> address.ready_ns(now_ns=0) >= 90 * 10**9
     True
@@ -106,10 +118,10 @@ class Address:
         """Take note of a refusal that is about what was asked for: the venue is well, nothing is broken."""
         self.breaker.worked()
 
-    def refused(self, now_ns: int, status: int, retry_after_s: float | None) -> float:
-        """Take note that the venue wants us to wait, by a 429 or 418; return for how many seconds."""
+    def refused(self, now_ns: int, kind: str, retry_after_s: float | None) -> float:
+        """Take note that the venue wants us to wait: we ask too often, or are banned; return for how long (s)."""
         limits = self.limits
-        least = limits.after_418_s if status == 418 else limits.after_429_s
+        least = limits.after_ban_s if kind == "banned" else limits.after_limit_s
         wait_s = min(max(least, retry_after_s or 0.0), limits.longest_refusal_s)
         jitter_s = self._rng.uniform(0.0, 0.1 * wait_s)
         self._not_before_ns = max(self._not_before_ns, now_ns + int((wait_s + jitter_s) * NS_PER_S))

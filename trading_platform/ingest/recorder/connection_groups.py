@@ -16,6 +16,7 @@ class Spread:
     ----------
     most_streams, most_bytes : what one connection may carry, and how long its address may be.
     address : the address that streams these symbols.
+    stream_of : which of the venue's streams carries a symbol; one connection carries symbols of one.
 
     Examples
     --------
@@ -28,23 +29,36 @@ class Spread:
     (7, False)
     """
 
-    def __init__(self, most_streams: int, most_bytes: int, address: Callable[[Sequence[str]], str]) -> None:
+    def __init__(
+        self,
+        most_streams: float,
+        most_bytes: float,
+        address: Callable[[Sequence[str]], str],
+        stream_of: Callable[[str], str] = lambda name: "",
+    ) -> None:
         self.most_bytes = self._declared_bytes = most_bytes
-        self._most_streams, self._address = most_streams, address
+        self._most_streams, self._address, self._stream_of = most_streams, address, stream_of
 
     def fits(self, names: Sequence[str]) -> bool:
         """Tell whether one connection may carry these symbols; a single one always may."""
-        return len(names) <= 1 or (len(names) <= self._most_streams and self._bytes(names) <= self.most_bytes)
+        if len(names) <= 1:
+            return True
+        if len(names) > self._most_streams or len(set(map(self._stream_of, names))) > 1:
+            return False
+        return self._bytes(names) <= self.most_bytes
 
     def groups(self, names: Sequence[str]) -> list[list[str]]:
         """Return the symbols of each connection, in their order, as few connections as that allows."""
-        groups: list[list[str]] = []
+        found: list[list[str]] = []
+        last: dict[str, list[str]] = {}
         for name in names:
-            if groups and self.fits([*groups[-1], name]):
-                groups[-1].append(name)
+            group = last.get(self._stream_of(name))
+            if group is not None and self.fits([*group, name]):
+                group.append(name)
             else:
-                groups.append([name])
-        return groups
+                last[self._stream_of(name)] = group = [name]
+                found.append(group)
+        return found
 
     def split(self, names: Sequence[str], *, too_long: bool) -> list[list[str]]:
         """Return smaller groups for one that was refused, two or more.

@@ -17,7 +17,7 @@ from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectL
 from trading_platform.ingest.recorder import session
 from trading_platform.ingest.recorder.connection_groups import Spread
 from trading_platform.ingest.recorder.group_commit import Committer
-from trading_platform.ingest.recorder.session import Session, Terms
+from trading_platform.ingest.recorder.session import Meaning, Session, Terms
 from trading_platform.ingest.transport.frame_batch import Packed
 from trading_platform.ingest.transport.protocol import ConnectionLost, HandshakeRefused, OpenStream, Transport
 from trading_platform.ingest.transport.websocket import open_stream
@@ -25,8 +25,9 @@ from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, LaneWriter
 from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
-from trading_platform.venues import handshakes
 from trading_platform.venues.adapter import VenueAdapter
+from trading_platform.venues.answers import named
+from trading_platform.venues.limits import limit_of
 
 log = get_logger(__name__)
 STOP_WITHIN_S = 5.0
@@ -87,11 +88,14 @@ class Recorder:
             monotonic_ns=clocks.monotonic_ns,
             on_durable=self._durable,
         )
-        self.address = Address(ConnectLimits(connects=adapter.connects_per_5min // 2), rng)
+        self.address = Address(ConnectLimits.of(adapter.limits), rng)
         self.address.recall(attempted_ns, clocks.monotonic_ns())
         self.on_connect, self.report = on_connect, report
         self.spread = Spread(
-            adapter.streams_per_connection, adapter.address_bytes, lambda names: adapter.stream_url(ws_url, names)
+            limit_of(adapter.limits, "streams").most,
+            limit_of(adapter.limits, "address_bytes").most,
+            lambda names: adapter.connect(ws_url, names).url,
+            adapter.stream_of,
         )
         self._known_ns = known_ns
         ban_ns = banned_until_ns - clocks.wall_ns()
@@ -167,7 +171,7 @@ class Recorder:
         clocks = self.clocks
         return clocks.monotonic_ns() if clocks.boot_ns is None else clocks.boot_ns()
 
-    def _session(self, names: list[str], refused_as: handshakes.Meaning | None) -> Session:
+    def _session(self, names: list[str], refused_as: Meaning | None) -> Session:
         return Session(
             names,
             Terms.of(self.adapter),
@@ -199,7 +203,7 @@ class _Feed:
         self._names = names
         self._symbols = {name: recorder.symbols[name] for name in names}
         self._spelling = {symbol: name for name, symbol in self._symbols.items()}
-        self._url = recorder.adapter.stream_url(recorder.ws_url, names)
+        self._plan = recorder.adapter.connect(recorder.ws_url, names)
         self.session = mine
         self._streams: dict[int, OpenStream] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -208,7 +212,7 @@ class _Feed:
         self._changed = asyncio.Event()
         self._looking = False
         self._groups: list[list[str]] = []
-        self.refused_as: handshakes.Meaning | None = None
+        self.refused_as: Meaning | None = None
 
     async def run(self, stop: asyncio.Event) -> list[list[str]]:
         """Keep the symbols recorded until `stop` is set, then take what has arrived.
@@ -313,16 +317,16 @@ class _Feed:
         """Live one connection's life, from the attempt to its end."""
         venue = self._adapter.name
         try:
-            async with self._recorder.transport(self._url) as stream:
+            async with self._recorder.transport(self._plan.url) as stream:
                 reason = await self._open(number, stream)
         except HandshakeRefused as error:
             reason = f"http {error.status}"
-            self._forbid(self.session.refused(number, self._now(), error.status, error.retry_after_s))
+            verdict = self._adapter.judge(error.answer)
+            self._forbid(self.session.refused(number, self._now(), verdict))
             alone = self.session.refused_alone
             if alone and not self._recorder.address.open:
                 self._recorder.spread.forget()
-            words = handshakes.in_words(error.status, error.location)
-            self._refused(words + ", even for one symbol" if alone else words)
+            self._refused(verdict.reason + ", even for one symbol" if alone else verdict.reason)
         except ConnectionLost as error:
             reason = str(error)
             self.session.ended(number, self._now())
@@ -339,7 +343,7 @@ class _Feed:
             "no stream",
             venue=self._adapter.name,
             reason=reason,
-            symbols=handshakes.named(symbols, _NAMED),
+            symbols=named(symbols, _NAMED),
             again_in_s=round(again_s, 1),
         )
         self._recorder.report(symbols, reason)

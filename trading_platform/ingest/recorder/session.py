@@ -2,8 +2,8 @@
 
 Events only change what is known; `tick` decides, and is called after each of them and at least every `TICK_S`. The
 socket is websocket.py, who acts is recorder.py, when an address may be called is connect_policy.py, whether a
-connection lives keepalive.py, whether a new one may take over handover.py, what an answer by HTTP means handshakes.py,
-which symbols share a connection connection_groups.py. Randomness is handed in.
+connection lives keepalive.py, whether a new one may take over handover.py, what an answer means
+venues/answers.py, which symbols share a connection connection_groups.py. Randomness is handed in.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.liveness.keepalive import KeepaliveTimer, PauseDetector
 from trading_platform.ingest.rate_limits.connect_policy import Address, Backoff
 from trading_platform.ingest.recorder.handover import Takeover
-from trading_platform.venues import handshakes
 from trading_platform.venues.adapter import KeepAlive, VenueAdapter
+from trading_platform.venues.answers import Verdict
 
+Meaning = Literal["wait", "too long", "asked too much", "final", "trouble"]
+"""Come back later; the address is too long; something about what was asked for; it is about us or about the address as
+a whole, and asking again changes nothing by itself; the venue itself is not well."""
 TICK_S = 0.5
 BEHIND_S = 0.1
 LONGEST_MARGIN_S = 900.0
@@ -79,7 +82,7 @@ class Split(NamedTuple):
     `meaning` tells as what so many were refused: by their address's length, or otherwise.
     """
 
-    meaning: handshakes.Meaning
+    meaning: Meaning
 
 
 Action = Connect | Close | Ping | Probe | SymbolsLost | HandoverStep | Split
@@ -160,7 +163,7 @@ class Session:
         number: Callable[[], int],
         mono_ns: int,
         boot_ns: int,
-        refused_as: handshakes.Meaning | None = None,
+        refused_as: Meaning | None = None,
     ) -> None:
         self.symbols = tuple(symbols)
         self._terms, self._address, self._rng, self._number = terms, address, rng, number
@@ -265,20 +268,20 @@ class Session:
         self._found()
         self._backoff.failed(now_ns)
         if code in PUSHED_BACK:
-            return self._address.refused(now_ns, 429, None)
+            return self._address.refused(now_ns, "rate_limited", None)
         if not mine.delivered:
             self._address.failed(now_ns)
         return 0.0
 
-    def refused(self, connection: int, now_ns: int, status: int, retry_after_s: float | None) -> float:
-        """Take note of an HTTP answer instead of a stream; return for how many seconds it forbids more."""
+    def refused(self, connection: int, now_ns: int, verdict: Verdict) -> float:
+        """Take note of what an HTTP answer means instead of a stream; return for how many seconds it forbids more."""
         self._connections.pop(connection, None)
-        meaning = self._meaning(status)
+        meaning = self._meaning(verdict)
         self._repeats = self._repeats + 1 if meaning == self._refused_as else 1
         self._refused_as = meaning
         if meaning == "wait":
             self._backoff.failed(now_ns)
-            return self._address.refused(now_ns, status, retry_after_s)
+            return self._address.refused(now_ns, verdict.kind, verdict.retry_after_s)
         if meaning == "trouble":
             self._backoff.failed(now_ns)
             self._address.failed(now_ns)
@@ -377,9 +380,9 @@ class Session:
                 self._current, self._wish = mine.number, None
                 return
 
-    def _meaning(self, status: int) -> handshakes.Meaning:
+    def _meaning(self, verdict: Verdict) -> Meaning:
         address = self._address
-        meaning = handshakes.meaning(status, serves_others=address.open > 0)
+        meaning = meaning_of(verdict, serves_others=address.open > 0)
         hopeless = not address.open and address.alone >= HOPELESS.get(meaning, address.alone + 1)
         return "final" if hopeless and len(self.symbols) > 1 else meaning
 
@@ -446,3 +449,27 @@ class Session:
         lifetime_s = self._terms.lifetime_s
         margin_s = min(LONGEST_MARGIN_S, lifetime_s / 4)
         return int((lifetime_s - self._rng.uniform(margin_s / 2, margin_s)) * NS_PER_S)
+
+
+def meaning_of(verdict: Verdict, *, serves_others: bool) -> Meaning:
+    """Return what a verdict means to who asked for a stream.
+
+    Parameters
+    ----------
+    serves_others : whether another connection to the venue is open: then what may be about us or about what was asked
+        for is the latter.
+
+    Examples
+    --------
+    >>> told = Verdict("refused", about="either")
+    >>> meaning_of(told, serves_others=False), meaning_of(told, serves_others=True)
+    ('final', 'asked too much')
+    """
+    if verdict.kind in {"rate_limited", "banned"}:
+        return "wait"
+    if verdict.kind != "refused":
+        return "trouble"
+    if verdict.about == "length":
+        return "too long"
+    asked = verdict.about == "request" or (verdict.about == "either" and serves_others)
+    return "asked too much" if asked else "final"

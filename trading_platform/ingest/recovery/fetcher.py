@@ -26,7 +26,8 @@ from trading_platform.ingest.recovery.simulated_market import MarketName
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.telemetry.logs import get_logger
-from trading_platform.venues.adapter import Request, VenueAdapter
+from trading_platform.venues.adapter import VenueAdapter
+from trading_platform.venues.answers import Request
 
 log = get_logger(__name__)
 

@@ -11,7 +11,8 @@ from trading_platform.completeness import answer_checks as doubt
 from trading_platform.completeness.records import Reach
 from trading_platform.completeness.sequence_reset import AHEAD
 from trading_platform.domain.errors import FrameError, VenueError
-from trading_platform.venues.adapter import Request, TradePage, VenueAdapter
+from trading_platform.venues.adapter import TradePage, VenueAdapter
+from trading_platform.venues.answers import Request
 
 Ask = Callable[[Request], bytes]
 

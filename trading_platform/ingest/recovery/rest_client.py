@@ -18,16 +18,18 @@ from trading_platform.domain.backoff import doubled
 from trading_platform.domain.errors import Banned, RateLimited, RequestRefused, VenueError, VenueUnavailable
 from trading_platform.ingest.rate_limits import retry_after
 from trading_platform.ingest.rate_limits.circuit_breaker import Breaker
-from trading_platform.ingest.rate_limits.request_weights import Weights
+from trading_platform.ingest.rate_limits.request_weights import Budgets
 from trading_platform.ingest.rate_limits.shared_cooldown import Refusals
 from trading_platform.processes.call_deadline import Call, GivenUp
 from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
-from trading_platform.venues.adapter import Request, VenueAdapter
+from trading_platform.venues.adapter import VenueAdapter
+from trading_platform.venues.answers import Answer, Request, Verdict
 
 log = get_logger(__name__)
 
-AFTER_429_S = 60.0
+AFTER_LIMIT_S = 60.0
+AFTER_BAN_S = 120.0
 ATTEMPTS = 10
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
@@ -40,7 +42,6 @@ LONGEST_ANSWER_S = 60.0
 MOST_BYTES = 15 << 20
 """Of a body, unpacked: a record of the log holds no more than 16 MB."""
 _OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
-_FINAL = frozenset({400, 404, 410, 422, 451})
 
 
 class Waiter(Protocol):
@@ -87,7 +88,7 @@ class RestClient:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._adapter = adapter
-        self._weights = Weights(share, adapter.weight_per_minute)
+        self._budgets = Budgets(share, adapter.limits)
         self._wall_ns, self._monotonic, self._wait, self._rng = wall_ns, monotonic, wait, rng
         # A wait is a matter of the monotonic clock, also one that was told by the wall clock.
         self._banned_until = monotonic() + (banned_until_ns - wall_ns()) / 1e9
@@ -97,7 +98,7 @@ class RestClient:
         self._failures = 0
         self._breaker = Breaker()
         self._base_url, self._transport = base_url, transport
-        self._headers = {"X-MBX-APIKEY": api_key} if api_key else {}
+        self._api_key = api_key
         self._http: httpx.Client | None = None
         self._about = adapter.name
 
@@ -134,15 +135,15 @@ class RestClient:
                 self._failed(reason)
                 continue
             self._heed(answer.headers)
-            if (used := self._adapter.used_weight(answer.headers)) is not None:
-                self._weights.told(used, self._monotonic())
-            if answer.status_code == 200:
+            verdict = self._adapter.judge(self._told(answer))
+            self._budgets.told(verdict.used, self._monotonic())
+            if verdict.kind == "ok":
                 self._failures = 0
                 self._breaker.worked()
                 self._show_breaker()
                 return answer.content
-            reason = f"HTTP {answer.status_code}"
-            self._refused(answer)
+            reason = verdict.reason
+            self._refused(answer, verdict)
         raise VenueUnavailable(f"{self._about}: no answer to {request.path} in {ATTEMPTS} attempts, the last: {reason}")
 
     def _answer(self, request: Request, most_bytes: int) -> httpx.Response:
@@ -152,14 +153,16 @@ class RestClient:
             self._http = httpx.Client(
                 base_url=self._base_url,
                 timeout=TIMEOUT_S,
-                headers=self._headers,
                 trust_env=False,
                 transport=self._transport,
             )
         http, headers_came = self._http, threading.Event()
+        if self._api_key is not None:
+            request = self._adapter.authorize(request, self._api_key)
+        url = self._url(request)
         ends = self._monotonic() + LONGEST_ANSWER_S
         if self._transport is not None:
-            return _read(http, request, most_bytes, lambda: self._monotonic() > ends, headers_came)
+            return _read(http, request, url, most_bytes, lambda: self._monotonic() > ends, headers_came)
 
         def left_s() -> float:
             if self._wait(0.0):
@@ -167,7 +170,7 @@ class RestClient:
             latest = ends if headers_came.is_set() else ends - LONGEST_ANSWER_S + HEADERS_WITHIN_S
             return latest - self._monotonic()
 
-        call = Call(lambda: _read(http, request, most_bytes, lambda: self._monotonic() > ends, headers_came))
+        call = Call(lambda: _read(http, request, url, most_bytes, lambda: self._monotonic() > ends, headers_came))
         try:
             return call.within(left_s)
         except GivenUp:
@@ -178,14 +181,25 @@ class RestClient:
             self.close()
             raise
 
+    def _url(self, request: Request) -> str:
+        """Return where to ask: at another host of the venue's only while the venue itself is asked."""
+        adapter = self._adapter
+        own = self._base_url == adapter.rest_url
+        return adapter.hosts[request.base] + request.path if own and request.base != "api" else request.path
+
+    def _told(self, answer: httpx.Response) -> Answer:
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        asked_s = retry_after.seconds(headers.get("retry-after"), headers.get("date"), self._wall_ns() / 1e9)
+        return Answer(answer.status_code, headers, answer.content, asked_s)
+
     def _hold(self, request: Request) -> None:
         """Wait until the request may be sent."""
         # Again after each wait: meanwhile somebody else may have been refused.
-        while (wait_s := self._forbidden_s() or self._spent_s(request.weight) or self._resting_s()) > 0:
+        while (wait_s := self._forbidden_s() or self._spent_s(request) or self._resting_s()) > 0:
             self._pause(wait_s)
         self._breaker.trying(self._now_ns())
         self._show_breaker()
-        self._weights.spend(request.weight, self._monotonic())
+        self._budgets.spend(request.cost, self._monotonic())
 
     def _forbidden_s(self) -> float:
         """Return for how long the venue answers nobody here."""
@@ -199,38 +213,35 @@ class RestClient:
             raise RateLimited(self._about, limited_s)
         return max(0.0, banned_s, limited_s)
 
-    def _spent_s(self, weight: int) -> float:
-        """Return for how long our share of the limit is used up."""
-        return self._weights.wait_s(weight, self._monotonic())
+    def _spent_s(self, request: Request) -> float:
+        """Return for how long our share of a limit is used up."""
+        return self._budgets.wait_s(request.cost, self._monotonic())
 
     def _resting_s(self) -> float:
         """Return for how long a venue that fails is left alone."""
         now_ns = self._now_ns()
         return 0.0 if self._breaker.admits(now_ns) else (self._breaker.ready_ns(now_ns) - now_ns) / 1e9
 
-    def _refused(self, answer: httpx.Response) -> None:
-        venue, status = self._adapter.name, answer.status_code
-        asked_s = retry_after.seconds(
-            answer.headers.get("Retry-After"), answer.headers.get("Date"), self._wall_ns() / 1e9
-        )
-        if status in {429, 418}:
+    def _refused(self, answer: httpx.Response, verdict: Verdict) -> None:
+        venue, asked_s = self._adapter.name, verdict.retry_after_s
+        if verdict.kind in {"rate_limited", "banned"}:
             self._breaker.worked()  # it answers; the wait says all there is to say
-        if status == 429:
-            wait = max(AFTER_429_S, asked_s or 0.0)
+        if verdict.kind == "rate_limited":
+            wait = max(AFTER_LIMIT_S, asked_s or 0.0)
             self._not_before = self._monotonic() + wait + self._rng.uniform(0, 0.1 * wait)
             self._tell(self._not_before)
             log.warning("rate limited", venue=venue, wait_s=round(wait, 1))
-        elif status == 418:
-            wait = max(120.0, asked_s or 0.0)
+        elif verdict.kind == "banned":
+            wait = max(AFTER_BAN_S, asked_s or 0.0)
             self._banned_until = self._monotonic() + wait
             self._tell(self._banned_until)
             self._on_ban(self._wall_ns() + int(wait * 1e9))
             log.error("banned by the venue", venue=venue, retry_after_s=asked_s)
-        elif status >= 500 or status == 408:
-            self._failed(f"HTTP {status}")
+        elif verdict.kind == "retry":
+            self._failed(verdict.reason)
         else:
-            kind = RequestRefused if status in _FINAL else VenueError
-            raise kind(f"{self._about}: HTTP {status} for {answer.request.url.path}: {answer.text[:200]}")
+            kind = RequestRefused if verdict.about == "request" else VenueError
+            raise kind(f"{self._about}: {verdict.reason} for {answer.request.url.path}: {answer.text[:200]}")
 
     def _tell(self, until: float) -> None:
         if self._refusals is not None:
@@ -263,11 +274,16 @@ def _about(venue: str, symbol: str | None, request: Request) -> str:
 
 
 def _read(
-    http: httpx.Client, request: Request, most_bytes: int, over: Callable[[], bool], headers_came: threading.Event
+    http: httpx.Client,
+    request: Request,
+    url: str,
+    most_bytes: int,
+    over: Callable[[], bool],
+    headers_came: threading.Event,
 ) -> httpx.Response:
     """Return an answer, read whole within bounds of size and time: a body need not end."""
     parts, size = [], 0
-    with http.stream("GET", request.path, params=list(request.params)) as answer:
+    with http.stream(request.method, url, params=list(request.params), headers=list(request.headers)) as answer:
         headers_came.set()
         for part in answer.iter_bytes():
             size += len(part)

@@ -6,6 +6,7 @@ is recorder/session.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from urllib.parse import urljoin
@@ -16,6 +17,7 @@ from websockets.uri import parse_uri
 from trading_platform.ingest.rate_limits.retry_after import seconds
 from trading_platform.ingest.transport.delivery import Take
 from trading_platform.venues.adapter import KeepAlive
+from trading_platform.venues.answers import Answer
 
 MAX_FRAME_BYTES = 1 << 20
 OPEN_TIMEOUT_S = 10.0
@@ -27,12 +29,21 @@ MAX_REDIRECTS = 10
 
 
 class HandshakeRefused(Exception):
-    """The server answered with HTTP instead of a stream: its status, Retry-After and Location."""
+    """The server answered with HTTP instead of a stream; `answer` is for the venue's adapter to judge."""
 
-    def __init__(self, status: int, retry_after_s: float | None, location: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        retry_after_s: float | None,
+        location: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> None:
         self.status = status
         self.retry_after_s = retry_after_s
         self.location = location
+        named = {name.lower(): value for name, value in headers} | ({} if location is None else {"location": location})
+        self.answer = Answer(status, named, body, retry_after_s, "stream")
         super().__init__(f"HTTP {status}")
 
 
@@ -101,8 +112,14 @@ def is_same_origin(url: str, location: str) -> bool:
 
 def refusal(error: InvalidStatus) -> HandshakeRefused:
     """Return what a server said instead of opening a stream."""
-    response = error.response
-    return HandshakeRefused(response.status_code, retry_after(error), response.headers.get("Location"))
+    response, headers = error.response, error.response.headers
+    return HandshakeRefused(
+        response.status_code,
+        retry_after(error),
+        headers.get("Location"),
+        headers.raw_items(),
+        bytes(response.body or b""),
+    )
 
 
 def retry_after(error: InvalidStatus) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trading_platform.ingest.workers import messages
-from trading_platform.venues.handshakes import named
+from trading_platform.venues.answers import named
 
 if TYPE_CHECKING:
     from trading_platform.domain.trade_columns import TradeColumns

@@ -39,13 +39,13 @@ def test_delivery_makes_the_next_wait_short_again() -> None:
     assert backoff.ready_ns <= 60 * S + LIMITS.first_wait_s * S
 
 
-@given(st.integers(0, 2**32), st.none() | st.floats(0, 10_000), st.sampled_from([429, 418]))
-def test_a_refusal_waits_a_minute_or_longer_if_told(seed: int, retry_after_s: float | None, status: int) -> None:
-    """Never less than 60 s, never less than Retry-After; a 418 without one waits two minutes."""
+@given(st.integers(0, 2**32), st.none() | st.floats(0, 10_000), st.sampled_from(["rate_limited", "banned"]))
+def test_a_refusal_waits_a_minute_or_longer_if_told(seed: int, retry_after_s: float | None, kind: str) -> None:
+    """Never less than 60 s, never less than Retry-After; a ban without one waits two minutes."""
     address = Address(LIMITS, random.Random(seed))
     address.connecting(0)
-    told_s = address.refused(now_ns=0, status=status, retry_after_s=retry_after_s)
-    least_s = max(60.0 if status == 429 else 120.0, retry_after_s or 0.0)
+    told_s = address.refused(now_ns=0, kind=kind, retry_after_s=retry_after_s)
+    least_s = max(60.0 if kind == "rate_limited" else 120.0, retry_after_s or 0.0)
     assert told_s == least_s
     assert least_s * S * 0.999999 <= address.ready_ns(0) <= 1.1 * least_s * S + 1
 
@@ -53,7 +53,7 @@ def test_a_refusal_waits_a_minute_or_longer_if_told(seed: int, retry_after_s: fl
 def test_an_absurd_retry_after_is_believed_for_a_week() -> None:
     """A broken header must not end recording for ever."""
     address = Address(LIMITS, random.Random(1))
-    address.refused(now_ns=0, status=429, retry_after_s=1e12)
+    address.refused(now_ns=0, kind="rate_limited", retry_after_s=1e12)
     assert address.ready_ns(0) <= 1.1 * 7 * 86_400 * S
 
 

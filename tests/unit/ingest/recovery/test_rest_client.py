@@ -16,9 +16,9 @@ from trading_platform.ingest.rate_limits.shared_cooldown import Refusals
 from trading_platform.ingest.recovery import rest_client as rest
 from trading_platform.ingest.recovery.rest_client import ATTEMPTS, RestClient, Stopped
 from trading_platform.venues import VENUES
-from trading_platform.venues.adapter import Request
+from trading_platform.venues.answers import Request
 
-ASK = Request("/api/v3/historicalTrades", (("symbol", "BTCUSDT"),), 25)
+ASK = Request("/api/v3/historicalTrades", (("symbol", "BTCUSDT"),), {"weight": 25})
 
 
 class World:

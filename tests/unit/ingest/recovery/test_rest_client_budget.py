@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import httpx
@@ -14,9 +14,12 @@ from trading_platform.domain.errors import Banned, RateLimited, VenueError
 from trading_platform.ingest.recovery.rest_client import RestClient
 from trading_platform.simulate.exchanges.binance_rest import Limits, RestApi
 from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.venues.answers import Answer, Verdict
 from trading_platform.venues.binance import Binance
+from trading_platform.venues.limits import limit_of
 
 ADAPTER = Binance()
+WEIGHT = limit_of(ADAPTER.limits, "weight").most
 FIRST = 5_000_000_001
 
 
@@ -74,7 +77,7 @@ def test_the_venue_never_charges_us_more_than_our_share(share: float) -> None:
     assert ask(world.client(share), 800) == 800
     asked = world.api.requests
     assert {record.status for record in asked} == {200}
-    assert max(record.used_weight for record in asked) <= share * ADAPTER.weight_per_minute
+    assert max(record.used_weight for record in asked) <= share * WEIGHT
     assert len(asked) == 800
 
 
@@ -84,7 +87,7 @@ def test_two_programs_at_one_address_do_not_get_it_banned() -> None:
     both = [world.client(0.5), world.client(0.5, seed=2)]
     for number in range(600):
         assert ask(both[number % 2], 1) == 1
-    assert max(record.used_weight for record in world.api.requests) <= ADAPTER.weight_per_minute
+    assert max(record.used_weight for record in world.api.requests) <= WEIGHT
     assert {record.status for record in world.api.requests} == {200}
 
 
@@ -127,8 +130,8 @@ def test_a_storm_of_errors_is_met_with_one_request_in_thirty_seconds() -> None:
 class Heedless(Binance):
     """Does not look at what the venue says is used."""
 
-    def used_weight(self, headers: Mapping[str, str]) -> int | None:
-        return None
+    def judge(self, answer: Answer) -> Verdict:
+        return replace(super().judge(answer), used={})
 
 
 def test_without_a_budget_the_venue_would_ban_us() -> None:
