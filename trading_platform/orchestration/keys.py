@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from trading_platform.domain.datasets import DATASETS
+TICKS = dg.AssetKey("ticks")
+BARS = dg.AssetKey("bars")
+INDICATORS = dg.AssetKey("indicators")
+REGIMES = dg.AssetKey("regimes")
 
-ASSETS: dict[str, dg.AssetKey] = {name: dg.AssetKey(name) for name in DATASETS}
-"""Dataset to asset, inputs first."""
+ASSETS: dict[str, dg.AssetKey] = {"ticks": TICKS, "bars": BARS, "indicators": INDICATORS, "regimes": REGIMES}
+"""Dataset of the pipeline to asset, inputs first."""
 
-TICKS = ASSETS["ticks"]
+DATASETS = tuple(ASSETS)
 GROUP = "market_data"
 
 SCHEMA = "schema"

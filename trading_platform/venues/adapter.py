@@ -42,6 +42,42 @@ class KeepAlive(NamedTuple):
     stale_s: float = 15.0
 
 
+class Subscribe(NamedTuple):
+    """A message that asks a venue to stream some symbols.
+
+    Attributes
+    ----------
+    symbols : the venue's spellings.
+    request : by what name an answer refers to the message, "" where answers name symbols.
+    """
+
+    message: bytes
+    symbols: tuple[str, ...]
+    request: str = ""
+
+
+FrameKind = Literal["trades", "ack", "nack", "heartbeat", "farewell", "other"]
+
+
+class Notice(NamedTuple):
+    """What a frame says that is no trade.
+
+    Attributes
+    ----------
+    kind : trades after all; a subscription acknowledged, or refused; a sign of life of the connection; the announcement
+        that the venue will cut it; anything else.
+    symbols : what an acknowledgement or a refusal names, in the venue's spelling.
+    request : the message that it answers (`Subscribe.request`); of a refusal, every symbol of that message is refused.
+    reason : of a refusal, in words; passing: it is about our rate or the venue's load, not about what was asked for.
+    """
+
+    kind: FrameKind
+    symbols: tuple[str, ...] = ()
+    request: str = ""
+    reason: str = ""
+    passing: bool = False
+
+
 class StreamPlan(NamedTuple):
     """How one connection is made to carry some symbols.
 
@@ -52,7 +88,7 @@ class StreamPlan(NamedTuple):
     """
 
     url: str
-    say: tuple[bytes, ...] = ()
+    say: tuple[Subscribe, ...] = ()
 
 
 Field = Literal["stream_symbol", "symbol", "id", "price", "quantity", "time", "buyer_is_maker", "integer", "bool"]
@@ -166,7 +202,9 @@ class VenueAdapter(Protocol):
     ids : what a trade id proves.
     connection_lifetime_s : when the venue cuts a healthy connection.
     keepalive : how it is kept alive.
-    farewell : bytes in a short frame that announces the venue's cut; empty if it announces none.
+    notices : of these bytes one stands in every frame that `classify` finds to be ack, nack or farewell, and in no
+        usual frame of trades: others are not looked at. () if the venue sends none.
+    notice_bytes : no such frame is longer.
     trade_frame : the usual form of a trade frame, None if there is none.
     listing_field : the name of the list in the answer to `instruments_request`.
     """
@@ -181,7 +219,8 @@ class VenueAdapter(Protocol):
     ids: Ids
     connection_lifetime_s: float
     keepalive: KeepAlive
-    farewell: bytes
+    notices: tuple[bytes, ...]
+    notice_bytes: int
     trade_frame: TradeFrame | None
 
     def judge(self, answer: Answer) -> Verdict:
@@ -198,6 +237,10 @@ class VenueAdapter(Protocol):
 
     def stream_of(self, venue_symbol: str) -> str:
         """Return which of the venue's streams carries a symbol; those of two streams never share a connection."""
+        ...
+
+    def classify(self, frame: bytes) -> Notice:
+        """Return what a frame is. Never raises: what is not understood is `other`."""
         ...
 
     def decode_frame(self, frame: bytes, symbols: Mapping[str, str]) -> list[Trade]:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectLimits
+from trading_platform.ingest.recorder.actions import Action, Connect, Split, meaning_of
 from trading_platform.ingest.recorder.connection_groups import Spread
-from trading_platform.ingest.recorder.session import Action, Connect, Session, Split, Terms, meaning_of
-from trading_platform.venues.adapter import KeepAlive
+from trading_platform.ingest.recorder.session import Session, Terms
+from trading_platform.venues.adapter import KeepAlive, Notice
 from trading_platform.venues.answers import Answer, judged
 
 S = 10**9
@@ -86,7 +87,7 @@ def test_a_living_connection_is_not_given_up_for_less() -> None:
     feed = Feed()
     first = feed.connect()
     feed.session.opened(first, feed.now)
-    feed.session.farewell(first)
+    feed.session.noticed(first, Notice("farewell"), 0)
     feed.refuse(414, 3)
     assert isinstance(feed.next(), Connect)
     feed.session.refused(5, feed.now, judged(Answer(414, to="stream")))

@@ -32,9 +32,13 @@ class MessageLimiter:
 
     def take(self, now_ns: int, *, urgent: bool = False) -> bool:
         """Spend one if there is one; return whether."""
-        while self._spent and self._spent[0] <= now_ns - self._WINDOW_NS:
-            self._spent.popleft()
-        if len(self._spent) >= self._most - (0 if urgent or self._most == 1 else 1):
+        if not self.has_room(now_ns, urgent=urgent):
             return False
         self._spent.append(now_ns)
         return True
+
+    def has_room(self, now_ns: int, *, urgent: bool = False) -> bool:
+        """Tell whether `take` would spend one."""
+        while self._spent and self._spent[0] <= now_ns - self._WINDOW_NS:
+            self._spent.popleft()
+        return len(self._spent) < self._most - (0 if urgent or self._most == 1 else 1)

@@ -14,10 +14,11 @@ from itertools import count
 from typing import Literal, NamedTuple, NoReturn, cast
 
 from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectLimits
-from trading_platform.ingest.recorder import session
+from trading_platform.ingest.recorder import actions
+from trading_platform.ingest.recorder.actions import Meaning
 from trading_platform.ingest.recorder.connection_groups import Spread
 from trading_platform.ingest.recorder.group_commit import Committer
-from trading_platform.ingest.recorder.session import Meaning, Session, Terms
+from trading_platform.ingest.recorder.session import Session, Terms
 from trading_platform.ingest.transport.frame_batch import Packed
 from trading_platform.ingest.transport.protocol import ConnectionLost, HandshakeRefused, OpenStream, Transport
 from trading_platform.ingest.transport.websocket import open_stream
@@ -25,13 +26,12 @@ from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, LaneWriter
 from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
-from trading_platform.venues.adapter import VenueAdapter
+from trading_platform.venues.adapter import Subscribe, VenueAdapter
 from trading_platform.venues.answers import named
 from trading_platform.venues.limits import limit_of
 
 log = get_logger(__name__)
 STOP_WITHIN_S = 5.0
-_SHORT_BYTES = 128
 _NAMED = 5
 """So many symbols are named in a line of the log, before the others are counted."""
 
@@ -274,27 +274,34 @@ class _Feed:
         breaker = self._recorder.address.breaker.state(now_ns)
         metrics.BREAKER_STATE.labels(f"stream-{self._adapter.name}").set(breaker)
 
-    def _act(self, action: session.Action) -> None:
+    def _act(self, action: actions.Action) -> None:
         venue, recorder = self._adapter.name, self._recorder
         match action:
-            case session.Split(meaning):
+            case actions.Split(meaning):
                 self._groups = recorder.spread.split(self._names, too_long=meaning == "too long")
                 self.refused_as = meaning
                 counts = {"symbols": len(self._names), "connections": len(self._groups)}
                 log.warning("connection split: fewer symbols on each", venue=venue, **counts)
-            case session.Connect(number):
+            case actions.Connect(number):
                 recorder.on_connect(recorder.clocks.wall_ns())
                 self._tasks[number] = asyncio.create_task(self._connection(number))
-            case session.Close(number, reason, abort):
+            case actions.Close(number, reason, abort):
                 self._close(number, reason, abort=abort)
-            case session.Ping(number):
+            case actions.Ping(number):
                 self._streams[number].tick(self._adapter.keepalive)
-            case session.Probe(names):
+            case actions.Say(number, message):
+                if self._streams[number].say(message.message):
+                    self.session.said(number, message, self._now())
+            case actions.Subscribed(names):
+                recorder.report([self._symbols[name] for name in names], None)
+            case actions.SymbolsRefused(names, reason, again_s):
+                self._refused(reason, [self._symbols[name] for name in names], again_s)
+            case actions.Probe(names):
                 recorder.probe([self._symbols[name] for name in names])
-            case session.SymbolsLost(names, reason):
+            case actions.SymbolsLost(names, reason):
                 log.warning("feed lost", venue=venue, reason=reason)
                 recorder.control(control.Lost(venue, [self._symbols[name] for name in names], reason))
-            case session.HandoverStep(step, old, new, reason):
+            case actions.HandoverStep(step, old, new, reason):
                 log.info("handover", venue=venue, step=step, old=old, new=new, reason=reason)
                 told = cast("Literal['begins', 'opened', 'taken over']", step)
                 recorder.control(control.Handover(venue, told, old, new, reason))
@@ -326,7 +333,8 @@ class _Feed:
             alone = self.session.refused_alone
             if alone and not self._recorder.address.open:
                 self._recorder.spread.forget()
-            self._refused(verdict.reason + ", even for one symbol" if alone else verdict.reason)
+            words = verdict.reason + ", even for one symbol" if alone else verdict.reason
+            self._refused(words, list(self._symbols.values()), self.session.waits_s(self._now()))
         except ConnectionLost as error:
             reason = str(error)
             self.session.ended(number, self._now())
@@ -336,9 +344,8 @@ class _Feed:
             log.warning("stream ended", venue=venue, connection=number, reason=reason)
         self._changed.set()
 
-    def _refused(self, reason: str) -> None:
+    def _refused(self, reason: str, symbols: list[str], again_s: float) -> None:
         """Say in words that there is no stream, of which symbols, and when it is tried again."""
-        symbols, again_s = list(self._symbols.values()), self.session.waits_s(self._now())
         log.error(
             "no stream",
             venue=self._adapter.name,
@@ -361,8 +368,11 @@ class _Feed:
         # Before the first frame: frames of an unknown connection cannot be decoded.
         self._recorder.control(control.Connected(venue, number, self._symbols))
         log.info("stream open", venue=venue, connection=number, symbols=len(self._symbols))
-        self._recorder.report(list(self._symbols.values()), None)
-        self.session.opened(number, self._now())
+        if self._plan.say:
+            self.session.opened(number, self._now(), self._ask)
+        else:
+            self._recorder.report(list(self._symbols.values()), None)
+            self.session.opened(number, self._now())
         self._looking = True
         self._changed.set()
         code: int | None = None
@@ -378,7 +388,7 @@ class _Feed:
             self._recorder.control(control.Disconnected(number, reason))
 
     async def _receive(self, number: int, stream: OpenStream) -> NoReturn:
-        committer, farewell = self._recorder.committer, self._adapter.farewell
+        committer, marks, longest = self._recorder.committer, self._adapter.notices, self._adapter.notice_bytes
         heard = False
 
         def take(batch: list[bytes] | Packed) -> bool:
@@ -389,14 +399,23 @@ class _Feed:
             committer.add_batch(batch, number)
             if self._looking:
                 self._look(number, batch)
-            if farewell and _says(batch, farewell):
-                self.session.farewell(number)
-                self._changed.set()
+            if marks and _says(batch, marks, longest):
+                self._notice(number, batch)
             return not committer.full
 
         while True:
             await stream.deliver(take)
             await committer.room()
+
+    def _notice(self, number: int, batch: list[bytes] | Packed) -> None:
+        """Tell the session what the venue says beside trades."""
+        for frame in _frames(batch):
+            if len(frame) <= self._adapter.notice_bytes:
+                self.session.noticed(number, self._adapter.classify(frame), self._now())
+        self._changed.set()
+
+    def _ask(self, names: Sequence[str]) -> Sequence[Subscribe]:
+        return self._adapter.connect(self._recorder.ws_url, names).say
 
     def _look(self, number: int, batch: list[bytes] | Packed) -> None:
         """Tell the session which ids came; only while a connection is new."""
@@ -410,11 +429,12 @@ class _Feed:
         return self._recorder.clocks.monotonic_ns()
 
 
-def _says(batch: list[bytes] | Packed, words: bytes) -> bool:
-    """Whether a frame shorter than any trade holds these words."""
+def _says(batch: list[bytes] | Packed, marks: Sequence[bytes], longest: int) -> bool:
+    """Whether a frame of so many bytes at most seems to hold one of these marks."""
     if isinstance(batch, Packed):
-        return words in batch.payload  # one call for all frames: cheaper than looking at their lengths
-    return min(map(len, batch)) < _SHORT_BYTES and any(words in frame for frame in batch)
+        # One call for all frames: cheaper than looking at their lengths.
+        return any(mark in batch.payload for mark in marks)
+    return min(map(len, batch)) <= longest and any(mark in frame for frame in batch for mark in marks)
 
 
 def _frames(batch: list[bytes] | Packed) -> Iterator[bytes]:

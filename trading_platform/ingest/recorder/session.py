@@ -11,18 +11,29 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.liveness.keepalive import KeepaliveTimer, PauseDetector
 from trading_platform.ingest.rate_limits.connect_policy import Address, Backoff
+from trading_platform.ingest.recorder.actions import (
+    Action,
+    Close,
+    Connect,
+    HandoverStep,
+    Meaning,
+    Ping,
+    Probe,
+    Say,
+    Split,
+    Subscribed,
+    SymbolsLost,
+    meaning_of,
+)
 from trading_platform.ingest.recorder.handover import Takeover
-from trading_platform.venues.adapter import KeepAlive, VenueAdapter
+from trading_platform.ingest.recorder.subscriptions import Ask, Subscriptions
+from trading_platform.venues.adapter import KeepAlive, Notice, Subscribe, VenueAdapter
 from trading_platform.venues.answers import Verdict
 
-Meaning = Literal["wait", "too long", "asked too much", "final", "trouble"]
-"""Come back later; the address is too long; something about what was asked for; it is about us or about the address as
-a whole, and asking again changes nothing by itself; the venue itself is not well."""
 TICK_S = 0.5
 BEHIND_S = 0.1
 LONGEST_MARGIN_S = 900.0
@@ -32,60 +43,6 @@ HOPELESS = {"too long": 1, "asked too much": 3}
 """So many symbols refused by themselves, while none is served, show that it is not about how much is asked for."""
 PUSHED_BACK = frozenset({1008, 1013})
 """Close codes by which a venue says that we do too much, or that it cannot take us now."""
-
-
-class Connect(NamedTuple):
-    """Open a connection and call it by this number."""
-
-    connection: int
-
-
-class Close(NamedTuple):
-    """End a connection: take what has arrived (`abort`: it is dead, nothing will)."""
-
-    connection: int
-    reason: str
-    abort: bool = False
-
-
-class Ping(NamedTuple):
-    """Send the venue's kind of ping."""
-
-    connection: int
-
-
-class Probe(NamedTuple):
-    """Have the heads of these symbols asked for by REST, and tell `probed`."""
-
-    symbols: tuple[str, ...]
-
-
-class SymbolsLost(NamedTuple):
-    """Say in the log that nobody knows what these symbols traded meanwhile."""
-
-    symbols: tuple[str, ...]
-    reason: str
-
-
-class HandoverStep(NamedTuple):
-    """Say in the log how far the change from one connection to another is."""
-
-    step: str
-    old: int
-    new: int
-    reason: str
-
-
-class Split(NamedTuple):
-    """Open connections of fewer symbols each instead; the one that was asked for is given up.
-
-    `meaning` tells as what so many were refused: by their address's length, or otherwise.
-    """
-
-    meaning: Meaning
-
-
-Action = Connect | Close | Ping | Probe | SymbolsLost | HandoverStep | Split
 
 
 @dataclass(frozen=True)
@@ -109,6 +66,8 @@ class Terms:
 
 @dataclass
 class _Connection:
+    """A connection; `opened_ns` is when it was open and its symbols subscribed."""
+
     number: int
     opened_ns: int | None = None
     keepalive_timer: KeepaliveTimer | None = None
@@ -117,6 +76,7 @@ class _Connection:
     closing: bool = False
     farewell: bool = False
     takeover: Takeover | None = None
+    subscriptions: Subscriptions | None = None
 
 
 @dataclass
@@ -178,19 +138,28 @@ class Session:
 
     # ---- what happens
 
-    def opened(self, connection: int, now_ns: int) -> None:
-        """Take note that a connection is open and subscribed."""
+    def opened(self, connection: int, now_ns: int, ask: Ask | None = None) -> None:
+        """Take note that a connection is open, and subscribed too unless it has yet to `ask` for its symbols."""
         mine = self._connections[connection]
+        mine.keepalive_timer = KeepaliveTimer(self._terms.keepalive, now_ns)
+        mine.retire_ns = now_ns + self._lifetime_ns()
+        if ask is None:
+            self._begin(mine, self.symbols, now_ns)
+        else:
+            mine.subscriptions = Subscriptions(self.symbols, ask, self._rng, now_ns=now_ns)
+
+    def _begin(self, mine: _Connection, symbols: Sequence[str], now_ns: int) -> None:
+        """Let a connection carry its symbols from now on."""
+        connection = mine.number
         self._address.open += 1
         self._address.alone = 0
         self._found()
         self._refused_as, self._repeats = None, 0
-        mine.opened_ns, mine.keepalive_timer = now_ns, KeepaliveTimer(self._terms.keepalive, now_ns)
-        mine.retire_ns = now_ns + self._lifetime_ns()
+        mine.opened_ns = now_ns
         old = self._live(self._current)
         wish = self._wish
         deaf = wish.deaf if wish is not None else frozenset()
-        mine.takeover = Takeover(self.symbols, opened_ns=now_ns, replaces=old is not None, deaf=deaf)
+        mine.takeover = Takeover(symbols, opened_ns=now_ns, replaces=old is not None, deaf=deaf)
         if old is None:
             self._current, self._wish = connection, None
         else:
@@ -203,15 +172,18 @@ class Session:
             mine.keepalive_timer.heard(at_ns)
 
     def delivered(self, connection: int) -> None:
-        """Take note of a connection's first frame: it works."""
+        """Take note of a connection's first frame: it works, if that is no answer to what is still asked."""
         mine = self._connections.get(connection)
-        if mine is not None and not mine.delivered:
+        if mine is not None and not mine.delivered and mine.opened_ns is not None:
             mine.delivered = True
             self._backoff.worked()
             self._address.worked()
 
     def looked(self, connection: int, symbol: str, trade_id: int) -> None:
         """Take note of an id that was delivered."""
+        mine = self._connections.get(connection)
+        if mine is not None and mine.subscriptions is not None:
+            mine.subscriptions.delivers(symbol)
         for other in self._connections.values():
             if other.takeover is None:
                 continue
@@ -226,11 +198,21 @@ class Session:
             if mine.takeover is not None:
                 mine.takeover.probed(heads, now_ns)
 
-    def farewell(self, connection: int) -> None:
-        """Take note that the venue announced to cut this connection."""
+    def said(self, connection: int, message: Subscribe, now_ns: int) -> None:
+        """Take note that a message was sent."""
         mine = self._connections.get(connection)
-        if mine is not None:
+        if mine is not None and mine.subscriptions is not None:
+            mine.subscriptions.said(message, now_ns)
+
+    def noticed(self, connection: int, notice: Notice, now_ns: int) -> None:
+        """Take note of an answer to a subscription, or that the venue announced to cut this connection."""
+        mine = self._connections.get(connection)
+        if mine is None:
+            return
+        if notice.kind == "farewell":
             mine.retire_ns, mine.farewell = 0, True
+        elif notice.kind in {"ack", "nack"} and mine.subscriptions is not None:
+            mine.subscriptions.answered(notice, now_ns)
 
     def renew(self, symbols: Iterable[str]) -> None:
         """Take note that these are subscribed and yet not delivered."""
@@ -315,14 +297,18 @@ class Session:
             if mine.keepalive_timer is None or mine.closing:
                 continue
             if slept_s:
-                self._end(mine, f"process was paused for {slept_s:.0f} s", actions, abort=False)
+                self._end(mine, f"process was paused for {slept_s:.0f} s", now_ns, actions, abort=False)
             else:
                 self._keep_alive(mine, now_ns, actions)
+                self._subscribe(mine, now_ns, actions)
         self._hand_over(now_ns, actions)
         if (split := self._split()) is not None:
             return [*actions, split]
         self._connect(now_ns, actions)
-        self.looking = any(mine.takeover is not None and not mine.closing for mine in self._connections.values())
+        self.looking = any(
+            not mine.closing and (mine.takeover is not None or mine.opened_ns is None)
+            for mine in self._connections.values()
+        )
         return actions
 
     def due_s(self, now_ns: int) -> float:
@@ -337,10 +323,43 @@ class Session:
         if due == "ping":
             actions.append(Ping(mine.number))
         elif due == "stale":
-            self._end(mine, "stale", actions, abort=True)
+            self._end(mine, "stale", now_ns, actions, abort=True)
 
-    def _end(self, mine: _Connection, reason: str, actions: list[Action], *, abort: bool) -> None:
+    def _subscribe(self, mine: _Connection, now_ns: int, actions: list[Action]) -> None:
+        """Ask for what is not subscribed yet; let the connection begin once everything was answered."""
+        asked = mine.subscriptions
+        if asked is None or mine.closing:
+            return
+        actions += [Say(mine.number, message) for message in asked.due(now_ns)]
+        for refusal in asked.take_refusals():
+            actions += [refusal, SymbolsLost(refusal.symbols, "subscription refused")]
+        if mine.opened_ns is None and asked.settled:
+            if not asked.subscribed:
+                reason = "subscriptions not answered" if asked.wanted else "every subscription refused"
+                self._give_up(mine, reason, now_ns, actions)
+                return
+            self._begin(mine, asked.wanted, now_ns)
+            self.delivered(mine.number)
+            actions.append(Subscribed(tuple(asked.take_subscribed())))
+        elif mine.opened_ns is not None and (late := tuple(asked.take_subscribed())):
+            # What was traded before is missing: the newest id, which goes into the log, shows how much.
+            actions += [Subscribed(late), Probe(late)]
+
+    def _give_up(self, mine: _Connection, reason: str, now_ns: int, actions: list[Action]) -> None:
+        """End a connection that has carried nothing yet."""
+        if mine.subscriptions is None or mine.subscriptions.wanted:
+            self._address.failed(now_ns)
+            self._backoff.failed(now_ns)
+        else:
+            self._address.answered()
+            self._backoff.failed(now_ns, self._address.limits.longest_refused_s)
+        self._shut(mine, reason, actions, abort=False)
+
+    def _end(self, mine: _Connection, reason: str, now_ns: int, actions: list[Action], *, abort: bool) -> None:
         """Give a connection up: whatever it should have delivered since is unknown."""
+        if mine.opened_ns is None:
+            self._give_up(mine, reason, now_ns, actions)
+            return
         others = [other for other in self._connections.values() if other is not mine and self._serves(other)]
         if all(other.takeover is not None for other in others):
             actions.append(SymbolsLost(self.symbols, reason))
@@ -354,7 +373,7 @@ class Session:
             self._current = heirs[0] if heirs else None
             self._wish = None
         for other in self._connections.values():
-            if other is not mine and other.takeover is not None and abort:
+            if other is not mine and other.takeover is not None and abort and mine.opened_ns is not None:
                 other.takeover.alone()
 
     @staticmethod
@@ -449,27 +468,3 @@ class Session:
         lifetime_s = self._terms.lifetime_s
         margin_s = min(LONGEST_MARGIN_S, lifetime_s / 4)
         return int((lifetime_s - self._rng.uniform(margin_s / 2, margin_s)) * NS_PER_S)
-
-
-def meaning_of(verdict: Verdict, *, serves_others: bool) -> Meaning:
-    """Return what a verdict means to who asked for a stream.
-
-    Parameters
-    ----------
-    serves_others : whether another connection to the venue is open: then what may be about us or about what was asked
-        for is the latter.
-
-    Examples
-    --------
-    >>> told = Verdict("refused", about="either")
-    >>> meaning_of(told, serves_others=False), meaning_of(told, serves_others=True)
-    ('final', 'asked too much')
-    """
-    if verdict.kind in {"rate_limited", "banned"}:
-        return "wait"
-    if verdict.kind != "refused":
-        return "trouble"
-    if verdict.about == "length":
-        return "too long"
-    asked = verdict.about == "request" or (verdict.about == "either" and serves_others)
-    return "asked too much" if asked else "final"

@@ -309,6 +309,14 @@ class FastStream:
         connection.protocol.send_owed_pong()
         connection.flush()
 
+    def say(self, message: bytes) -> bool:
+        """Send a text message if the venue's limit allows one now; return whether it was sent."""
+        connection = self._connection
+        sent = not connection.lost and connection.protocol.try_send_text(message)
+        if sent:
+            connection.flush()
+        return sent
+
     def abort(self) -> None:
         """End at once."""
         assert self._connection.transport is not None

@@ -67,6 +67,10 @@ class OpenStream(Protocol):
         """Send what is owed, and the venue's kind of ping if given one; ignored on a connection that has ended."""
         ...
 
+    def say(self, message: bytes) -> bool:
+        """Send a text message if the venue's limit allows one now; return whether it was sent."""
+        ...
+
     def abort(self) -> None:
         """End at once: nothing more will arrive."""
         ...

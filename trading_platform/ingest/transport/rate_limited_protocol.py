@@ -62,3 +62,10 @@ class RateLimitedProtocol(ClientProtocol):
         """Send the pong that is owed, if that is allowed by now."""
         if self.owed is not None and self.state is State.OPEN:
             self.send_frame(Frame(Opcode.PONG, self.owed))
+
+    def try_send_text(self, message: bytes) -> bool:
+        """Send a message if that is allowed by now; return whether it was sent."""
+        if self.state is not State.OPEN or not self._limiter.has_room(self._clock_ns()):
+            return False
+        self.send_text(message)
+        return True

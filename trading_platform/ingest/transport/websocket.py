@@ -161,6 +161,13 @@ class Stream:
             async with connection.send_context():
                 connection.limited.send_owed_pong()
 
+    def say(self, message: bytes) -> bool:
+        """Send a text message if the venue's limit allows one now; return whether it was sent."""
+        sent = self._connection.limited.try_send_text(message)
+        if sent:
+            self._connection.send_data()
+        return sent
+
     def abort(self) -> None:
         """End at once."""
         self._connection.transport.abort()

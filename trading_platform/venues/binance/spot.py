@@ -27,7 +27,7 @@ import msgspec
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of
 from trading_platform.domain.trade import Trade
-from trading_platform.venues.adapter import Ids, KeepAlive, StreamPlan, TradeFrame, TradePage
+from trading_platform.venues.adapter import Ids, KeepAlive, Notice, StreamPlan, TradeFrame, TradePage
 from trading_platform.venues.answers import Answer, Request, Verdict, in_words, judged
 from trading_platform.venues.binance import pages
 from trading_platform.venues.binance.wire import MS_END, MS_FIRST, REFUSED, US_END, US_FIRST, Id, broken, trade
@@ -111,7 +111,8 @@ class Binance:
         ((MS_FIRST, MS_END, 1_000_000), (US_FIRST, US_END, 1000)),
     )
     keepalive = KeepAlive("ping")
-    farewell = b'"serverShutdown"'
+    notices: tuple[bytes, ...] = (b'"serverShutdown"',)
+    notice_bytes = 127  # shorter than any trade
     listing_field = "symbols"
 
     def judge(self, answer: Answer) -> Verdict:
@@ -146,6 +147,16 @@ class Binance:
         """Return the one stream there is."""
         del venue_symbol
         return "spot"
+
+    def classify(self, frame: bytes) -> Notice:
+        """Return what a frame is; an announcement is shorter than any trade.
+
+        >>> Binance().classify(b'{"e":"serverShutdown","E":1770123456789}').kind
+        'farewell'
+        """
+        if len(frame) <= self.notice_bytes and self.notices[0] in frame:
+            return Notice("farewell")
+        return Notice("trades" if _PEEK.search(frame) is not None else "other")
 
     def decode_frame(self, frame: bytes, symbols: Mapping[str, str]) -> list[Trade]:
         """Return the trade of a combined or raw frame, [] if it holds none of `symbols`.

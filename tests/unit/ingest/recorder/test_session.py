@@ -11,17 +11,16 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectLimits
-from trading_platform.ingest.recorder.session import (
+from trading_platform.ingest.recorder.actions import (
     Close,
     Connect,
     HandoverStep,
     Ping,
     Probe,
-    Session,
     SymbolsLost,
-    Terms,
 )
-from trading_platform.venues.adapter import KeepAlive
+from trading_platform.ingest.recorder.session import Session, Terms
+from trading_platform.venues.adapter import KeepAlive, Notice
 
 S = 10**9
 SYMBOLS = ["A", "B"]
@@ -237,7 +236,7 @@ def test_closing_before_the_new_one_delivers_would_lose_trades() -> None:
 def test_a_farewell_begins_a_handover_at_once() -> None:
     """serverShutdown: the new connection is there half a second later, and nobody lost anything."""
     world = World(5)
-    world.at(50.2, lambda: world.session.farewell(1))
+    world.at(50.2, lambda: world.session.noticed(1, Notice("farewell"), 0))
     world.at(80, lambda: world._end(1))
     world.run(100)
     assert world.of(Connect)[1][0] <= 50.8
@@ -248,7 +247,7 @@ def test_a_farewell_begins_a_handover_at_once() -> None:
 def test_a_quiet_symbol_is_taken_over_by_a_probe() -> None:
     """B does not trade during the handover; five seconds later its head is asked for, and that decides."""
     world = World(7)
-    world.at(60, lambda: world.session.farewell(1))
+    world.at(60, lambda: world.session.noticed(1, Notice("farewell"), 0))
     world.run(59)
     # From here on B never trades again.
     world._trade = lambda name, trade=world._trade: trade(name) if name == "A" else None  # type: ignore[method-assign]
@@ -264,7 +263,7 @@ def test_without_an_answer_the_old_connection_stays() -> None:
     """Nobody answers the probe: the old one is kept, and both deliver."""
     world = World(7)
     world.answers_probes = False
-    world.at(60, lambda: world.session.farewell(1))
+    world.at(60, lambda: world.session.noticed(1, Notice("farewell"), 0))
     world.run(59)
     world._trade = lambda name, trade=world._trade: trade(name) if name == "A" else None  # type: ignore[method-assign]
     world.run(200)
@@ -305,7 +304,7 @@ def test_the_old_connection_dying_during_a_handover_is_on_record(seed: int) -> N
     """It goes dead before the new one has taken over every symbol: these are told as lost."""
     world = World(seed)
     world.answers_probes = False
-    world.at(60, lambda: world.session.farewell(1))
+    world.at(60, lambda: world.session.noticed(1, Notice("farewell"), 0))
     world.run(59)
     world._trade = lambda name, trade=world._trade: trade(name) if name == "A" else None  # type: ignore[method-assign]
     world.at(63, lambda: world._end(1))
