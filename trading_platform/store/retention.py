@@ -1,6 +1,6 @@
 """Delete old segments of the log once everything they gave is published, in an order that survives a crash.
 
-    all it gave is published, checked id by id → pin the leaves → fsync → unlink → fsync directory
+    every sink holds it → all it gave is published, checked id by id → pin the leaves → fsync → unlink → fsync directory
 
 A pinned leaf holds trades whose log is gone: a replay merges into it and never rebuilds it from nothing. Sealing, which
 comes first, is log/sealing.py; walking lanes is ingest/processor/log_maintenance.py.
@@ -17,6 +17,7 @@ import numpy as np
 from trading_platform.completeness.records import LeafRecord
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.id_ranges import IdRanges, Range, id_runs
+from trading_platform.domain.position import Position
 from trading_platform.store.fs.disk import REAL_DISK, Disk, make_directory, write_atomically
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import parquet, publish as lake, staging
@@ -29,6 +30,9 @@ class Published(Protocol):
 
     def leaf(self, leaf: Leaf) -> LeafRecord | None:
         """Return what is published."""
+
+    def least_flushed(self, lane: str) -> tuple[Position, str]:
+        """Return up to where every sink holds a lane, and the name of the one that holds the least."""
 
     def used_up(self, venue: str, symbol: str) -> Mapping[int, IdRanges]:
         """Return by epoch the ids that are never published, because they hold no trade."""
@@ -57,6 +61,7 @@ class Retirement:
         """
         directory = self._data.lane(lane)
         gone: list[int] = []
+        held, sink = self._ledger.least_flushed(lane)
         for number in sealed_numbers(directory, self._disk)[:-1]:
             try:
                 index = read(directory, number, self._disk).contents
@@ -64,6 +69,8 @@ class Retirement:
                 return gone, f"segment {number}: {error}"
             if index.last_recv >= self._before_ns:
                 break
+            if number >= held.segment:
+                return gone, f"segment {number}: sink {sink} holds the lane only up to {held}"
             reason = self._objection(index)
             if reason is not None:
                 return gone, f"segment {number}: {reason}"

@@ -77,7 +77,7 @@ class Processor:
         self._lock = FileLock.acquire(processor_lock(data, lane), f"processing of {lane}", wait_s=wait_s)
         self._lane = lane
         self._ledger = ledger
-        self._observe, self._over = observe, over
+        self._observe = observe
         self._damage: list[Damaged] = []
         try:
             _, staged, context = ledger.lane(lane)
@@ -86,15 +86,19 @@ class Processor:
         except BaseException:
             self._lock.release()  # whoever lives on and tries again must not stand in its own way
             raise
-        self._sink = StagingSink(data, lane, staged, disk=disk)
+        self._sink = StagingSink(data, lane, staged, over=over, disk=disk)
         self._staged = staged
-        self.touched: set[tuple[str, str, str]] = set()
         self.behind = False
 
     @property
     def position(self) -> Position:
         """Through where the lane is decoded."""
         return self._reader.position
+
+    @property
+    def touched(self) -> set[tuple[str, str, str]]:
+        """The (venue, symbol, day) of everything staged so far."""
+        return self._sink.touched
 
     @property
     def unstaged(self) -> int:
@@ -115,7 +119,7 @@ class Processor:
         added = self._ledger.apply(decoded.batch, advance)
         for key, turn in decoded.batch.turns.items():
             log.error("the venue's ids start again", **key._asdict(), **turn._asdict())
-        self._sink.add(decoded.trades)
+        self._sink.write(decoded.trades, end)
         if self._observe is not None:
             self._observe(decoded, added)
         if self._sink.rows >= STAGE_ROWS:
@@ -126,12 +130,11 @@ class Processor:
         """Put everything decoded into staging, then say so in the ledger; return False if time was over first."""
         if self._reader.position == self._staged:
             return True
-        touched = self._sink.stage(self._reader.position, self._over)
-        if touched is None:
+        staged = self._sink.flush()
+        if staged != self._reader.position:
             return False
-        self.touched |= touched
-        self._staged = self._reader.position
-        self._ledger.mark_staged(self._lane, self._staged, self._decoder.context())
+        self._staged = staged
+        self._ledger.mark_flushed(self._lane, self._sink.name, staged, self._decoder.context())
         return True
 
     def drain(self) -> bool:

@@ -6,7 +6,7 @@ Merging parts into published files is store/lake/publish.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -19,16 +19,24 @@ from trading_platform.domain.trade_columns import TradeColumns, concatenate
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake import schema, staging
+from trading_platform.store.ledger.sinks import STAGING
 
 _PLACE_OF_SIDE = np.array([schema.SIDES.index("sell"), len(schema.SIDES), schema.SIDES.index("buy")], np.uint8)
 
 
 class StagingSink:
-    """Holds what lies between the staged and the decoded position of one lane.
+    """Holds what lies between the staged and the decoded position of one lane; see `sink.Sink`.
+
+    Its writes are idempotent: a part is named by where it begins and ends, and a merge takes a trade once.
 
     Parameters
     ----------
-    days : which days to stage; a replay may want some only.
+    over : asked before each part whether time is up.
+
+    Attributes
+    ----------
+    rows : how many trades are held.
+    touched : the (venue, symbol, day) of everything staged so far.
     """
 
     def __init__(
@@ -37,28 +45,31 @@ class StagingSink:
         lane: str,
         start: Position,
         *,
-        days: Callable[[str], bool] = lambda day: True,
+        over: Callable[[], bool] = lambda: False,
         disk: Disk = REAL_DISK,
     ) -> None:
-        self._days = days
+        self.name = STAGING
+        self._over = over
         self._disk = disk
         self._data = data
         self._lane = lane
-        self._start = start
+        self._staged = self._end = start
         self._held: dict[SequenceKey, list[TradeColumns]] = {}
         self.rows = 0
+        self.touched: set[tuple[str, str, str]] = set()
 
-    def add(self, trades: dict[SequenceKey, TradeColumns]) -> None:
+    def write(self, columns: Mapping[SequenceKey, TradeColumns], position: Position) -> None:
         """Take the trades of one batch."""
-        for key, columns in trades.items():
-            self._held.setdefault(key, []).append(columns)
-            self.rows += len(columns.trade_id)
+        for key, trades in columns.items():
+            self._held.setdefault(key, []).append(trades)
+            self.rows += len(trades.trade_id)
+        self._end = position
 
-    def stage(self, end: Position, over: Callable[[], bool] = lambda: False) -> set[tuple[str, str, str]] | None:
-        """Write everything held, durably; return the (venue, symbol, day) it belongs to.
+    def flush(self) -> Position:
+        """Write everything held, durably, and return up to where that reaches.
 
-        None if `over`, asked before each part, said that time is up. Then nothing counts as staged: parts that are
-        written already are copies of what will be staged again.
+        The position before, if time is up first. Then nothing counts as staged: parts that are written already are
+        copies of what will be staged again.
         """
         parts: dict[tuple[str, str, str], list[pa.Table]] = {}
         for key, batches in sorted(self._held.items()):
@@ -67,20 +78,19 @@ class StagingSink:
             days = columns.ts_event // DAY_NS
             one_day = len(days) and bool((days == days[0]).all())
             for number in days[:1] if one_day else np.unique(days):
-                day = day_of(int(number) * DAY_NS)
-                if self._days(day):
-                    part = table if one_day else table.filter(pa.array(days == number))
-                    parts.setdefault((key.venue, key.symbol, day), []).append(part)
+                part = table if one_day else table.filter(pa.array(days == number))
+                parts.setdefault((key.venue, key.symbol, day_of(int(number) * DAY_NS)), []).append(part)
         for where, tables in parts.items():
-            if over():
-                return None
+            if self._over():
+                return self._staged
             # One part, though a day may be of several numberings: parts are named by where the log ends.
             part = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-            staging.write_part(self._data, *where, self._lane, self._start, end, part, disk=self._disk)
+            staging.write_part(self._data, *where, self._lane, self._staged, self._end, part, disk=self._disk)
         self._held.clear()
         self.rows = 0
-        self._start = end
-        return set(parts)
+        self._staged = self._end
+        self.touched |= set(parts)
+        return self._staged
 
 
 def to_table(key: SequenceKey, columns: TradeColumns) -> pa.Table:

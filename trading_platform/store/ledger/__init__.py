@@ -4,6 +4,7 @@ tables        the schema                 database      open, migrate, transactio
 projection    the account of ids         gaps          work on what is missing
 leaves        published files            completeness  a row a day, derived
 snapshot      everything at one instant
+sinks         how far each sink holds each lane
 marks         what the directory is, kept beside the ledger
 """
 

@@ -27,13 +27,13 @@ from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import START, Position
-from trading_platform.store.fs.checked_file import sealed, unsealed
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.changes import TAIL, Changes, bound, of_bound, of_keys
 from trading_platform.store.ledger.database import Database, damage_named, insert_missing
 from trading_platform.store.ledger.epochs import Numberings, ended_at, note_turns, readmit, turns_of
 from trading_platform.store.ledger.gaps import reconcile, workable
 from trading_platform.store.ledger.kept_days import KeptDays, Outdated, goes_on
+from trading_platform.store.ledger.sinks import STAGING, SinkBook, adopt_staging, begin_staging, positions
 from trading_platform.store.ledger.voids import BY_TYPE, VoidBook, notes, withdraw
 
 Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
@@ -45,7 +45,7 @@ _REBUILT = (t.sequences, t.turns, t.ranges, t.evidence, t.coverage, t.quarantine
 """Tables that a replay of the log rebuilds row by row."""
 
 
-class Projection(Numberings, VoidBook, KeptDays):
+class Projection(Numberings, VoidBook, KeptDays, SinkBook):
     """The part of the ledger that is a projection of the log."""
 
     database: Database
@@ -160,24 +160,15 @@ class Projection(Numberings, VoidBook, KeptDays):
     def lane(self, lane: str) -> tuple[Position, Position, str]:
         """Return (decoded, staged, context) of a lane: through where it is in the ledger, and in staging."""
         c = t.lanes.c
-        query = sa.select(c.decoded_segment, c.decoded_offset, c.staged_segment, c.staged_offset, c.context)
+        query = sa.select(c.decoded_segment, c.decoded_offset)
         with self.database.reading() as db:
             row = db.execute(query.where(c.lane == lane)).one_or_none()
-        if row is None:
-            return START, START, ""
-        context = row[4]
-        if "\n" in context:  # rows of older code, and those that were never staged, bear no checksum
-            context = unsealed(context.encode(), f"the decoder's context of {lane} in the ledger").decode()
-        return Position(row[0], row[1]), Position(row[2], row[3]), context
+        return (START if row is None else Position(*row), *self.sink(lane, STAGING))
 
     def lane_positions(self) -> dict[str, tuple[Position, Position]]:
         """Return (decoded, staged) of every lane."""
-        c = t.lanes.c
-        columns = (c.lane, c.decoded_segment, c.decoded_offset, c.staged_segment, c.staged_offset)
         with self.database.reading() as db:
-            return {
-                row[0]: (Position(row[1], row[2]), Position(row[3], row[4])) for row in db.execute(sa.select(*columns))
-            }
+            return {row[0]: (Position(*row[1:3]), Position(*row[3:5])) for row in db.execute(positions())}
 
     def adopt(self, rebuilt: Projection) -> None:
         """Put the account of ids that `rebuilt` holds in the place of ours, in one transaction.
@@ -188,6 +179,7 @@ class Projection(Numberings, VoidBook, KeptDays):
         with rebuilt.database.reading() as source:
             for table in _REBUILT:
                 copies[table] = [dict(row._mapping) for row in source.execute(sa.select(table))]
+            staged = [dict(row._mapping) for row in source.execute(sa.select(t.sinks))]
         keys = [SequenceKey(row["venue"], row["symbol"], row["epoch"]) for row in copies[t.sequences]]
         with self.database.writing() as db:
             withdrawn = _withdrawn(db, keys, rebuilt)
@@ -195,17 +187,11 @@ class Projection(Numberings, VoidBook, KeptDays):
                 db.execute(table.delete())
                 if rows:
                     db.execute(table.insert(), rows)
+            adopt_staging(db, staged)
             insert_missing(db, t.evidence, withdrawn)
             db.execute(t.kept_days.delete())
             for key, state in _load(db, keys).items():
                 reconcile(db, key, state, lambda number: None)
-
-    def mark_staged(self, lane: str, staged: Position, context: str) -> None:
-        """Record that everything of the lane before `staged` lies in staging or the lake."""
-        checked = sealed(context.encode()).decode() if context and "\n" not in context else context
-        values = {"staged_segment": staged.segment, "staged_offset": staged.offset, "context": checked}
-        with self.database.writing() as db:
-            db.execute(t.lanes.update().where(t.lanes.c.lane == lane).values(**values))
 
 
 def _withdrawn(db: sa.Connection, keys: Sequence[SequenceKey], rebuilt: Projection) -> list[dict[str, Any]]:
@@ -459,11 +445,9 @@ def _mark_decoded(db: sa.Connection, batch: Batch) -> None:
                 lane=batch.lane,
                 decoded_segment=batch.end.segment,
                 decoded_offset=batch.end.offset,
-                staged_segment=batch.start.segment,
-                staged_offset=batch.start.offset,
-                context="",
             )
         )
+        begin_staging(db, batch.lane, batch.start)
     elif Position(*row) < batch.end:
         values = {"decoded_segment": batch.end.segment, "decoded_offset": batch.end.offset}
         db.execute(t.lanes.update().where(c.lane == batch.lane).values(**values))

@@ -21,6 +21,7 @@ from trading_platform.domain.position import Position
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.changes import of_keys
 from trading_platform.store.ledger.database import as_text, damage_named, plain_rows
+from trading_platform.store.ledger.sinks import positions
 
 Raw = list[tuple[Any, ...]]
 
@@ -166,9 +167,7 @@ class Snapshot:
 
     def lane_positions(self) -> dict[str, tuple[Position, Position]]:
         """Return (decoded, staged) of every lane."""
-        c = t.lanes.c
-        query = sa.select(c.lane, c.decoded_segment, c.decoded_offset, c.staged_segment, c.staged_offset)
-        return {row[0]: (Position(*row[1:3]), Position(*row[3:5])) for row in self.db.execute(query)}
+        return {row[0]: (Position(*row[1:3]), Position(*row[3:5])) for row in self.db.execute(positions())}
 
     def fetch(self, query: sa.Select[Any], table: sa.Table) -> Raw:
         """Return the wanted rows of a query, of which `table` is a part."""

@@ -159,9 +159,16 @@ lanes = Table(
     Column("lane", String(64), primary_key=True),
     Column("decoded_segment", Integer, nullable=False),
     Column("decoded_offset", BigInteger, nullable=False),
-    Column("staged_segment", Integer, nullable=False),
-    Column("staged_offset", BigInteger, nullable=False),
-    Column("context", Text, nullable=False),  # the decoder's at the staged position
+)
+
+sinks = Table(
+    "sinks",
+    metadata,
+    Column("lane", String(64), primary_key=True),  # empty: the sink exists
+    Column("sink", String(64), primary_key=True),
+    Column("segment", Integer, nullable=False),
+    Column("byte_offset", BigInteger, nullable=False),
+    Column("context", Text, nullable=False),  # the decoder's at that position
 )
 
 gaps = Table(

@@ -10,7 +10,7 @@ from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.position import Position
 from trading_platform.store.fs.layout import DataDir
-from trading_platform.store.ledger import Batch, Ledger, tables as t
+from trading_platform.store.ledger import Batch, Ledger, database, tables as t
 
 CONTEXT = '{"connections":{"1":{"BTCUSDT":"BTC-USDT"}}}'
 END = Position(0, 1)
@@ -29,14 +29,14 @@ def ledger(tmp_path: Path):
 def put(ledger: Ledger, text: str) -> None:
     """Let the row say this."""
     with ledger.database.writing() as db:
-        db.execute(t.lanes.update().values(context=text))
+        db.execute(t.sinks.update().values(context=text))
 
 
 def test_a_changed_character_is_refused(ledger: Ledger) -> None:
     """Another symbol for a stream would put trades under a wrong name."""
     assert ledger.lane("live-binance") == (END, END, CONTEXT)
     with ledger.database.reading() as db:
-        stored = db.execute(t.lanes.select()).one().context
+        stored = db.execute(t.sinks.select()).one().context
     put(ledger, stored.replace("BTC-USDT", "BTC-USDC"))
     with pytest.raises(CorruptionError, match="context of live-binance in the ledger is damaged"):
         ledger.lane("live-binance")
@@ -47,3 +47,22 @@ def test_a_row_of_older_code_is_read(ledger: Ledger, text: str) -> None:
     """It bears no checksum."""
     put(ledger, text)
     assert ledger.lane("live-binance")[2] == text
+
+
+def test_a_ledger_of_one_sink_keeps_where_it_was(ledger: Ledger, tmp_path: Path) -> None:
+    """Staging's position before there were sinks is staging's position now, and so back."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with ledger.database.writing() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+    with ledger.database.reading() as db:
+        old = db.exec_driver_sql("SELECT lane, staged_segment, staged_offset, context FROM lanes").one()
+    assert old[:3] == ("live-binance", *END) and old[3].startswith(CONTEXT)
+    again = Ledger.open(DataDir(tmp_path))
+    assert again.lane("live-binance") == (END, END, CONTEXT)
+    assert again.lane_positions() == {"live-binance": (END, END)}
+    again.close()
