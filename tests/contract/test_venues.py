@@ -142,7 +142,7 @@ def test_random_bytes_never_raise_anything_but_frame_error(name, data):
     venue, captures = VENUES[name], CAPTURES[name]
     told = _decode(venue, data, captures.symbols)
     assert isinstance(told, FrameError) or told == []
-    for read in (lambda: venue.decode_page(data, "BTC-USDT"), lambda: venue.decode_instruments(data)):
+    for read in (lambda: venue.history.read(data, "BTC-USDT"), lambda: venue.decode_instruments(data)):
         try:
             read()
         except FrameError as error:
@@ -165,7 +165,7 @@ def test_damaged_frames_never_raise_anything_but_frame_error(name, data):
     for trade in told if isinstance(told, list) else []:
         _check_sound(trade, captures.symbols)
     try:
-        for trade in venue.decode_page(damaged, "BTC-USDT"):
+        for trade in venue.history.read(damaged, "BTC-USDT").trades:
             _check_sound(trade, captures.symbols)
     except FrameError as error:
         assert error.kind
@@ -180,10 +180,10 @@ def test_every_truncation_of_a_frame_is_refused(name):
             with pytest.raises(FrameError):
                 venue.decode_frame(whole[:end], captures.symbols)
     for whole in captures.pages:
-        assert venue.decode_page(whole, "BTC-USDT")
+        assert venue.history.read(whole, "BTC-USDT").trades
         for end in range(len(whole)):
             with pytest.raises(FrameError):
-                venue.decode_page(whole[:end], "BTC-USDT")
+                venue.history.read(whole[:end], "BTC-USDT")
 
 
 @each_venue

@@ -24,6 +24,8 @@ from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.venues import VENUES
 from trading_platform.venues.adapter import Request
+from trading_platform.venues.binance.history import TradeHistory
+from trading_platform.venues.history import Missing
 
 BOUNDS = Bounds.of("2016-01-01")
 PAIR = ("binance", "BTC-USDT")
@@ -102,7 +104,7 @@ def test_a_dead_recoverys_lease_is_taken_over(data: DataDir, ledger: Ledger, pla
     promise_all(data, ledger, venue)
     recover(data, ledger, {}, means())
     with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
-        newest = VENUES["binance"].decode_page(_head(venue), "BTC-USDT")
+        newest = TradeHistory().read(_head(venue), "BTC-USDT").trades
         assert newest
         lane.page(control.Page("binance", "head", "BTC-USDT"), _head(venue))
     lease = ledger.lease(100, now_ns=2**62, holder="fetch-7/dead", ttl_ns=2**60)
@@ -111,12 +113,12 @@ def test_a_dead_recoverys_lease_is_taken_over(data: DataDir, ledger: Ledger, pla
 
 
 def _head(venue: Simulator) -> bytes:
-    return _ask(venue, VENUES["binance"].head_request("BTCUSDT"))
+    return _ask(venue, TradeHistory().newest("BTCUSDT"))
 
 
 def _page(venue: Simulator, trade_id: int) -> bytes:
     """Return the page of one trade."""
-    return _ask(venue, VENUES["binance"].page_request("BTCUSDT", trade_id, 1))
+    return _ask(venue, TradeHistory().request("BTCUSDT", TradeHistory().from_ids(Missing(trade_id, trade_id))))
 
 
 def _ask(venue: Simulator, request: Request) -> bytes:

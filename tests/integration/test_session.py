@@ -191,9 +191,9 @@ class Watcher:
 
     def _head(self, symbol: str) -> int | None:
         adapter = Binance()
-        request = adapter.head_request(adapter.venue_symbol(symbol))
+        request = adapter.history.newest(adapter.venue_symbol(symbol))
         body = httpx.get(self._venue.rest_url + request.path, params=list(request.params), trust_env=False).content
-        return max(trade.trade_id or 0 for trade in adapter.decode_page(body, symbol))
+        return max(trade.trade_id or 0 for trade in adapter.history.read(body, symbol).trades)
 
 
 def test_a_deaf_subscription_is_renewed_and_nobody_else_loses_a_trade(simulator: Start, tmp_path: Path) -> None:  # noqa: F811

@@ -51,27 +51,6 @@ def first_trade(first: tuple[int, int], since_ns: int, now_ns: int, listed: Sequ
     return f"trade {later[0]} after it is of {times[later[0]]} still" if later else None
 
 
-def page(ids: Sequence[int], from_id: int, to_id: int | None, limit: int) -> str | None:
-    """Return how a page differs from what was asked: up to `limit` trades of [from_id, to_id].
-
-    Ids that are missing do not shorten a page, so it may reach beyond `to_id`.
-
-    Examples
-    --------
-    >>> page([5, 6, 9], 5, 7, 1000)
-    >>> page([4, 5], 5, 7, 1000)
-    'it begins with 4, and was asked from 5 on'
-    >>> page([5, 6, 7, 8], 5, 7, 1000)
-    'it has 4 rows, and 3 were asked for'
-    """
-    if ids and min(ids) < from_id:
-        return f"it begins with {min(ids)}, and was asked from {from_id} on"
-    asked = limit if to_id is None else min(limit, to_id - from_id + 1)
-    if (different := len(set(ids))) > asked:  # a row that comes twice is a copy
-        return f"it has {different} rows, and {asked} were asked for"
-    return None
-
-
 def stale_head(head: Trade | None, held: Reach | None) -> str | None:
     """Return why a symbol's newest trade cannot be that, because a newer one is held; None if it can.
 

@@ -5,14 +5,13 @@ The exchanges themselves are venues/, one file each; who sends the requests is i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from trading_platform.domain.errors import FrameError
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.trade import Trade
 from trading_platform.venues.answers import Answer, Request, Verdict
+from trading_platform.venues.history import History
 from trading_platform.venues.limits import RateLimit
 
 Ids = Literal["contiguous", "increasing", "shared", "none"]
@@ -110,84 +109,6 @@ class TradeFrame(NamedTuple):
     times: tuple[tuple[int, int, int], ...]
 
 
-class RefusedRow(NamedTuple):
-    """A row of a page that is no trade.
-
-    Attributes
-    ----------
-    trade_id : its id as far as that can be read, None if not.
-    raw : the row's own bytes.
-    error : what is wrong with it.
-    follows, precedes : the ids of the nearest rows before and after it whose id can be read, None without one.
-    """
-
-    trade_id: int | None
-    raw: bytes
-    error: FrameError
-    follows: int | None = None
-    precedes: int | None = None
-
-
-class TradePage(NamedTuple):
-    """What a page holds: `trades` in the order of their ids, `refused` rows in the order of the page."""
-
-    trades: list[Trade]
-    refused: list[RefusedRow]
-
-    @classmethod
-    def of(cls, rows: Iterable[Trade | RefusedRow]) -> TradePage:
-        """Return the page of these rows, given in its order."""
-        given = list(rows)
-        ids = [row.trade_id for row in given]
-        follows = list(accumulate([None, *ids], _known))
-        precedes = list(accumulate([None, *reversed(ids)], _known))[::-1]
-        refused = [
-            row._replace(follows=follows[at], precedes=precedes[at + 1])
-            for at, row in enumerate(given)
-            if isinstance(row, RefusedRow)
-        ]
-        trades = [row for row in given if isinstance(row, Trade)]
-        return cls(sorted(trades, key=lambda trade: trade.trade_id or 0), refused)
-
-    def placed(self, from_id: int) -> TradePage:
-        """Return the page of a contiguous sequence asked for from `from_id` on, ids told by their rows' places.
-
-        Rows without an id of their own lie between two that have one: if exactly so many ids do too, they are theirs.
-
-        Examples
-        --------
-        >>> row = RefusedRow(None, b"{}", FrameError("shape", "no id"), follows=4, precedes=6)
-        >>> [found.trade_id for found in TradePage([], [row]).placed(1).refused]
-        [5]
-        >>> [found.trade_id for found in TradePage([], [row._replace(precedes=7)]).placed(1).refused]
-        [None]
-        """
-        together: dict[tuple[int, int | None], list[int]] = {}
-        for place, row in enumerate(self.refused):
-            if row.trade_id is None:
-                before = from_id - 1 if row.follows is None else row.follows
-                together.setdefault((before, row.precedes), []).append(place)
-        refused = list(self.refused)
-        for (before, after), places in together.items():
-            if after is None or after - before == len(places) + 1:
-                for number, place in enumerate(places, start=before + 1):
-                    refused[place] = refused[place]._replace(trade_id=number)
-        return TradePage(self.trades, refused)
-
-    def ids(self) -> list[int]:
-        """Return the ids of all rows that have one."""
-        ids = [trade.trade_id for trade in self.trades] + [row.trade_id for row in self.refused]
-        return [number for number in ids if number is not None]
-
-    def newest(self) -> int | None:
-        """Return the greatest id of any row, None if no row has one."""
-        return max(self.ids(), default=None)
-
-
-def _known(before: int | None, number: int | None) -> int | None:
-    return before if number is None else number
-
-
 @runtime_checkable
 class VenueAdapter(Protocol):
     """One exchange's wire format and limits.
@@ -198,7 +119,6 @@ class VenueAdapter(Protocol):
     ws_url, rest_url : documented base addresses, used when the settings name none.
     hosts : documented addresses of its other hosts, by `Request.base`; asked at `rest_url` while that is another.
     limits : what the venue allows.
-    page_limit : most trades one page holds.
     ids : what a trade id proves.
     connection_lifetime_s : when the venue cuts a healthy connection.
     keepalive : how it is kept alive.
@@ -215,13 +135,17 @@ class VenueAdapter(Protocol):
     rest_url: str
     hosts: Mapping[str, str]
     limits: tuple[RateLimit, ...]
-    page_limit: int
     ids: Ids
     connection_lifetime_s: float
     keepalive: KeepAlive
     notices: tuple[bytes, ...]
     notice_bytes: int
     trade_frame: TradeFrame | None
+
+    @property
+    def history(self) -> History | None:
+        """Its trades of the past, None if its REST serves none."""
+        ...
 
     def judge(self, answer: Answer) -> Verdict:
         """Return what an answer means, a good one too: the venue may say there what is used up."""
@@ -259,42 +183,6 @@ class VenueAdapter(Protocol):
 
         Cheap, and never raises: what looks like a trade and is none is the decoder's to refuse.
         """
-        ...
-
-    def page_request(self, venue_symbol: str, from_id: int, limit: int) -> Request:
-        """Ask for up to `limit` trades, ascending from `from_id`."""
-        ...
-
-    def head_request(self, venue_symbol: str) -> Request:
-        """Ask for the newest trade."""
-        ...
-
-    def since_request(self, venue_symbol: str, ts_ns: int) -> Request:
-        """Ask for the first trade at or after an instant; its answer is for `decode_first`."""
-        ...
-
-    def decode_first(self, body: bytes) -> tuple[int, int] | None:
-        """Return id and time (ns) of what `since_request` asked for, None if there is no such trade yet.
-
-        Raises FrameError only.
-        """
-        ...
-
-    def read_page(self, body: bytes, symbol: str) -> TradePage:
-        """Return the trades of a REST page, and apart from them the rows that are none.
-
-        Raises
-        ------
-        FrameError : if it is no page of trades as a whole, and nothing else, whatever the bytes.
-        """
-        ...
-
-    def decode_page(self, body: bytes, symbol: str) -> list[Trade]:
-        """Return the trades that `read_page` finds. Raises FrameError only."""
-        ...
-
-    def raw_rows(self, body: bytes) -> dict[int, bytes]:
-        """Return the bytes of each row of a page by its id. Raises FrameError only."""
         ...
 
     def ping_request(self) -> Request:

@@ -20,7 +20,9 @@ from trading_platform.ingest.workers import messages
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, Record
 from trading_platform.venues import VENUES
+from trading_platform.venues.binance.history import TradeHistory
 
+HISTORY = TradeHistory()
 SYMBOL = "BTC-USDT"
 BATCH = 1000
 THROUGH_THE_LOG = 4
@@ -64,7 +66,7 @@ def judge(body: bytes) -> dict[str, int]:
     except RefusedError:
         expected = None
     try:
-        found = VENUES["binance"].read_page(body, SYMBOL)
+        found = HISTORY.read(body, SYMBOL)
     except FrameError as error:
         assert error.kind
         # Half a surrogate pair, or no end of brackets: JSON for some, no page for us.
@@ -112,8 +114,8 @@ def others(data: bytes) -> dict[str, int]:
     refused = 0
     readers: tuple[Callable[[], object], ...] = (
         lambda: [check_symbol(found.symbol) for found in adapter.decode_instruments(data)],
-        lambda: (adapter.decode_first(data) or (0, 0))[0] < 1 << 63,
-        lambda: adapter.raw_rows(data),
+        lambda: (HISTORY.read(data, SYMBOL, HISTORY.from_time(0)).first or (0, 0))[0] < 1 << 63,
+        lambda: HISTORY.raw_rows(data),
         lambda: control.decode(data),
         lambda: control.decode_page(data),
         lambda: messages.read(data) or adapter.peek(data),
@@ -150,5 +152,5 @@ def sound() -> None:
     """What is not damaged is read: without this everything could be refused."""
     assert [judge(body) for body in pages()] == [{"pages": 1, "rows kept": n, "rows refused": 0} for n in (1, 2, 3, 6)]
     assert len(VENUES["binance"].decode_instruments(LISTING)) == 2
-    assert (VENUES["binance"].decode_first(AGGREGATES) or (0, 0))[0] == 27781
+    assert (HISTORY.read(AGGREGATES, SYMBOL, HISTORY.from_time(0)).first or (0, 0))[0] == 27781
     assert msgspec.json.decode(lines()[0])

@@ -11,6 +11,7 @@ from trading_platform.simulate.recorded_market import canonical_symbol
 from trading_platform.venues.adapter import StreamPlan
 from trading_platform.venues.answers import Answer, Request
 from trading_platform.venues.binance import Binance, timestamp_ns
+from trading_platform.venues.history import Missing
 
 SYMBOLS = {"BTCUSDT": "BTC-USDT"}
 EVENT = {
@@ -152,7 +153,7 @@ def test_recorded_pages_decode(shared_data):
     routes = json.loads(shared_data("rest/gocryptotrader/binance/http_public.json").read_text())["routes"]
     for path in ("/api/v3/historicalTrades", "/api/v3/trades"):
         for page in routes[path]["GET"]:
-            trades = venue.decode_page(json.dumps(page["data"]).encode(), "BTC-USDT")
+            trades = venue.history.read(json.dumps(page["data"]).encode(), "BTC-USDT").trades
             rows = page["data"]
             assert [t.trade_id for t in trades] == sorted(row["id"] for row in rows)
             by_id = {row["id"]: row for row in rows}
@@ -163,7 +164,7 @@ def test_recorded_pages_decode(shared_data):
                 assert trade.ts_event == row["time"] * 10**6
     (full,) = [p["data"] for p in routes["/api/v3/aggTrades"]["GET"] if len(p["data"]) == 1000]
     single = [row for row in full if row["f"] == row["l"]]
-    trades = venue.decode_page(json.dumps(single).encode(), "BTC-USDT")
+    trades = venue.history.read(json.dumps(single).encode(), "BTC-USDT").trades
     assert [t.trade_id for t in trades] == [row["f"] for row in single]
     assert len(single) > 500
 
@@ -172,14 +173,14 @@ def test_an_aggregate_of_several_trades_is_refused():
     """What stands for several trades does not tell their sizes, so it gives none."""
     body = b'[{"a":1,"p":"1","q":"1","f":10,"l":12,"T":1498793709153,"m":true,"M":true}]'
     with pytest.raises(FrameError, match="aggregate: record 1 stands for trades 10 to 12"):
-        venue.decode_page(body, "BTC-USDT")
+        venue.history.read(body, "BTC-USDT")
 
 
 def test_a_page_is_given_in_order_of_ids():
     """Rows come ascending by id, however the venue sorted them; an empty page is empty."""
     rows = [{"id": n, "price": "1", "qty": "1", "time": 1499865549590, "isBuyerMaker": False} for n in (3, 1, 2)]
-    assert [t.trade_id for t in venue.decode_page(json.dumps(rows).encode(), "BTC-USDT")] == [1, 2, 3]
-    assert venue.decode_page(b"[]", "BTC-USDT") == []
+    assert [t.trade_id for t in venue.history.read(json.dumps(rows).encode(), "BTC-USDT").trades] == [1, 2, 3]
+    assert venue.history.read(b"[]", "BTC-USDT").trades == []
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_a_page_is_given_in_order_of_ids():
 def test_a_page_that_is_none_is_a_frame_error(body, kind):
     """An error, a web page or an array of anything but objects in place of trades is never an empty page."""
     with pytest.raises(FrameError) as caught:
-        venue.read_page(body, "BTC-USDT")
+        venue.history.read(body, "BTC-USDT")
     assert caught.value.kind == kind
 
 
@@ -229,7 +230,7 @@ def row(number, **changes):
 )
 def test_a_bad_row_leaves_the_others_alone(bad, kind, trade_id):
     """A row that is no trade is told with its bytes and its id, if that can be read; its neighbours are kept."""
-    page = venue.read_page(b"[" + b",".join([row(1), bad, row(3)]) + b"]", "BTC-USDT")
+    page = venue.history.read(b"[" + b",".join([row(1), bad, row(3)]) + b"]", "BTC-USDT")
     assert [trade.trade_id for trade in page.trades] == [1, 3]
     (refused,) = page.refused
     assert (refused.raw, refused.error.kind, refused.trade_id) == (bad, kind, trade_id)
@@ -242,7 +243,7 @@ def test_rows_without_an_id_are_told_by_their_place_only_if_it_is_certain():
     nameless = row(..., price="1")
 
     def ids(*rows, asked):
-        page = venue.read_page(b"[" + b",".join(rows) + b"]", "BTC-USDT").placed(asked)
+        page = venue.history.read(b"[" + b",".join(rows) + b"]", "BTC-USDT").placed(asked)
         return [refused.trade_id for refused in page.refused]
 
     assert ids(nameless, row(6), asked=5) == [5]
@@ -327,10 +328,10 @@ def test_a_frame_of_any_script_is_a_trade(ascii_only):
 
 def test_requests_are_those_of_the_documents():
     """Paths, parameters and weights are the documented ones, and no request needs a key."""
-    assert venue.page_request("BTCUSDT", 17, 5000) == Request(
+    assert venue.history.request("BTCUSDT", venue.history.from_ids(Missing(17, 5016))) == Request(
         "/api/v3/historicalTrades", (("symbol", "BTCUSDT"), ("fromId", "17"), ("limit", "1000")), {"weight": 25}
     )
-    assert venue.head_request("BTCUSDT") == Request(
+    assert venue.history.newest("BTCUSDT") == Request(
         "/api/v3/historicalTrades", (("symbol", "BTCUSDT"), ("limit", "1")), {"weight": 25}
     )
     assert venue.instruments_request() == Request("/api/v3/exchangeInfo", (), {"weight": 20})

@@ -117,13 +117,13 @@ class ListingQuestion:
         from trading_platform.telemetry.logs import get_logger
 
         adapter = self._endpoint.adapter
-        found = bool(ledger.days(adapter.name, symbol))
-        if not found:
+        found, history = bool(ledger.days(adapter.name, symbol)), adapter.history
+        if not found and history is not None:
             client = self._client(ledger, runtime.waiter_until(self._over, time.monotonic() + CONFIRMED_WITHIN_S))
             # Without an answer in time it has nothing to say of the symbol, as its listing has not.
             with suppress(VenueError, FrameError):
-                body = client.get(adapter.head_request(adapter.venue_symbol(symbol)), symbol)
-                found = adapter.read_page(body, symbol).newest() is not None
+                body = client.get(history.newest(adapter.venue_symbol(symbol)), symbol)
+                found = history.read(body, symbol).newest() is not None
             client.close()
         if found:
             get_logger(__name__).warning("it trades without being listed", venue=adapter.name, symbol=symbol)

@@ -1,19 +1,19 @@
 """Decode the answers of a REST endpoint or an archive: pages in, trades, facts about their ids and refused rows out.
 
-The wire format is venues/. Whether a page answers what was asked is completeness/answer_checks.py; what it says of the
-ids that it lacks is page_claims.py.
+The wire format is venues/, whether a page answers what was asked and what it covers too; what that says of the ids that
+it lacks is page_claims.py.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from trading_platform.completeness import answer_checks
 from trading_platform.completeness.epochs import Epochs, PageScope
 from trading_platform.completeness.lane_clock import TailClock
 from trading_platform.completeness.records import SequenceKey, TailEvent
 from trading_platform.completeness.sequence_reset import SUSPECT
 from trading_platform.domain.errors import FrameError
+from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.trade import Trade
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
@@ -24,7 +24,8 @@ from trading_platform.ingest.decoder.trade_buffer import UNASSIGNED
 from trading_platform.ingest.decoder.venue_readers import VenueReaders
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Record
-from trading_platform.venues.adapter import TradePage, VenueAdapter
+from trading_platform.venues.adapter import VenueAdapter
+from trading_platform.venues.history import Asked, Cursor, History, Page
 
 
 class _Answer(NamedTuple):
@@ -32,7 +33,6 @@ class _Answer(NamedTuple):
 
     record: Record
     page: control.Page
-    adapter: VenueAdapter
     scope: PageScope
 
     def origin(self, item: int) -> Origin:
@@ -66,14 +66,14 @@ class PageDecoder:
             if page.kind == "instruments":
                 self._facts.listed(Listing(page.venue, record.ts_recv, adapter.decode_instruments(body)))
                 return
-            rows = _as_asked(page, adapter, adapter.read_page(body, page.symbol))
+            rows = _history(adapter).read(body, page.symbol, _asked(page))
         except FrameError as error:
             whole = Origin(record, 1, page.venue, page.source)
             self._quarantine.refuse(whole, page.symbol or None, None, error, body)
             return
-        self._rows(_Answer(record, page, adapter, _scope(record, page, adapter)), rows, RawRows(adapter, body))
+        self._rows(_Answer(record, page, _scope(record, page, adapter)), rows, RawRows(_history(adapter), body))
 
-    def _rows(self, answer: _Answer, rows: TradePage, raw: RawRows) -> None:
+    def _rows(self, answer: _Answer, rows: Page, raw: RawRows) -> None:
         page = answer.page
         believed: list[tuple[int, int]] = []
         for item, trade in enumerate(rows.trades, start=1):
@@ -87,9 +87,9 @@ class PageDecoder:
         refused = [row.trade_id for row in rows.refused if row.trade_id is not None]
         if page.kind == "head":
             self._head(answer, believed, refused)
-        elif page.from_id is not None and answer.adapter.ids == "contiguous":
+        elif rows.covers is not None:
             mine = (number for epoch, number in believed if epoch in (page.epoch, UNASSIGNED))
-            self._listed(answer, page.from_id, sorted([*mine, *refused]))
+            self._listed(answer, rows, rows.covers, sorted([*mine, *refused]))
 
     def _trade(self, answer: _Answer, origin: Origin, trade: Trade, raw: RawRows) -> int | None:
         """Take one trade in; return its epoch, None if its id counts for none.
@@ -128,13 +128,13 @@ class PageDecoder:
         self._quarantine.refuse(origin, trade.symbol, trade.trade_id, error, raw_of(trade, raw))
         return None
 
-    def _listed(self, answer: _Answer, from_id: int, listed: list[int]) -> None:
-        """Take note of what a page says of ids that it lacks; it lists these, ascending."""
+    def _listed(self, answer: _Answer, rows: Page, covers: Range, listed: list[int]) -> None:
+        """Take note of what a page says of ids that it covers and lacks; it lists these, ascending."""
         page, now = answer.page, answer.record.ts_recv
         key = SequenceKey(page.venue, page.symbol, page.epoch)
         self._facts.skipped(key, skipped(listed, now))
         if page.to_id is not None:
-            self._facts.unserved(key, unserved(listed, from_id, page.to_id, answer.adapter.page_limit, now))
+            self._facts.unserved(key, unserved(listed, covers, now, ends=rows.ends))
 
     def _head(self, answer: _Answer, believed: list[tuple[int, int]], refused: list[int]) -> None:
         """Take note of where a sequence ends, as an answer says: ids by epoch, and those of rows that are no trades."""
@@ -147,20 +147,24 @@ class PageDecoder:
         self._facts.head(key, TailEvent("live" if page.listening else "closed", told_ns), ids)
 
 
-def _as_asked(page: control.Page, adapter: VenueAdapter, rows: TradePage) -> TradePage:
-    """Return the rows of a page, with the ids that their places tell. Raises FrameError if it is not what was asked."""
-    if page.from_id is None or adapter.ids != "contiguous":
-        return rows
-    rows = rows.placed(page.from_id)
-    wrong = answer_checks.page(rows.ids(), page.from_id, page.to_id, adapter.page_limit)
-    if wrong is not None:
-        raise FrameError("page", f"not what was asked for: {wrong}")
-    return rows
+def _history(adapter: VenueAdapter) -> History:
+    if adapter.history is None:
+        raise FrameError("page", f"{adapter.name} serves no pages of trades")
+    return adapter.history
+
+
+def _asked(page: control.Page) -> Asked | None:
+    """Return what a page answers; before cursors were logged, it was the first id."""
+    if page.cursor is None and page.from_id is None:
+        return None
+    return Asked(Cursor(page.cursor or str(page.from_id)), page.from_id, page.to_id)
 
 
 def _scope(record: Record, page: control.Page, adapter: VenueAdapter) -> PageScope:
     """Return in the light of what a page is understood."""
-    if page.from_id is None or adapter.ids != "contiguous":
+    asked = _asked(page)
+    span = None if asked is None or adapter.history is None else adapter.history.span(asked)
+    if span is None:
         return PageScope(record.ts_recv, page.turns)
-    to_id = page.from_id + adapter.page_limit - 1 if page.to_id is None else page.to_id
-    return PageScope(record.ts_recv, page.turns, (page.epoch, page.from_id, to_id))
+    to_id = span.last if page.to_id is None else page.to_id
+    return PageScope(record.ts_recv, page.turns, (page.epoch, span.first, to_id))

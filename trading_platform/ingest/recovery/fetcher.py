@@ -16,6 +16,7 @@ import httpx
 from trading_platform.completeness import answer_checks as doubt
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import FrameError, RequestRefused, VenueError
+from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest.decoder.bounds import AHEAD_NS, Bounds
 from trading_platform.ingest.rate_limits.shared_cooldown import Refusals
@@ -23,16 +24,19 @@ from trading_platform.ingest.recovery.fetch_lane import REAL_GROUND, FetchLane, 
 from trading_platform.ingest.recovery.heads import ask_head
 from trading_platform.ingest.recovery.rest_client import RestClient, Stopped, Waiter
 from trading_platform.ingest.recovery.simulated_market import MarketName
-from trading_platform.store.ledger import Ledger
+from trading_platform.store.ledger import Ledger, SequenceKey
 from trading_platform.store.log import control_records as control
 from trading_platform.telemetry.logs import get_logger
 from trading_platform.venues.adapter import VenueAdapter
 from trading_platform.venues.answers import Request
+from trading_platform.venues.history import History, Missing
 
 log = get_logger(__name__)
 
 Since = Mapping[tuple[str, str], int | str]
 """From when on to hold a (venue, symbol): the first trade id, or the first UTC day."""
+Around = tuple[int | None, int | None]
+"""Trade times (ns) before and after missing ids, None where unknown."""
 LONGEST_WAIT_S = 150.0
 MOST_REFUSED = 10
 """Pages of a range that a venue may refuse, before what is left of it is asked for another time."""
@@ -144,20 +148,28 @@ class Desk:
         VenueError : if something else that the venue says, or that is held, speaks against the answer.
         FrameError : for an answer that is none.
         """
-        adapter, about = self._endpoints[venue].adapter, f"{venue} {symbol}"
+        history, about = self._history(venue), f"{venue} {symbol}"
         venue_symbol, epoch = self._venue_symbol(venue, symbol), len(self._ledger.turns(venue, symbol))
-        first = adapter.decode_first(self._ask(venue, adapter.since_request(venue_symbol, ts_ns), symbol))
+        since = history.from_time(ts_ns)
+        body = self._ask(venue, history.request(venue_symbol, since), symbol)
+        first = history.read(body, symbol, since).first_trade()
         if first is None:
             held = self._ledger.reach(venue, symbol, epoch)
             if held is not None and held.last_ns >= ts_ns:
                 raise VenueError(f"{about}: said to have no trade since {ts_ns}, although {held.head} was delivered")
             return None
-        before = max(0, first[0] - 1)
-        body = self._ask(venue, adapter.page_request(venue_symbol, before, 2), symbol)
-        listed = adapter.read_page(body, symbol)
-        wrong = doubt.first_trade(first, ts_ns, self._means.wall_ns() + AHEAD_NS, listed.trades)
-        if wrong is None and (ids := [trade.trade_id or 0 for trade in listed.trades]):
-            wrong = doubt.page(ids, before, before + 1, adapter.page_limit)
+        # Asked for again by its id, with the trade before it: another question, which may answer otherwise.
+        known = Missing(first[0], first[0], held_before=first[0] > 0, before_ns=first[1])
+        asked, listed, wrong = history.from_ids(known), [], None
+        if asked is not None:
+            body = self._ask(venue, history.request(venue_symbol, asked), symbol)
+            try:
+                listed = history.read(body, symbol, asked).trades
+            except FrameError as error:
+                if error.kind != "page":
+                    raise
+                wrong = str(error)
+        wrong = doubt.first_trade(first, ts_ns, self._means.wall_ns() + AHEAD_NS, listed) or wrong
         if wrong is not None:
             raise VenueError(f"{about}: trade {first[0]} cannot be the first since {ts_ns}: {wrong}")
         # Not said to be a listing from that id on: what the venue never had must not look skipped by it.
@@ -176,41 +188,81 @@ class Desk:
         body = ask_head(adapter, lambda request: self._ask(venue, request, symbol), name, symbol, held)
         self._page(control.Page(venue, "head", symbol), body)
 
-    def fetch_range(self, venue: str, symbol: str, first: int, last: int, epoch: int) -> None:
+    def fetch_range(
+        self,
+        venue: str,
+        symbol: str,
+        epoch: int,
+        ids: Range,
+        around: Around = (None, None),
+        most_pages: int | None = None,
+    ) -> None:
         """Fetch the ids of one range of an epoch, page by page.
 
-        Each page begins at an id that is held, as far as there is one, and the last ends at one: only between ids
-        that it holds does a listing say of others that they were never used.
+        Pages begin and end at ids that are held, as far as there are any: only between ids that it lists does a
+        listing say of others that they were never used.
+
+        Parameters
+        ----------
+        around : trade times (ns) before and after the ids, None where unknown: the ledger's days tell them roughly.
+        most_pages : so many are asked for at most.
 
         Raises
         ------
         RequestRefused : if the venue will not serve some of them; its word is on record.
+        VenueError : if the venue cannot be asked for ids, or what it answers is not what was asked.
         """
-        adapter = self._endpoints[venue].adapter
-        venue_symbol = self._venue_symbol(venue, symbol)
-        known = [row for row in self._ledger.sequences(venue, symbol) if row.epoch == epoch]
-        at = first - 1 if any(row.from_id < first <= row.head for row in known) else first
-        end = last + 1 if any(row.from_id <= last < row.head for row in known) else last
-        refused = 0
-        while True:
-            to_id = min(end, at + adapter.page_limit - 1)
+        history, venue_symbol = self._history(venue), self._venue_symbol(venue, symbol)
+        asked = history.from_ids(self._missing(SequenceKey(venue, symbol, epoch), ids, around))
+        if asked is None:
+            raise VenueError(f"{venue} {symbol}: the venue cannot be asked for trades by their ids")
+        refused = pages = 0
+        while asked is not None and pages != most_pages:
             try:
-                body = self._ask(venue, adapter.page_request(venue_symbol, at, to_id - at + 1), symbol)
+                body = self._ask(venue, history.request(venue_symbol, asked), symbol)
             except RequestRefused as error:
-                self._lane.fact(control.Unserved(venue, symbol, at, to_id, f"not served: {error}"[:500], epoch))
-                refused += 1
-                if to_id >= last or refused == MOST_REFUSED:
+                span = history.span(asked)
+                if span is None:
                     raise
-                at = to_id + 1  # older trades than these may be gone, younger ones not
+                reason = f"not served: {error}"[:500]
+                self._lane.fact(control.Unserved(venue, symbol, span.first, span.last, reason, epoch))
+                refused += 1
+                if span.last >= ids[1] or refused == MOST_REFUSED:
+                    raise
+                asked = span.then
                 continue
-            self._page(control.Page(venue, "trades", symbol, at, end, epoch=epoch), body)
-            listed = adapter.read_page(body, symbol).placed(at)
-            if (wrong := doubt.page(listed.ids(), at, end, adapter.page_limit)) is not None:
-                raise VenueError(f"{venue} {symbol}: not the page that was asked for: {wrong}")
-            newest = listed.newest()
-            if newest is None or newest <= at or newest >= last:
-                return  # no way on: what is still missing is due again later
-            at = newest
+            told = control.Page(
+                venue, "trades", symbol, asked.from_id, asked.to_id, epoch=epoch, cursor=str(asked.cursor)
+            )
+            self._page(told, body)
+            pages += 1
+            try:
+                page = history.read(body, symbol, asked)
+            except FrameError as error:
+                if error.kind != "page":
+                    raise
+                raise VenueError(f"{venue} {symbol}: {error}") from error
+            # Without a way on, what is still missing is due again later.
+            asked = None if (page.newest() or 0) >= ids[1] else page.then
+
+    def _missing(self, key: SequenceKey, ids: Range, around: Around) -> Missing:
+        """Return what is known of missing ids and of their neighbours."""
+        first, last = ids
+        known = [row for row in self._ledger.sequences(key.venue, key.symbol) if row.epoch == key.epoch]
+        before = any(row.from_id < first <= row.head for row in known)
+        after = any(row.from_id <= last < row.head for row in known)
+        after_ns, before_ns = around
+        if after_ns is None or before_ns is None:
+            roughly = self._ledger.times_around(key, first, last)
+            after_ns = roughly[0] if after_ns is None else after_ns
+            before_ns = roughly[1] if before_ns is None else before_ns
+        return Missing(first, last, before, after, after_ns, before_ns)
+
+    def _history(self, venue: str) -> History:
+        history = self._endpoints[venue].adapter.history
+        if history is None:
+            raise VenueError(f"{venue}: the venue serves no past trades")
+        return history
 
     def _page(self, page: control.Page, body: bytes) -> None:
         self._lane.page(page, body)

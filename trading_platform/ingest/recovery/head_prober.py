@@ -167,8 +167,9 @@ class Prober:
         return True
 
     def _newest(self, body: bytes, symbol: str) -> int | None:
+        assert self._adapter.history is not None  # else there is no answer to read
         try:
-            page = self._adapter.read_page(body, symbol)
+            page = self._adapter.history.read(body, symbol)
         except FrameError as error:
             raise VenueError(f"{self._adapter.name} {symbol}: {error}") from error
         head = page.newest()

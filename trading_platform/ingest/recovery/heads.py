@@ -11,8 +11,9 @@ from trading_platform.completeness import answer_checks as doubt
 from trading_platform.completeness.records import Reach
 from trading_platform.completeness.sequence_reset import AHEAD
 from trading_platform.domain.errors import FrameError, VenueError
-from trading_platform.venues.adapter import TradePage, VenueAdapter
+from trading_platform.venues.adapter import VenueAdapter
 from trading_platform.venues.answers import Request
+from trading_platform.venues.history import History, Missing, Page
 
 Ask = Callable[[Request], bytes]
 
@@ -28,12 +29,15 @@ def ask_head(adapter: VenueAdapter, ask: Ask, venue_symbol: str, symbol: str, he
     ------
     VenueError : if the venue says twice what cannot be, or lists no trades between what is held and what it says.
     """
-    request, about = adapter.head_request(venue_symbol), f"{adapter.name} {symbol}"
+    history, about = adapter.history, f"{adapter.name} {symbol}"
+    if history is None:
+        raise VenueError(f"{about}: the venue serves no past trades")
+    request = history.newest(venue_symbol)
     body = ask(request)
     try:
-        if _stale(adapter.read_page(body, symbol), held) is not None:
+        if _stale(history.read(body, symbol), held) is not None:
             body = ask(request)  # from another server of theirs, perhaps, or a moment later
-        page = adapter.read_page(body, symbol)
+        page = history.read(body, symbol)
     except FrameError:
         return body  # no page at all: the decoder keeps it apart
     if (against := _stale(page, held)) is not None:
@@ -41,16 +45,25 @@ def ask_head(adapter: VenueAdapter, ask: Ask, venue_symbol: str, symbol: str, he
     newest = page.newest()
     if held is not None and newest is not None and newest - held.head > AHEAD:
         try:
-            listed = adapter.read_page(ask(adapter.page_request(venue_symbol, held.head, adapter.page_limit)), symbol)
+            listed = _after(history, ask, venue_symbol, symbol, held)
         except FrameError as error:
             raise VenueError(f"{about}: {error}") from error
-        if 0 < len(listed.trades) + len(listed.refused) < adapter.page_limit:
+        if listed is not None and listed.ends and (listed.trades or listed.refused):
             last = listed.newest()
             raise VenueError(f"{about}: the newest trade is said to be {newest}, but the list ends at {last}")
     return body
 
 
-def _stale(page: TradePage, held: Reach | None) -> str | None:
+def _after(history: History, ask: Ask, venue_symbol: str, symbol: str, held: Reach) -> Page | None:
+    """Return the page that begins with the newest trade that is held, None if the venue cannot be asked for it."""
+    asked = history.from_ids(Missing(held.head, held.head, after_ns=held.last_ns))
+    if asked is None:
+        return None
+    on = asked._replace(to_id=None)  # on to the venue's newest, as far as one page brings it
+    return history.read(ask(history.request(venue_symbol, on)), symbol, on)
+
+
+def _stale(page: Page, held: Reach | None) -> str | None:
     """Return why the newest trade of a page cannot be that. A newer row that cannot be read is the decoder's."""
     newest = page.newest()
     if page.refused and (held is None or newest is None or newest > held.head):

@@ -15,7 +15,7 @@ from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.recovery.fetch_lane import FetchLane, is_written, settle_dead_lanes
-from trading_platform.ingest.recovery.fetcher import LONGEST_WAIT_S, Desk, Endpoint, Means, Since
+from trading_platform.ingest.recovery.fetcher import LONGEST_WAIT_S, Around, Desk, Endpoint, Means, Since
 from trading_platform.ingest.recovery.open_tails import ingest_lock, open_tails
 from trading_platform.ingest.recovery.rest_client import Stopped
 from trading_platform.store.fs.layout import DataDir
@@ -318,16 +318,17 @@ class _Recovery(Desk):
 
     def fetch(self, gaps: Sequence[Gap]) -> bool:
         """Fetch the missing ids of some gaps; return whether the venues answered."""
-        by_sequence: dict[SequenceKey, list[Range]] = {}
+        by_sequence: dict[SequenceKey, list[Gap]] = {}
         for gap in gaps:
-            key = SequenceKey(gap.venue, gap.symbol, gap.epoch)
-            by_sequence.setdefault(key, []).append((gap.first_missing, gap.last_missing))
+            by_sequence.setdefault(SequenceKey(gap.venue, gap.symbol, gap.epoch), []).append(gap)
         answered = True
-        for key, missing in by_sequence.items():
-            limit = self._endpoints[key.venue].adapter.page_limit
+        for key, mine in by_sequence.items():
+            missing = [(gap.first_missing, gap.last_missing) for gap in mine]
+            after_ns = {gap.first_missing: gap.prev_ts for gap in mine}
+            before_ns = {gap.last_missing: gap.next_ts for gap in mine}
             try:
-                for first, last in merge_close(missing, limit):
-                    self._fetch_if_served(key, first, last)
+                for ids in merge_close(missing, self._history(key.venue).page_limit):
+                    self._fetch_if_served(key, ids, (after_ns.get(ids[0]), before_ns.get(ids[1])))
             except Stopped:
                 raise
             except (VenueError, FrameError) as error:
@@ -336,24 +337,21 @@ class _Recovery(Desk):
                 answered = answered and not isinstance(error, NO_ANSWERS)
         return answered
 
-    def _fetch_if_served(self, key: SequenceKey, first: int, last: int) -> None:
+    def _fetch_if_served(self, key: SequenceKey, ids: Range, around: Around) -> None:
         """Fetch a range; one that the venue will not serve does not keep the others from being asked for."""
         try:
-            self.fetch_range(key.venue, key.symbol, first, last, key.epoch)
+            self.fetch_range(*key, ids, around)
         except RequestRefused as error:
             self.problem(error)
 
     def fetch_end(self, heard: SequenceRow) -> None:
         """Fetch what is missing beyond what was heard, as far as one page brings it."""
-        limit = self._endpoints[heard.venue].adapter.page_limit
         state = self._ledger.state(heard.venue, heard.symbol, heard.epoch)
-        missing = merge_close([(first, last) for first, last in state.open() if last > heard.head], limit)
-        if not missing:
-            return
-        first, last = missing[0]
         try:
-            # The page begins at the held id before.
-            self.fetch_range(heard.venue, heard.symbol, first, min(last, first + limit - 2), heard.epoch)
+            limit = self._history(heard.venue).page_limit
+            missing = merge_close([(first, last) for first, last in state.open() if last > heard.head], limit)
+            if missing:
+                self.fetch_range(heard.venue, heard.symbol, heard.epoch, missing[0], most_pages=1)
         except Stopped:
             raise
         except (VenueError, FrameError) as error:
@@ -382,8 +380,8 @@ class _Recovery(Desk):
         state = self._ledger.state(venue, symbol, epoch)
         known = state.stored.copy()
         known.update(state.used_up)  # no answer makes a trade of these
-        for low, high in merge_close(known.missing(begin, end), self._endpoints[venue].adapter.page_limit):
-            self.fetch_range(venue, symbol, low, high, epoch)
+        for low, high in merge_close(known.missing(begin, end), self._history(venue).page_limit):
+            self.fetch_range(venue, symbol, epoch, (low, high))
         return begin, end
 
 

@@ -37,6 +37,19 @@ class Numberings:
             held = db.execute(query).one()
         return None if held[0] is None else Reach(*held)
 
+    def times_around(self, key: SequenceKey, first: int, last: int) -> tuple[int | None, int | None]:
+        """Return trade times (ns) before and after some ids, as the days that hold others tell; None: none does."""
+        c = t.coverage.c
+        held = (c.venue == key.venue, c.symbol == key.symbol, c.epoch == key.epoch, c.stored > 0)
+        columns = (c.first_id, c.last_id, c.first_ts, c.last_ts)
+        before = sa.select(*columns).where(*held, c.first_id < first).order_by(c.first_id.desc()).limit(1)
+        after = sa.select(*columns).where(*held, c.last_id > last).order_by(c.last_id).limit(1)
+        with self.database.reading() as db:
+            low, high = db.execute(before).first(), db.execute(after).first()
+        after_ns = None if low is None else low[3] if low[1] < first else low[2]
+        before_ns = None if high is None else high[2] if high[0] > last else high[3]
+        return after_ns, before_ns
+
     def holds(self, venue: str, symbol: str, epoch: int, trade_id: int) -> bool:
         """Tell whether a trade is stored."""
         r = t.ranges.c

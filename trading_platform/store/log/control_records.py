@@ -140,6 +140,7 @@ class Page(msgspec.Struct, frozen=True):
     turns: int | None = None  # how many turns of the symbol's ids were on record; None: those known when it came
     after_ns: int = 0  # a head asked for when this was the latest that was known of the end, see lane_clock.py
     listening: bool = False  # a head asked for while a stream of the symbol was open: its end stays live
+    cursor: str | None = None  # where the page begins, in its adapter's words; None: at `from_id`
 
 
 _PAGE: msgspec.json.Decoder[Page] = msgspec.json.Decoder(Page)

@@ -1,4 +1,4 @@
-"""Binance spot: frames and the adapter are spot.py, answers of its REST pages.py, what both have in common wire.py."""
+"""Binance spot: the adapter and its frames are spot.py, past trades history.py, REST answers pages.py, both wire.py."""
 
 from __future__ import annotations
 

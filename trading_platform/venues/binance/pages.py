@@ -1,4 +1,4 @@
-"""Binance's REST answers: trades row by row, aggregates, instruments. What is asked for is spot.py."""
+"""Binance's REST answers: trades row by row, aggregates, instruments. What is asked for is history.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, normalise_asset
 from trading_platform.domain.trade import Trade
-from trading_platform.venues.adapter import RefusedRow, TradePage
 from trading_platform.venues.binance.wire import REFUSED, Id, broken, timestamp_ns, trade
+from trading_platform.venues.history import Page, RefusedRow
 from trading_platform.venues.strict_json import check_strict
 
 _ROW_NAMES = tuple(b'"%b"' % name for name in (b"id", b"price", b"qty", b"time", b"isBuyerMaker"))
@@ -71,10 +71,10 @@ _aggregates: Callable[[bytes], list[_Aggregate]] = msgspec.json.Decoder(list[_Ag
 _info: Callable[[bytes], _ExchangeInfo] = msgspec.json.Decoder(_ExchangeInfo).decode
 
 
-def trade_page(body: bytes, symbol: str) -> TradePage:
+def trade_page(body: bytes, symbol: str) -> Page:
     """Return the rows of a page of trades or aggregates; a row that is none does not take the others with it."""
     trades = _sound_page(body, symbol)
-    return _page_by_row(body, symbol) if trades is None else TradePage.of(trades)
+    return _page_by_row(body, symbol) if trades is None else Page.of(trades)
 
 
 def first_of(body: bytes) -> tuple[int, int] | None:
@@ -121,7 +121,7 @@ def _sound_page(body: bytes, symbol: str) -> list[Trade] | None:
         return None
 
 
-def _page_by_row(body: bytes, symbol: str) -> TradePage:
+def _page_by_row(body: bytes, symbol: str) -> Page:
     """Read a page row by row; a row that is no trade does not take the others with it."""
     rows: list[Trade | RefusedRow] = []
     for raw in _objects(body):
@@ -131,7 +131,7 @@ def _page_by_row(body: bytes, symbol: str) -> TradePage:
             if error.kind == "aggregate":  # another endpoint than was asked: no row is what it should be
                 raise
             rows.append(RefusedRow(_id_of(raw), raw, error))
-    return TradePage.of(rows)
+    return Page.of(rows)
 
 
 def _objects(body: bytes) -> list[bytes]:

@@ -27,9 +27,10 @@ import msgspec
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of
 from trading_platform.domain.trade import Trade
-from trading_platform.venues.adapter import Ids, KeepAlive, Notice, StreamPlan, TradeFrame, TradePage
+from trading_platform.venues.adapter import Ids, KeepAlive, Notice, StreamPlan, TradeFrame
 from trading_platform.venues.answers import Answer, Request, Verdict, in_words, judged
 from trading_platform.venues.binance import pages
+from trading_platform.venues.binance.history import TradeHistory
 from trading_platform.venues.binance.wire import MS_END, MS_FIRST, REFUSED, US_END, US_FIRST, Id, broken, trade
 from trading_platform.venues.limits import RateLimit
 from trading_platform.venues.strict_json import check_strict, text_of
@@ -99,7 +100,7 @@ class Binance:
         # Not documented. Servers and proxies accept request lines of 8 KB (nginx, Apache) or 4 KB (IIS), headers apart.
         RateLimit("address_bytes", 4000, scope="connection"),
     )
-    page_limit = 1000
+    history = TradeHistory()
     ids: Ids = "contiguous"
     connection_lifetime_s = 86_400.0
     trade_frame: TradeFrame | None = TradeFrame(
@@ -199,53 +200,6 @@ class Binance:
         found = _PEEK.search(frame)
         name = None if found is None else text_of(found[1])
         return None if found is None or name is None else (name, int(found[2]))
-
-    def page_request(self, venue_symbol: str, from_id: int, limit: int) -> Request:
-        """Ask for up to `limit` trades from `from_id` on. Needs neither key nor signature."""
-        params = (("symbol", venue_symbol), ("fromId", str(from_id)), ("limit", str(min(limit, self.page_limit))))
-        return Request("/api/v3/historicalTrades", params, {"weight": 25})
-
-    def head_request(self, venue_symbol: str) -> Request:
-        """Ask for the newest trade."""
-        return Request("/api/v3/historicalTrades", (("symbol", venue_symbol), ("limit", "1")), {"weight": 25})
-
-    def since_request(self, venue_symbol: str, ts_ns: int) -> Request:
-        """Ask for the first aggregate at or after an instant: it names the ids of its trades."""
-        start_ms = -(-ts_ns // 1_000_000)
-        params = (("symbol", venue_symbol), ("startTime", str(start_ms)), ("limit", "1"))
-        return Request("/api/v3/aggTrades", params, {"weight": 4})
-
-    def decode_first(self, body: bytes) -> tuple[int, int] | None:
-        """Return the first id of the first aggregate and its time, None of an empty page.
-
-        >>> Binance().decode_first(b'[{"a":1,"p":"1","q":"1","f":100,"l":105,"T":1498793709153,"m":true,"M":true}]')
-        (100, 1498793709153000000)
-        """
-        return pages.first_of(body)
-
-    def read_page(self, body: bytes, symbol: str) -> TradePage:
-        """Return the rows of a page of `historicalTrades`, `trades` or `aggTrades`.
-
-        A row is refused with the kinds that `decode_frame` knows.
-
-        Raises
-        ------
-        FrameError : kinds ``json``, ``venue`` (the body is the venue's error), ``shape`` (no array of objects),
-            ``aggregate`` (a record stands for several trades, whose sizes it does not tell).
-        """
-        return pages.trade_page(body, symbol)
-
-    def decode_page(self, body: bytes, symbol: str) -> list[Trade]:
-        """Return the trades of a page, ascending by id; the rows that are none are left out. Raises as `read_page`."""
-        return self.read_page(body, symbol).trades
-
-    def raw_rows(self, body: bytes) -> dict[int, bytes]:
-        """Return the bytes of each row by its id.
-
-        >>> Binance().raw_rows(b'[{"id":7,"price":"1"}, {"id":8}]')
-        {7: b'{"id":7,"price":"1"}', 8: b'{"id":8}'}
-        """
-        return pages.raw_rows(body)
 
     def ping_request(self) -> Request:
         """Ask for an empty answer."""

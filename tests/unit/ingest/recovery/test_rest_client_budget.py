@@ -16,6 +16,7 @@ from trading_platform.simulate.exchanges.binance_rest import Limits, RestApi
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.venues.answers import Answer, Verdict
 from trading_platform.venues.binance import Binance
+from trading_platform.venues.history import Missing
 from trading_platform.venues.limits import limit_of
 
 ADAPTER = Binance()
@@ -63,7 +64,8 @@ def ask(client: RestClient, times: int) -> int:
     answered = 0
     for number in range(times):
         try:
-            client.get(ADAPTER.page_request("BTCUSDT", FIRST + number % 400, 10))
+            first = FIRST + number % 400
+            client.get(ADAPTER.history.request("BTCUSDT", ADAPTER.history.from_ids(Missing(first, first + 9))))
         except VenueError:
             continue
         answered += 1
@@ -111,7 +113,7 @@ def test_nothing_is_asked_within_a_ban() -> None:
     client = world.client(0.5)
     for _ in range(50):
         with pytest.raises((Banned, RateLimited)):
-            client.get(ADAPTER.head_request("BTCUSDT"))
+            client.get(ADAPTER.history.newest("BTCUSDT"))
     assert [record.status for record in world.api.requests] == [418]
 
 
