@@ -8,6 +8,7 @@ from itertools import pairwise
 import dagster as dg
 import numpy as np
 
+from trading_platform.completeness.day_facts import Bool
 from trading_platform.completeness.day_status import STATES, DayTable, day_names, ordinal_of
 from trading_platform.completeness.records import DayState
 from trading_platform.domain.days import day_after, day_of
@@ -16,6 +17,7 @@ from trading_platform.orchestration.jobs import seal_days as job
 from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.orchestration.runs import under_way
 from trading_platform.store.lake.first_day import note_first_day
+from trading_platform.store.ledger.leaves import SealedDays
 
 DECIDED: tuple[DayState, ...] = ("complete", "reconciled", "incomplete", "unproven")
 """States that more waiting does not change: what can be fetched has been."""
@@ -87,18 +89,22 @@ def unsealed(pipeline: PipelineResource) -> Unsealed:
     ledger, today = pipeline.ledger, day_of(pipeline.now_ns())
     days = ledger.day_table(pipeline.now_ns())
     wanted = (days.ordinal < ordinal_of(today)) & (days.stored > 0) & np.isin(days.state, _DECIDED_CODES)
-    number = {pair: at for at, pair in enumerate(days.pairs)}
-    sealed = [
-        number[venue, symbol] * _MOST_ORDINALS + ordinal_of(day)
-        for venue, symbol, day in ledger.sealed_days("ticks")
-        if (venue, symbol) in number
-    ]
-    wanted &= ~np.isin(days.pair * _MOST_ORDINALS + days.ordinal, np.array(sealed, np.int64))
+    wanted &= ~_sealed(days, ledger.sealed_days("ticks"))
     return Unsealed(days.take(np.flatnonzero(wanted)))
 
 
-_MOST_ORDINALS = 10_000_000
-"""More than there are days."""
+def _sealed(days: DayTable, sealed: SealedDays) -> Bool:
+    """Tell of each row whether its day is sealed."""
+    number = {pair: at for at, pair in enumerate(days.pairs)}
+    pair = np.array([number.get(pair, len(number)) for pair in sealed.pairs], np.int64)[sealed.pair]
+    ordinals, at = np.unique(days.ordinal, return_inverse=True)
+    place = np.searchsorted(ordinals, sealed.ordinal)
+    # A sealed day without a row, as a ledger may have that is being rebuilt, marks a cell that nobody reads.
+    place[np.append(ordinals, -1)[place] != sealed.ordinal] = len(ordinals)
+    held = np.zeros((len(number) + 1, len(ordinals) + 1), np.bool_)
+    held[pair, place] = True
+    told: Bool = held[days.pair, at]
+    return told
 
 
 def first_stretch(days: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """At the size people have: a ledger of many symbols, a lake of many leaves
 
-The ledger holds a year a symbol and a hundred open gaps in it, spread over the year: 365,000 symbol-days and 100,000
+The ledger holds a year a symbol, sealed, and a hundred open gaps in it, spread over it: 365,000 symbol-days and 100,000
 gaps at 1,000 symbols. Commands run in a process that has run them once before, and print to nowhere, so what is
 measured is their work without the start of Python and its libraries; how much that is, the lines of whole processes
 tell. The first reader of a ledger keeps what follows for each day; one line has it do so again. A tick is a sensor's

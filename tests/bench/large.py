@@ -1,17 +1,20 @@
-"""Data directories of the size people have, made quickly: many symbols, days and gaps; a lake of small leaves.
+"""Data directories of the size people have, made quickly: many symbols, days, gaps and seals; a lake of small leaves.
 
 The rows are those that recording would have written; they go straight into the ledger's own tables.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
 import sqlalchemy as sa
 
+from trading_platform.completeness.records import LeafRecord
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import parquet, schema as shapes
@@ -26,7 +29,7 @@ Row = dict[str, Any]
 
 
 class Size(NamedTuple):
-    """How much a ledger holds."""
+    """How much a ledger holds; every day but the newest of each symbol is sealed."""
 
     symbols: int = 1000
     days: int = 365
@@ -100,6 +103,24 @@ def _account(number: int, size: Size) -> Mapping[sa.Table, list[Row]]:
             }
             for at, (low, high) in enumerate(missing)
         ],
+        t.leaves: [_leaf(number, day, lacking[day], sealed=day < size.days - 1) for day in range(size.days)],
+    }
+
+
+def _leaf(number: int, day: int, lacking: int, *, sealed: bool) -> Row:
+    """Return the row of a published symbol-day."""
+    leaf = Leaf("ticks", VENUE, symbol(number), day_of(day_start(FIRST_DAY) + day * DAY_NS))
+    digest = hashlib.sha256(str(leaf.path).encode()).hexdigest()
+    first = 1_000_000 * number + 1 + day * A_DAY
+    record = LeafRecord(A_DAY - lacking, digest, digest[::-1], first_id=first, last_id=first + A_DAY - 1)
+    return {
+        "path": str(leaf.path),
+        **leaf._asdict(),
+        "published": True,
+        "record": msgspec.json.encode(record._asdict()).decode(),
+        "verdict": "[]",
+        "sealed": digest if sealed else None,
+        "seal_holds": sealed,
     }
 
 

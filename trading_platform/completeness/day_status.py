@@ -159,6 +159,23 @@ def ordinal_of(day: str) -> int:
     return dt.date.fromisoformat(day).toordinal()
 
 
+def ordinals_of(days: str) -> Int64:
+    """Return days, written one after the other with a space between, as Python counts them.
+
+    >>> ordinals_of("2024-02-29 2024-03-01").tolist()
+    [738945, 738946]
+    """
+    text = np.frombuffer(f"{days} ".encode() if days else b"", np.uint8).reshape(-1, len("2024-01-01 "))
+    digits = text.astype(np.int64) - ord("0")
+    year, month, day = (digits[:, first:end] @ 10 ** np.arange(end - first)[::-1] for first, end in _PARTS)
+    months = (12 * (year - 1970) + month - 1).astype("M8[M]")
+    return months.astype("M8[D]").astype(np.int64) + day - 1 + dt.date(1970, 1, 1).toordinal()
+
+
+_PARTS = ((0, 4), (5, 7), (8, 10))
+"""Where a day's year, month and day of the month stand."""
+
+
 def day_names(ordinal: Int64) -> list[str]:
     """Return days as text."""
     different, at = np.unique(ordinal, return_inverse=True)

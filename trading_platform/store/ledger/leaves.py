@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import sqlalchemy as sa
 
+from trading_platform.completeness.day_status import ordinals_of
+from trading_platform.completeness.id_spans import Int64
 from trading_platform.completeness.records import Conflict, LeafEntry, LeafRecord
 from trading_platform.domain.verdict import Failure, Verdict
 from trading_platform.store.fs.layout import Leaf
@@ -16,6 +19,20 @@ from trading_platform.store.ledger.database import Database, damage_named, inser
 
 _C = t.leaves.c
 _LEAF = (_C.dataset, _C.venue, _C.symbol, _C.day, _C.timeframe, _C.model)
+
+
+class SealedDays(NamedTuple):
+    """Sealed days of many symbols, in no order, as columns.
+
+    Attributes
+    ----------
+    pairs : the (venue, symbol) that `pair` counts.
+    ordinal : the day as Python counts them.
+    """
+
+    pairs: list[tuple[str, str]]
+    pair: Int64
+    ordinal: Int64
 
 
 class LeafBook:
@@ -81,10 +98,8 @@ class LeafBook:
 
     def confirm_all(self, leaves: Sequence[Leaf]) -> None:
         """Make the intents the published records, in one transaction."""
-        paths = [str(leaf.path) for leaf in leaves]
         with self.database.writing() as db:
-            values = {"record": _C.intent, "published": True, "intent": None}
-            db.execute(t.leaves.update().where(_C.path.in_(paths), _C.intent.is_not(None)).values(**values))
+            _confirm(db, [str(leaf.path) for leaf in leaves])
 
     def intend(self, leaf: Leaf, new: LeafRecord) -> None:
         """Write down what is about to be renamed into place."""
@@ -92,9 +107,7 @@ class LeafBook:
 
     def confirm(self, leaf: Leaf) -> None:
         """Make the intent the published record."""
-        with self.database.writing() as db:
-            values = {"record": _C.intent, "published": True, "intent": None}
-            db.execute(t.leaves.update().where(_C.path == str(leaf.path), _C.intent.is_not(None)).values(**values))
+        self.confirm_all([leaf])
 
     def abandon(self, leaf: Leaf) -> None:
         """Drop the intent: the file it spoke of never came to be."""
@@ -118,28 +131,32 @@ class LeafBook:
 
     def seal(self, leaf: Leaf) -> None:
         """Say that the day is over and this content its last word; a later change of content breaks the seal."""
-        record = self.leaf(leaf)
-        if record is not None:
-            self._set(leaf, sealed=record.content_hash)
+        with self.database.writing() as db:
+            of_leaf = _C.path == str(leaf.path)
+            record = db.execute(sa.select(_C.record).where(of_leaf, _C.published)).scalar()
+            if record is not None:
+                values = {"sealed": _record(record).content_hash, "seal_holds": True}
+                db.execute(t.leaves.update().where(of_leaf).values(**values))
 
     def sealed(self, leaf: Leaf) -> bool:
         """Tell whether the leaf was sealed and has not changed since."""
-        row = self._one(leaf, _C.sealed, _C.record)
-        return row is not None and row[0] is not None and row[1] is not None and _record(row[1]).content_hash == row[0]
+        row = self._one(leaf, _C.seal_holds)
+        return row is not None and bool(row[0])
 
-    def sealed_days(self, dataset: str) -> set[tuple[str, str, str]]:
-        """Return the (venue, symbol, day) of every leaf of a dataset that was sealed and has not changed since."""
-        query = sa.select(_C.venue, _C.symbol, _C.day, _C.record, _C.sealed).where(
-            _C.dataset == dataset, _C.published, _C.sealed.is_not(None)
+    def sealed_days(self, dataset: str) -> SealedDays:
+        """Return the days whose leaf was sealed and has not changed since.
+
+        The database joins a symbol's days to one text: 365,000 rows, one by one, take four times as long.
+        """
+        query = sa.select(_C.venue, _C.symbol, sa.func.aggregate_strings(_C.day, " ")).where(
+            _C.dataset == dataset, _C.seal_holds
         )
         with self.database.reading() as db:
-            rows = plain_rows(db, query)
-        # A record is read whole only where a quick look does not find the hash in it.
-        return {
-            (venue, symbol, day)
-            for venue, symbol, day, record, sealed in rows
-            if f'"content_hash":"{sealed}"' in record or _record(record).content_hash == sealed
-        }
+            rows = plain_rows(db, query.group_by(_C.venue, _C.symbol))
+        texts = [row[2] for row in rows]
+        pair = np.repeat(np.arange(len(rows)), [(len(text) + 1) // len("2024-01-01 ") for text in texts])
+        with damage_named("a leaf's day"):
+            return SealedDays([(row[0], row[1]) for row in rows], pair, ordinals_of(" ".join(texts)))
 
     def add_conflicts(self, rows: Sequence[Conflict]) -> None:
         """Keep copies that differ; the same conflict told twice is one."""
@@ -170,7 +187,7 @@ class LeafBook:
 def _put(db: sa.Connection, leaf: Leaf, values: Mapping[str, object]) -> None:
     path = str(leaf.path)
     if not db.execute(t.leaves.update().where(_C.path == path).values(**values)).rowcount:
-        db.execute(t.leaves.insert().values(path=path, published=False, **leaf._asdict(), **values))
+        db.execute(t.leaves.insert().values(**_new(leaf), **values))
 
 
 def _put_all(db: sa.Connection, column: str, values: Mapping[Leaf, str]) -> None:
@@ -178,11 +195,22 @@ def _put_all(db: sa.Connection, column: str, values: Mapping[Leaf, str]) -> None
     insert = own_insert(db)
     query = insert(t.leaves)
     update = query.on_conflict_do_update(index_elements=[_C.path], set_={column: query.excluded[column]})
-    rows = [
-        {"path": str(leaf.path), "published": False, **leaf._asdict(), column: value} for leaf, value in values.items()
-    ]
+    rows = [{**_new(leaf), column: value} for leaf, value in values.items()]
     if rows:
         db.execute(update, rows)
+
+
+def _new(leaf: Leaf) -> dict[str, object]:
+    """Return the row of a leaf of which nothing is known yet."""
+    return {"path": str(leaf.path), "published": False, "seal_holds": False, **leaf._asdict()}
+
+
+def _confirm(db: sa.Connection, paths: Sequence[str]) -> None:
+    intended = sa.and_(_C.path.in_(paths), _C.intent.is_not(None))
+    sealed = db.execute(sa.select(_C.path, _C.intent, _C.sealed).where(intended, _C.sealed.is_not(None))).all()
+    hold = [path for path, intent, digest in sealed if _record(intent).content_hash == digest]
+    values = {"record": _C.intent, "published": True, "intent": None, "seal_holds": _C.path.in_(hold)}
+    db.execute(t.leaves.update().where(intended).values(**values))
 
 
 def _failures(verdict: Verdict) -> str:

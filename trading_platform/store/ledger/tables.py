@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData()
@@ -207,7 +208,10 @@ leaves = Table(
     Column("intent", Text),
     Column("verdict", Text),
     Column("sealed", String(64)),  # content hash at the time of sealing
+    Column("seal_holds", Boolean, nullable=False),  # that hash is the record's
     Index("leaves_by_dataset", "dataset", "venue", "symbol", "day"),
+    # PostgreSQL's could be partial too; saying so imports its dialect (50 ms) into every process.
+    Index("leaves_sealed", "dataset", "seal_holds", "venue", "symbol", "day", sqlite_where=text("seal_holds = 1")),
 )
 
 audit_log = Table(

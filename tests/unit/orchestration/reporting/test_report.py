@@ -17,6 +17,7 @@ from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
     range_tags,
 )
 from tests.support.builders.lakes import Market, Trades, made_up
+from trading_platform.completeness.day_status import day_names
 from trading_platform.store.fs.layout import Leaf
 
 # ruff: noqa: F811  fixtures are handed in under their own names
@@ -140,7 +141,8 @@ def test_a_day_that_is_over_is_sealed_and_the_running_day_is_not(
     assert materialize(instance, pipeline, "2024-08-11", "2024-08-12", ("ticks",)).success
     assert market.ledger.sealed(Leaf("ticks", "binance", "BTC-USDT", "2024-08-11"))
     assert not market.ledger.sealed(Leaf("ticks", "binance", "BTC-USDT", "2024-08-12"))
-    assert market.ledger.sealed_days("ticks") == {("binance", "BTC-USDT", "2024-08-11")}
+    sealed = market.ledger.sealed_days("ticks")
+    assert (sealed.pairs, day_names(sealed.ordinal)) == ([("binance", "BTC-USDT")], ["2024-08-11"])
 
 
 def test_a_day_without_data_is_said_to_hold_nothing(
