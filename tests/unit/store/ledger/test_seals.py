@@ -116,7 +116,7 @@ def test_a_ledger_of_older_code_keeps_its_seals(tmp_path: Path) -> None:
     config.set_main_option("script_location", "trading_platform/store/ledger/migrations")
     with ledger.database.writing() as db:
         config.attributes["connection"] = db
-        command.downgrade(config, "0004")
+        command.downgrade(config, "0005")
         assert "seal_holds" not in {column["name"] for column in sa.inspect(db).get_columns("leaves")}
     ledger.close()
     ledger = Ledger.open(data)
