@@ -5,7 +5,7 @@ The exchanges themselves are venues/, one file each; who sends the requests is i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from trading_platform.domain.instrument import Instrument
@@ -97,7 +97,7 @@ Field = Literal["stream_symbol", "symbol", "id", "price", "quantity", "time", "b
 class TradeFrame(NamedTuple):
     """The form that a venue's trade frames usually have, for who reads many at a time.
 
-    Whatever is not exactly so is for `decode_frame`, and whatever is must mean the same to it.
+    Whatever is not exactly so is for the StreamDecoder, and whatever is must mean the same to it.
 
     Attributes
     ----------
@@ -107,6 +107,47 @@ class TradeFrame(NamedTuple):
 
     parts: tuple[bytes | Field, ...]
     times: tuple[tuple[int, int, int], ...]
+
+
+class StreamDecoder(Protocol):
+    """Decodes the frames of one connection, in their order."""
+
+    def decode(self, frame: bytes) -> list[Trade]:
+        """Return the trades of one frame, [] if it holds none of our symbols (acknowledgements, other events).
+
+        Raises
+        ------
+        FrameError : for bytes that do not decode, and nothing else, whatever the bytes.
+        """
+        ...
+
+    def state(self) -> bytes:
+        """Return all that later frames depend on; b"" as long as that is nothing, a few hundred bytes at most."""
+        ...
+
+
+class StatelessDecoder:
+    """The decoder of a venue whose frames each say all by themselves.
+
+    Parameters
+    ----------
+    decode_frame : returns the trades of a frame, given the symbols.
+    """
+
+    __slots__ = ("_decode_frame", "_symbols")
+
+    def __init__(
+        self, decode_frame: Callable[[bytes, Mapping[str, str]], list[Trade]], symbols: Mapping[str, str]
+    ) -> None:
+        self._decode_frame, self._symbols = decode_frame, symbols
+
+    def decode(self, frame: bytes) -> list[Trade]:
+        """Return the trades of one frame. Raises FrameError only."""
+        return self._decode_frame(frame, self._symbols)
+
+    def state(self) -> bytes:
+        """Return nothing."""
+        return b""
 
 
 @runtime_checkable
@@ -167,14 +208,13 @@ class VenueAdapter(Protocol):
         """Return what a frame is. Never raises: what is not understood is `other`."""
         ...
 
-    def decode_frame(self, frame: bytes, symbols: Mapping[str, str]) -> list[Trade]:
-        """Return the trades of one frame; `symbols` maps the venue's spelling to the canonical name.
+    def decoder(self, symbols: Mapping[str, str], state: bytes = b"") -> StreamDecoder:
+        """Return what decodes the frames of one connection, from its first one on or from where `state` was taken.
 
-        Empty for a frame that holds no trade of these symbols (acknowledgements, other events).
-
-        Raises
-        ------
-        FrameError : for bytes that do not decode, and nothing else, whatever the bytes.
+        Parameters
+        ----------
+        symbols : the venue's spelling -> canonical name, of all that the connection carries.
+        state : what `StreamDecoder.state` returned.
         """
         ...
 

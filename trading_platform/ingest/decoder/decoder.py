@@ -86,6 +86,7 @@ class Decoder:
                 controls.read(unpacked(record))
         frames.tell_alive()
         trades = EpochAssigner(epochs, frames, output).assign()
+        frames.keep_states()
         output.facts.traded(trades)
         batch = output.facts.batch(self._lane, start, end, output.quarantine.entries())
         return Decoded(batch, trades, output.facts.listings())

@@ -8,11 +8,15 @@ from trading_platform.completeness.lane_clock import TailClock
 from trading_platform.completeness.sequence_reset import Numbering
 
 
-class Connection(msgspec.Struct):
-    """What a connection carries: the venue's spelling -> canonical name."""
+class Connection(msgspec.Struct, omit_defaults=True):
+    """What a connection carries: the venue's spelling -> canonical name.
+
+    `state`: what the venue's frames so far mean to those that follow.
+    """
 
     venue: str
     symbols: dict[str, str]
+    state: bytes = b""
 
 
 class Context(msgspec.Struct):

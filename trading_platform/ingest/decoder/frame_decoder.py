@@ -27,7 +27,7 @@ from trading_platform.ingest.decoder.trade_scanner import SymbolTable
 from trading_platform.ingest.decoder.venue_readers import VenueReaders
 from trading_platform.store.log.segment_format import TABLE_AT, PackedRecord
 from trading_platform.store.log.writer import Record
-from trading_platform.venues.adapter import VenueAdapter
+from trading_platform.venues.adapter import StreamDecoder, VenueAdapter
 
 Int64 = npt.NDArray[np.int64]
 _NEVER = np.iinfo(np.int64).min
@@ -46,18 +46,33 @@ class StreamVoid(NamedTuple):
 class ConnectionDecoder:
     """Reads the frames of one connection by its venue's adapter.
 
-    Whatever a venue's frames mean only in the order of their connection belongs here.
+    What a venue's frames mean only in the order of their connection is known to the adapter's own decoder; its state is
+    kept with the connection from batch to batch.
     """
 
     def __init__(self, connection: Connection, adapter: VenueAdapter) -> None:
         self.connection = connection
         self.venue = connection.venue
-        self._adapter = adapter
+        self._adapter, self._began = adapter, connection.state
+        self._frames = self.again()
         self._scan_keys: tuple[SymbolTable, Int64] | None = None
 
     def decode(self, frame: bytes) -> list[Trade]:
         """Return the trades of a frame. Raises FrameError only."""
-        return self._adapter.decode_frame(frame, self.connection.symbols)
+        return self._frames.decode(frame)
+
+    def keep_state(self) -> None:
+        """Have the connection remember what its frames so far mean to those that follow."""
+        self.connection.state = self._frames.state()
+
+    @property
+    def stateless(self) -> bool:
+        """Whether no frame so far depended on another, or means anything to a later one."""
+        return not self._began and not self._frames.state()
+
+    def again(self) -> StreamDecoder:
+        """Return a decoder of the same frames, from the first one of the batch on."""
+        return self._adapter.decoder(self.connection.symbols, self._began)
 
     def about(self, frame: bytes) -> tuple[str | None, int | None]:
         """Return symbol and id that a frame which does not decode seems to be about."""
@@ -105,6 +120,11 @@ class FrameDecoder:
         for item, frame in enumerate(record.frames):
             self._frame(Origin(record, item, decoder.venue, "ws"), decoder, frame)
 
+    def keep_states(self) -> None:
+        """Have each connection remember what later frames depend on; at the batch's end."""
+        for decoder in self._decoders.values():
+            decoder.keep_state()
+
     def tell_alive(self) -> None:
         """Tell which streams have delivered since the last call, before anything else is told of their ends."""
         for number in np.flatnonzero(self._alive != _NEVER).tolist():
@@ -128,11 +148,14 @@ class FrameDecoder:
             wanted.setdefault(mark, []).append(row)
         instants = set(asked.ts_recv.tolist())
         found: dict[int, tuple[Origin, bytes]] = {}
+        again: dict[ConnectionDecoder, StreamDecoder] = {}
         for record, decoder in self._read:
-            if record.ts_recv not in instants or decoder.venue != key.venue:
+            if decoder.venue != key.venue or (record.ts_recv not in instants and decoder.stateless):
                 continue
+            if decoder not in again:
+                again[decoder] = decoder.again()
             for item, frame in enumerate(unpacked(record).frames):
-                for mark in _marks(decoder, key.symbol, frame, record.ts_recv):
+                for mark in _marks(again[decoder], key.symbol, frame, record.ts_recv):
                     if waiting := wanted.get(mark):
                         found[waiting.pop(0)] = Origin(record, item, key.venue, "ws"), frame
         return found
@@ -199,7 +222,7 @@ class FrameDecoder:
             self._alive = np.concatenate([self._alive, np.full(max(lacking, len(self._alive)), _NEVER)])
 
 
-def _marks(decoder: ConnectionDecoder, symbol: str, frame: bytes, ts_recv: int) -> list[_Mark]:
+def _marks(decoder: StreamDecoder, symbol: str, frame: bytes, ts_recv: int) -> list[_Mark]:
     """Return the values by which a symbol's trades in a frame are known again in their columns."""
     try:
         trades = decoder.decode(frame)

@@ -27,7 +27,15 @@ import msgspec
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of
 from trading_platform.domain.trade import Trade
-from trading_platform.venues.adapter import Ids, KeepAlive, Notice, StreamPlan, TradeFrame
+from trading_platform.venues.adapter import (
+    Ids,
+    KeepAlive,
+    Notice,
+    StatelessDecoder,
+    StreamDecoder,
+    StreamPlan,
+    TradeFrame,
+)
 from trading_platform.venues.answers import Answer, Request, Verdict, in_words, judged
 from trading_platform.venues.binance import pages
 from trading_platform.venues.binance.history import TradeHistory
@@ -158,6 +166,11 @@ class Binance:
         if len(frame) <= self.notice_bytes and self.notices[0] in frame:
             return Notice("farewell")
         return Notice("trades" if _PEEK.search(frame) is not None else "other")
+
+    def decoder(self, symbols: Mapping[str, str], state: bytes = b"") -> StreamDecoder:
+        """Return the decoder of a connection: every frame says all by itself."""
+        del state
+        return StatelessDecoder(self.decode_frame, symbols)
 
     def decode_frame(self, frame: bytes, symbols: Mapping[str, str]) -> list[Trade]:
         """Return the trade of a combined or raw frame, [] if it holds none of `symbols`.
