@@ -25,6 +25,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 README = ROOT / "README.md"
 HEAD = (
     "# Benchmarks\n\nWritten by `make bench`. Quote the ratios: absolute times are those of a small shared machine.\n"
+    "Measurements that were made once, for a decision, are in [measurements](measurements.md).\n"
 )
 
 
