@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from trading_platform.completeness.records import TextDay
 from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import UsageError, WorkError
 from trading_platform.domain.id_ranges import IdRanges, Range, id_runs
@@ -243,6 +244,16 @@ class LedgerAt(Ledger):
     def voids(self, venue: str, symbol: str, epoch: int = 0) -> list[Range]:
         """Return the ids that were known to be used up."""
         return list(self.state(venue, symbol, epoch).void)
+
+    def text_days(self, venue: str | None = None, symbol: str | None = None) -> list[TextDay]:
+        """Return the days of symbols whose ids prove nothing, with the listings that had been taken in by then."""
+        now = [] if self._now is None else self._now.text_days(venue, symbol)
+        held = {(leaf.venue, leaf.symbol, leaf.day): row.rows for leaf, row in self.leaves("ticks").items()}
+        listed = [(day, day.listed) for day in now]
+        return [
+            day._replace(held=held.get(day[:3], 0), listed=None if told is None or told.seen_ns > self._at_ns else told)
+            for day, told in listed
+        ]
 
     def days(self, venue: str, symbol: str) -> list[DayRow]:
         """Return the days of which trades had been received."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trading_platform.commands.support.arguments import MOST_ID, emit, whole
@@ -58,7 +59,21 @@ def _list(ledger: Ledger, args: argparse.Namespace) -> str:
     columns = ledger.gap_columns()
     ends = zip(columns["first_missing"], columns["last_missing"], strict=True)
     columns["missing"] = [last - first + 1 for first, last in ends]
-    return column_table({name: columns[name] for name in COLUMNS}) if columns["id"] else "no gap is open"
+    told = column_table({name: columns[name] for name in COLUMNS}) if columns["id"] else "no gap is open"
+    return "\n".join([told, *_not_compared(ledger)])
+
+
+def _not_compared(ledger: Ledger) -> Iterator[str]:
+    """Yield a line for each symbol whose ids show no gaps, and of which days do not equal the venue's listing."""
+    days: dict[tuple[str, str], list[str]] = {}
+    for day in ledger.text_days():
+        if not day.equal:
+            days.setdefault((day.venue, day.symbol), []).append(day.day)
+    for (venue, symbol), open_days in days.items():
+        yield (
+            f"{venue} {symbol}: its ids show no gaps; {len(open_days):,} days do not equal the venue's daily file"
+            f" or were not compared with it: {open_days[0]} .. {open_days[-1]}"
+        )
 
 
 def _declare(data: DataDir, ledger: Ledger, gap: Gap, reason: str | None, settings: Settings) -> Gap:

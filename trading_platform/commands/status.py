@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -56,10 +57,10 @@ class _Symbol(NamedTuple):
     venue: str
     symbol: str
     epoch: int
-    from_id: int
-    head: int
+    from_id: int | None
+    head: int | None
     tail: str
-    expected: int
+    expected: int | None
     stored: int
     void: int
     open: int
@@ -67,6 +68,7 @@ class _Symbol(NamedTuple):
     unrecoverable: int
     conflicts: int
     quarantined: dict[str, int]
+    proof: str  # what shows that nothing is missing: ids, or the venue's own listing of a day
 
 
 class _Report(NamedTuple):
@@ -86,21 +88,33 @@ def _by_symbol(data: DataDir, ledger: Ledger, args: argparse.Namespace) -> str:
 
 def _report(data: DataDir, ledger: Ledger) -> _Report:
     from trading_platform.completeness.day_status import judged, run_table
+    from trading_platform.completeness.text_days import with_text_days
     from trading_platform.ingest.recovery.open_tails import unknown_ends
     from trading_platform.store.ledger.kept_days import accounts
+    from trading_platform.store.ledger.text_days import text_days, text_symbols
 
     ledger.keep_days()
     with ledger.snapshot() as now:
         rows, found = now.sequences, accounts(now)
         conflicts, quarantined = now.conflicts(), now.quarantined()
-    days = judged(rows, found.facts, day_of(time.time_ns()))
+        texts, text_pairs = text_days(now.db), text_symbols(now.db)
+    today = day_of(time.time_ns())
+    days = with_text_days(judged(rows, found.facts, today), texts, rows, today)
+    held: Counter[tuple[str, str]] = Counter()
+    for day in texts:
+        held[day.venue, day.symbol] += day.held
     ends = {(row.venue, row.symbol, row.epoch) for row in unknown_ends(data, rows)}
     symbols = []
     for row, stored, void, missing, gaps, lost in zip(rows, *found[:5], strict=True):
         pair = (row.venue, row.symbol)
+        counts = (conflicts[pair], quarantined.get(pair, {}))
+        if pair in text_pairs:
+            none = (None, None, row.tail, None, held[pair], 0, 0, 0, 0)
+            symbols.append(_Symbol._make((*row[:3], *none, *counts, "listing")))
+            continue
         tail = "open" if (*pair, row.epoch) in ends else row.tail
         expected, gaps_here = row.head - row.from_id + 1, gaps + (tail == "open")
-        told = (expected, stored, void, missing, gaps_here, lost, conflicts[pair], quarantined.get(pair, {}))
+        told = (expected, stored, void, missing, gaps_here, lost, *counts, "ids")
         symbols.append(_Symbol._make((*row[:5], tail, *told)))
     return _Report(symbols, days, run_table(days))
 
@@ -139,11 +153,17 @@ def _texts(report: _Report) -> Iterator[str]:
 
 def _head(symbol: _Symbol) -> Iterator[str]:
     epoch = f" epoch {symbol.epoch}" if symbol.epoch else ""
-    yield (
-        f"{symbol.venue} {symbol.symbol}{epoch}: {symbol.stored:,} of {symbol.expected:,} ids held,"
-        f" {symbol.void:,} void, {symbol.open:,} open, {symbol.unrecoverable:,} unrecoverable;"
-        f" ids {symbol.from_id}..{symbol.head}, tail {symbol.tail}"
-    )
+    if symbol.expected is None:
+        yield (
+            f"{symbol.venue} {symbol.symbol}: {symbol.stored:,} trades held, tail {symbol.tail};"
+            f" ids of {symbol.venue} prove nothing: each day is compared with the venue's daily file"
+        )
+    else:
+        yield (
+            f"{symbol.venue} {symbol.symbol}{epoch}: {symbol.stored:,} of {symbol.expected:,} ids held,"
+            f" {symbol.void:,} void, {symbol.open:,} open, {symbol.unrecoverable:,} unrecoverable;"
+            f" ids {symbol.from_id}..{symbol.head}, tail {symbol.tail}"
+        )
     if symbol.quarantined:
         yield "  quarantined: " + ", ".join(f"{count:,} {kind}" for kind, count in symbol.quarantined.items())
     if symbol.conflicts:

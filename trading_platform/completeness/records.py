@@ -38,6 +38,11 @@ class SequenceRow(NamedTuple):
     head: int
     tail: Tail
 
+    @property
+    def numbered(self) -> bool:
+        """Whether there is an account of ids: there is none of a symbol whose ids prove nothing."""
+        return (self.from_id, self.head) != (0, -1)
+
 
 class DayRow(NamedTuple):
     """The stored ids of one symbol-day."""
@@ -194,6 +199,30 @@ def _none() -> Int64:
     return np.empty(0, np.int64)
 
 
+class ListedDay(NamedTuple):
+    """A venue's own listing of one day: how many trades, how many rows that could not be read, when it was taken."""
+
+    day: str
+    trades: int
+    refused: int
+    seen_ns: int
+
+
+class TextDay(NamedTuple):
+    """A day of a symbol whose ids prove nothing: trades published, and the venue's listing of it, if there is one."""
+
+    venue: str
+    symbol: str
+    day: str
+    held: int
+    listed: ListedDay | None
+
+    @property
+    def equal(self) -> bool:
+        """Whether the published trades are those of the listing: all of it was taken in, so their number tells."""
+        return self.listed is not None and not self.listed.refused and self.listed.trades == self.held
+
+
 @dataclass
 class Seen:
     """What one decoded batch tells of one sequence.
@@ -202,6 +231,9 @@ class Seen:
     `void_times` when these were used; `undertaken`: an id from which on we promise to hold all;
     `promises`: every such id, and when it was promised;
     `witnessed`: the greatest id that the venue says it has used, though its trade could not be read (-1: none).
+
+    Of a symbol whose ids prove nothing: `heard`: by when a connection delivered its first trade, when it delivered its
+    latest; `listed`: days of which the venue's own listing was taken in.
     """
 
     ids: Int64 = field(default_factory=_none)
@@ -215,6 +247,8 @@ class Seen:
     undertaken: int | None = None
     promises: list[Claim] = field(default_factory=list)
     witnessed: int = -1
+    heard: dict[int, int] = field(default_factory=dict)
+    listed: list[ListedDay] = field(default_factory=list)
 
 
 @dataclass

@@ -33,6 +33,11 @@ class Spans(NamedTuple):
     last: Int64
 
     @classmethod
+    def none(cls) -> Spans:
+        """Return no span."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
+    @classmethod
     def whole(cls, start_ns: int, end_ns: int) -> Spans:
         """Return the one span [start, end)."""
         return cls(np.array([start_ns], np.int64), np.array([end_ns - 1], np.int64))

@@ -21,11 +21,14 @@ class Trade(NamedTuple):
     Attributes
     ----------
     symbol : canonical name, ``BTC-USDT``.
-    trade_id : the venue's id, None where ids are not integers.
+    trade_id : the venue's id, None where ids are not integers that prove something.
     ts_event : exchange trade time, ns since the epoch, UTC.
     price, quantity : checked decimal literals (domain/decimals.py).
     side : the taker's side, None where unknown.
     void : why this id holds no order-book trade, None for a real one.
+    trade_uid : the venue's text id, where all its channels name a trade by the same one.
+    channel_id : the text id of a trade that only some channels name: it tells repeats of one trade from equal trades
+        of one delivery. Its `trade_uid` is then made of its payload (ingest/decoder/payload_ids.py).
     """
 
     symbol: str
@@ -35,3 +38,5 @@ class Trade(NamedTuple):
     quantity: str
     side: Side | None
     void: str | None = None
+    trade_uid: str | None = None
+    channel_id: str | None = None

@@ -14,23 +14,31 @@ import numpy.typing as npt
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 Int8 = npt.NDArray[np.int8]
+Texts = npt.NDArray[np.bytes_]
+
+UID_TYPE = np.dtype("S40")
+"""Text ids are ASCII and at most this long; adapters refuse others."""
+
+
+NO_ID = -1
 
 
 class TradeColumns(NamedTuple):
     """Trades of one symbol as columns of equal length, one row a trade, in the order of the log.
 
-    A new column (a text id for venues whose ids are no integers) is added here; `empty`, `rows` and `concatenate` are
-    the only ways by which other modules make columns of columns.
+    A new column is added here; `empty`, `rows` and `concatenate` are the only ways by which other modules make columns
+    of columns.
 
     Attributes
     ----------
-    trade_id : int64, the venue's id.
+    trade_id : int64, the venue's id; NO_ID of trades that have a `trade_uid`.
     ts_event : int64, the venue's trade time in ns since the epoch, UTC.
     ts_recv : int64, when we received it, in the same unit.
     price : float64, in the quote currency; finite and positive.
     quantity : float64, in the base currency; finite and positive.
     side : int8, the taker's side: 1 buy, -1 sell, 0 unknown.
     source : int8, how it came: its place in domain.trade.SOURCES.
+    trade_uid : text ids of trades whose integer ids prove nothing, of type UID_TYPE; None: their ids are integers.
 
     Examples
     --------
@@ -46,6 +54,7 @@ class TradeColumns(NamedTuple):
     quantity: Float64
     side: Int8
     source: Int8
+    trade_uid: Texts | None = None
 
     @classmethod
     def empty(cls, rows: int) -> TradeColumns:
@@ -57,9 +66,12 @@ class TradeColumns(NamedTuple):
 
     def rows(self, chosen: slice | Int64 | npt.NDArray[np.bool_]) -> TradeColumns:
         """Return some rows: a slice (without a copy), their numbers in the wanted order, or a mask."""
-        return TradeColumns._make(column[chosen] for column in self)
+        return TradeColumns._make(None if column is None else column[chosen] for column in self)
 
 
 def concatenate(parts: Sequence[TradeColumns]) -> TradeColumns:
-    """Return the rows of all parts, in their order."""
-    return parts[0] if len(parts) == 1 else TradeColumns(*map(np.concatenate, zip(*parts, strict=True)))
+    """Return the rows of all parts, in their order; all of them have text ids, or none."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = zip(*parts, strict=True)
+    return TradeColumns._make(None if column[0] is None else np.concatenate(column) for column in columns)

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from trading_platform.completeness.missing_ids import IdAccount, Key
-from trading_platform.completeness.records import LeafRecord, SequenceRow
+from trading_platform.completeness.records import LeafRecord, SequenceRow, TextDay
 from trading_platform.completeness.uncertain_spans import Int64, Spans, uncertain_spans
 from trading_platform.domain.days import day_after, day_range, day_start
 from trading_platform.domain.errors import CorruptionError
@@ -44,6 +44,9 @@ class Book(Protocol):
     def sequences(self, venue: str | None = None, symbol: str | None = None) -> list[SequenceRow]:
         """Return where each epoch begins and ends."""
 
+    def text_days(self, venue: str | None = None, symbol: str | None = None) -> list[TextDay]:
+        """Return the days of a symbol whose ids prove nothing, with the venue's listings of them."""
+
     def voids(self, venue: str, symbol: str, epoch: int = 0) -> list[Range]:
         """Return the ids that were used up without a trade."""
 
@@ -61,6 +64,7 @@ class Facts(NamedTuple):
     voids : used-up ids among the day's, as (epoch, first, last).
     interleaved : content hashes by day of the other days whose ids are interleaved with this day's.
     turns : the epochs that end within the day.
+    listed : whether the trades, whose ids prove nothing, are those of the venue's own listing of the day.
     """
 
     ticks: str | None
@@ -72,6 +76,12 @@ class Facts(NamedTuple):
     voids: tuple[tuple[int, int, int], ...] = ()
     interleaved: tuple[tuple[str, str], ...] = ()
     turns: tuple[int, ...] = ()
+    listed: bool = False
+
+    @property
+    def proof(self) -> str | None:
+        """What shows that nothing is missing: ``ids``, ``listing``, or None."""
+        return "ids" if self.proved else "listing" if self.listed else None
 
 
 @dataclass
@@ -110,6 +120,7 @@ class Chain:
     account: IdAccount
     ticks: dict[str, TickDay] = field(default_factory=dict)
     days: list[str] = field(default_factory=list)
+    _listed: frozenset[str] = frozenset()
     _groups: list[_Group] = field(default_factory=list)
     _group_of: dict[str, int] = field(default_factory=dict)
 
@@ -120,6 +131,7 @@ class Chain:
         epochs = sorted({row.epoch for row in sequences} or {0})
         account = IdAccount.of(sequences, {epoch: book.voids(venue, symbol, epoch) for epoch in epochs})
         chain = cls(data, venue, symbol, account)
+        chain._listed = frozenset(day.day for day in book.text_days(venue, symbol) if day.equal)
         records = book.leaves("ticks", venue, symbol)
         for leaf in sorted(records, key=lambda each: each.day):
             chain.add(leaf, records[leaf], epochs[0] if len(epochs) == 1 else None)
@@ -197,7 +209,8 @@ class Chain:
         first, running = day == self.days[0], day == self.days[-1]
         at = self._group_of.get(day)
         if at is None:
-            return Facts(mine.record.content_hash, proved=False, first=first, running=running)
+            facts = Facts(mine.record.content_hash, proved=False, first=first, running=running)
+            return facts._replace(listed=day in self._listed)
         group = self._groups[at]
         facts = Facts(
             mine.record.content_hash,
@@ -236,6 +249,8 @@ class Chain:
         """
         start, end = day_start(day), day_start(day_after(day))
         times = _column(ticks, "ts_event")
+        if facts.listed:
+            return Spans.none()
         if not facts.proved:
             return Spans.whole(int(times.min()) if facts.first else start, end)
         spans = self._spans(day, facts, ticks)

@@ -304,14 +304,26 @@ def _file(stored: _Stored, leaf: Leaf) -> Iterator[Violation]:
 
 
 def _order(subject: str, table: pa.Table) -> Iterator[Violation]:
-    ids = table["trade_id"].to_numpy() if not table["trade_id"].null_count else None
-    if ids is None:
+    if table["trade_id"].null_count:
+        yield from _order_of_texts(subject, table)
         return
-    epochs = table["epoch"].to_numpy()
+    ids, epochs = (table[name].to_numpy() for name in ("trade_id", "epoch"))
     rising = (epochs[1:] > epochs[:-1]) | ((epochs[1:] == epochs[:-1]) & (ids[1:] > ids[:-1]))
     if not rising.all():
         at = int(np.flatnonzero(~rising)[0])
         yield Violation("order", subject, f"trade {ids[at + 1]} follows {ids[at]}")
+
+
+def _order_of_texts(subject: str, table: pa.Table) -> Iterator[Violation]:
+    """Trades whose ids prove nothing stand in the order of their times, those of one time in that of their text ids."""
+    times, uids = table["ts_event"].cast(pa.int64()).to_numpy(), table["trade_uid"].to_numpy(zero_copy_only=False)
+    uids = uids.astype(str)
+    rising = (times[1:] > times[:-1]) | ((times[1:] == times[:-1]) & (uids[1:] > uids[:-1]))
+    if not rising.all():
+        at = int(np.flatnonzero(~rising)[0])
+        yield Violation("order", subject, f"trade {uids[at + 1]} follows {uids[at]}")
+    if (again := len(uids) - len(np.unique(uids))) > 0:
+        yield Violation("duplicates", subject, f"{again} text ids are there twice")
 
 
 def _sums(stored: _Stored, leaf: Leaf, bars: pa.Table) -> Iterator[Violation]:

@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from trading_platform.domain.instrument import Instrument
+from trading_platform.domain.sequencing import Sequencing
 from trading_platform.domain.trade import Trade
 from trading_platform.venues.answers import Answer, Request, Verdict
 from trading_platform.venues.history import History
 from trading_platform.venues.limits import RateLimit
-
-Ids = Literal["contiguous", "increasing", "shared", "none"]
-"""What a trade id proves: every missing one is a missing trade; order only; nothing (shared by symbols); no ids."""
 
 
 class KeepAlive(NamedTuple):
@@ -160,7 +158,7 @@ class VenueAdapter(Protocol):
     ws_url, rest_url : documented base addresses, used when the settings name none.
     hosts : documented addresses of its other hosts, by `Request.base`; asked at `rest_url` while that is another.
     limits : what the venue allows.
-    ids : what a trade id proves.
+    sequencing : what a trade id proves.
     connection_lifetime_s : when the venue cuts a healthy connection.
     keepalive : how it is kept alive.
     notices : of these bytes one stands in every frame that `classify` finds to be ack, nack or farewell, and in no
@@ -176,7 +174,7 @@ class VenueAdapter(Protocol):
     rest_url: str
     hosts: Mapping[str, str]
     limits: tuple[RateLimit, ...]
-    ids: Ids
+    sequencing: Sequencing
     connection_lifetime_s: float
     keepalive: KeepAlive
     notices: tuple[bytes, ...]

@@ -11,7 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trading_platform.completeness.records import Batch, Claim, Quarantined, Seen, SequenceKey, Tail, TailEvent, Turn
+from trading_platform.completeness.records import (
+    Batch,
+    Claim,
+    ListedDay,
+    Quarantined,
+    Seen,
+    SequenceKey,
+    Tail,
+    TailEvent,
+    Turn,
+)
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import Trade
 from trading_platform.domain.trade_columns import TradeColumns
@@ -81,12 +91,31 @@ class BatchFacts:
     def traded(self, trades: Mapping[SequenceKey, TradeColumns]) -> None:
         """Tell of the ids that are stored, and when each was traded."""
         for key, columns in trades.items():
+            if columns.trade_uid is not None:
+                self.unproven(key)
+                continue
             seen, ids = self._of(key), columns.trade_id
             if bool((ids[1:] > ids[:-1]).all()):
                 seen.ids, seen.ts = ids, columns.ts_event
             else:
                 seen.ids, first = np.unique(ids, return_index=True)
                 seen.ts = columns.ts_event[first]
+
+    # ---- of a symbol whose ids prove nothing
+
+    def unproven(self, key: SequenceKey) -> None:
+        """Tell that a symbol is recorded whose ids prove nothing: its account of ids is begun, and stays empty."""
+        self._of(key).undertaken = 0
+
+    def heard(self, key: SequenceKey, begun_ns: int, ts_recv: int) -> None:
+        """Tell that a connection which delivered its first trade of a symbol at `begun_ns` delivers still."""
+        heard = self._of(key).heard
+        heard[begun_ns] = max(heard.get(begun_ns, ts_recv), ts_recv)
+
+    def whole_day(self, key: SequenceKey, day: ListedDay) -> None:
+        """Tell that a venue's own listing of a day has been taken in."""
+        self.unproven(key)
+        self._of(key).listed.append(day)
 
     # ---- of the end of a symbol's stream
 

@@ -5,7 +5,7 @@ The records themselves are store/log/control_records.py; what the facts prove is
 
 from __future__ import annotations
 
-from trading_platform.completeness.records import Claim, SequenceKey
+from trading_platform.completeness.records import Claim, ListedDay, SequenceKey
 from trading_platform.domain.errors import FrameError
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.decoder_state import Connection, Context
@@ -48,6 +48,9 @@ class ControlReader:
                 # Streams have an address of their own: a ban from REST must not end recording.
                 banned = fact.venue if fact.channel == "rest" else f"{fact.venue}/{fact.channel}"
                 self._facts.banned(banned, fact.until_ns)
+            case control.Listed():
+                listed = ListedDay(fact.day, fact.trades, fact.refused, record.ts_recv)
+                self._facts.whole_day(SequenceKey(fact.venue, fact.symbol), listed)
             case control.Handover():
                 pass  # for people: the connections' own records say what follows from it
 

@@ -6,22 +6,29 @@ import msgspec
 
 from trading_platform.completeness.lane_clock import TailClock
 from trading_platform.completeness.sequence_reset import Numbering
+from trading_platform.ingest.decoder.payload_ids import EqualTrades
 
 
 class Connection(msgspec.Struct, omit_defaults=True):
     """What a connection carries: the venue's spelling -> canonical name.
 
     `state`: what the venue's frames so far mean to those that follow.
+    `heard`: when the first trade of a symbol came, by canonical name; only of symbols whose ids prove nothing.
     """
 
     venue: str
     symbols: dict[str, str]
     state: bytes = b""
+    heard: dict[str, int] = {}
 
 
 class Context(msgspec.Struct):
-    """All of it: connections by number, what streams have shown of ids by symbol, and the order of what was told."""
+    """All of it: connections by number, what streams have shown of ids by symbol, and the order of what was told.
+
+    `equals`: of symbols whose trades are named by what they say, what the lane's streams have shown of late.
+    """
 
     connections: dict[int, Connection] = {}
     numberings: dict[str, Numbering] = {}
     clock: TailClock = msgspec.field(default_factory=TailClock)
+    equals: dict[str, EqualTrades] = {}

@@ -15,12 +15,14 @@ import numpy.typing as npt
 
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.errors import FrameError
+from trading_platform.domain.sequencing import prove_completeness
 from trading_platform.domain.trade import Trade
 from trading_platform.domain.trade_columns import TradeColumns
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoder_state import Connection, Context
 from trading_platform.ingest.decoder.page_claims import raw_of
+from trading_platform.ingest.decoder.payload_ids import EqualTrades
 from trading_platform.ingest.decoder.quarantine import Origin, unpacked
 from trading_platform.ingest.decoder.trade_buffer import UNASSIGNED
 from trading_platform.ingest.decoder.trade_scanner import SymbolTable
@@ -55,6 +57,7 @@ class ConnectionDecoder:
         self.venue = connection.venue
         self._adapter, self._began = adapter, connection.state
         self._frames = self.again()
+        self.epoch = UNASSIGNED if prove_completeness(adapter.sequencing) else 0
         self._scan_keys: tuple[SymbolTable, Int64] | None = None
 
     def decode(self, frame: bytes) -> list[Trade]:
@@ -93,7 +96,7 @@ class FrameDecoder:
     """Decodes the stream frames of one batch."""
 
     def __init__(self, context: Context, readers: VenueReaders, bounds: Bounds, output: BatchOutput) -> None:
-        self._connections, self._clock = context.connections, context.clock
+        self._connections, self._clock, self._equals = context.connections, context.clock, context.equals
         self._readers, self._bounds, self._output = readers, bounds, output
         self._decoders: dict[int, ConnectionDecoder] = {}
         self._read: list[tuple[Record | PackedRecord, ConnectionDecoder]] = []
@@ -191,11 +194,14 @@ class FrameDecoder:
             self._output.quarantine.refuse(origin, *decoder.about(frame), error, frame)
             return
         for trade in trades:
-            number = self._saw(SequenceKey(origin.venue, trade.symbol, UNASSIGNED), origin.record.ts_recv)
-            self._trade(number, origin, trade, frame)
+            number = self._saw(SequenceKey(origin.venue, trade.symbol, decoder.epoch), origin.record.ts_recv)
+            if decoder.epoch == UNASSIGNED:
+                self._trade(number, origin, trade, frame)
+            else:
+                self._store(number, origin, self._named(decoder, trade, origin.record.ts_recv), frame)
 
     def _trade(self, number: int, origin: Origin, trade: Trade, frame: bytes) -> None:
-        quarantine, ts_recv = self._output.quarantine, origin.record.ts_recv
+        quarantine = self._output.quarantine
         if trade.trade_id is None:
             error = FrameError("id", "a trade without an id")
             quarantine.refuse(origin, trade.symbol, None, error, raw_of(trade, frame))
@@ -203,11 +209,24 @@ class FrameDecoder:
         if trade.void is not None:
             self._voids.append(StreamVoid(origin, trade, frame))
             return
+        self._store(number, origin, trade, frame)
+
+    def _store(self, number: int, origin: Origin, trade: Trade, frame: bytes) -> None:
+        ts_recv = origin.record.ts_recv
         price, quantity, wrong, stored = self._bounds.check(trade, ts_recv)
         if wrong is not None:
-            quarantine.refuse(origin, trade.symbol, trade.trade_id, wrong, raw_of(trade, frame))
+            self._output.quarantine.refuse(origin, trade.symbol, trade.trade_id, wrong, raw_of(trade, frame))
         if stored:
             self._output.trades.append(number, trade, ts_recv, price, quantity, "ws")
+
+    def _named(self, decoder: ConnectionDecoder, trade: Trade, ts_recv: int) -> Trade:
+        """Return a trade whose ids prove nothing with its text id; take note of who delivered it, and when."""
+        connection, symbol = decoder.connection, trade.symbol
+        begun_ns = connection.heard.setdefault(symbol, ts_recv)
+        self._output.facts.heard(SequenceKey(connection.venue, symbol), begun_ns, ts_recv)
+        if trade.trade_uid is not None:
+            return trade
+        return self._equals.setdefault(f"{connection.venue} {symbol}", EqualTrades()).name(trade)
 
     def _saw(self, key: SequenceKey, ts_recv: int) -> int:
         """Take note that a symbol's stream delivers; return the number of its key."""

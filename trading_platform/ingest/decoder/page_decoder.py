@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from trading_platform.completeness.epochs import Epochs, PageScope
 from trading_platform.completeness.lane_clock import TailClock
 from trading_platform.completeness.records import SequenceKey, TailEvent
 from trading_platform.completeness.sequence_reset import SUSPECT
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.id_ranges import Range
+from trading_platform.domain.sequencing import prove_completeness
 from trading_platform.domain.trade import Trade
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoded import Listing
 from trading_platform.ingest.decoder.page_claims import RawRows, raw_of, skipped, unserved
+from trading_platform.ingest.decoder.payload_ids import EqualTrades
 from trading_platform.ingest.decoder.quarantine import Origin
 from trading_platform.ingest.decoder.trade_buffer import UNASSIGNED
 from trading_platform.ingest.decoder.venue_readers import VenueReaders
@@ -75,6 +79,9 @@ class PageDecoder:
 
     def _rows(self, answer: _Answer, rows: Page, raw: RawRows) -> None:
         page = answer.page
+        if not prove_completeness(self._readers.adapter(page.venue).sequencing):
+            self._unnumbered(answer, rows)
+            return
         believed: list[tuple[int, int]] = []
         for item, trade in enumerate(rows.trades, start=1):
             epoch = self._trade(answer, answer.origin(item), trade, raw)
@@ -90,6 +97,22 @@ class PageDecoder:
         elif rows.covers is not None:
             mine = (number for epoch, number in believed if epoch in (page.epoch, UNASSIGNED))
             self._listed(answer, rows, rows.covers, sorted([*mine, *refused]))
+
+    def _unnumbered(self, answer: _Answer, rows: Page) -> None:
+        """Take the trades of a page whose ids prove nothing: it lists some, and says nothing of others."""
+        key = SequenceKey(answer.page.venue, answer.page.symbol)
+        self._facts.unproven(key)
+        delivery, number = EqualTrades(), self._trades.number(key)
+        for item, row in enumerate(rows.trades, start=1):
+            trade = row if row.trade_uid is not None else delivery.name(row)
+            ts_recv = answer.record.ts_recv
+            price, quantity, wrong, stored = self._bounds.check(trade, ts_recv)
+            if wrong is not None:
+                self._quarantine.refuse(answer.origin(item), trade.symbol, None, wrong, msgspec.json.encode(trade))
+            if stored:
+                self._trades.append(number, trade, ts_recv, price, quantity, answer.page.source)
+        for item, refused in enumerate(rows.refused, start=len(rows.trades) + 1):
+            self._quarantine.refuse(answer.origin(item), answer.page.symbol, None, refused.error, refused.raw)
 
     def _trade(self, answer: _Answer, origin: Origin, trade: Trade, raw: RawRows) -> int | None:
         """Take one trade in; return its epoch, None if its id counts for none.

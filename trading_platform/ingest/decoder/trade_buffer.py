@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.trade import SOURCES, Source, Trade
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trade_columns import NO_ID, UID_TYPE, TradeColumns
 
 Int64 = npt.NDArray[np.int64]
 
@@ -39,6 +39,7 @@ class TradeBuffer:
         self._count = 0
         self._number_of_row = np.empty(256, np.int64)
         self._columns = TradeColumns.empty(256)
+        self._uids: dict[int, bytes] = {}  # by row; of most venues none
 
     def number(self, key: SequenceKey) -> int:
         """Return the number that stands for a key in this buffer; numbers count from 0."""
@@ -57,11 +58,14 @@ class TradeBuffer:
         return len(self._keys)
 
     def append(self, number: int, trade: Trade, ts_recv: int, price: float, quantity: float, source: Source) -> None:
-        """Add one trade that has an id, under the number of its key."""
+        """Add one trade that has an id or a text id, under the number of its key."""
         numbers, columns, at = self.reserve(1)
-        assert trade.trade_id is not None
+        trade_id = trade.trade_id
+        if trade_id is None:
+            assert trade.trade_uid is not None
+            trade_id, self._uids[at] = NO_ID, trade.trade_uid.encode("ascii")
         numbers[at] = number
-        columns.trade_id[at], columns.ts_event[at], columns.ts_recv[at] = trade.trade_id, trade.ts_event, ts_recv
+        columns.trade_id[at], columns.ts_event[at], columns.ts_recv[at] = trade_id, trade.ts_event, ts_recv
         columns.price[at], columns.quantity[at] = price, quantity
         columns.side[at], columns.source[at] = _SIDES[trade.side], _SOURCES[source]
         self._count = at + 1
@@ -80,8 +84,8 @@ class TradeBuffer:
             # Only what is used is copied: to fill the rest would touch memory that is not needed yet.
             numbers, columns = np.empty(size, np.int64), TradeColumns.empty(size)
             numbers[used] = self._number_of_row[used]
-            new: tuple[npt.NDArray[np.generic], ...] = columns
-            old: tuple[npt.NDArray[np.generic], ...] = self._columns
+            new: tuple[npt.NDArray[np.generic], ...] = columns[:7]
+            old: tuple[npt.NDArray[np.generic], ...] = self._columns[:7]
             for to_column, from_column in zip(new, old, strict=True):
                 to_column[used] = from_column[used]
             self._number_of_row, self._columns = numbers, columns
@@ -98,11 +102,18 @@ class TradeBuffer:
         number_of_row = self._number_of_row[: self._count]
         # int16 is sorted by radix, in one pass; there are never that many symbols in a lane.
         small = number_of_row.astype(np.int16) if len(self._keys) < 1 << 15 else number_of_row
-        ordered = self._columns.rows(slice(self._count)).rows(np.argsort(small, kind="stable"))
+        order = np.argsort(small, kind="stable")
+        ordered = self._columns.rows(slice(self._count)).rows(order)
         ends = np.cumsum(np.bincount(number_of_row, minlength=len(self._keys))).tolist()
         begins = [0, *ends[:-1]]
-        return {
+        found = {
             key: ordered.rows(slice(begin, end))
             for key, begin, end in zip(self._keys, begins, ends, strict=False)
             if begin < end
         }
+        if self._uids:
+            for key, begin, end in zip(self._keys, begins, ends, strict=False):
+                uids = [self._uids[row] for row in order[begin:end].tolist() if row in self._uids]
+                if uids:  # a sequence has text ids throughout, or none
+                    found[key] = found[key]._replace(trade_uid=np.array(uids, UID_TYPE))
+        return found

@@ -162,7 +162,8 @@ class _Contents:
                 self._ids.setdefault(name, []).append(ids[days == day])
 
     def index(self, number: int, before: str, after: str) -> Index:
-        entries = [Entry(*name, id_runs(np.sort(np.concatenate(ids)))) for name, ids in sorted(self._ids.items())]
+        # Trades without usable ids all have the same one here: a segment that holds some is kept.
+        entries = [Entry(*name, id_runs(np.unique(np.concatenate(ids)))) for name, ids in sorted(self._ids.items())]
         damaged = [(item.position.offset, item.end.offset) for item in self.damaged if item.position.segment == number]
         return Index(number, self._records, self._last_recv, entries, self._unknown, damaged, before, after)
 

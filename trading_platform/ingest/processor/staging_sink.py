@@ -97,10 +97,11 @@ def to_table(key: SequenceKey, columns: TradeColumns) -> pa.Table:
     """Return the trades of one sequence as ticks in the order given, sides and sources as codes (`schema.lean`)."""
     rows = len(columns.trade_id)
     instant = schema.TICKS.field("ts_event").type
+    uids = columns.trade_uid
     return pa.table(
         {
-            "trade_id": pa.array(columns.trade_id),
-            "trade_uid": pa.nulls(rows, pa.string()),
+            "trade_id": pa.array(columns.trade_id) if uids is None else pa.nulls(rows, pa.int64()),
+            "trade_uid": pa.nulls(rows, pa.string()) if uids is None else pa.array(uids.astype(str), pa.string()),
             "epoch": pa.array(np.full(rows, key.epoch, np.int16)),
             "ts_event": pa.array(columns.ts_event).cast(instant),
             "ts_recv": pa.array(columns.ts_recv).cast(instant),

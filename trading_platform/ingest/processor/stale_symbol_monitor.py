@@ -42,7 +42,9 @@ class SilenceWatch:
         """Take note of a decoded batch."""
         now_ns = self._monotonic_ns()
         for key, columns in decoded.trades.items():
-            self._silence.seen(key.symbol, int(columns.trade_id.max()), now_ns, key.epoch)
+            # Of trades without usable ids the time says which is newest.
+            newest = columns.trade_id if columns.trade_uid is None else columns.ts_event
+            self._silence.seen(key.symbol, int(newest.max()), now_ns, key.epoch)
         for key, seen in decoded.batch.seen.items():
             if seen.tails and seen.tails[-1].tail == "open":
                 self._silence.lost(key.symbol)

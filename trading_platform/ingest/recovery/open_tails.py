@@ -21,8 +21,11 @@ def open_tails(data: DataDir, ledger: Ledger, venue: str | None = None) -> list[
 
 
 def unknown_ends(data: DataDir, rows: Iterable[SequenceRow]) -> list[SequenceRow]:
-    """Return those of the sequences whose end is unknown; each venue's lock is looked at once."""
-    known = list(rows)
+    """Return those of the sequences whose end is unknown; each venue's lock is looked at once.
+
+    A symbol whose ids prove nothing has no end that a venue could name: its days are compared with the venue's listing.
+    """
+    known = [row for row in rows if row.numbered]
     live = {row.venue for row in known if row.tail == "live"}
     unwatched = {venue for venue in live if held_by(ingest_lock(data, venue)) is None}
     return [row for row in known if row.tail == "open" or (row.tail == "live" and row.venue in unwatched)]

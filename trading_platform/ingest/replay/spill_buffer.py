@@ -18,7 +18,7 @@ import pyarrow as pa
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.domain.trade_columns import TradeColumns, concatenate
+from trading_platform.domain.trade_columns import UID_TYPE, TradeColumns, concatenate
 from trading_platform.ingest.processor.staging_sink import to_table
 from trading_platform.store.fs.disk import REAL_DISK, Disk, File
 from trading_platform.store.fs.layout import Leaf
@@ -34,7 +34,7 @@ _ROW_BYTES = sum(np.dtype(kind).itemsize for kind in _TYPES)
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True):
-    """Where a scratch file holds trades of one sequence and day, by rising id."""
+    """Where a scratch file holds trades of one sequence and day, by rising id; `texts`: they have text ids."""
 
     key: SequenceKey
     day: str
@@ -43,6 +43,7 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     path: str
     offset: int
     checksum: int
+    texts: bool = False
 
 
 class Held:
@@ -106,10 +107,11 @@ class Held:
             (key, day), batches = self._columns.popitem()
             for run in _runs(batches):
                 assert self._file is not None
-                data = b"".join([column.tobytes() for column in run])
+                data = b"".join([column.tobytes() for column in run if column is not None])
                 self._file.write(data, self._end)
                 place = (str(self._scratch), self._end, google_crc32c.value(data))
-                self._runs.append(Run(key, day, int(run.trade_id[0]), len(run.trade_id), *place))
+                texts = run.trade_uid is not None
+                self._runs.append(Run(key, day, int(run.trade_id[0]), len(run.trade_id), *place, texts))
                 self._end += len(data)
         self._rows = 0
         return self._runs
@@ -121,7 +123,8 @@ class Held:
             (key, day), batches = self._columns.popitem()
             mine = found.setdefault(leaf_of(key, day), [])
             for run in _runs(batches):
-                mine.append(slices.Group((key.epoch, int(run.trade_id[0])), partial(to_table, key, run)))
+                first = slices.UNORDERED if run.trade_uid is not None else (key.epoch, int(run.trade_id[0]))
+                mine.append(slices.Group(first, partial(to_table, key, run)))
         self._rows = 0
         return found
 
@@ -141,7 +144,8 @@ def grouped(runs: Sequence[Run]) -> dict[Leaf, list[slices.Group]]:
     """Return runs by the leaf they belong to, ready to be merged; each is read when it is its turn."""
     found: dict[Leaf, list[slices.Group]] = {}
     for run in runs:
-        group = slices.Group((run.key.epoch, run.first_id), partial(_load, run))
+        first = slices.UNORDERED if run.texts else (run.key.epoch, run.first_id)
+        group = slices.Group(first, partial(_load, run))
         found.setdefault(leaf_of(run.key, run.day), []).append(group)
     return found
 
@@ -159,14 +163,14 @@ def read(run: Run) -> TradeColumns:
     """
     with Path(run.path).open("rb") as file:
         file.seek(run.offset)
-        data = file.read(run.rows * _ROW_BYTES)
+        data = file.read(run.rows * (_ROW_BYTES + (UID_TYPE.itemsize if run.texts else 0)))
     if google_crc32c.value(data) != run.checksum:
         raise CorruptionError(f"{run.path}: what was read back is not what was written")
     columns, at = [], 0
-    for kind in _TYPES:
+    for kind in (*_TYPES, UID_TYPE) if run.texts else _TYPES:
         columns.append(np.frombuffer(data, kind, run.rows, at))
         at += columns[-1].nbytes
-    return TradeColumns._make(columns)
+    return TradeColumns(*columns)
 
 
 def _runs(batches: list[TradeColumns]) -> Iterator[TradeColumns]:

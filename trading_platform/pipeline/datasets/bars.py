@@ -27,7 +27,9 @@ def settings(config: Config) -> Mapping[str, Any]:  # noqa: ARG001 - one form fo
 
 def inputs(work: Work, leaf: Leaf) -> Mapping[str, Any]:  # noqa: ARG001 - the hash names the leaf already
     """Return what decides the rows: the trades' hash, and what lies before, between and after them."""
-    return work.facts._asdict()
+    facts = work.facts._asdict()
+    # Of most symbols there is no listing: what they were computed from stays what it was.
+    return facts if facts["listed"] else {name: value for name, value in facts.items() if name != "listed"}
 
 
 def compute(work: Work, leaf: Leaf, state: bytes | None) -> Computed:  # noqa: ARG001 - no state
@@ -39,6 +41,6 @@ def compute(work: Work, leaf: Leaf, state: bytes | None) -> Computed:  # noqa: A
         day=leaf.day,
         timeframe=timeframe_of(leaf),
         running=facts.running,
-        proof="ids" if facts.proved else None,
+        proof=facts.proof,
     )
     return Computed(table, ended=RUNNING if facts.running else OVER)

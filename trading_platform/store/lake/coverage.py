@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from trading_platform.completeness.records import DayRow, SequenceRow, SequenceState
+from trading_platform.completeness.records import DayRow, SequenceRow, SequenceState, TextDay
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.id_ranges import Range
 from trading_platform.store.fs.layout import DataDir, Leaf
@@ -40,6 +40,9 @@ class Account(Protocol):
     def days(self, venue: str, symbol: str) -> list[DayRow]:
         """Return the held ids of each day."""
 
+    def text_days(self, venue: str | None = None, symbol: str | None = None) -> list[TextDay]:
+        """Return the days of a symbol whose ids prove nothing, with the venue's listings of them."""
+
 
 def coverage(
     data: DataDir, ledger: Account, venue: str, symbol: str, start_ns: int | None = None, end_ns: int | None = None
@@ -48,7 +51,7 @@ def coverage(
 
     An open tail reaches to `end_ns`; without one its `ts_to` is null.
     """
-    rows: list[tuple[int, int | None, str]] = []
+    rows: list[tuple[int, int | None, str]] = _listed_days(ledger.text_days(venue, symbol))
     for row in ledger.sequences(venue, symbol):
         found = _sequence(data, ledger, row)
         ended = rows[-1][1] if rows else None
@@ -64,6 +67,24 @@ def coverage(
         [pa.array(column, kind) for column, kind in zip(_columns(clipped), shapes.COVERAGE.types, strict=True)],
         schema=shapes.COVERAGE,
     )
+
+
+def _listed_days(days: Sequence[TextDay]) -> list[tuple[int, int | None, str]]:
+    """Return the days of a symbol whose ids prove nothing: a day that equals the venue's listing is proved.
+
+    >>> listed = ListedDay("1970-01-01", 3, 0, 9)
+    >>> days = [TextDay("v", "BTC-USDT", "1970-01-01", 3, listed), TextDay("v", "BTC-USDT", "1970-01-02", 3, None)]
+    >>> [state for _, _, state in _listed_days(days)]
+    ['proved', 'open']
+    """
+    rows: list[tuple[int, int | None, str]] = []
+    for day in days:
+        start, state = day_start(day.day), "proved" if day.equal else "open"
+        if rows and rows[-1][1:] == (start, state):
+            rows[-1] = (rows[-1][0], start + DAY_NS, state)
+        else:
+            rows.append((start, start + DAY_NS, state))
+    return rows
 
 
 def _columns(rows: Sequence[tuple[int, int | None, str]]) -> tuple[list[int], list[int | None], list[str]]:

@@ -101,6 +101,8 @@ def _ids(data: DataDir, leaf: Leaf) -> Ids:
 
 
 def _by_epoch(table: pa.Table) -> Ids:
+    if table.column("trade_id").null_count:  # a text id that names a trade by its time lies in one day only
+        return {}
     epochs, ids = table.column("epoch").to_numpy(), table.column("trade_id").to_numpy()
     return {int(epoch): ids[epochs == epoch] for epoch in np.unique(epochs)}
 

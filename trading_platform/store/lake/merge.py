@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trading_platform.domain.trade_columns import NO_ID
 from trading_platform.store.lake import schema as shapes
 
 Int = npt.NDArray[np.int64]
@@ -41,7 +42,7 @@ _FINEST = len(_PRECISIONS)
 
 
 class Dispute(NamedTuple):
-    """A copy that does not agree with the row that was kept; payloads as JSON texts."""
+    """A copy that does not agree with the row that was kept; payloads as JSON texts, with a text id if it has one."""
 
     epoch: int
     trade_id: int
@@ -108,9 +109,11 @@ def merge(copies: pa.Table) -> Merged:
     by_uid = pc.is_null(copies.column("trade_id"))
     unnumbered = _merge_by_uid(copies.filter(by_uid).combine_chunks())
     if without == copies.num_rows:
-        return Merged(unnumbered, unnumbered.slice(0, 0), [])
+        return unnumbered
     numbered = _merge_by_id(copies.filter(pc.invert(by_uid)).combine_chunks())
-    return numbered._replace(rows=pa.concat_tables([numbered.rows, unnumbered]).combine_chunks())
+    rows = pa.concat_tables([numbered.rows, unnumbered.rows]).combine_chunks()
+    remembered = pa.concat_tables([numbered.remembered, unnumbered.remembered])
+    return Merged(rows, remembered, [*numbered.disputes, *unnumbered.disputes])
 
 
 def _each_once(copies: pa.Table) -> bool:
@@ -138,18 +141,20 @@ def _disputes(plain: pa.Table, found: _Resolved) -> list[Dispute]:
     keys = plain.take(pa.array(others))
     kept_texts = _texts(plain.take(pa.array(kept)), times)
     other_texts = _texts(keys, _ints(keys, "ts_event"))
-    epochs, ids = keys.column("epoch").to_pylist(), keys.column("trade_id").to_pylist()
+    epochs, ids = keys.column("epoch").to_pylist(), keys.column("trade_id").fill_null(NO_ID).to_pylist()
     return [Dispute(*row) for row in zip(epochs, ids, kept_texts, other_texts, strict=True)]
 
 
-def _merge_by_uid(copies: pa.Table) -> pa.Table:
-    """Merge trades whose uid is a hash of their payload: equal uid means equal payload."""
-    _, uid = np.unique(copies.column("trade_uid").to_numpy().astype(str), return_inverse=True)
+def _merge_by_uid(copies: pa.Table) -> Merged:
+    """Merge trades that have text ids; their order is that of their times."""
+    texts = copies.column("trade_uid").combine_chunks().dictionary_encode()
+    uid: Int = (texts.chunk(0) if isinstance(texts, pa.ChunkedArray) else texts).indices.to_numpy().astype(np.int64)
     columns = _columns(copies)
-    found = _resolve(columns, np.zeros_like(uid), uid, np.zeros(len(uid), np.int8))
-    order = np.lexsort((uid[found.winners], found.ts_event))
-    found = found._replace(winners=found.winners[order], ts_event=found.ts_event[order])
-    return _pick(copies.drop_columns([ORIGIN]), columns, found)
+    found = _resolve(columns, np.zeros_like(uid), uid, copies.column(ORIGIN).to_numpy())
+    plain = copies.drop_columns([ORIGIN])
+    rows = _pick(plain, columns, found)
+    rows = rows.take(pc.sort_indices(rows, [("ts_event", "ascending"), ("trade_uid", "ascending")]))
+    return Merged(rows, plain.take(pa.array(found.remember)), _disputes(plain, found))
 
 
 def _columns(copies: pa.Table) -> _Copies:
@@ -180,8 +185,12 @@ def _pick(plain: pa.Table, columns: _Copies, found: _Resolved) -> pa.Table:
 
 def _texts(rows: pa.Table, ts_event: Int) -> list[str]:
     columns = [ts_event.tolist(), *(rows.column(name).to_pylist() for name in _PAYLOAD[1:])]
+    texts = [dict(zip(_PAYLOAD, row, strict=True)) for row in zip(*columns, strict=True)]
+    for text, uid in zip(texts, rows.column("trade_uid").to_pylist(), strict=True):
+        if uid is not None:
+            text["trade_uid"] = uid
     encode = msgspec.json.Encoder().encode
-    return [encode(dict(zip(_PAYLOAD, row, strict=True))).decode() for row in zip(*columns, strict=True)]
+    return [encode(text).decode() for text in texts]
 
 
 def _resolve(columns: _Copies, high: Int, low: Int, origin: Codes) -> _Resolved:

@@ -22,6 +22,8 @@ SLICE_ROWS = 131_072
 
 _FIRST = np.iinfo(np.int64).min
 _Key = tuple[int, int]
+UNORDERED: _Key = (_FIRST, _FIRST)
+"""The lower bound of the keys of trades without ids: they are not read in slices."""
 
 
 class Source(NamedTuple):
@@ -58,7 +60,7 @@ def slices(sources: Sequence[Source], *, groups: Sequence[Group] = (), rows: int
     """
     of_files = [group for source in sources for group in _groups(source)]
     groups = sorted([*groups, *of_files], key=lambda group: group.first)
-    if any(group.first[0] == _FIRST for group in groups):
+    if any(group.first == UNORDERED for group in groups):
         yield pa.concat_tables([_read(group) for group in groups])
         return
     held: list[pa.Table] = []
@@ -97,7 +99,7 @@ def _first_key(group: pq.RowGroupMetaData) -> _Key:
             stats[column.path_in_schema] = column.statistics
     epoch, trade_id = stats["epoch"], stats["trade_id"]
     if not trade_id.has_min_max or trade_id.null_count:
-        return _FIRST, _FIRST
+        return UNORDERED
     return int(epoch.min), int(trade_id.min) if epoch.min == epoch.max else int(_FIRST)
 
 

@@ -34,6 +34,7 @@ from trading_platform.completeness.records import (
     TailEvent,
     Turn,
 )
+from trading_platform.completeness.text_days import with_text_days
 from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import UsageError
 from trading_platform.store.fs.layout import DataDir
@@ -45,6 +46,7 @@ from trading_platform.store.ledger.leaves import LeafBook
 from trading_platform.store.ledger.marks import Marks, is_mark
 from trading_platform.store.ledger.projection import Projection
 from trading_platform.store.ledger.snapshot import Snapshot
+from trading_platform.store.ledger.text_days import text_days
 
 __all__ = [
     "Batch",
@@ -152,10 +154,12 @@ class Ledger(Projection, GapBook, LeafBook):
     def day_report(self, now_ns: int, venue: str | None = None, symbol: str | None = None) -> list[DayStatus]:
         """Return the completeness of every day of every sequence, ordered by venue, symbol, day."""
         with self.snapshot(venue, symbol) as now:
-            return list(day_table(now.sequences, now.days, now.ids, day_of(now_ns)).rows())
+            found = day_table(now.sequences, now.days, now.ids, day_of(now_ns))
+            return list(with_text_days(found, text_days(now.db, venue, symbol), now.sequences, day_of(now_ns)).rows())
 
     def day_table(self, now_ns: int) -> DayTable:
         """Return the same of every sequence as columns, from the days that are kept ready."""
         self.keep_days()
         with self.snapshot() as now:
-            return judged(now.sequences, accounts(now).facts, day_of(now_ns))
+            found = judged(now.sequences, accounts(now).facts, day_of(now_ns))
+            return with_text_days(found, text_days(now.db), now.sequences, day_of(now_ns))

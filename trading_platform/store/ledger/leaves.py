@@ -43,12 +43,12 @@ class LeafBook:
     def leaf(self, leaf: Leaf) -> LeafRecord | None:
         """Return what is published there, None if nothing is."""
         row = self._one(leaf, _C.record, _C.published)
-        return None if row is None or not row[1] else _record(row[0])
+        return None if row is None or not row[1] else record_of(row[0])
 
     def intent(self, leaf: Leaf) -> LeafRecord | None:
         """Return what was about to be published when its writer stopped, None if nothing was."""
         row = self._one(leaf, _C.intent)
-        return None if row is None or row[0] is None else _record(row[0])
+        return None if row is None or row[0] is None else record_of(row[0])
 
     def leaves(
         self,
@@ -66,7 +66,7 @@ class LeafBook:
                 query = query.where(_C[name] == value)
         with self.database.reading() as db:
             rows = db.execute(query.order_by(_C.path)).all()
-        return {Leaf(*leaf): _record(record) for *leaf, record in rows}
+        return {Leaf(*leaf): record_of(record) for *leaf, record in rows}
 
     def published(self, dataset: str) -> list[Leaf]:
         """Return the published leaves of a dataset, ordered by path, without what is known of them."""
@@ -83,8 +83,8 @@ class LeafBook:
             rows = db.execute(query.order_by(_C.path)).all()
         return {
             Leaf(*leaf): LeafEntry(
-                _record(record) if published else None,
-                None if intent is None else _record(intent),
+                record_of(record) if published else None,
+                None if intent is None else record_of(intent),
                 None if verdict is None else _verdict(verdict),
             )
             for *leaf, record, intent, verdict, published in rows
@@ -135,7 +135,7 @@ class LeafBook:
             of_leaf = _C.path == str(leaf.path)
             record = db.execute(sa.select(_C.record).where(of_leaf, _C.published)).scalar()
             if record is not None:
-                values = {"sealed": _record(record).content_hash, "seal_holds": True}
+                values = {"sealed": record_of(record).content_hash, "seal_holds": True}
                 db.execute(t.leaves.update().where(of_leaf).values(**values))
 
     def sealed(self, leaf: Leaf) -> bool:
@@ -208,7 +208,7 @@ def _new(leaf: Leaf) -> dict[str, object]:
 def _confirm(db: sa.Connection, paths: Sequence[str]) -> None:
     intended = sa.and_(_C.path.in_(paths), _C.intent.is_not(None))
     sealed = db.execute(sa.select(_C.path, _C.intent, _C.sealed).where(intended, _C.sealed.is_not(None))).all()
-    hold = [path for path, intent, digest in sealed if _record(intent).content_hash == digest]
+    hold = [path for path, intent, digest in sealed if record_of(intent).content_hash == digest]
     values = {"record": _C.intent, "published": True, "intent": None, "seal_holds": _C.path.in_(hold)}
     db.execute(t.leaves.update().where(intended).values(**values))
 
@@ -226,6 +226,7 @@ def _text(record: LeafRecord) -> str:
     return msgspec.json.encode(record._asdict()).decode()
 
 
-def _record(text: str) -> LeafRecord:
+def record_of(text: str) -> LeafRecord:
+    """Return what is known of a leaf, of its text in the table. Raises CorruptionError."""
     with damage_named("a leaf's record"):
         return LeafRecord(**msgspec.json.decode(text))

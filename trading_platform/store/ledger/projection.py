@@ -34,6 +34,7 @@ from trading_platform.store.ledger.epochs import Numberings, ended_at, note_turn
 from trading_platform.store.ledger.gaps import reconcile, workable
 from trading_platform.store.ledger.kept_days import KeptDays, Outdated, goes_on
 from trading_platform.store.ledger.sinks import STAGING, SinkBook, adopt_staging, begin_staging, positions
+from trading_platform.store.ledger.text_days import TextDays, note_text_days
 from trading_platform.store.ledger.voids import BY_TYPE, VoidBook, notes, withdraw
 
 Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
@@ -41,11 +42,14 @@ Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
 _KINDS = ("stored", "void", "unrecoverable")
 _CLAIMS = ("skip", "skip last", "unserved", "unserved last")
 """Of each range the earliest claim and, if there is another, the latest."""
-_REBUILT = (t.sequences, t.turns, t.ranges, t.evidence, t.coverage, t.quarantine, t.instruments, t.bans, t.lanes)
+_REBUILT = (
+    *(t.sequences, t.turns, t.ranges, t.evidence, t.coverage, t.quarantine, t.instruments, t.bans, t.lanes),
+    *(t.heard, t.listed_days),
+)
 """Tables that a replay of the log rebuilds row by row."""
 
 
-class Projection(Numberings, VoidBook, KeptDays, SinkBook):
+class Projection(Numberings, VoidBook, KeptDays, SinkBook, TextDays):
     """The part of the ledger that is a projection of the log."""
 
     database: Database
@@ -58,6 +62,7 @@ class Projection(Numberings, VoidBook, KeptDays, SinkBook):
         with self.database.writing() as db:
             note_turns(db, batch.turns)
             added = _apply(db, batch.seen, advance)
+            note_text_days(db, batch.seen)
             insert_missing(db, t.quarantine, [_quarantine_row(batch.lane, item) for item in batch.quarantine])
             fetched = (q for q in batch.quarantine if q.symbol and q.trade_id is not None and q.source != "ws")
             for pair in {(q.venue, str(q.symbol)) for q in fetched}:

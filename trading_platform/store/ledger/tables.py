@@ -136,6 +136,26 @@ bans = Table(
     Column("until_ns", BigInteger, nullable=False),
 )
 
+heard = Table(
+    "heard",
+    metadata,
+    Column("venue", String(32), primary_key=True),
+    Column("symbol", String(64), primary_key=True),
+    Column("begun_ns", BigInteger, primary_key=True),  # when a connection delivered its first trade of the symbol
+    Column("until_ns", BigInteger, nullable=False),  # and its latest
+)
+
+listed_days = Table(
+    "listed_days",
+    metadata,
+    Column("venue", String(32), primary_key=True),
+    Column("symbol", String(64), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("trades", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Column("seen_ns", BigInteger, nullable=False),
+)
+
 conflicts = Table(
     "conflicts",
     metadata,

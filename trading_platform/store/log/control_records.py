@@ -100,7 +100,17 @@ class Unserved(_Control, frozen=True, tag="unserved"):
     epoch: int = 0
 
 
-Control = Started | Connected | Disconnected | Lost | Handover | Declared | Undertaken | BanSeen | Unserved
+class Listed(_Control, frozen=True, tag="listed"):
+    """The venue's own listing of a day lies in this lane, whole: so many trades, and rows that could not be read."""
+
+    venue: str
+    symbol: str
+    day: str
+    trades: int
+    refused: int = 0
+
+
+Control = Started | Connected | Disconnected | Lost | Handover | Declared | Undertaken | BanSeen | Unserved | Listed
 
 _ENCODER = msgspec.json.Encoder()
 _CONTROL: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)

@@ -26,9 +26,9 @@ import msgspec
 
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of
+from trading_platform.domain.sequencing import Contiguous, Sequencing
 from trading_platform.domain.trade import Trade
 from trading_platform.venues.adapter import (
-    Ids,
     KeepAlive,
     Notice,
     StatelessDecoder,
@@ -109,7 +109,7 @@ class Binance:
         RateLimit("address_bytes", 4000, scope="connection"),
     )
     history = TradeHistory()
-    ids: Ids = "contiguous"
+    sequencing: Sequencing = Contiguous()
     connection_lifetime_s = 86_400.0
     trade_frame: TradeFrame | None = TradeFrame(
         (

@@ -35,6 +35,9 @@ class Account:
                 lake.publish(data, Leaf("ticks", "binance", "BTC-USDT", day), ledger=ledger, gate=pass_all)
                 self._days.append(DayRow(day, 0, ids[0], ids[-1], len(ids)))
 
+    def text_days(self, venue=None, symbol=None):
+        return []
+
     def sequences(self, venue=None, symbol=None):
         return [SequenceRow("binance", "BTC-USDT", 0, self.held[0], self.held[-1], self.tail)] if self.held else []
 
