@@ -123,7 +123,7 @@ def test_query_as_of_answers_as_then(lakes, capsys):
     then, now = lakes
     for text in (
         "SELECT timeframe, ts_open, close, trade_count, complete FROM bars ORDER BY ALL",
-        "SELECT count(*) AS n, sum(rsi_14) AS s FROM indicators WHERE NOT isnan(rsi_14)",
+        "SELECT count(rsi_14) AS n, sum(rsi_14 ORDER BY timeframe, ts_open) AS s FROM indicators",
         "SELECT ts_open, label, p_0, model_version FROM regimes ORDER BY ALL",
         "SELECT ts_from, ts_to, state FROM coverage ORDER BY ts_from",
         "SELECT count(*) AS n FROM ticks JOIN coverage ON ts_event >= ts_from AND ts_event < ts_to",

@@ -82,7 +82,8 @@ def test_a_killed_server_delays_status_and_nothing_else(
     ours = rows(held(data.root)[SYMBOL])
     assert ours == [row for row in expected(venue.truth(), SYMBOL) if ours[0][1] <= row[1] <= ours[-1][1]]
     before = account(data, url)
-    assert before[0].open == 0 and before[0].stored == len(ours)
+    assert [day.open for day in before] == [0] * len(before)  # a slow machine records across midnight
+    assert sum(day.stored for day in before) == len(ours)
     assert run("replay", "--ledger", data_dir=data.root).returncode == 0
     assert account(data, url) == before
 

@@ -31,8 +31,13 @@ def test_all_workers_are_served_at_one_port(
         except httpx.TransportError:
             return ""
 
-    text = wait_until(lambda: page() if "market_data_gaps_open{" in page() else "", what="gauges are set")
-    assert ingest.stop() == 0
+    try:
+        text = wait_until(
+            lambda: page() if "market_data_gaps_open{" in page() else "", timeout_s=60, what="gauges are set"
+        )
+        assert ingest.stop() == 0
+    finally:
+        ingest.end()
     for name in (
         'market_data_ticks_total{source="ws",symbol="BTC-USDT",venue="binance"}',
         'market_data_last_tick_timestamp{symbol="BTC-USDT",venue="binance"}',
