@@ -14,6 +14,7 @@ from trading_platform.domain.trade import Trade
 from trading_platform.venues.answers import Answer, Request, Verdict
 from trading_platform.venues.history import History
 from trading_platform.venues.limits import RateLimit
+from trading_platform.venues.trade_frame import TradeFrame
 
 
 class KeepAlive(NamedTuple):
@@ -86,25 +87,6 @@ class StreamPlan(NamedTuple):
 
     url: str
     say: tuple[Subscribe, ...] = ()
-
-
-Field = Literal["stream_symbol", "symbol", "id", "price", "quantity", "time", "buyer_is_maker", "integer", "bool"]
-"""What stands at a place of a TradeFrame. `stream_symbol`: the symbol in lower case; `integer`, `bool`: anything."""
-
-
-class TradeFrame(NamedTuple):
-    """The form that a venue's trade frames usually have, for who reads many at a time.
-
-    Whatever is not exactly so is for the StreamDecoder, and whatever is must mean the same to it.
-
-    Attributes
-    ----------
-    parts : literals and fields in turn, from the first byte to the last.
-    times : units of `time` by magnitude: first, end, ns in one.
-    """
-
-    parts: tuple[bytes | Field, ...]
-    times: tuple[tuple[int, int, int], ...]
 
 
 class StreamDecoder(Protocol):

@@ -6,6 +6,7 @@ The records themselves are store/log/control_records.py; what the facts prove is
 from __future__ import annotations
 
 from trading_platform.completeness.records import Claim, ListedDay, SequenceKey
+from trading_platform.domain.channels import check_channel
 from trading_platform.domain.errors import FrameError
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.decoder_state import Connection, Context
@@ -30,7 +31,7 @@ class ControlReader:
 
         Raises
         ------
-        UsageError : if it tells of a connection to a venue that is not known here.
+        UsageError : if it tells of a connection to a venue, or of a channel, that is not known here.
         """
         try:
             fact = control.decode(b"".join(record.frames[:1]))
@@ -62,6 +63,7 @@ class ControlReader:
                     self._facts.tail(fact.venue, symbol, "open", told_ns)
             case control.Connected():
                 self._readers.adapter(fact.venue)  # raises for a venue that is not known
+                check_channel(fact.channel)
                 self._connections[fact.connection] = Connection(fact.venue, fact.symbols)
             case control.Disconnected():
                 self._disconnected(fact, told_ns)

@@ -68,7 +68,7 @@ class Decoder:
 
         Raises
         ------
-        UsageError : if the lane tells of a venue that is not known here.
+        UsageError : if the lane tells of a venue or a channel that is not known here.
         """
         output = BatchOutput(TradeBuffer(), BatchFacts(), Quarantine())
         epochs = Epochs(self._context.numberings, self._book)

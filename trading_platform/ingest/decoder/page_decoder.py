@@ -14,6 +14,7 @@ from trading_platform.completeness.epochs import Epochs, PageScope
 from trading_platform.completeness.lane_clock import TailClock
 from trading_platform.completeness.records import SequenceKey, TailEvent
 from trading_platform.completeness.sequence_reset import SUSPECT
+from trading_platform.domain.channels import check_channel
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.sequencing import prove_completeness
@@ -57,7 +58,7 @@ class PageDecoder:
 
         Raises
         ------
-        UsageError : if it is the answer of a venue that is not known here.
+        UsageError : if it is the answer of a venue, or of a channel, that is not known here.
         """
         try:
             page = control.decode_page(b"".join(record.frames[:1]))
@@ -66,6 +67,7 @@ class PageDecoder:
             return
         body = record.frames[1] if len(record.frames) > 1 else b""
         adapter = self._readers.adapter(page.venue)
+        check_channel(page.channel)
         try:
             if page.kind == "instruments":
                 self._facts.listed(Listing(page.venue, record.ts_recv, adapter.decode_instruments(body)))

@@ -1,6 +1,6 @@
 """Read trades out of raw frames of one usual form, many at a time, to exact numbers. Pure: no I/O, no clock.
 
-A venue declares the form its trade frames usually have, byte by byte (domain/venue.TradeFrame). A frame is taken only
+A venue declares the form its trade frames usually have, byte by byte (venues/trade_frame.py). A frame is taken only
 if every byte of it is as declared, its numbers are exact in float64 (at most 15 significant digits) and its values
 within the limits; for any other the venue's own decoder decides. So this may refuse what it does not know, but never
 takes anything that the venue's decoder would take otherwise.
@@ -26,7 +26,7 @@ from trading_platform.ingest.decoder.digits import (
 )
 from trading_platform.ingest.decoder.trade_buffer import TradeBuffer
 from trading_platform.jit.kernel import kernel
-from trading_platform.venues.adapter import TradeFrame
+from trading_platform.venues.trade_frame import TradeFrame
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from trading_platform.domain.channels import TRADES
 from trading_platform.domain.errors import FrameError
 
 REFUSED = (ValueError, RecursionError)
@@ -33,6 +34,7 @@ class Connected(_Control, frozen=True, tag="connected"):
     venue: str
     connection: int
     symbols: dict[str, str]
+    channel: str = TRADES
 
 
 class Disconnected(_Control, frozen=True, tag="disconnected"):
@@ -151,6 +153,7 @@ class Page(msgspec.Struct, frozen=True):
     after_ns: int = 0  # a head asked for when this was the latest that was known of the end, see lane_clock.py
     listening: bool = False  # a head asked for while a stream of the symbol was open: its end stays live
     cursor: str | None = None  # where the page begins, in its adapter's words; None: at `from_id`
+    channel: str = TRADES
 
 
 _PAGE: msgspec.json.Decoder[Page] = msgspec.json.Decoder(Page)

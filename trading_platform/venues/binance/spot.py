@@ -34,7 +34,6 @@ from trading_platform.venues.adapter import (
     StatelessDecoder,
     StreamDecoder,
     StreamPlan,
-    TradeFrame,
 )
 from trading_platform.venues.answers import Answer, Request, Verdict, in_words, judged
 from trading_platform.venues.binance import pages
@@ -42,6 +41,7 @@ from trading_platform.venues.binance.history import TradeHistory
 from trading_platform.venues.binance.wire import MS_END, MS_FIRST, REFUSED, US_END, US_FIRST, Id, broken, trade
 from trading_platform.venues.limits import RateLimit
 from trading_platform.venues.strict_json import check_strict, text_of
+from trading_platform.venues.trade_frame import TradeFrame
 
 _USUAL = re.compile(
     rb'\{"stream":"[^"\\]*","data":\{"e":"trade","E":\d+,"s":"[^"\\]*","t":\d+,"p":"[^"\\]*","q":"[^"\\]*",'

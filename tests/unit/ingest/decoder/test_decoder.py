@@ -207,6 +207,20 @@ def test_a_venue_of_a_later_version_is_named() -> None:
             decode(unknown)
 
 
+def test_a_channel_of_a_later_version_is_named() -> None:
+    """Rows of another kind are never taken for trades; a record written before channels had names is of trades."""
+    page = control.Page("binance", "trades", "BTC-USDT", from_id=10, channel="quotes")
+    for unknown in (
+        fact(control.Connected("binance", 1, SYMBOLS, channel="quotes")),
+        record(Kind.PAGE, control.encode_page(page), b"[]"),
+    ):
+        with pytest.raises(UsageError, match="quotes"):
+            decode(unknown)
+    nameless = b'{"type":"connected","venue":"binance","connection":1,"symbols":{"BTCUSDT":"BTC-USDT"}}'
+    told = decode(record(Kind.CONTROL, nameless), record(Kind.FRAMES, trade(5), at=1, connection=1))
+    assert told.trades[KEY].trade_id.tolist() == [5]
+
+
 def test_an_id_that_contradicts_is_kept_apart_with_its_own_frame() -> None:
     """Of two frames that bear the same id and time, each has its own reason, its own bytes, and one row."""
     late = NOW // 10**6 + 60_000
