@@ -78,7 +78,15 @@ class Ledger(Projection, GapBook, LeafBook):
     @classmethod
     def open(cls, data: DataDir, database_url: str = "") -> Ledger:
         """Open the data directory's ledger, or the one at `database_url` if that is not empty."""
-        return cls(Database.open(Path(data.ledger_path), database_url), Marks(data))
+        marks = Marks(data)
+        ledger = cls(Database.open(Path(data.ledger_path), database_url), marks)
+        c = t.facts.c
+        with ledger.database.reading() as db:
+            facts = db.execute(
+                sa.select(c.name, c.value).where((c.name == "kind") | c.name.startswith("market:"))
+            ).all()
+        marks.complete({name: value for name, value in facts if is_mark(name)})
+        return ledger
 
     def close(self) -> None:
         """Let go of the database."""

@@ -6,11 +6,13 @@ remembers is told again by the log or by the venue.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from trading_platform.domain.errors import CorruptionError
+from trading_platform.domain.errors import CorruptionError, PlatformError
 from trading_platform.store.fs.checked_file import read_checked, write_checked
 from trading_platform.store.fs.disk import make_directory
 from trading_platform.store.fs.layout import DataDir
@@ -45,11 +47,22 @@ class Marks:
 
     def put(self, name: str, value: str) -> None:
         """Keep a mark that the ledger holds already, durably. A damaged file is made again."""
-        if self._sound().get(name) == value:
-            return
-        with FileLock.acquire(self._lock, "the marks of a data directory", wait_s=_WAIT_S):
+        if self._sound().get(name) != value:
+            self._add({name: value}, _WAIT_S)
+
+    def complete(self, known: Mapping[str, str]) -> None:
+        """Keep what a ledger of older code knows and the file does not. Also readers do: who may not write leaves it.
+
+        A damaged file stays as it is for now.
+        """
+        with suppress(PlatformError, OSError):
+            if absent := {name: value for name, value in known.items() if name not in _read(self._path)}:
+                self._add(absent, 0.0)
+
+    def _add(self, marks: Mapping[str, str], wait_s: float) -> None:
+        with FileLock.acquire(self._lock, "the marks of a data directory", wait_s=wait_s):
             make_directory(self._path.parent)
-            write_checked(self._path, msgspec.json.encode(self._sound() | {name: value}, order="sorted"))
+            write_checked(self._path, msgspec.json.encode(self._sound() | dict(marks), order="sorted"))
 
     def _sound(self) -> dict[str, str]:
         try:
