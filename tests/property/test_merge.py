@@ -16,7 +16,8 @@ from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import merge, merge_slices as slices, staging
 from trading_platform.store.lake.schema import TICKS
 
-TIMES = [NOON + offset for offset in (0, 1_000_000, 234_000_000, 234_567_000, 234_999_000, 234_567_891, 235_000_000)]
+OFFSETS = (0, 1_000_000, 234_000_000, 234_566_900, 234_567_000, 234_999_000, 234_567_891, 235_000_000)
+TIMES = [NOON + offset for offset in OFFSETS]
 
 COPIES = st.lists(
     st.builds(
@@ -82,8 +83,8 @@ def cut(items: list[Copy], borders: set[int]) -> list[list[Copy]]:
 @example(
     copies_=[
         Copy(7, ts_event=TIMES[2], ts_recv=NOON),
-        Copy(7, ts_event=TIMES[4], ts_recv=NOON + 2),
-        Copy(7, ts_event=TIMES[3], ts_recv=NOON + 1),
+        Copy(7, ts_event=TIMES[5], ts_recv=NOON + 2),
+        Copy(7, ts_event=TIMES[4], ts_recv=NOON + 1),
     ],
     order=random.Random(0),
     borders={2},
@@ -143,8 +144,8 @@ def test_without_remembered_copies_the_order_would_show():
     """Forgetting what was remembered makes the winner's time depend on what arrived first: the reason for it."""
     coarse, early, late = (
         Copy(7, ts_event=TIMES[2], ts_recv=NOON),
-        Copy(7, ts_event=TIMES[3], ts_recv=NOON + 1),
-        Copy(7, ts_event=TIMES[4], ts_recv=NOON + 2),
+        Copy(7, ts_event=TIMES[4], ts_recv=NOON + 1),
+        Copy(7, ts_event=TIMES[5], ts_recv=NOON + 2),
     )
     forgetful = []
     for order in ([coarse, late, early], [coarse, early, late]):

@@ -4,8 +4,9 @@ The result is a function of the *set* of copies, whatever their order and howeve
 also when what was merged before enters again as a copy. Which files the copies come from is store/lake/publish.py.
 
 Of several copies the least (`ts_recv`, channel, payload) wins. Times may have been printed at different
-precision: one time *refines* another if the other is it, cut to µs, ms or s. These relations form a tree, so
-"the finest time among the copies that agree with the winner" is well defined; among several the earliest.
+precision: one time *refines* another if the other is it, cut to µs, ms or s. A time below the µs may be a double's,
+which is not exact: it refines the µs beside it too if that is within the double's error. The finest time among the
+copies that agree with the winner is kept; among several the earliest.
 
 One row cannot tell what the copies were that it came from, and a later copy may need to know: a coarse winner
 that was refined, a copy that lost. Such copies are handed back as `remembered`, to be given in again next time
@@ -39,6 +40,8 @@ NEW, PUBLISHED, REMEMBERED = 0, 1, 2
 _PAYLOAD = ("ts_event", "price", "quantity", "side")
 _PRECISIONS = (1_000_000_000, 1_000_000, 1_000)
 _FINEST = len(_PRECISIONS)
+_DOUBLE_NS = 300
+"""Seconds since 1970 in a double, printed with 17 digits, may be so far beside the time that they tell."""
 
 
 class Dispute(NamedTuple):
@@ -287,8 +290,10 @@ def _precision(times: Int) -> Int:
 
 
 def _refines(fine: Int, coarse: Int) -> Mask:
-    """Tell where `coarse` is `fine`, or is `fine` cut to µs, ms or s."""
+    """Tell where `coarse` is `fine`, or is `fine` cut to µs, ms or s, whose µs may be the next one."""
     result: Mask = fine == coarse
     for unit in _PRECISIONS:
         result = result | (fine - fine % unit == coarse)
+    beside = (fine - coarse >= -_DOUBLE_NS) & (fine - coarse < 1_000 + _DOUBLE_NS)
+    result |= beside & (fine % 1_000 != 0) & (coarse % 1_000 == 0)
     return result

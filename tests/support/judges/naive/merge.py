@@ -5,7 +5,8 @@ SIDE = {"buy": 0, "sell": 1, None: 2}
 
 
 def refines(fine, coarse):
-    return fine == coarse or any(fine // unit * unit == coarse for unit in (10**9, 10**6, 10**3))
+    cut = fine == coarse or any(fine // unit * unit == coarse for unit in (10**9, 10**6, 10**3))
+    return cut or (fine % 1000 != 0 and coarse % 1000 == 0 and -300 <= fine - coarse < 1300)
 
 
 def digits(time):
