@@ -1,14 +1,14 @@
 """What every venue adapter owes: captured frames decode as an obvious reader reads them, broken bytes raise FrameError.
 
-A venue inherits these tests by being listed in VENUES; it brings one entry in CAPTURES and a twin that reads frames.
+A venue inherits these tests by being listed in VENUES; it brings a folder in tests/data/frames with excerpts of what it
+sent and what is in it (tests/support/builders/frame_excerpts.py).
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
-from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,75 +19,49 @@ from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.trade import Trade
 from trading_platform.venues import VENUES
 from trading_platform.venues.adapter import VenueAdapter
+from trading_platform.venues.answers import Answer
+from trading_platform.venues.limits import limit_of
 
-Shared = Callable[[str], Path]
+FRAMES = Path(__file__).parents[1] / "data" / "frames"
 
 
 class Captures(NamedTuple):
-    """Where a venue's captured bytes lie, an obvious reader of its frames, and examples for damaging."""
+    """A venue's excerpts, each with the trades that are in it, and the names of its symbols."""
 
-    frames: tuple[str, ...]
     symbols: dict[str, str]
-    twin: Callable[[bytes], Trade | None]
-    samples: tuple[bytes, ...]
-    pages: tuple[bytes, ...]
+    frames: list[tuple[bytes, list[Trade]]]
+    pages: list[tuple[bytes, list[Trade]]]
+
+    @property
+    def symbol(self) -> str:
+        """The symbol of the pages."""
+        return next(iter(self.symbols.values()))
 
 
-def _binance_twin(frame: bytes) -> Trade | None:
-    told = json.loads(frame, parse_float=str)
-    event = told.get("data", told)
-    if event.get("e") != "trade":
-        return None
-    void = None
-    if event.get("X", "MARKET") != "MARKET":
-        void = f"type {event['X']}"
-    elif float(event["p"]) == 0:
-        void = "price 0"
-    side = "sell" if event["m"] else "buy"
-    return Trade("BTC-USDT", event["t"], event["T"] * 1_000_000, event["p"], event["q"], side, void)
+@cache
+def captures_of(name: str) -> Captures:
+    """Read a venue's folder."""
+    folder = FRAMES / name
+    return Captures(
+        json.loads((folder / "symbols.json").read_text()),
+        list(_excerpts(folder / "frames.jsonl", folder / "expected.jsonl")),
+        list(_excerpts(folder / "pages.jsonl", folder / "expected_pages.jsonl")),
+    )
 
 
-_COMBINED = (
-    b'{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,'
-    b'"p":"61837.63000000","q":"0.02000000","T":1723161255342,"m":true,"M":true}}'
-)
-_RAW = (
-    b'{"e":"trade","E":1723161255343,"T":1723161255342,"s":"BTCUSDT","t":5266583935,"p":"61800.30",'
-    b'"q":"0.006","X":"MARKET","m":false}'
-)
-_PAGE = (
-    b'[{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012","time":1499865549590,'
-    b'"isBuyerMaker":true,"isBestMatch":true}]'
-)
-_AGGREGATES = b'[{"a":2,"p":"0.01633102","q":"4.70443515","f":27781,"l":27781,"T":1498793709153,"m":true,"M":true}]'
+def _excerpts(given_in: Path, expected_in: Path):
+    lines, expected = given_in.read_text().splitlines(), expected_in.read_text().splitlines()
+    for line, rows in zip(lines, expected, strict=True):
+        yield json.loads(line)["text"].encode(), [Trade(*row) for row in json.loads(rows)]
 
-CAPTURES = {
-    "binance": Captures(
-        frames=(
-            "trades/hftbacktest/spot/btcusdt_20240808.gz",
-            "trades/hftbacktest/spot/btcusdt_20240809.gz",
-            "trades/hftbacktest/usdm/btcusdt_20240808.gz",
-        ),
-        symbols={"BTCUSDT": "BTC-USDT"},
-        twin=_binance_twin,
-        samples=(_COMBINED, _RAW, b'{"result":null,"id":1}'),
-        pages=(_PAGE, _AGGREGATES),
-    ),
-}
 
 each_venue = pytest.mark.parametrize("name", VENUES)
-
-
-def _frames(path: Path) -> Iterator[bytes]:
-    with gzip.open(path, "rb") as lines:
-        for line in lines:
-            yield line.partition(b" ")[2].rstrip()
 
 
 def _decode(venue: VenueAdapter, frame: bytes, symbols: dict[str, str]) -> list[Trade] | FrameError:
     """Return what decoding gives; anything but trades or a FrameError fails the test by being raised."""
     try:
-        return venue.decode_frame(frame, symbols)
+        return venue.decoder(symbols).decode(frame)
     except FrameError as error:
         return error
 
@@ -104,8 +78,8 @@ def _check_sound(trade: Trade, symbols: dict[str, str]) -> None:
 
 
 def test_every_venue_has_its_captures():
-    """The table of venues and the table of captured bytes name the same exchanges."""
-    assert set(CAPTURES) == set(VENUES)
+    """The table of venues and the folder of captured bytes name the same exchanges."""
+    assert {folder.name for folder in FRAMES.iterdir()} == set(VENUES)
 
 
 @each_venue
@@ -116,33 +90,79 @@ def test_the_adapter_keeps_the_protocol(name):
 
 
 @each_venue
-def test_captured_frames_decode_as_a_twin_reads_them(name, shared_data):
-    """Each captured frame gives exactly the trade that plain json finds in it, and none where it finds none."""
-    venue, captures = VENUES[name], CAPTURES[name]
-    found = 0
-    for file in captures.frames:
-        for frame in _frames(shared_data(file)):
-            expected = captures.twin(frame)
-            assert venue.decode_frame(frame, captures.symbols) == ([] if expected is None else [expected])
-            found += expected is not None
-    assert found > 10_000
+def test_captured_frames_decode_as_a_twin_reads_them(name):
+    """Each captured frame gives exactly the trades that plain json finds in it, and none where it finds none."""
+    venue, captures = VENUES[name], captures_of(name)
+    for frame, trades in captures.frames:
+        assert venue.decoder(captures.symbols).decode(frame) == trades
+    assert any(trades for _, trades in captures.frames)
+    assert any(not trades for _, trades in captures.frames)
 
 
 @each_venue
-def test_captured_trades_of_others_are_none_of_ours(name, shared_data):
+def test_captured_pages_decode_as_a_twin_reads_them(name):
+    """Each captured page gives exactly its rows, and the bytes of each."""
+    venue, captures = VENUES[name], captures_of(name)
+    for page, trades in captures.pages:
+        found = venue.history.read(page, captures.symbol)
+        assert (found.trades, found.refused) == (trades, [])
+        assert all(row in page for row in venue.history.raw_rows(page).values())
+
+
+@each_venue
+def test_captured_trades_of_others_are_none_of_ours(name):
     """A frame whose symbol was not asked for holds no trade."""
-    frames = [f for f in _frames(shared_data(CAPTURES[name].frames[0])) if b"trade" in f][:500]
-    assert all(VENUES[name].decode_frame(frame, {"ETHUSDT": "ETH-USDT"}) == [] for frame in frames)
+    assert all(
+        VENUES[name].decoder({"OTHERS": "OTHERS-USD"}).decode(frame) == [] for frame, _ in captures_of(name).frames
+    )
+
+
+@each_venue
+def test_what_a_frame_is_agrees_with_what_is_in_it(name):
+    """A frame with trades is one of trades, to the glance at its ids too; no other frame is, or has any."""
+    venue, captures = VENUES[name], captures_of(name)
+    for frame, trades in captures.frames:
+        kind, told = venue.classify(frame).kind, venue.peek(frame)
+        assert (kind == "trades") == bool(trades)
+        assert [(captures.symbols[symbol], trade_id) for symbol, trade_id in told] == [trade[:2] for trade in trades]
+        if kind in {"ack", "nack", "farewell"}:
+            assert len(frame) <= venue.notice_bytes
+            assert any(mark in frame for mark in venue.notices)
+        if trades:
+            assert not any(mark in frame for mark in venue.notices)
+
+
+@each_venue
+def test_what_is_said_names_each_symbol_once(name):
+    """Whatever number of symbols a connection may carry: every one is asked for, by the address or by one message."""
+    venue = VENUES[name]
+    names = [
+        venue.venue_symbol(f"A{number}-USD") for number in range(int(min(limit_of(venue.limits, "streams").most, 300)))
+    ]
+    plan = venue.connect("wss://venue.example:1", names)
+    assert plan.url.startswith("wss://venue.example:1/")
+    if plan.say:
+        assert [symbol for message in plan.say for symbol in message.symbols] == names
+        for message in plan.say:
+            json.loads(message.message)
+            assert all(symbol.encode() in message.message for symbol in message.symbols)
 
 
 @each_venue
 @given(data=st.binary(max_size=300))
 def test_random_bytes_never_raise_anything_but_frame_error(name, data):
     """Whatever arrives, decoding returns sound trades or raises FrameError with a kind."""
-    venue, captures = VENUES[name], CAPTURES[name]
+    venue, captures = VENUES[name], captures_of(name)
     told = _decode(venue, data, captures.symbols)
     assert isinstance(told, FrameError) or told == []
-    for read in (lambda: venue.history.read(data, "BTC-USDT"), lambda: venue.decode_instruments(data)):
+    for read in (
+        lambda: venue.history.read(data, captures.symbol),
+        lambda: venue.history.raw_rows(data),
+        lambda: venue.decode_instruments(data),
+        lambda: venue.classify(data),
+        lambda: venue.peek(data),
+        lambda: venue.judge(Answer(200, body=data)),
+    ):
         try:
             read()
         except FrameError as error:
@@ -154,8 +174,8 @@ def test_random_bytes_never_raise_anything_but_frame_error(name, data):
 @given(data=st.data())
 def test_damaged_frames_never_raise_anything_but_frame_error(name, data):
     """Cut, overwrite or insert bytes anywhere in a real frame or page: sound trades or FrameError, nothing else."""
-    venue, captures = VENUES[name], CAPTURES[name]
-    whole = data.draw(st.sampled_from(captures.samples + captures.pages))
+    venue, captures = VENUES[name], captures_of(name)
+    whole = data.draw(st.sampled_from([text for text, _ in captures.frames + captures.pages]))
     at = data.draw(st.integers(0, len(whole)))
     junk = data.draw(
         st.one_of(st.binary(max_size=8), st.sampled_from([b"null", b"-1", b"1e3", b'"', b"[" * 3000, b"NaN"]))
@@ -165,7 +185,7 @@ def test_damaged_frames_never_raise_anything_but_frame_error(name, data):
     for trade in told if isinstance(told, list) else []:
         _check_sound(trade, captures.symbols)
     try:
-        for trade in venue.history.read(damaged, "BTC-USDT").trades:
+        for trade in venue.history.read(damaged, captures.symbol).trades:
             _check_sound(trade, captures.symbols)
     except FrameError as error:
         assert error.kind
@@ -174,25 +194,25 @@ def test_damaged_frames_never_raise_anything_but_frame_error(name, data):
 @each_venue
 def test_every_truncation_of_a_frame_is_refused(name):
     """A frame or page that ends early is never taken for a whole one."""
-    venue, captures = VENUES[name], CAPTURES[name]
-    for whole in captures.samples:
+    venue, captures = VENUES[name], captures_of(name)
+    for whole, _ in captures.frames:
         for end in range(len(whole)):
             with pytest.raises(FrameError):
-                venue.decode_frame(whole[:end], captures.symbols)
-    for whole in captures.pages:
-        assert venue.history.read(whole, "BTC-USDT").trades
+                venue.decoder(captures.symbols).decode(whole[:end])
+    for whole, _ in captures.pages:
         for end in range(len(whole)):
             with pytest.raises(FrameError):
-                venue.history.read(whole[:end], "BTC-USDT")
+                venue.history.read(whole[:end], captures.symbol)
 
 
 @each_venue
 @given(number=st.integers(0, (1 << 63) - 1))
 def test_ids_are_exact(name, number):
     """An id up to 2^63 - 1 comes out as the integer that went in."""
-    captures = CAPTURES[name]
-    frame = captures.samples[0].replace(b"3735683259", str(number).encode())
-    (trade,) = VENUES[name].decode_frame(frame, captures.symbols)
+    captures = captures_of(name)
+    frame, (held,) = next((frame, trades) for frame, trades in captures.frames if len(trades) == 1)
+    frame = frame.replace(str(held.trade_id).encode(), str(number).encode())
+    (trade,) = VENUES[name].decoder(captures.symbols).decode(frame)
     assert trade.trade_id == number
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from trading_platform.venues.adapter import VenueAdapter
 from trading_platform.venues.binance import Binance
+from trading_platform.venues.kraken import Kraken
 
 VENUES: dict[str, VenueAdapter] = {
     "binance": Binance(),
+    "kraken": Kraken(),
 }
 """Every exchange by its canonical name."""

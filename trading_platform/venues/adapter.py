@@ -198,8 +198,8 @@ class VenueAdapter(Protocol):
         """
         ...
 
-    def peek(self, frame: bytes) -> tuple[str, int] | None:
-        """Return the venue's spelling and the id of a frame's trade without decoding it, None if it holds none.
+    def peek(self, frame: bytes) -> list[tuple[str, int]]:
+        """Return the venue's spelling and the id of each of a frame's trades without decoding it.
 
         Cheap, and never raises: what looks like a trade and is none is the decoder's to refuse.
         """

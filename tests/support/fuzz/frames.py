@@ -143,10 +143,10 @@ def peek_is_harmless(frames: list[bytes], result: Decoded) -> None:
     refused = {place(item) for item in result.batch.quarantine if item.kind != "precision"}
     apart = {(item.symbol, item.trade_id) for item in result.batch.quarantine}
     for number, frame in enumerate(frames):
-        peeked = adapter.peek(frame)
-        if peeked is not None and number not in refused and peeked[0] in SYMBOLS:
-            symbol = SYMBOLS[peeked[0]]
-            assert peeked[1] in ids[symbol] or (symbol, peeked[1]) in apart, frame
+        for name, trade_id in adapter.peek(frame):
+            if number not in refused and name in SYMBOLS:
+                symbol = SYMBOLS[name]
+                assert trade_id in ids[symbol] or (symbol, trade_id) in apart, frame
 
 
 def judged(frames: list[bytes]) -> dict[str, int]:

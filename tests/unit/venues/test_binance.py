@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from tests.support.builders import frame_excerpts
 from trading_platform.domain.errors import FrameError, SymbolError
+from trading_platform.domain.trade import Trade
 from trading_platform.simulate.recorded_market import canonical_symbol
 from trading_platform.venues.adapter import StreamPlan
 from trading_platform.venues.answers import Answer, Request
@@ -320,7 +322,7 @@ def test_a_frame_of_any_script_is_a_trade(ascii_only):
         written = json.dumps(message, ensure_ascii=ascii_only, separators=(",", ":")).encode()
         (trade,) = venue.decode_frame(written, {"币安人生USDT": "币安人生-USDT"})
         assert (trade.symbol, trade.trade_id, trade.side) == ("币安人生-USDT", 9, "sell")
-        assert venue.peek(written) == ("币安人生USDT", 9)
+        assert venue.peek(written) == [("币安人生USDT", 9)]
     other = json.dumps(combined | {"stream": "币安usdt@trade"}, ensure_ascii=ascii_only).encode()
     with pytest.raises(FrameError, match="stream"):
         venue.decode_frame(other, {"币安人生USDT": "币安人生-USDT"})
@@ -354,3 +356,22 @@ def test_symbols_are_spelt_both_ways():
         venue.venue_symbol("BTC-USDT-PERP")
     with pytest.raises(SymbolError):
         canonical_symbol("USDT")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "trades/hftbacktest/spot/btcusdt_20240808.gz",
+        "trades/hftbacktest/spot/btcusdt_20240809.gz",
+        "trades/hftbacktest/usdm/btcusdt_20240808.gz",
+    ],
+)
+def test_whole_recordings_decode_as_a_twin_reads_them(path, shared_data):
+    """Each recorded frame gives exactly the trade that plain json finds in it, and none where it finds none."""
+    shared_data(path)
+    found = 0
+    for text in frame_excerpts.binance_lines(path):
+        expected = [Trade(*row) for row in frame_excerpts.binance_frame(text, {"BTCUSDT": "BTC-USDT"})]
+        assert Binance().decode_frame(text.encode(), {"BTCUSDT": "BTC-USDT"}) == expected
+        found += len(expected)
+    assert found > 9_000

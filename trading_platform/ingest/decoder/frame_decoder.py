@@ -78,10 +78,11 @@ class ConnectionDecoder:
         return self._adapter.decoder(self.connection.symbols, self._began)
 
     def about(self, frame: bytes) -> tuple[str | None, int | None]:
-        """Return symbol and id that a frame which does not decode seems to be about."""
-        told = self._adapter.peek(frame)
-        symbol = None if told is None else self.connection.symbols.get(told[0])
-        return symbol, None if told is None or symbol is None else told[1]
+        """Return symbol and id of the first trade that a frame which does not decode seems to hold."""
+        for name, trade_id in self._adapter.peek(frame)[:1]:
+            if (symbol := self.connection.symbols.get(name)) is not None:
+                return symbol, trade_id
+        return None, None
 
     def scan_keys(self, readers: VenueReaders, output: BatchOutput) -> tuple[SymbolTable, Int64]:
         """Return the scanner's table of the symbols, and for each of them the number of its key in the buffer."""

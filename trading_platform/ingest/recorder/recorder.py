@@ -420,9 +420,8 @@ class _Feed:
     def _look(self, number: int, batch: list[bytes] | Packed) -> None:
         """Tell the session which ids came; only while a connection is new."""
         for frame in _frames(batch):
-            found = self._adapter.peek(frame)
-            if found is not None:
-                self.session.looked(number, *found)
+            for name, trade_id in self._adapter.peek(frame):
+                self.session.looked(number, name, trade_id)
         self._changed.set()
 
     def _now(self) -> int:

@@ -1,4 +1,7 @@
-"""Cut a JSON object with one long list into several that say the same together: a record of the log has a limit."""
+"""Cut a JSON object with one long list, or object, into several that say the same together.
+
+A record of the log has a limit.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,28 @@ from trading_platform.domain.errors import FrameError
 
 
 def pieces(body: bytes, field: str, most_bytes: int) -> Iterator[bytes]:
-    """Return objects that hold the list's items in order, each of about `most_bytes` at most, and nothing else.
+    """Return objects that hold the items of a field in order, each of about `most_bytes` at most, and nothing else.
 
     A body that is short enough is returned as it is.
 
     Raises
     ------
-    FrameError : of kind ``shape`` for a long body that is no object with such a list.
+    FrameError : of kind ``shape`` for a long body that is no object with such a field.
 
     Examples
     --------
     >>> list(pieces(b'{"a":1,"rows":[{"x":1},{"x":2},{"x":3}]}', "rows", 25))
     [b'{"rows":[{"x":1},{"x":2}]}', b'{"rows":[{"x":3}]}']
+    >>> list(pieces(b'{"a":1,"rows":{"A":{"x":1},"B":{"x":2}}}', "rows", 25))
+    [b'{"rows":{"A":{"x":1}}}', b'{"rows":{"B":{"x":2}}}']
     """
     if len(body) <= most_bytes:
         yield body
         return
     try:
-        rows = msgspec.json.decode(
-            msgspec.json.decode(body, type=dict[str, msgspec.Raw])[field], type=list[msgspec.Raw]
-        )
+        held = msgspec.json.decode(body, type=dict[str, msgspec.Raw])[field]
+        named = bytes(held)[:1] == b"{"
+        rows = _named(held) if named else msgspec.json.decode(held, type=list[msgspec.Raw])
     except (ValueError, KeyError, RecursionError) as error:
         raise FrameError("shape", f"{len(body):,} bytes that are no list of {field}") from error
     some: list[bytes] = []
@@ -37,13 +42,20 @@ def pieces(body: bytes, field: str, most_bytes: int) -> Iterator[bytes]:
     for row in rows:
         item = bytes(row)
         if some and size + len(item) > most_bytes - len(field):
-            yield _object(field, some)
+            yield _object(field, some, named=named)
             some, size = [], 0
         some.append(item)
         size += len(item) + 1
     if some:
-        yield _object(field, some)
+        yield _object(field, some, named=named)
 
 
-def _object(field: str, items: list[bytes]) -> bytes:
-    return b'{"%b":[%b]}' % (field.encode(), b",".join(items))
+def _named(held: msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the members of an object, each with its name."""
+    members = msgspec.json.decode(held, type=dict[str, msgspec.Raw])
+    return [msgspec.Raw(b"%b:%b" % (msgspec.json.encode(name), bytes(value))) for name, value in members.items()]
+
+
+def _object(field: str, items: list[bytes], *, named: bool) -> bytes:
+    form = b'{"%b":{%b}}' if named else b'{"%b":[%b]}'
+    return form % (field.encode(), b",".join(items))

@@ -195,8 +195,9 @@ class Binance:
         if _USUAL.fullmatch(frame) is None:
             check_strict(frame, _FRAME_NAMES)
         if event is None:
-            if (seen := self.peek(frame)) is not None and seen[0] in symbols:
-                raise FrameError("shape", f"trade {seen[1]} of {seen[0]} in a wrapping that is not known")
+            for name, number in self.peek(frame):
+                if name in symbols:
+                    raise FrameError("shape", f"trade {number} of {name} in a wrapping that is not known")
             return []
         if (symbol := symbols.get(event.s)) is None:
             if event.s.upper() in symbols:
@@ -204,15 +205,15 @@ class Binance:
             return []
         return [trade(symbol, event.t, event.T, event.p, event.q, event.m, event.X)]
 
-    def peek(self, frame: bytes) -> tuple[str, int] | None:
+    def peek(self, frame: bytes) -> list[tuple[str, int]]:
         """Return symbol and id of a trade.
 
         >>> Binance().peek(b'{"stream":"bnbbtc@trade","data":{"e":"trade","E":1,"s":"BNBBTC","t":12345,"p":"0.001"}}')
-        ('BNBBTC', 12345)
+        [('BNBBTC', 12345)]
         """
         found = _PEEK.search(frame)
         name = None if found is None else text_of(found[1])
-        return None if found is None or name is None else (name, int(found[2]))
+        return [] if found is None or name is None else [(name, int(found[2]))]
 
     def ping_request(self) -> Request:
         """Ask for an empty answer."""

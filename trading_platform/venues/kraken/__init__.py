@@ -1,0 +1,7 @@
+"""Kraken spot: frames and limits in spot.py, past trades in history.py, what both have in common in wire.py."""
+
+from __future__ import annotations
+
+from trading_platform.venues.kraken.spot import Kraken
+
+__all__ = ["Kraken"]
