@@ -1,5 +1,5 @@
-"""Judge data, and say what was found. Imports nothing: a part of it is asked for by its own name.
+"""Data quality: rules that a dataset must satisfy before it is published, and the Dagster checks that report on them.
 
-schemas/ holds the gates every symbol-day passes before it is published; they run without Dagster.
-What Dagster shows of their verdicts is checks.py.
+schemas/ holds the gates (rule sets, without Dagster) that every symbol-day must pass; checks.py declares the Dagster
+checks. This module imports neither: import the one you need by name.
 """

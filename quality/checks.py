@@ -1,7 +1,7 @@
-"""The checks that Dagster shows. They report verdicts of the engine's gates; none of them judges, none blocks.
+"""The asset checks that Dagster shows. They report the verdicts of the gates (schemas/); they do not test or block.
 
-A blocking check would stop every symbol of every day in a range, after publishing; the gates (schemas/) stop exactly
-the symbol-day that is wrong, before. What is reported, and when, is orchestration/reporting/report.py.
+A blocking check would stop all symbols and days of a run, after publishing; a gate rejects only the symbol-day that
+is wrong, before publishing. What is reported, and when, is orchestration/reporting/report.py.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def schema(dataset: str) -> dg.AssetCheckSpec:
     return _spec(
         keys.SCHEMA,
         dataset,
-        f"Every file of {dataset} passed its gate. What a gate refuses is not published: "
-        "the last good file stays, and what is computed from it skips exactly that symbol's day.",
+        f"Every file of {dataset} passed its gate. A refused file is not published: "
+        "the last good file stays, and computations from it skip exactly that symbol's day.",
     )
 
 
@@ -37,6 +37,6 @@ def completeness() -> dg.AssetCheckSpec:
     return _spec(
         keys.COMPLETENESS,
         "ticks",
-        "No trade of the day is known to be missing, by the exchange's own trade ids. "
-        "What is missing is fetched again by itself (sensor gap_recovery).",
+        "No trade of the day is known to be missing, judged by the exchange's own trade ids. "
+        "Missing trades are fetched automatically (sensor gap_recovery).",
     )

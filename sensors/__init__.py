@@ -1,8 +1,8 @@
-"""What starts runs by itself: recording that nobody does, days that are over, trades that are missing, the running day.
+"""Dagster sensors and schedules: launch runs that record, fetch missing trades, seal days, refresh the current day.
 
-    ingest_keepalive   nobody records                gap_recovery   trades are missing
-    seal_days          a day is over and decided     observe_ingest what came in, every five minutes
-    schedules          the running day               tidy_runs      runs whose process is gone, and old ones
+    ingest_keepalive   no process records            gap_recovery   trades are missing
+    seal_days          a day is over and settled     observe_ingest counts of new trades, every five minutes
+    schedules          refresh of the current day    tidy_runs      runs whose process died, and old runs
 
-Each decides from the ledger or the locks, launches one named run, and says in words why it did or did not.
+Each one reads the ledger or the locks, launches at most one named run, and gives the reason for what it did.
 """

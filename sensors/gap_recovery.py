@@ -1,4 +1,4 @@
-"""Fetch missing trades: one lease of the gap ledger, one run. How they are fetched is ingest/recovery/recovery.py."""
+"""Sensor: launch one run for each lease of due gaps. The run fetches the trades: ingest/recovery/recovery.py."""
 
 import uuid
 
@@ -10,7 +10,7 @@ from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.orchestration.runs import under_way
 
 LEASE_TTL_NS = 180 * 10**9
-"""Longer than a run takes. A run that was killed, or never began, keeps its gaps from others for so long."""
+"""Length of a lease, longer than a run takes. A run that was killed or never began blocks its gaps for this long."""
 
 
 @dg.sensor(
@@ -22,7 +22,7 @@ LEASE_TTL_NS = 180 * 10**9
     "batch of them and launches one run that fetches them and recomputes what depends on them.",
 )
 def gap_recovery(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
-    """Lease what is due; the lease's id is the run key, new at each attempt."""
+    """Lease the gaps that are due. The run key is the lease's id, so each attempt has a new one."""
     from trading_platform.ingest.recovery.recovery import LEASE_GAPS
 
     if not pipeline.has_data:
@@ -30,7 +30,7 @@ def gap_recovery(context: dg.SensorEvaluationContext, pipeline: PipelineResource
     if (run := under_way(context.instance, keys.RECOVER_GAPS)) is not None:
         return dg.SkipReason(f"run {run.run_id[:8]} is fetching")
     if not pipeline.endpoints():
-        return dg.SkipReason("no venue to ask: the data is simulated, and no simulator's address is known")
+        return dg.SkipReason("no venue to ask: the data is simulated and the simulator's address is unknown")
     holder = f"gaps-{uuid.uuid4().hex[:12]}"
     lease = pipeline.ledger.lease(LEASE_GAPS, pipeline.now_ns(), holder, ttl_ns=LEASE_TTL_NS)
     if lease is None:

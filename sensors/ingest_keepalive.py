@@ -1,4 +1,4 @@
-"""Record what the settings name while nobody does. `up` looks after its own ingest; this is for Dagster by itself."""
+"""Sensor: start recording of each venue in the settings that no process records. Idle while `up` runs ingest."""
 
 import dagster as dg
 
@@ -9,7 +9,7 @@ from trading_platform.orchestration.runs import UNDER_WAY, Latest, latest
 from trading_platform.store.fs.locks import held_by
 
 GRACE_S = 60.0
-"""A run needs this long to start and take the lock; a failed one is not repeated sooner."""
+"""A run needs this long to start and take the lock. A failed run is not repeated sooner."""
 
 STOP_FILE = "stop-ingest"
 
@@ -19,8 +19,8 @@ STOP_FILE = "stop-ingest"
     job=ingest,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts recording where no live process does. Cancel the run, or make the file run/stop-ingest in the "
-    "data directory, and it stays stopped.",
+    description="Starts recording of each venue that no live process records. To stop it, cancel the run or create the "
+    "file run/stop-ingest in the data directory.",
 )
 def ingest_keepalive(
     context: dg.SensorEvaluationContext, pipeline: PipelineResource
@@ -29,7 +29,7 @@ def ingest_keepalive(
     from trading_platform.ingest.recovery.open_tails import ingest_lock
 
     if (pid := held_by(pipeline.data.run / "up.lock")) is not None:
-        return dg.SkipReason(f"`up` (process {pid}) looks after ingest itself")
+        return dg.SkipReason(f"`up` (process {pid}) runs ingest itself")
     if not pipeline.settings.venues:
         return dg.SkipReason("the settings name no venue to record")
     if (pipeline.data.run / STOP_FILE).exists():
@@ -46,13 +46,13 @@ def ingest_keepalive(
 
 
 def _why_not(venue: str, before: Latest | None, now_s: float) -> str | None:
-    """Return why a venue that nobody records is left alone, None if it is to be recorded."""
+    """Return why an unrecorded venue is not started now, None if it is to be started."""
     if before is None:
         return None
     if before.run.status in UNDER_WAY:
         return f"{venue}: run {before.run.run_id[:8]} is starting"
     if before.run.status == dg.DagsterRunStatus.CANCELED and keys.STOPPED not in before.run.tags:
-        return f"{venue}: run {before.run.run_id[:8]} was cancelled; launch the job `ingest` to go on"
+        return f"{venue}: run {before.run.run_id[:8]} was cancelled; launch the job `ingest` to resume"
     if now_s - before.changed_at < GRACE_S:
         return f"{venue}: run {before.run.run_id[:8]} ended a moment ago"
     return None
@@ -61,5 +61,5 @@ def _why_not(venue: str, before: Latest | None, now_s: float) -> str | None:
 def _request(venue: str) -> dg.RunRequest:
     return dg.RunRequest(
         run_config=dg.RunConfig(ops={"record_trades": {"config": {"venue": venue}}}),
-        tags={keys.VENUE: venue, keys.REASON: f"nobody records {venue}"},
+        tags={keys.VENUE: venue, keys.REASON: f"no process records {venue}"},
     )

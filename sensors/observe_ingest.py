@@ -1,4 +1,4 @@
-"""Say what came in. Ingest reports nothing to Dagster itself: an event for each flush would drown its event log."""
+"""Sensor: report to Dagster how many trades were recorded. Ingest does not: an event for each flush is too many."""
 
 import json
 
@@ -14,10 +14,10 @@ EVERY_S = 300
     name="observe_ingest",
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes one observation of `ticks` every five minutes: trades recorded by symbol, and what is missing.",
+    description="Writes one observation of `ticks` every five minutes: recorded and missing trades by symbol.",
 )
 def observe_ingest(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult | dg.SkipReason:
-    """Observe how many trades each symbol gained since the last time."""
+    """Report how many trades each symbol gained since the last observation."""
     if not pipeline.has_data:
         return dg.SkipReason("nothing is recorded yet")
     before: dict[str, int] = json.loads(context.cursor or "{}")
@@ -27,7 +27,7 @@ def observe_ingest(context: dg.SensorEvaluationContext, pipeline: PipelineResour
     gained = {name: stored - before.get(name, 0) for name, stored in now.items()}
     cursor = json.dumps(now)
     if not any(gained.values()):
-        return dg.SensorResult(skip_reason="no trade came in", cursor=cursor)
+        return dg.SensorResult(skip_reason="no new trades", cursor=cursor)
     lines = ["| symbol | new trades | stored | missing |", "| --- | --- | --- | --- |"]
     lines += [f"| {name} | {gained[name]:,} | {now[name]:,} | {missing.get(name, 0):,} |" for name in now]
     observation = dg.AssetObservation(

@@ -1,4 +1,7 @@
-"""The running day, every five minutes. Days that are over are the sensor seal_days: laptops sleep through cron."""
+"""Schedule: refresh the current day every five minutes.
+
+Past days are done by the sensor seal_days instead: a machine that sleeps misses its schedules.
+"""
 
 import dagster as dg
 
@@ -15,16 +18,16 @@ from trading_platform.orchestration.runs import under_way
     cron_schedule="*/5 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Publishes and computes what the running day holds so far.",
+    description="Publishes the current day's trades so far and computes from them.",
 )
 def every_five_minutes(
     context: dg.ScheduleEvaluationContext, pipeline: PipelineResource
 ) -> dg.RunRequest | dg.SkipReason:
-    """Refresh the running day, unless the last refresh still runs or nothing is recorded."""
+    """Refresh the current day, unless the last refresh is still running or nothing is recorded."""
     if not pipeline.has_data:
         return dg.SkipReason("nothing is recorded yet")
     if (run := under_way(context.instance, keys.REFRESH_TODAY)) is not None:
-        return dg.SkipReason(f"run {run.run_id[:8]} is still at it")
+        return dg.SkipReason(f"run {run.run_id[:8]} is still running")
     today = day_of(pipeline.now_ns())
     if not pipeline.ledger.holds_day(today):
         return dg.SkipReason(f"no trade of {today} yet")

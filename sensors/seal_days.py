@@ -1,4 +1,4 @@
-"""Give days that are over their last word. What a seal is, is store/lake/publish.py and the ledger."""
+"""Sensor: launch one run that publishes, seals and computes days that are over. Seals are kept by the ledger."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from trading_platform.store.lake.first_day import note_first_day
 from trading_platform.store.ledger.leaves import SealedDays
 
 DECIDED: tuple[DayState, ...] = ("complete", "reconciled", "incomplete", "unproven")
-"""States that more waiting does not change: what can be fetched has been."""
+"""Final states of a day: everything that can be fetched has been fetched."""
 
 _DECIDED_CODES = [STATES.index(state) for state in DECIDED]
 
@@ -33,11 +33,11 @@ ATTEMPTS = 3
     job=job,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks in the completeness ledger for days that are over and decided, and launches one run that "
-    "publishes, seals and computes them. A late trade breaks a seal; the day is then done again.",
+    description="Looks in the completeness ledger for days that are over and settled, and launches one run that "
+    "publishes, seals and computes them. A late trade breaks a seal; the day is then processed again.",
 )
 def seal_days(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult | dg.SkipReason:
-    """Launch one run for the first stretch of consecutive days that lack a seal."""
+    """Launch one run for the first range of consecutive days that lack a seal."""
     if not pipeline.has_data:
         return dg.SkipReason("nothing is recorded yet")
     if (run := under_way(context.instance, keys.SEAL_DAYS)) is not None:
@@ -51,21 +51,21 @@ def seal_days(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -
         return dg.SensorResult(skip_reason=_nothing(waiting), cursor=json.dumps(tried))
     for day in days:
         tried[day] = [waiting[day], _attempts(tried, day, waiting) + 1]
-    # Days that are decoded and not published yet may lie before the first partition; the run looks again.
+    # Days that are decoded but not yet published may lie before the first partition; the run checks again.
     note_first_day(pipeline.data, days)
     span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     attempt = max(int(str(tried[day][1])) for day in days)
     request = dg.RunRequest(
         run_key=f"seal {days[0]} {days[-1]} {_digest([waiting[day] for day in days])} {attempt}",
-        tags={keys.RANGE_START: days[0], keys.RANGE_END: days[-1], keys.REASON: f"{span}: over and decided"},
+        tags={keys.RANGE_START: days[0], keys.RANGE_END: days[-1], keys.REASON: f"{span}: over and settled"},
     )
     return dg.SensorResult([request], cursor=json.dumps(tried))
 
 
 class Unsealed(Mapping[str, str]):
-    """The days that are over, decided, and hold a symbol without a seal, each with a digest of its content.
+    """Days that are over and settled but have an unsealed symbol, each with a digest of its content.
 
-    A digest is made when it is asked for: of a year of a thousand symbols few are.
+    A digest is computed on request: few are requested of a year of a thousand symbols.
     """
 
     def __init__(self, rows: DayTable) -> None:
@@ -85,7 +85,7 @@ class Unsealed(Mapping[str, str]):
 
 
 def unsealed(pipeline: PipelineResource) -> Unsealed:
-    """Return the days that are to be sealed."""
+    """Return the days that are ready to be sealed."""
     ledger, today = pipeline.ledger, day_of(pipeline.now_ns())
     days = ledger.day_table(pipeline.now_ns())
     wanted = (days.ordinal < ordinal_of(today)) & (days.stored > 0) & np.isin(days.state, _DECIDED_CODES)
@@ -94,12 +94,12 @@ def unsealed(pipeline: PipelineResource) -> Unsealed:
 
 
 def _sealed(days: DayTable, sealed: SealedDays) -> Bool:
-    """Tell of each row whether its day is sealed."""
+    """Tell for each row whether its day is sealed."""
     number = {pair: at for at, pair in enumerate(days.pairs)}
     pair = np.array([number.get(pair, len(number)) for pair in sealed.pairs], np.int64)[sealed.pair]
     ordinals, at = np.unique(days.ordinal, return_inverse=True)
     place = np.searchsorted(ordinals, sealed.ordinal)
-    # A sealed day without a row, as a ledger may have that is being rebuilt, marks a cell that nobody reads.
+    # A sealed day without a row (possible while a ledger is rebuilt) marks a spare cell that is never read.
     place[np.append(ordinals, -1)[place] != sealed.ordinal] = len(ordinals)
     held = np.zeros((len(number) + 1, len(ordinals) + 1), np.bool_)
     held[pair, place] = True
@@ -128,8 +128,8 @@ def _attempts(tried: dict[str, list[object]], day: str, waiting: Mapping[str, st
 
 def _nothing(waiting: Iterable[str]) -> str:
     if not list(waiting):
-        return "every day that is over and decided is sealed"
-    return f"given up after {ATTEMPTS} attempts: {', '.join(waiting)}; see the runs of seal_days"
+        return "every day that is over and settled is sealed"
+    return f"gave up after {ATTEMPTS} attempts: {', '.join(waiting)}; see the runs of seal_days"
 
 
 def _digest(texts: Iterable[str]) -> str:

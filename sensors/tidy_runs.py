@@ -1,4 +1,4 @@
-"""Keep Dagster's own records true and small: runs whose process is gone, and refreshes nobody will look at again."""
+"""Sensor: mark runs whose process died as failed, and delete old refresh runs from Dagster's database."""
 
 import dagster as dg
 
@@ -7,17 +7,17 @@ from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.orchestration.runs import end_dead, forget_old
 
 KEPT_DAYS = 3
-"""Refreshes of the running day: 288 a day. What they stored is in the lake, and `seal_days` reports the day again."""
+"""Days that refresh runs are kept: 288 a day. Their rows are in the lake, and `seal_days` reports the day again."""
 
 
 @dg.sensor(
     name="tidy_runs",
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description=f"Records runs whose process is gone as failed, and forgets refreshes older than {KEPT_DAYS} days.",
+    description=f"Marks runs whose process died as failed and deletes refresh runs older than {KEPT_DAYS} days.",
 )
 def tidy_runs(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SkipReason:
-    """End what is dead and forget what is old; nothing is ever launched from here."""
+    """Mark dead runs as failed and delete old ones. Launches nothing."""
     dead = end_dead(context.instance)
     old = forget_old(context.instance, keys.REFRESH_TODAY, pipeline.now_ns() / 1e9 - KEPT_DAYS * 86_400)
-    return dg.SkipReason(f"{len(dead)} runs had died, {old} old ones forgotten")
+    return dg.SkipReason(f"{len(dead)} dead runs marked as failed, {old} old runs deleted")

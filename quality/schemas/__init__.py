@@ -1,8 +1,8 @@
-"""The gates: does a frame make sense? One file a dataset, one rule a line, judged by pandera.
+"""The gates: rules that each row of a dataset must satisfy before it is published. One file a dataset, one rule a line.
 
-A gate is a function of the frame alone, `gate(table) -> Verdict`. Which columns a frame has is store/lake/schema.py;
-who asks, and what follows from a no, is lake/publish.py and pipeline; statistics over time are Great Expectations'.
-The roots hand `GATES` down; a dataset's gate is imported when it is first asked.
+A gate is a function of the frame alone, `gate(table) -> Verdict`, and uses pandera. Columns and types are
+store/lake/schema.py; calling a gate and acting on a refusal is store/lake/publish.py and pipeline/. The roots
+(cli.py, definitions.py) pass `GATES` down; a dataset's gate is imported at its first call.
 """
 
 from __future__ import annotations

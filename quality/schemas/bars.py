@@ -1,17 +1,17 @@
-"""The gate of bars: intervals in order, prices that fit each other, sums that a sum of trades can be."""
+"""The gate of bars: intervals in order, prices within low and high, volumes not negative, a proof where complete."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from quality.schemas.rules import Dataset, Rule, grid
+from quality.schemas.rules import Rule, RuleSet, grid
 from trading_platform.domain.timeframe import TAKER
 from trading_platform.store.lake.schema import BARS
 
 _PRICES = ("open", "high", "low", "close", "vwap")
 _SUMS = ("volume", "quote_volume")
 _ULPS = 4 * 2.0**-53
-"""How far the rounded quotient may lie outside [low, high]: a unit in the last place."""
+"""How far the rounded vwap may lie outside [low, high], relative: some units in the last place."""
 
 _open, _high, _low, _close, _vwap = (pl.col(name) for name in ("open", "high", "low", "close", "vwap"))
 _held = pl.col("trade_count") > 0
@@ -19,11 +19,11 @@ _empty = pl.col("trade_count") == 0
 
 
 def _unknown(name: str) -> pl.Expr:
-    """Tell where what takers bought is missing: only where a trade is held, for it is one whose side is unknown."""
+    """Tell where the takers' buy volume is null although the bar holds a trade: a trade of unknown side."""
     return pl.col(name).is_null() & _held
 
 
-DATASET = Dataset(
+DATASET = RuleSet(
     "bars",
     BARS,
     [
@@ -45,9 +45,9 @@ DATASET = Dataset(
             )
             for name in TAKER
         ),
-        Rule("what takers bought is known in both currencies or in none", _unknown(TAKER[0]) == _unknown(TAKER[1])),
-        Rule("volume holds the takers' buys", _unknown(TAKER[0]) | (pl.col("volume") >= pl.col(TAKER[0]))),
-        Rule("quote_volume holds the takers' buys", _unknown(TAKER[1]) | (pl.col("quote_volume") >= pl.col(TAKER[1]))),
+        Rule("taker buy volume is known in both currencies or in neither", _unknown(TAKER[0]) == _unknown(TAKER[1])),
+        Rule("volume includes taker buys", _unknown(TAKER[0]) | (pl.col("volume") >= pl.col(TAKER[0]))),
+        Rule("quote_volume includes taker buys", _unknown(TAKER[1]) | (pl.col("quote_volume") >= pl.col(TAKER[1]))),
         Rule("volume is positive exactly where a trade is held", (pl.col("volume") > 0) == _held),
         Rule("a complete bar holds a trade", pl.col("complete").not_() | _held),
         Rule("a complete bar has a proof", pl.col("complete").not_() | pl.col("proof").is_not_null()),

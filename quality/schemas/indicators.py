@@ -1,4 +1,4 @@
-"""The gate of indicators: the rows of bars, and in every output a number or null (lookback, unknown), never NaN."""
+"""The gate of indicators: one row a bar; each output is a finite number, or null in the lookback or where unknown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from quality.schemas.rules import Dataset, Rule, grid
+from quality.schemas.rules import Rule, RuleSet, grid
 from trading_platform.store.lake.schema import indicators
 
 
@@ -16,7 +16,7 @@ def _outputs(names: Sequence[str]) -> list[Rule]:
     ]
 
 
-DATASET = Dataset(
+DATASET = RuleSet(
     "indicators",
     indicators(()),
     [*grid(), Rule("complete is known", pl.col("complete").is_not_null())],

@@ -1,10 +1,10 @@
-"""The gate of instruments: every symbol once, spelt as symbols are, with steps that are decimals."""
+"""The gate of instruments: each symbol once and canonically spelled, price and quantity steps positive decimals."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from quality.schemas.rules import Dataset, Rule
+from quality.schemas.rules import Rule, RuleSet
 from trading_platform.store.lake.schema import INSTRUMENTS
 
 _CODE = r"[[\p{L}\p{Nd}]--[a-z]]{1,20}"
@@ -17,13 +17,13 @@ def _step(name: str) -> Rule:
     return Rule(f"{name} is a positive decimal or unknown", step.is_null() | positive)
 
 
-DATASET = Dataset(
+DATASET = RuleSet(
     "instruments",
     INSTRUMENTS,
     [
         Rule("a symbol is listed once", pl.col("symbol").is_unique()),
-        Rule("symbol is spelt as symbols are", pl.col("symbol").str.contains(_SYMBOL)),
-        Rule("venue_symbol is one symbol's", pl.col("venue_symbol").is_unique() & (pl.col("venue_symbol") != "")),
+        Rule("symbol has the canonical spelling", pl.col("symbol").str.contains(_SYMBOL)),
+        Rule("venue_symbol is unique, not empty", pl.col("venue_symbol").is_unique() & (pl.col("venue_symbol") != "")),
         Rule("kind is spot, perpetual or future", pl.col("kind").is_in(["spot", "perpetual", "future"])),
         Rule("base begins the symbol", pl.col("symbol").str.starts_with(pl.col("base") + "-")),
         Rule("quote is known", pl.col("quote").str.len_chars() > 0),

@@ -1,10 +1,10 @@
-"""The gate of regimes: the rows of bars, probabilities that add up, a state that has one."""
+"""The gate of regimes: one row a bar, state probabilities that add up to one, and a state that the model has."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from quality.schemas.rules import Dataset, Rule, grid
+from quality.schemas.rules import Rule, RuleSet, grid
 from trading_platform.store.lake.schema import REGIMES
 
 TOLERANCE = 1e-9
@@ -19,7 +19,7 @@ def _probability(p: pl.Expr) -> pl.Expr:
     return p.is_null() | p.is_between(-TOLERANCE, 1 + TOLERANCE)
 
 
-DATASET = Dataset(
+DATASET = RuleSet(
     "regimes",
     REGIMES,
     [
@@ -27,7 +27,7 @@ DATASET = Dataset(
         *(Rule(f"p_{k} is a probability", _probability(p)) for k, p in enumerate(_P)),
         *(Rule(f"p_{k} is null if p_{k - 1} is", _P[k].is_null() | _P[k - 1].is_not_null()) for k in range(1, 5)),
         Rule("probabilities add up to one", ~_known | ((_total - 1).abs() <= TOLERANCE).fill_null(value=False)),
-        Rule("there are probabilities exactly where a state is", _known == (_states > 0)),
+        Rule("probabilities are known exactly where a state is", _known == (_states > 0)),
         Rule("state and label are known together", _known == pl.col("label").is_not_null()),
         Rule("state is one of the model's", ~_known | ((pl.col("state") >= 0) & (pl.col("state") < _states))),
         Rule("label is not empty", ~_known | (pl.col("label").str.len_chars() > 0)),

@@ -1,4 +1,4 @@
-"""What the gates share: a rule is a name and an expression; a schema is columns and rules; a judge asks it.
+"""What all gates share: `Rule` (a name and a polars expression) and `RuleSet` (a dataset's columns and rules).
 
 The rules of one dataset are in its own file beside this one.
 """
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 
 class Rule(NamedTuple):
-    """Something true of every row; a null answer counts as no."""
+    """A condition that every row must satisfy; null counts as false."""
 
     name: str
     holds: pl.Expr
 
 
-class Dataset:
+class RuleSet:
     """One dataset's columns and rules, as a pandera schema and as a gate.
 
     Parameters
     ----------
     name : the dataset.
     shape : its columns and types, in order. Columns of the frame beyond them must be float64, if `open_ended`.
-    rules : what holds of the columns of `shape`.
-    column_rules : makes the rules of the further columns.
+    rules : conditions on the columns of `shape`.
+    column_rules : makes the rules for columns beyond `shape`.
 
     Examples
     --------
     >>> shape = pa.schema([("price", pa.float64())])
-    >>> prices = Dataset("prices", shape, [Rule("price is positive", pl.col("price") > 0)])
+    >>> prices = RuleSet("prices", shape, [Rule("price is positive", pl.col("price") > 0)])
     >>> prices.gate(pa.table({"price": [1.0, 2.0]})).passed
     True
     >>> prices.gate(pa.table({"price": [1.0, -2.0]})).failures
@@ -62,12 +62,12 @@ class Dataset:
         self._answers = cache(self._ask)
 
     def gate(self, table: pa.Table) -> Verdict:
-        """Say whether the frame may be published."""
+        """Return whether the frame may be published."""
         extra = tuple(table.schema.names[len(self.shape) :]) if self._column_rules is not None else ()
         shape = self._shape(extra)
         frame = cast("pl.DataFrame", pl.from_arrow(table))
-        # Asking pandera rule by rule takes 4 ms a leaf, all rules in one expression 0.1 ms, and a year has
-        # thousands of leaves. So pandera judges the frames that break a rule; test_fast_path holds both together.
+        # pandera takes 4 ms a leaf, all rules in one expression 0.1 ms, and a year has thousands of leaves.
+        # So pandera only sees frames that break a rule; test_fast_path compares both ways.
         if table.schema.equals(shape) and self._spotless(frame, extra):
             return Verdict()
         return _verdict(self.schema(extra), frame)
@@ -133,7 +133,7 @@ def _example(frame: pl.DataFrame, row: int) -> str:
 
 
 def rises(*columns: str) -> pl.Expr:
-    """Tell whether a row comes after the one before it in the order of `columns`, strictly."""
+    """Tell whether each row comes strictly after the previous one, ordered by `columns`."""
     later: pl.Expr = pl.lit(value=False)
     for name in reversed(columns):
         column, before = pl.col(name), pl.col(name).shift(1)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from quality.schemas.rules import Dataset, Rule, one_day, rises
+from quality.schemas.rules import Rule, RuleSet, one_day, rises
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import WorkError
 from trading_platform.domain.trade import SOURCES
@@ -20,7 +20,7 @@ from trading_platform.store.lake.schema import LEAN, SIDES, TICKS
 _ID, _UID = pl.col("trade_id"), pl.col("trade_uid")
 _ALL_IDS, _NO_IDS = _ID.is_not_null().all(), _ID.is_null().all()
 
-DATASET = Dataset(
+DATASET = RuleSet(
     "ticks",
     TICKS,
     [
@@ -41,11 +41,11 @@ schema = DATASET.schema
 
 
 def gate(table: pa.Table) -> Verdict:
-    """Say whether the ticks may be published; sides and sources may be codes (store.schema.lean).
+    """Return whether the ticks may be published; sides and sources may be codes (see `lean` in store/lake/schema.py).
 
-    A day of a busy symbol is millions of rows, and every one of them passes here before it is published. So the usual
-    ones, all with ids, are judged column by column where they lie, in a tenth of the time; whatever is not plainly
-    good is judged by the rules. tests/property/test_ticks_gate.py holds both together.
+    A day of a busy symbol has millions of rows. A table in the usual form (all trades with ids) is therefore first
+    tested column by column, in a tenth of the time; only if that finds a doubt, the rules are applied.
+    tests/property/test_ticks_gate.py compares both ways.
     """
     return Verdict() if _plainly_good(table) else DATASET.gate(store_schema.plain(table))
 

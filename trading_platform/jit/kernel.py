@@ -1,10 +1,10 @@
-"""The one decorator over numba: explicit signatures, an on-disk cache, nothing compiled before it is needed.
+"""The `kernel` decorator: compile a function with numba at its first call; explicit signature, on-disk cache.
 
-A `Kernel` is a plain Python function until it is first called; numba is imported only then. Kernels may call
-kernels by their global names. There is no fastmath anywhere: batch, stream and resume must give the same bits.
+numba is imported and the function compiled at its first call. Kernels may call other kernels by their global names.
+fastmath is never used: batch, stream and resume must give the same bits.
 
-Filling the cache at install is warm.py. Where the cache lies is numba's to say (``NUMBA_CACHE_DIR``,
-else ``__pycache__`` beside the source, else the user's cache directory).
+warm.py fills the cache at install. numba chooses the cache's place: ``NUMBA_CACHE_DIR``, else ``__pycache__`` beside
+the source, else the user's cache directory.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Kernel:
 
     Parameters
     ----------
-    function : its body, in the part of Python that numba knows.
-    signature : ``"result(argument, …)"`` in numba's words (``f8``, ``f8[::1]``), ``const`` before an array that is
-        never written. None for an inner kernel: only other kernels call it compiled, Python runs it as it is.
-    bound : names that this copy of the function sees instead of its module's.
-    allocates : whether it makes arrays. If not, none is counted: inlined callees with array arguments cost an atomic
-        increment and decrement each, which took two fifths of the frame scanner's time (166 against 95 ns a frame).
+    function : its body, in the subset of Python that numba compiles.
+    signature : ``"result(argument, …)"`` in numba's notation (``f8``, ``f8[::1]``), ``const`` before a read-only array.
+        None for an inner kernel: it is compiled only into its callers; called from Python it runs as Python.
+    bound : kernels that replace globals of the same name in this copy of the function.
+    allocates : whether it creates arrays. If not, reference counting of arrays is off: each inlined call with an array
+        cost an atomic increment and decrement, two fifths of the frame scanner's time (166 against 95 ns a frame).
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Kernel:
         return f"Kernel({self.name})"
 
     def callees(self) -> dict[str, Kernel]:
-        """Return the kernels this one names, by the names it knows them by."""
+        """Return the kernels that this one calls, by the names it uses for them."""
         scope = {**self.function.__globals__, **self._bound}
         names = self.function.__code__.co_names
         return {name: scope[name] for name in names if isinstance(scope.get(name), Kernel)}
@@ -78,8 +78,8 @@ class Kernel:
     def digest(self) -> str:
         """Return a hash of the code of this kernel and of everything it calls.
 
-        It is part of the name of the cached file: numba's own check sees only the file of the outermost
-        function, so a changed callee would leave stale machine code behind.
+        The hash is part of the cache file's name: numba itself checks only the source file of the outermost
+        function, so after a change in a callee it would load stale machine code.
         """
         hasher = hashlib.sha256()
         self._feed(hasher.update, set())
@@ -118,7 +118,7 @@ class Kernel:
         return numba.njit([_parse(self.signature)], cache=True, nogil=True, error_model="numpy", **uncounted)(clone)
 
     def compiled(self) -> int:
-        """Return how many compilations this process paid for: 0 if the cache had it, 1 if not.
+        """Return how often this process compiled the kernel: 0 if it was in the cache, else 1.
 
         >>> from trading_platform.analytics.exact import two_words_sum
         >>> two_words_sum.compiled() in (0, 1)
@@ -148,8 +148,8 @@ def kernel(signature: str | None = None, *, allocates: bool = True) -> Callable[
 def specialise(template: Callable[..., Any], signature: str, name: str, **bound: Kernel) -> Kernel:
     """Return a copy of `template` that calls the given kernels under its own names.
 
-    A closure would do the same but defeats the on-disk cache: numba hashes what a closure holds, and a
-    dispatcher hashes differently in every process.
+    Not a closure: numba hashes a closure's content for its on-disk cache, and the hash of a dispatcher differs in
+    every process.
     """
     return Kernel(template, signature, bound=bound, name=name)
 

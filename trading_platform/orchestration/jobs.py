@@ -166,7 +166,7 @@ def _child_environ() -> Mapping[str, str]:
 
 @dg.job(
     name=keys.INGEST,
-    description="Record a venue's trades. Launched by the sensor ingest_keepalive when nobody records.",
+    description="Record a venue's trades. Launched by the sensor ingest_keepalive when no process records it.",
     tags={keys.WORK: "ingest"},
     executor_def=dg.in_process_executor,
 )

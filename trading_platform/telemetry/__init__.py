@@ -1,4 +1,5 @@
-"""How the platform tells what it does: logs (events), metrics (numbers), progress (for a person at a terminal).
+"""Logs (structlog), Prometheus metrics, and a progress line for a person at a terminal.
 
-Nothing here decides anything. `domain`, `venues` and `analytics` never import it: they return facts, others tell them.
+Nothing here takes decisions. `domain`, `venues` and `analytics` never import it: they return facts, and their callers
+log or count them.
 """

@@ -1,7 +1,7 @@
 """Structured logs on stderr: one event a line, ``key=value`` for a terminal, JSON for machines.
 
-An event is a short constant sentence, its facts are fields: ``log.info("gap opened", symbol=…, first_missing=…)``.
-Fields bound with `bound` go with every event of that block, across calls. stdout belongs to results, never to logs.
+An event is a short constant text, its facts are fields: ``log.info("gap opened", symbol=…, first_missing=…)``.
+`bound` adds fields to every event logged within its block. stdout is for results, never for logs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-# structlog is imported with the first logger: a command that logs nothing does without it.
+# structlog is imported with the first logger: a command that logs nothing starts faster.
 
 from trading_platform.domain.secrets import masked
 
@@ -23,7 +23,7 @@ LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40
 
 
 def escape(text: str) -> str:
-    r"""Return `text` with control characters escaped: venues and users write into our logs.
+    r"""Return `text` with control characters escaped: logs contain text from venues and users.
 
     >>> escape("line\nline\x1b[2J")
     'line\\nline\\x1b[2J'
@@ -43,12 +43,12 @@ def _escape_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
 
 
 class _Stderr:
-    """Whatever stderr is when something is written: it may be replaced while the process runs."""
+    """Writes to the current `sys.stderr`: it may be replaced while the process runs."""
 
-    # Not an io class: those flush once more when the interpreter ends, after `sys` is gone.
+    # Not an io class: those flush again at interpreter exit, after `sys` is gone.
 
     def write(self, text: str, /) -> int:
-        with suppress(OSError):  # a full disk, a closed pipe: what is told is lost, the work goes on
+        with suppress(OSError):  # a full disk, a closed pipe: the line is lost, the work goes on
             return sys.stderr.write(text)
         return 0
 
@@ -58,16 +58,16 @@ class _Stderr:
 
 
 def configure(*, level: str = "info", as_json: bool, stream: TextIO | None = None) -> None:
-    """Set up logging of this process, once, in its root.
+    """Set up logging of this process, once, in its entry point.
 
     Parameters
     ----------
-    level : least level shown.
+    level : lowest level shown.
     as_json : one JSON object a line instead of text for a person.
     stream : stderr unless given.
     """
     out = cast("TextIO", _Stderr()) if stream is None else stream
-    # Other people's libraries log through the standard library; their warnings belong on the same stream.
+    # Libraries log through the standard library; their warnings go to the same stream.
     logging.basicConfig(
         stream=out, level=max(LEVELS[level], logging.WARNING), format="%(levelname)s %(name)s %(message)s"
     )
@@ -77,11 +77,11 @@ def configure(*, level: str = "info", as_json: bool, stream: TextIO | None = Non
 
 
 _wanted: list[tuple[str, bool, TextIO]] = []
-"""What was configured before anybody needed it."""
+"""The configuration, kept until structlog is imported."""
 
 
 def _structlog() -> Any:
-    """Return structlog, configured as wanted."""
+    """Import structlog if needed and return it configured."""
     import structlog
 
     while _wanted:

@@ -1,7 +1,8 @@
-"""Prometheus metrics, with the names and labels of the contract. Nothing is served unless a root calls `serve`.
+"""Prometheus metrics: counters, gauges and the latency histogram; served over HTTP once a command calls `serve`.
 
-The workers of one ingest share a folder of counts (`SHARED`, the library's multiprocess mode, chosen by an environment
-variable before this module is imported), and their parent serves the sum.
+The worker processes of one ingest write into a shared folder (`SHARED`: the library's multiprocess mode, an environment
+variable that must be set before this module is imported), and their parent serves the sum. The names and labels are
+part of the public contract.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from trading_platform.domain.errors import UsageError
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""The library's environment variable with the folder that several processes count in."""
+"""The library's environment variable that names the shared folder of several processes."""
 
 LATENCY_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Where the values lie; the library's default buckets hide everything under 100 ms."""
+"""Buckets where latencies are expected; the library's defaults resolve little below 100 ms."""
 
 TICK_LATENCY = Histogram(
     "market_data_tick_latency_seconds", "Exchange trade time to processed.", buckets=LATENCY_BUCKETS_S
@@ -31,25 +32,25 @@ RECONNECTS = Counter("ingest_reconnects_total", "Connections opened again, by re
 
 
 def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
-    # Of several processes that set one gauge, the last knows best.
+    # When several processes set one gauge, the latest value counts.
     return Gauge(name, meaning, labels, multiprocess_mode="mostrecent")
 
 
 LAST_TICK = _gauge("market_data_last_tick_timestamp", "Exchange time of the newest trade, Unix s.", "venue", "symbol")
 GAP_SECONDS = _gauge("market_data_gap_seconds", "Exchange time covered by open gaps, s.", "venue", "symbol")
 GAPS_OPEN = _gauge("market_data_gaps_open", "Open gaps, tails included.", "venue", "symbol")
-DURABLE_LAG = _gauge("ingest_durable_lag_seconds", "Receipt of the last commit's oldest frame to its fdatasync, s.")
+DURABLE_LAG = _gauge("ingest_durable_lag_seconds", "From receipt of a commit's oldest frame to its fdatasync, s.")
 DISK_FULL = _gauge("ingest_disk_full", "1 while a recorder waits for space on its disk.", "lane")
 SINK_LAG = _gauge("sink_lag_seconds", "How far a sink is behind the log, s.", "sink")
 BREAKER_STATE = _gauge("circuit_breaker_state", "0 closed, 1 half open, 2 open.", "name")
 
 
 def serve(port: int, host: str = "127.0.0.1", *, shared: Path | None = None) -> tuple[int, Callable[[], None]]:
-    """Serve metrics; return the port (chosen by the OS if 0) and what stops it.
+    """Serve metrics over HTTP; return the port (chosen by the OS if 0) and a function that stops the server.
 
     Parameters
     ----------
-    shared : the folder that several processes count in; without it, this process's own metrics.
+    shared : the folder that several processes write into; without it, this process's own metrics.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A line of progress for a person: on stderr, only if that is a terminal, never in a log or a result."""
+"""A progress line for a person: on stderr, only if stderr is a terminal, never in a log or a result."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Self, TextIO
 
 
 class Progress:
-    """Show how far long work has come.
+    """Show the progress of a long task.
 
     Parameters
     ----------
-    what : what is being done, in words.
+    what : what is being done, for example "decoding".
     total : how many steps there are, None if unknown.
-    stream : stderr unless given; nothing is written if it is no terminal.
+    stream : stderr by default; nothing is written if it is not a terminal.
     clock : seconds, monotonic; the line is rewritten at most ten times a second.
 
     Examples

@@ -92,7 +92,7 @@ def test_simulated_data_never_turns_to_the_real_exchange(
     """Without a simulator's address gaps of simulated data stay where they are."""
     market.hold(made_up("2024-08-08", 1, 100).without(1010))
     market.ledger.mark_kind("simulated")
-    assert "no simulator" in tick(gap_recovery, instance, pipeline).skip_message
+    assert "simulator's address is unknown" in tick(gap_recovery, instance, pipeline).skip_message
     assert pipeline.endpoints() == {}
 
 
@@ -141,7 +141,7 @@ def test_sealing_that_does_not_succeed_is_given_up(
         run_keys.add(found.run_requests[0].run_key)
         cursor = found.cursor
     assert len(run_keys) == ATTEMPTS
-    assert "given up" in tick(seal_days, instance, pipeline, cursor).skip_message
+    assert "gave up" in tick(seal_days, instance, pipeline, cursor).skip_message
 
 
 # ---- the schedule, the observation
@@ -162,7 +162,7 @@ def test_the_running_day_is_refreshed_unless_it_still_is(market: Market, pipelin
     (request,) = evaluate().run_requests
     assert request.partition_key == NOW_DAY and request.tags[keys.REASON]
     start_run(stored, keys.REFRESH_TODAY, dg.DagsterRunStatus.STARTED)
-    assert "still at it" in evaluate().skip_message
+    assert "still running" in evaluate().skip_message
     stored.dispose()
 
 
@@ -176,7 +176,7 @@ def test_ingest_is_observed_in_one_event(market: Market, pipeline: FixedPipeline
     assert observation.metadata["new_trades"].value == 149 and observation.metadata["missing_trades"].value == 1
     assert "| binance ETH-USDT | 50 | 50 | 0 |" in observation.metadata["symbols"].value
     again = tick(observe_ingest, instance, pipeline, found.cursor)
-    assert not again.asset_events and again.skip_message == "no trade came in"
+    assert not again.asset_events and again.skip_message == "no new trades"
 
 
 # ---- ingest_keepalive
@@ -191,7 +191,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("named")
 class TestIngestKeepalive:
-    """Recording what nobody records."""
+    """Recording what no process records."""
 
     def test_a_venue_that_nobody_records_is_recorded(
         self, pipeline: FixedPipeline, instance: dg.DagsterInstance
@@ -240,4 +240,5 @@ def test_without_a_named_venue_nothing_is_recorded(
 
 def test_tidying_never_launches_anything(market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
     """It says what it did."""
-    assert NOW_NS and tick(tidy_runs, instance, pipeline).skip_message == "0 runs had died, 0 old ones forgotten"
+    skipped = tick(tidy_runs, instance, pipeline).skip_message
+    assert NOW_NS and skipped == "0 dead runs marked as failed, 0 old runs deleted"
