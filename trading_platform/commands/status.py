@@ -13,7 +13,7 @@ from trading_platform.commands.support.tables import column_table, quick_json, u
 from trading_platform.domain.days import day_of
 
 if TYPE_CHECKING:
-    from trading_platform.completeness.day_status import DayTable, Run, RunTable
+    from trading_platform.completeness.day_status import DayRun, DayTable, RunTable
     from trading_platform.settings import Settings
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -170,7 +170,7 @@ def _head(symbol: _Symbol) -> Iterator[str]:
         yield f"  conflicts: {symbol.conflicts:,}"
 
 
-def _run_line(run: Run) -> str:
+def _run_line(run: DayRun) -> str:
     span = run.first if run.first == run.last else f"{run.first} .. {run.last}"
     held = f"{run.stored:,}" if run.expected is None else f"{run.stored:,} of {run.expected:,}"
     return f"  {span:<24}  {run.state:<10}  {held} trades"

@@ -1,4 +1,4 @@
-"""What ids and time spans prove: gap detection, epochs, sequence resets, the status of a day. Pure: no I/O, no clock.
+"""Which trades are proven or missing, judged by their ids: gap detection, epochs, day status. Pure: no I/O, no clock.
 
-Keeping the account is store/ledger/, fetching what is missing ingest/recovery/.
+Storing this account is store/ledger/; fetching missing trades is ingest/recovery/.
 """

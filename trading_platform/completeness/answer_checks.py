@@ -1,6 +1,7 @@
-"""Hold a venue's answers against what else is known: no single one is believed where another fact is at hand. Pure.
+"""Cross-check a venue's REST answers against other known facts before they are believed. Pure.
 
-Asking again, and for what, is fetcher.py and head_prober.py; what contradicts the numbering of ids, numbering.py.
+What to request, and retries, are ingest/recovery/ (fetcher.py, head_prober.py); contradictions between ids and times
+are sequence_reset.py.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from trading_platform.completeness.sequence_reset import is_later
 from trading_platform.domain.trade import Trade
 
 SAME_MS = 1000
-"""Two endpoints may tell times of one trade that differ by so much."""
+"""Two endpoints may give times of one trade that differ by this much."""
 _MS = 1_000_000
 
 
 def first_trade(first: tuple[int, int], since_ns: int, now_ns: int, listed: Sequence[Trade]) -> str | None:
-    """Return what speaks against a trade's being the first at or after an instant, None if nothing does.
+    """Return why a trade cannot be the first at or after an instant, None if it can.
 
     Parameters
     ----------
-    first : its id and time, as the venue told them.
-    now_ns : until when it can have traded.
-    listed : what another endpoint lists from the id before it on.
+    first : its id and time, as the venue gave them.
+    now_ns : the latest possible trade time.
+    listed : trades that another endpoint lists, from the id before it on.
 
     Examples
     --------
@@ -52,9 +53,9 @@ def first_trade(first: tuple[int, int], since_ns: int, now_ns: int, listed: Sequ
 
 
 def stale_head(head: Trade | None, held: Reach | None) -> str | None:
-    """Return why a symbol's newest trade cannot be that, because a newer one is held; None if it can.
+    """Return why a trade cannot be a symbol's newest, because a newer one is stored; None if it can.
 
-    A lower id of a later time is no older trade: the ids have started again.
+    A lower id with a later time is not an older trade: the venue restarted its ids.
     """
     if held is None:
         return None

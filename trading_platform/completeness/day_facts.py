@@ -1,9 +1,10 @@
-"""Derive from the account of ids what is so of each day whatever the clock says. Pure: a snapshot's arrays in and out.
+"""Compute the clock-independent facts of each day: counts of stored and missing ids, and whether its ends are proven.
 
-A boundary between two days is witnessed when both days hold a trade and no missing id lies between them.
-Only a held trade is a witness: not a clock, not a connection, not the venue's word. All days of all sequences are done
-at once: a year of a thousand symbols is 365,000 of them. What follows for a day's state is day_status.py; the ledger
-keeps these facts ready (store/ledger/kept_days.py). The plain way is tests/support/judges/naive/completeness.py.
+The boundary between two days is witnessed (proven) when both days hold a trade and no missing id lies between them.
+Only a stored trade proves it: not a clock, a connection or a statement of the venue. Pure: arrays of a ledger snapshot
+in and out, all days of all sequences at once (a year of a thousand symbols is 365,000 days). A day's state follows in
+day_status.py; store/ledger/kept_days.py stores the facts; the naive twin is
+tests/support/judges/naive/completeness.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.completeness.id_spans import Days, Int64, Spans
+from trading_platform.completeness.id_spans import Days, IdSpans, Int64
 
 Bool = npt.NDArray[np.bool_]
 
@@ -29,10 +30,10 @@ class DayFacts(NamedTuple):
 
     Attributes
     ----------
-    ordinal : the day as Python counts them.
-    held : whether the day holds a trade; if not, `first` and `last` mean nothing.
+    ordinal : the day's proleptic Gregorian ordinal (`date.toordinal`).
+    held : whether the day holds a trade; if not, `first` and `last` are meaningless.
     left, right : whether the day's beginning and its end are witnessed.
-    stored, void, open, unrecoverable : how many ids; one that may be missing on several days counts on each.
+    stored, void, open, unrecoverable : counts of ids; an id that may belong to several days counts on each.
     """
 
     sequence: Int64
@@ -48,7 +49,7 @@ class DayFacts(NamedTuple):
     unrecoverable: Int64
 
     def newest(self) -> Int64:
-        """Return the row of each sequence's newest day that holds a trade, ascending; one without such has none."""
+        """Return the rows of each sequence's newest day with a trade, ascending; a sequence without trades has none."""
         rows = np.flatnonzero(self.held)
         owner = self.sequence[rows]
         newest: Int64 = rows[np.concatenate((owner[1:] != owner[:-1], [True]))[: len(rows)]]
@@ -65,26 +66,26 @@ class DayFacts(NamedTuple):
 
     @classmethod
     def unpack(cls, packed: Sequence[bytes]) -> DayFacts:
-        """Return the rows of sequences that `pack` gave; `last` and `stored` may be written to.
+        """Return the rows that `pack` encoded; `last` and `stored` are writable.
 
         Raises
         ------
-        ValueError : if they are not whole rows.
+        ValueError : if the bytes are not whole rows.
         """
         rows = np.frombuffer(b"".join(packed), _PACKED)
         if any(len(each) % _PACKED.itemsize for each in packed):
-            raise ValueError("days that are not whole rows")
+            raise ValueError("packed days are not whole rows")
         sizes = np.array([len(each) // _PACKED.itemsize for each in packed], np.int64)
         flags = rows["flags"]
         held, left, right = (flags & bit != 0 for bit in (1, 2, 4))
-        # Views where nothing is written: copies would take most of the time.
+        # Read-only columns are views: copying them would take most of the time.
         columns = (rows["first"], rows["last"].copy(), rows["stored"].copy())
         counts = (rows["void"], rows["open"], rows["unrecoverable"])
         sequence = np.repeat(np.arange(len(packed)), sizes)
         return cls(sequence, rows["ordinal"].astype(np.int64), held, left, right, *columns, *counts)
 
 
-def day_facts(days: Days, ids: Mapping[str, Spans]) -> DayFacts:
+def day_facts(days: Days, ids: Mapping[str, IdSpans]) -> DayFacts:
     """Return the facts of every day of every sequence of a snapshot."""
     missing = {kind: _Touched.of(days, ids[kind]) for kind in ("open", "unrecoverable")}
     axis = _Axis.of(days, list(missing.values()))
@@ -101,7 +102,7 @@ def day_facts(days: Days, ids: Mapping[str, Spans]) -> DayFacts:
 
 
 def _bounds(days: Days) -> tuple[Int64, Int64]:
-    """Return the first and the last day of each sequence; of one without days both mean nothing."""
+    """Return the first and the last day of each sequence; both are meaningless for one without days."""
     if not len(days.ordinal):
         nothing = np.zeros(len(days.at) - 1, np.int64)
         return nothing, nothing
@@ -110,14 +111,14 @@ def _bounds(days: Days) -> tuple[Int64, Int64]:
 
 
 class _Touched(NamedTuple):
-    """Missing ranges and the days they may touch, as places in `Days`: those of the held trades around them."""
+    """Missing ranges and the days they may touch, as indices into `Days`: the days of the stored trades around them."""
 
     size: Int64
     first: Int64
     last: Int64
 
     @classmethod
-    def of(cls, days: Days, spans: Spans) -> _Touched:
+    def of(cls, days: Days, spans: IdSpans) -> _Touched:
         before, after = _neighbours(days, spans)
         size = spans.last - spans.first + 1
         sequence = spans.sequence()
@@ -125,7 +126,7 @@ class _Touched(NamedTuple):
         none_before, none_after = before < begin, after >= end
         first = np.where(none_before, after, before)
         last = np.where(none_after, before, after)
-        # Neither: of a sequence without days it touches none that is known.
+        # Neither: a sequence without days has no day to touch.
         some = ~(none_before & none_after)
         first, last, size = first[some], last[some], size[some]
         # The ids of neighbouring days may overlap around midnight: then there is nothing between them.
@@ -133,13 +134,13 @@ class _Touched(NamedTuple):
         return cls(size[forward], first[forward], last[forward])
 
 
-def _neighbours(days: Days, spans: Spans) -> tuple[Int64, Int64]:
-    """Return of each missing range the last day with a lesser id and the first day with a greater one."""
+def _neighbours(days: Days, spans: IdSpans) -> tuple[Int64, Int64]:
+    """Return for each missing range the last day with a lower id and the first day with a greater one."""
     before, after = np.empty(len(spans.first), np.int64), np.empty(len(spans.first), np.int64)
     for number in np.flatnonzero(spans.counts()).tolist():
         mine = slice(int(spans.at[number]), int(spans.at[number + 1]))
         held = slice(int(days.at[number]), int(days.at[number + 1]))
-        # Times are not in order of ids: from the end the least, from the beginning the greatest so far.
+        # Times need not rise with ids: take the running minimum from the end, the running maximum from the start.
         low = np.minimum.accumulate(days.first[held][::-1])[::-1]
         high = np.maximum.accumulate(days.last[held])
         before[mine] = held.start + np.searchsorted(low, spans.first[mine], side="left") - 1
@@ -148,9 +149,9 @@ def _neighbours(days: Days, spans: Spans) -> tuple[Int64, Int64]:
 
 
 class _Axis(NamedTuple):
-    """All days that get a row: those that hold trades, and those that lie within a gap.
+    """All days that get a row: days with trades, and days within a gap.
 
-    `place`: where each of `Days` stands.
+    `place`: the row of each of `Days`.
     """
 
     sequence: Int64
@@ -173,7 +174,7 @@ class _Axis(NamedTuple):
         return cls(sequence[order], ordinal[order], order < count, place[:count])
 
     def fill(self, values: Int64) -> Int64:
-        """Return the values of days that hold trades, 0 for the others."""
+        """Spread the values of days with trades over all rows, 0 for the others."""
         found = np.zeros(len(self.ordinal), np.int64)
         found[self.place] = values
         return found
@@ -190,7 +191,7 @@ def _between(days: Days, owner: Int64, touched: Sequence[_Touched]) -> Iterator[
 
 
 def _doubts(axis: _Axis, missing: Mapping[str, _Touched]) -> tuple[dict[str, Int64], Bool, Bool]:
-    """Return how many ids each day may miss by kind, and whether its beginning and its end are free of doubt."""
+    """Return how many ids each day may miss, by kind, and whether its beginning and its end are proven."""
     days = len(axis.ordinal)
     early, late = np.zeros(days + 1, np.int64), np.zeros(days + 1, np.int64)
     counts = {}
@@ -210,8 +211,8 @@ def _doubts(axis: _Axis, missing: Mapping[str, _Touched]) -> tuple[dict[str, Int
     return counts, np.cumsum(early[:-1]) == 0, np.cumsum(late[:-1]) == 0
 
 
-def _voids(axis: _Axis, void: Spans, first: Int64, last: Int64) -> Int64:
-    """Count the used-up ids between each day's first and last id."""
+def _voids(axis: _Axis, void: IdSpans, first: Int64, last: Int64) -> Int64:
+    """Count the void ids between each day's first and last id."""
     found = np.zeros(len(axis.ordinal), np.int64)
     borders = np.searchsorted(axis.sequence, np.arange(len(void.at)))
     for number in np.flatnonzero(void.counts()).tolist():

@@ -1,7 +1,7 @@
-"""Tell each day's state of completeness. Pure: a snapshot's arrays in, one row a day out.
+"""Compute the completeness state of each symbol-day. Pure: arrays of a ledger snapshot in, one row a day out.
 
-What is so of a day whatever the clock says is day_facts.py; here are the clock, the ends of sequences, and a day's
-several numberings. The plain way is tests/support/judges/naive/completeness.py.
+day_facts.py gives the facts that do not depend on the clock; this module adds today's date, the ends of sequences and
+days with several epochs. The naive twin is tests/support/judges/naive/completeness.py.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from trading_platform.completeness.day_facts import Bool, DayFacts, day_facts
-from trading_platform.completeness.id_spans import Days, Int64, Spans
+from trading_platform.completeness.id_spans import Days, IdSpans, Int64
 from trading_platform.completeness.records import DayState, DayStatus, SequenceRow
 
 STATES: tuple[DayState, ...] = ("recording", "repairing", "incomplete", "unproven", "reconciled", "complete")
-"""The worst first: of several numberings of one day the worst counts."""
+"""Worst first: if a day has several epochs, the worst state counts."""
 _CODE = {state: code for code, state in enumerate(STATES)}
 assert set(STATES) == set(get_args(DayState))
 
@@ -28,10 +28,10 @@ class DayTable(NamedTuple):
 
     Attributes
     ----------
-    pairs : the (venue, symbol) that `pair` counts.
-    ordinal : the day as Python counts them.
-    begun, held : whether `first_id` and `last_id` are known; of a day without a trade neither is.
-    known : whether `expected` is.
+    pairs : the (venue, symbol) that `pair` indexes.
+    ordinal : the day's `date.toordinal`.
+    begun, held : whether `first_id` and `last_id` are known; for a day without trades neither is.
+    known : whether `expected` is known.
     state : index into `STATES`.
     """
 
@@ -51,7 +51,7 @@ class DayTable(NamedTuple):
     state: Int64
 
     def columns(self) -> dict[str, list[Any]]:
-        """Return the rows as columns of values, those of `DayStatus`."""
+        """Return the rows as lists of values, by the field names of `DayStatus`."""
         first, last = optional(self.first_id, self.begun), optional(self.last_id, self.held)
         counts = (column.tolist() for column in (self.stored, self.void, self.open, self.unrecoverable))
         states = list(map(STATES.__getitem__, self.state.tolist()))
@@ -60,7 +60,7 @@ class DayTable(NamedTuple):
         return dict(zip(DayStatus._fields, columns, strict=True))
 
     def rows(self) -> Iterator[DayStatus]:
-        """Yield the rows as values."""
+        """Yield the rows as `DayStatus`."""
         return map(DayStatus._make, zip(*self.columns().values(), strict=True))
 
     def take(self, rows: Int64 | Bool) -> DayTable:
@@ -68,8 +68,8 @@ class DayTable(NamedTuple):
         return self._replace(**{name: getattr(self, name)[rows] for name in self._fields[1:]})
 
 
-class Run(NamedTuple):
-    """Neighbouring days of one symbol and state."""
+class DayRun(NamedTuple):
+    """Consecutive days of one symbol in the same state."""
 
     first: str
     last: str
@@ -84,10 +84,10 @@ class RunTable(NamedTuple):
 
     Attributes
     ----------
-    at : those of pair `n` are ``[at[n], at[n + 1])``.
-    first, last : days as Python counts them.
+    at : the runs of pair `n` are rows ``[at[n], at[n + 1])``.
+    first, last : days as `date.toordinal`.
     state : index into `STATES`.
-    known : whether `expected` is, of each of the days.
+    known : whether `expected` is known for every day of the run.
     """
 
     at: Int64
@@ -99,21 +99,21 @@ class RunTable(NamedTuple):
     known: Bool
     expected: Int64
 
-    def take(self, runs: list[int] | slice) -> list[Run]:
-        """Return some of the runs as values."""
+    def take(self, runs: list[int] | slice) -> list[DayRun]:
+        """Return some of the runs as `DayRun`."""
         states = [STATES[code] for code in self.state[runs].tolist()]
         names = (day_names(self.first[runs]), day_names(self.last[runs]))
         sums = (self.stored[runs].tolist(), optional(self.expected[runs], self.known[runs]))
-        return list(map(Run._make, zip(*names, self.days[runs].tolist(), states, *sums, strict=True)))
+        return list(map(DayRun._make, zip(*names, self.days[runs].tolist(), states, *sums, strict=True)))
 
     def shown(self, most: int, few: int) -> list[Int64]:
-        """Return for each pair which runs to show: all, or if they are more than `most` the newest not complete."""
+        """Return the runs to show of each pair: all, or of more than `most` the newest `few` incomplete ones."""
         rest = self.state != _CODE["complete"]
         every = (np.arange(begin, end) for begin, end in pairwise(self.at.tolist()))
         return [runs if len(runs) <= most else runs[rest[runs]][-few:] for runs in every]
 
     def counts(self) -> list[dict[str, int]]:
-        """Return of each pair how many of its days have which state."""
+        """Return the number of days in each state, by pair."""
         owner = np.repeat(np.arange(len(self.at) - 1), np.diff(self.at))
         sums = np.bincount(owner * len(STATES) + self.state, self.days, (len(self.at) - 1) * len(STATES)).astype(int)
         each = sums.reshape(-1, len(STATES)).tolist()
@@ -121,7 +121,7 @@ class RunTable(NamedTuple):
 
 
 def run_table(table: DayTable) -> RunTable:
-    """Join neighbouring days of equal state."""
+    """Join consecutive days of equal state."""
     begin = np.flatnonzero(_differs(table.pair) | _differs(table.state))
     end = np.append(begin[1:], len(table.pair))
     sums = (_sums(table.stored, begin), _sums(np.where(table.known, table.expected, 0), begin))
@@ -137,25 +137,25 @@ def run_table(table: DayTable) -> RunTable:
     )
 
 
-def runs(table: DayTable) -> Mapping[tuple[str, str], Sequence[Run]]:
-    """Join neighbouring days of equal state, by (venue, symbol)."""
+def runs(table: DayTable) -> Mapping[tuple[str, str], Sequence[DayRun]]:
+    """Join consecutive days of equal state, by (venue, symbol)."""
     joined = run_table(table)
     every, borders = joined.take(slice(None)), pairwise(joined.at.tolist())
     return {pair: every[a:b] for pair, (a, b) in zip(table.pairs, borders, strict=True) if a < b}
 
 
 def _differs(values: Int64) -> Bool:
-    """Tell of each value whether it is not that before it."""
+    """Tell for each value whether it differs from the one before."""
     return np.concatenate(([True], values[1:] != values[:-1]))[: len(values)]
 
 
 def _sums(values: Int64 | Bool, begin: Int64) -> Int64:
-    """Return the sums of stretches that begin there."""
+    """Return the sum of each stretch of values; `begin` holds the stretches' first indices."""
     return np.add.reduceat(values.astype(np.int64), begin) if len(begin) else np.empty(0, np.int64)
 
 
 def ordinal_of(day: str) -> int:
-    """Return a day as Python counts them."""
+    """Return a day's `date.toordinal`."""
     return dt.date.fromisoformat(day).toordinal()
 
 
@@ -196,19 +196,19 @@ def _named(pairs: Sequence[tuple[str, str]], pair: Int64) -> tuple[list[str], li
     return [pairs[number][0] for number in numbers], [pairs[number][1] for number in numbers]
 
 
-def day_table(sequences: Sequence[SequenceRow], days: Days, ids: Mapping[str, Spans], today: str) -> DayTable:
+def day_table(sequences: Sequence[SequenceRow], days: Days, ids: Mapping[str, IdSpans], today: str) -> DayTable:
     """Return the completeness of every day of every sequence.
 
     Parameters
     ----------
-    sequences, days, ids : of a snapshot.
-    today : the UTC day that is not over yet.
+    sequences, days, ids : of a ledger snapshot.
+    today : the current UTC day.
     """
     return judged(sequences, day_facts(days, ids), today)
 
 
 def judged(sequences: Sequence[SequenceRow], facts: DayFacts, today: str) -> DayTable:
-    """Return the completeness of every day, of which the facts are known: what the clock and the ends add to them."""
+    """Return the completeness of every day from its facts, today's date and the sequences' ends."""
     names = sorted({(row.venue, row.symbol) for row in sequences})
     number = {name: at for at, name in enumerate(names)}
     pair = np.array([number[row.venue, row.symbol] for row in sequences], np.int64)
@@ -234,7 +234,7 @@ def judged(sequences: Sequence[SequenceRow], facts: DayFacts, today: str) -> Day
 
 
 def _states(sequences: Sequence[SequenceRow], facts: DayFacts, today: str) -> Int64:
-    """Return the state of each day; the end of a sequence is that of its newest day that holds a trade."""
+    """Return the state of each day; a sequence's end concerns its newest day with a trade."""
     newest = facts.newest()
     ends = [sequences[number].tail for number in facts.sequence[newest].tolist()]
     live, lost = (np.zeros(len(facts.ordinal), bool) for _ in range(2))
@@ -255,15 +255,15 @@ def _states(sequences: Sequence[SequenceRow], facts: DayFacts, today: str) -> In
 
 
 def _ended(sequences: Sequence[SequenceRow]) -> Bool:
-    """Tell of each sequence whether another numbering began after it."""
+    """Tell for each sequence whether a later epoch follows it."""
     newest = {(row.venue, row.symbol): row.epoch for row in sequences}
     return np.array([row.epoch < newest[row.venue, row.symbol] for row in sequences], bool)
 
 
 def _together(table: DayTable) -> DayTable:
-    """Give a day of several numberings one row: what lies between them is not proved.
+    """Give a day with several epochs one row: between two epochs completeness cannot be proven.
 
-    Its first id is of the oldest and its last of the newest numbering; how many to expect, nobody knows.
+    Its first id is the oldest epoch's and its last the newest epoch's; the expected count is unknown.
     """
     again = np.concatenate(([False], (np.diff(table.pair) == 0) & (np.diff(table.ordinal) == 0)))
     if not again.any():
@@ -273,7 +273,7 @@ def _together(table: DayTable) -> DayTable:
     several = size > 1
     merged = table.take(begin)
     worst = np.minimum(np.minimum.reduceat(table.state, begin), _CODE["incomplete"])
-    # The last of each day's rows that holds a trade; where none does, its id means nothing.
+    # The last of each day's rows that holds a trade; if none does, the id is meaningless.
     place = np.maximum.reduceat(np.where(table.held, np.arange(len(again)), -1), begin)
     return merged._replace(
         stored=np.add.reduceat(table.stored, begin),

@@ -1,6 +1,7 @@
-"""Give the trades of a batch their epochs: those of a stream by what its lane has shown, pages by what is on record.
+"""Assign each trade of a decoded batch its epoch: an epoch is a period in which a venue's ids are one rising numbering.
 
-The rule itself is sequence_reset.py; bytes are ingest/decoder/.
+Stream trades are judged by what their lane has shown so far, REST pages by what the ledger records. The rule itself is
+sequence_reset.py; decoding bytes is ingest/decoder/.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from trading_platform.completeness.records import Reach, SequenceKey, Turn
+from trading_platform.completeness.records import EpochReset, Reach, SequenceKey
 from trading_platform.completeness.sequence_reset import (
     AHEAD,
     SUSPECT,
@@ -28,15 +29,15 @@ Pair = tuple[str, str]
 """(venue, symbol)."""
 
 
-class Book(Protocol):
-    """What is on record of numberings; the ledger."""
+class EpochLookup(Protocol):
+    """Look up recorded epochs and stored trades; implemented by the ledger."""
 
-    def turns(self, venue: str, symbol: str) -> list[Turn]:
-        """Return where a symbol's ids started again, ascending."""
+    def turns(self, venue: str, symbol: str) -> list[EpochReset]:
+        """Return where a symbol's ids restarted, ascending."""
         ...
 
     def reach(self, venue: str, symbol: str, epoch: int = 0) -> Reach | None:
-        """Return how far a sequence reaches, None if nothing of it is held."""
+        """Return the reach of a sequence, None if no trade of it is stored."""
         ...
 
     def holds(self, venue: str, symbol: str, epoch: int, trade_id: int) -> bool:
@@ -45,29 +46,29 @@ class Book(Protocol):
 
 
 class EpochBatches(NamedTuple):
-    """A stretch of a symbol's stream, sorted by epochs.
+    """Some consecutive trades of a symbol's stream, grouped by epoch.
 
     Attributes
     ----------
-    trades : by sequence, readmitted ones among them.
-    apart : rows of the stretch that were set apart.
-    readmitted : where in the lane the readmitted ones lie.
-    turns : by the sequence that begins.
+    trades : by sequence, readmitted ones included.
+    apart : rows that were set apart as suspect.
+    readmitted : positions in the lane of trades that were suspect and are now accepted.
+    turns : epoch resets by the sequence that begins.
     """
 
     trades: dict[SequenceKey, TradeColumns]
     apart: list[int]
     readmitted: list[tuple[Position, int]]
-    turns: dict[SequenceKey, Turn]
+    turns: dict[SequenceKey, EpochReset]
 
 
 class PageScope(NamedTuple):
-    """In the light of what a page is understood.
+    """The context in which a REST page is interpreted.
 
     Attributes
     ----------
-    turns : how many of its symbol's turns were on record; None: those known by the time when it came.
-    asked : the ids (epoch, first, last) that were asked for; None: not any by their numbers.
+    turns : how many of the symbol's epoch resets were recorded then; None: those known when the page was received.
+    asked : the requested ids (epoch, first, last); None: it was not requested by ids.
     """
 
     ts_recv: int
@@ -76,21 +77,21 @@ class PageScope(NamedTuple):
 
 
 class Epochs:
-    """The numberings of one lane, for one batch.
+    """The epochs of one lane's symbols, for one batch.
 
     Parameters
     ----------
-    numberings : what the lane's streams have shown, by ``venue symbol``; changed in place, part of its context.
-    book : asked once a batch for each symbol that needs it; None: nothing is on record.
+    numberings : the state of each of the lane's streams, by ``venue symbol``; updated in place, part of its context.
+    book : the ledger, asked at most once a batch for each symbol; None: nothing is recorded.
     """
 
-    def __init__(self, numberings: dict[str, Numbering], book: Book | None) -> None:
+    def __init__(self, numberings: dict[str, Numbering], book: EpochLookup | None) -> None:
         self._numberings, self._book = numberings, book
-        self._turns: dict[Pair, list[Turn]] = {}
+        self._turns: dict[Pair, list[EpochReset]] = {}
         self._reach: dict[SequenceKey, Reach | None] = {}
 
     def of_stream(self, venue: str, symbol: str) -> Numbering:
-        """Return what judges a symbol's stream."""
+        """Return the numbering state of a symbol's stream."""
         name = f"{venue} {symbol}"
         if name not in self._numberings:
             turns = self._on_record(venue, symbol)
@@ -98,7 +99,7 @@ class Epochs:
         return self._numberings[name]
 
     def place(self, venue: str, symbol: str, stream: TradeColumns) -> EpochBatches:
-        """Judge the next trades of a symbol's stream."""
+        """Assign epochs to the next trades of a symbol's stream."""
         numbering = self.of_stream(venue, symbol)
         judged = numbering.judge(stream)
         if judged.epochs is None:
@@ -116,38 +117,38 @@ class Epochs:
         return placed
 
     def locate(self, venue: str, symbol: str, places: Mapping[int, tuple[Position, int]]) -> None:
-        """Say where in the lane (position, item) the rows that were just set apart lie."""
+        """Record the lane position (position, item) of the rows that were just set apart."""
         told = {row: (*position, item) for row, (position, item) in places.items()}
         self.of_stream(venue, symbol).locate(told)
 
     def newest(self, venue: str, symbol: str, at_ns: int, turns: int | None = None) -> int:
-        """Return the epoch that a symbol is in, as far as that was known at a receive time (`turns`: see PageScope)."""
+        """Return the epoch of a symbol as known at a receive time (`turns`: see PageScope)."""
         numbering = self._numberings.get(f"{venue} {symbol}")
         return len(self._known(venue, symbol, at_ns, turns)) if numbering is None else numbering.epoch
 
     def of_page(self, venue: str, symbol: str, trade_id: int, ts_event: int, page: PageScope) -> int:
-        """Return the epoch of a page's trade, SUSPECT if it contradicts what is held; it counts from now."""
+        """Return the epoch of a page's trade, SUSPECT if it contradicts stored trades; note the trade."""
         epoch = epoch_of(self._known(venue, symbol, page.ts_recv, page.turns), trade_id, ts_event)
         key = SequenceKey(venue, symbol, epoch)
         reach = self._reach_of(key)
         if reach is not None and contradicts(reach, trade_id, ts_event, asked=_was_asked(page, epoch, trade_id)):
-            # Another copy of what is held is a contradiction for the merge to tell; it says nothing of its neighbours.
+            # A copy of a stored trade may differ: the merge detects that. It proves nothing about its neighbours.
             return epoch if self._holds(key, trade_id) else SUSPECT
         self._reach[key] = extended(reach, trade_id, ts_event)
         return epoch
 
     def is_stray(self, key: SequenceKey, trade_id: int) -> bool:
-        """Tell whether an id whose trade could not be read lies too far ahead to be believed."""
+        """Tell whether an id whose trade was unreadable lies implausibly far ahead."""
         reach = self._reach_of(key)
         return reach is not None and trade_id - reach.head > AHEAD
 
-    def _known(self, venue: str, symbol: str, at_ns: int, turns: int | None) -> list[Turn]:
+    def _known(self, venue: str, symbol: str, at_ns: int, turns: int | None) -> list[EpochReset]:
         on_record = self._on_record(venue, symbol)
         if turns is not None:
             return on_record[:turns]
         return [turn for turn in on_record if turn.known_ns <= at_ns]
 
-    def _on_record(self, venue: str, symbol: str) -> list[Turn]:
+    def _on_record(self, venue: str, symbol: str) -> list[EpochReset]:
         if (venue, symbol) not in self._turns:
             self._turns[venue, symbol] = [] if self._book is None else self._book.turns(venue, symbol)
         return self._turns[venue, symbol]

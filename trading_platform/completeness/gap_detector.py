@@ -1,10 +1,10 @@
-"""Advance the account of one id sequence by what a batch shows. Pure: no I/O, no clock.
+"""Detect missing trade ids: update a sequence's account of stored, void and missing ids by one batch. Pure.
 
-The account obeys [from_id, head] = stored ⊎ void ⊎ open ⊎ unrecoverable by construction: open is whatever the
-other three leave over. Every rule here gives the same end for any order of the batches, because lanes have none
-among each other: a set union, a least, a greatest, or the latest by receive time.
+The account obeys [from_id, head] = stored ⊎ void ⊎ open ⊎ unrecoverable by construction: open is the rest of the
+range. The result does not depend on the order of the batches, because lanes have no order among each other: every rule
+is a set union, a minimum, a maximum, or the latest by receive time.
 
-Keeping accounts is store/ledger; downloading what is open is ingest/refetch.py.
+Storing accounts is store/ledger/; downloading open ids is ingest/recovery/.
 """
 
 from __future__ import annotations
@@ -19,25 +19,24 @@ from trading_platform.completeness.records import Claim, Seen, SequenceState, Ta
 from trading_platform.domain.id_ranges import IdRanges, Range, id_runs
 
 MIN_CONFIRMATION_INTERVAL_NS = 600 * 1_000_000_000
-"""What a venue's answers say against an id must be said twice, this far apart.
+"""Two answers of a venue against an id must be at least this far apart to count.
 
-A listing that skips it between ids that it holds: used up without a trade. No answer with it, although ids beyond
-it are known: not to be had. A trade that
-comes after all is stored nevertheless.
+Two listings that skip the id between ids that they hold: it is void. Two answers without it, although greater ids are
+known: it is unrecoverable. A trade that arrives later is stored nevertheless.
 
-What an id's own record says (its type, a price of 0) is said once and for all: whatever another channel serves for it,
-which may leave the type out, is no trade.
+What an id's own record says (its type, a price of 0) is final: whatever another channel, which may omit the type,
+serves for this id is no trade.
 """
 
 _TAIL_RANK = {"live": 0, "open": 1, "closed": 2}
 
 
 def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
-    """Take a batch into account; return which of its ids are stored now and were not before.
+    """Update the account by a batch; return which of its ids are newly stored.
 
     Parameters
     ----------
-    state : changed in place.
+    state : updated in place.
     seen : `ids` ascending without repeats.
 
     Examples
@@ -63,11 +62,11 @@ def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
         _undertake(state, seen.undertaken)
     state.head = max(state.head, seen.witnessed)
     if state.from_id is not None and state.unrecoverable:
-        # Also what was given up before anything else was known of the sequence, which by itself begins none.
+        # Also ids declared lost before anything else was known of the sequence: that alone does not begin one.
         ends = (state.unrecoverable.first, state.unrecoverable.last)
         _extend(state, *cast("Range", ends), state.head_ts)
-    # Void by its own record beats stored beats void by being skipped beats unrecoverable, whichever came first: the
-    # three stay disjoint.
+    # Priority, whichever came first: void by its own record, stored, void because skipped, unrecoverable. So the sets
+    # stay disjoint.
     for first, last in state.used_up:
         state.stored.remove(first, last)
     fresh &= ~state.used_up.among(seen.ids)
@@ -92,14 +91,14 @@ def _store(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
 
 
 def _extend(state: SequenceState, first: int, last: int, last_ts: int) -> None:
-    # A head before the beginning is only promised. One without a beginning was witnessed before anything was held.
+    # A head before the beginning is only promised. A head without a beginning was witnessed before anything was stored.
     if last > state.head or (state.from_id is not None and state.head < state.from_id):
         state.head, state.head_ts = last, last_ts
     state.from_id = first if state.from_id is None else min(state.from_id, first)
 
 
 def _undertake(state: SequenceState, from_id: int) -> None:
-    """Begin at an id at the latest. A promise is no evidence that an id has been used: the head may lie before it."""
+    """Lower the beginning to this id. A promise is no evidence that the id was used: the head may lie before it."""
     promised = state.from_id is not None and state.head < state.from_id
     state.from_id = from_id if state.from_id is None else min(state.from_id, from_id)
     state.head = state.from_id - 1 if promised else max(state.head, state.from_id - 1)
@@ -111,14 +110,14 @@ def _account(state: SequenceState, ranges: IdRanges, claim: Claim) -> None:
 
 
 def _note(claims: list[Claim], claim: Claim) -> None:
-    """Keep of each range's claims the earliest and the latest: whether they lie far apart is all that counts."""
+    """Keep the earliest and the latest claim about each range: only their distance counts."""
     same = sorted({claim, *(c for c in claims if c[:2] == claim[:2])}, key=lambda c: (c.seen_ns, c.reason))
     claims[:] = [c for c in claims if c[:2] != claim[:2]]
     claims += same if len(same) == 1 else [same[0], same[-1]]
 
 
 def _conclude(state: SequenceState) -> None:
-    """Draw from claims what they prove of ids that are not stored, whatever order they came in."""
+    """Derive what the claims prove about ids that are not stored, independent of their order."""
     if state.from_id is None or len(state.skips) + len(state.unserved) < 2:
         return
     held = state.stored.copy()
@@ -131,7 +130,7 @@ def _conclude(state: SequenceState) -> None:
 
 
 def _proved(state: SequenceState, claims: list[Claim], held: IdRanges) -> list[Range]:
-    """Return the ids of [from_id, head] beyond those held of which two claims far enough apart say the same."""
+    """Return the ids of [from_id, head], not stored, about which two claims far enough apart agree."""
     assert state.from_id is not None
     missing = IdRanges(held.missing(state.from_id, state.head))
     about = [claim for claim in claims if any(True for _ in missing.within(claim.first_id, claim.last_id))]

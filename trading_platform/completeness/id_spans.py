@@ -1,4 +1,4 @@
-"""Ranges of ids and days of many sequences at once, as arrays. Reading them from the ledger is snapshot.py."""
+"""Id ranges and days of many sequences as columnar arrays. Reading them from the ledger is store/ledger/snapshot.py."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from trading_platform.domain.id_ranges import Range
 Int64 = npt.NDArray[np.int64]
 
 
-class Spans(NamedTuple):
-    """Closed ranges of ids by sequence, ascending: those of sequence `n` are ``[at[n], at[n + 1])``."""
+class IdSpans(NamedTuple):
+    """Closed id ranges by sequence, ascending: those of sequence `n` are rows ``[at[n], at[n + 1])``."""
 
     at: Int64
     first: Int64
     last: Int64
 
     @classmethod
-    def of(cls, sequences: int, sequence: Int64, first: Int64, last: Int64) -> Spans:
+    def of(cls, sequences: int, sequence: Int64, first: Int64, last: Int64) -> IdSpans:
         """Make spans of rows ordered by sequence, then first id."""
         return cls(np.searchsorted(sequence, np.arange(sequences + 1)).astype(np.int64), first, last)
 
@@ -29,12 +29,12 @@ class Spans(NamedTuple):
         return np.repeat(np.arange(len(self.at) - 1), np.diff(self.at))
 
     def total(self) -> Int64:
-        """Return how many ids each sequence has here."""
+        """Return how many ids each sequence has in these ranges."""
         sums = np.concatenate(([0], np.cumsum(self.last - self.first + 1)))
         return sums[self.at[1:]] - sums[self.at[:-1]]
 
     def counts(self) -> Int64:
-        """Return how many ranges each sequence has here."""
+        """Return how many ranges each sequence has."""
         return np.diff(self.at)
 
     def ranges(self, number: int) -> list[Range]:
@@ -44,7 +44,7 @@ class Spans(NamedTuple):
 
 
 class Days(NamedTuple):
-    """The days that hold trades, by sequence and day; `at` as in `Spans`, `ordinal` counts days as Python does."""
+    """The days that hold trades, by sequence and day; `at` as in `IdSpans`, `ordinal` is `date.toordinal`."""
 
     at: Int64
     ordinal: Int64

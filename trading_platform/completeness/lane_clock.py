@@ -1,10 +1,9 @@
-"""In which order a lane tells of ends, whatever its writer's wall clock says. Pure.
+"""A logical clock for one log lane: times of tail events that never go back, even if the wall clock does. Pure.
 
-What was learned last of a sequence's end counts (gap_detector.py), and lanes are compared by receive time. Within a
-lane the order of its records is the truth: a clock that is set back must not make old news of what comes later. Across
-lanes an answer bears the time of what was known when it was asked for (`control.Page.after_ns`).
-
-Where the clock never goes back, every time told here is the receive time itself.
+The latest fact about a sequence's end counts (gap_detector.py), and facts of different lanes are compared by receive
+time. Within a lane the order of its records decides: a clock that was set back must not make a later record look older.
+Across lanes, a REST answer bears the time of what was known at its request (`Page.after_ns` in
+store/log/control_records.py). If the wall clock never goes back, every time here is the receive time itself.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import msgspec
 
 
 class TailClock(msgspec.Struct):
-    """The times of one lane's events; part of its decoder's memory.
+    """The logical clock of one lane; part of its decoder's stored context.
 
     Examples
     --------
@@ -21,7 +20,7 @@ class TailClock(msgspec.Struct):
     >>> clock.event(1_000), clock.frames(1_500), clock.live(1_500), clock.event(2_000)
     (1000, None, 1500, 2000)
 
-    The clock is set back; what comes later goes on counting as later.
+    The wall clock is set back; later records still get later times.
 
     >>> clock.frames(700), clock.live(700), clock.event(900), clock.event(900, after_ns=5_000)
     (None, 2001, 2002, 5001)
@@ -31,16 +30,16 @@ class TailClock(msgspec.Struct):
     latest_ns: int = 0
 
     def frames(self, ts_recv: int) -> None:
-        """Take note of frames received then."""
+        """Note that frames were received at this time."""
         self.latest_ns = max(self.latest_ns, ts_recv)
 
     def event(self, ts_recv: int, after_ns: int = 0) -> int:
-        """Return the time of an event that a control record or a page tells, later than all before it in the lane."""
-        # Two apart, so that what is seen alive between two events has a time of its own.
+        """Return the time of an event (from a control record or page), later than all earlier ones of the lane."""
+        # In steps of two, so that a `live` time between two events differs from both.
         earlier = max(self.told_ns + 2, self.latest_ns + 1) if ts_recv <= self.latest_ns else 0
         self.told_ns = self.latest_ns = max(ts_recv, earlier, after_ns + 1 if after_ns else 0)
         return self.told_ns
 
     def live(self, ts_recv: int) -> int:
-        """Return the time at which something was last seen alive, of frames since the last event."""
+        """Return the time of the latest sign of life: frames since the last event."""
         return max(ts_recv, self.told_ns + 1)

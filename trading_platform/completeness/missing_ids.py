@@ -1,8 +1,8 @@
-"""Tell between which held trades of a symbol one may be missing, from their ids alone. Pure arithmetic on ids.
+"""Tell between which stored trades of a symbol a trade may be missing, from their ids alone. Pure arithmetic on ids.
 
-An id is missing if it is neither held nor used up without a trade (void). Between two numberings of a venue something
-always may be missing: of what it traded there nobody can prove that it was all. Which trades are held is tick_days.py;
-what follows for time is uncertain_spans.py.
+An id is missing if it is neither stored nor void (used by the venue without a trade). Between two epochs a trade may
+always be missing: ids cannot prove the opposite. Which trades are stored is pipeline/tick_days.py; the consequence for
+time is uncertain_spans.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LEAST, _GREATEST = int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max)
 
 
 class Voids:
-    """Used-up ids of one epoch.
+    """The void ids of one epoch.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class Voids:
         self._before = np.concatenate(([0], np.cumsum(self._last - self._first + 1)))
 
     def count(self, first: Int64, last: Int64) -> Int64:
-        """Count the used-up ids in each [first, last]; 0 where that is empty."""
+        """Count the void ids in each [first, last]; 0 if the range is empty."""
         count: Int64 = np.maximum(self._below(last + 1) - self._below(first), 0)
         return count
 
@@ -58,13 +58,13 @@ class Voids:
 
 
 class IdAccount:
-    """What is known of a symbol's ids besides the trades that are held.
+    """What is known about a symbol's ids besides its stored trades.
 
     Parameters
     ----------
-    voids : used-up ids by epoch.
-    ended : the epochs that ended because another began.
-    begin : the first id that we undertook to hold, None if nobody says.
+    voids : void ids by epoch.
+    ended : the epochs that were followed by another.
+    begin : the first id that is to be stored, None if unknown.
 
     Examples
     --------
@@ -82,25 +82,25 @@ class IdAccount:
 
     @classmethod
     def of(cls, sequences: Iterable[SequenceRow], voids: Mapping[int, Iterable[Range]]) -> Self:
-        """Make an account of the ledger's rows."""
+        """Make an account from the ledger's rows."""
         begins = sorted((row.epoch, row.from_id) for row in sequences)
         ended = [epoch for epoch, _ in begins[:-1]]
         begin = begins[0] if begins else None
         return cls({epoch: Voids(ranges) for epoch, ranges in voids.items()}, ended, begin=begin)
 
     def missing(self, low: Key, high: Key) -> bool:
-        """Tell whether a trade may be missing between two keys with nothing held in between."""
+        """Tell whether a trade may be missing between two keys that have no stored trade in between."""
         return bool(self.missing_between(np.array([low[0], high[0]]), np.array([low[1], high[1]]))[0])
 
     def missing_below(self, first: Key) -> bool:
-        """Tell whether a trade that we undertook to hold may be missing before the first held key."""
+        """Tell whether a trade that is to be stored may be missing before the first stored key."""
         if self._begin is None or self._begin >= first:
             return False
         epoch, begin = self._begin
         return self.missing((epoch, begin - 1), first)
 
     def missing_between(self, epoch: Int64, ids: Int64) -> Bool:
-        """Tell for each two neighbours among held keys, ascending, whether a trade may be missing between them."""
+        """Tell for each two neighbouring stored keys (ascending) whether a trade may be missing between them."""
         between = np.diff(ids) - 1
         for each in np.unique(epoch).tolist():
             at = np.flatnonzero((epoch[:-1] == each) & (epoch[1:] == each) & (between > 0))
@@ -113,7 +113,7 @@ class IdAccount:
         return np.zeros(len(first), np.int64) if voids is None else voids.count(first, last)
 
     def voids_within(self, first: Key, last: Key) -> Iterator[tuple[int, int, int]]:
-        """Yield the used-up ranges between two keys as (epoch, first, last)."""
+        """Yield the void ranges between two keys as (epoch, first, last)."""
         for epoch in range(first[0], last[0] + 1):
             low = first[1] if epoch == first[0] else _LEAST
             high = last[1] if epoch == last[0] else _GREATEST

@@ -1,4 +1,4 @@
-"""The values that go into and come out of the ledger. No SQL here."""
+"""Value types of the completeness ledger: sequences, gaps, days, leaves, claims, batches. Storing is store/ledger/."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DayState = Literal["recording", "repairing", "complete", "reconciled", "incomple
 
 
 class SequenceKey(NamedTuple):
-    """One id sequence: a symbol of a venue, and which of its numberings."""
+    """One id sequence: a venue's symbol, and the epoch of its numbering."""
 
     venue: str
     symbol: str
@@ -29,7 +29,7 @@ class SequenceKey(NamedTuple):
 
 
 class SequenceRow(NamedTuple):
-    """Where a sequence begins and ends, and whether we are listening."""
+    """Where a sequence begins and ends, and whether it is being recorded."""
 
     venue: str
     symbol: str
@@ -55,7 +55,7 @@ class DayRow(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A closed range of missing ids and what is being done about it (times in ns)."""
+    """A closed range of missing ids and the state of its recovery (times in ns)."""
 
     id: int
     venue: str
@@ -101,10 +101,10 @@ class DayStatus(NamedTuple):
 
 
 class LeafRecord(NamedTuple):
-    """What the ledger knows of a published file.
+    """The ledger's entry for a published file.
 
-    `content_hash` covers what downstream depends on, `file_sha256` the bytes, `input_hash` what it was
-    computed from, `end_state` names the state a stateful dataset ended the day with.
+    `content_hash` covers the content that downstream depends on, `file_sha256` the bytes, `input_hash` the inputs;
+    `end_state` names the state in which a stateful dataset ended the day.
     """
 
     rows: int
@@ -117,7 +117,7 @@ class LeafRecord(NamedTuple):
 
 
 class LeafEntry(NamedTuple):
-    """All that the ledger knows of a leaf: what is published, what was about to be, what its gate last said."""
+    """The ledger's whole entry for a leaf: the published file, a pending one, and the gate's last verdict."""
 
     record: LeafRecord | None = None
     intent: LeafRecord | None = None
@@ -125,7 +125,7 @@ class LeafEntry(NamedTuple):
 
 
 class Conflict(NamedTuple):
-    """Two copies of one trade that differ; payload texts, the kept one first."""
+    """Two copies of one trade that differ; payload texts, the stored one first."""
 
     venue: str
     symbol: str
@@ -136,7 +136,7 @@ class Conflict(NamedTuple):
 
 
 class Quarantined(NamedTuple):
-    """A record that was kept apart, with its raw bytes and the reason."""
+    """A quarantined record, with its raw bytes and the reason."""
 
     position: Position
     item: int
@@ -151,7 +151,7 @@ class Quarantined(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A range of ids about which something was shown at `seen_ns`: used up, lost, skipped by a listing, not served."""
+    """A statement of `seen_ns` about a range of ids: void, lost, skipped by a listing, or not served."""
 
     first_id: int
     last_id: int
@@ -159,13 +159,13 @@ class Claim(NamedTuple):
     seen_ns: int
 
 
-class Turn(NamedTuple):
-    """Where a venue's ids started again: the end of one numbering and the beginning of the next.
+class EpochReset(NamedTuple):
+    """Where a venue restarted its ids: the end of one epoch and the beginning of the next.
 
     Attributes
     ----------
-    ended_id, ended_ns : the greatest id of the old one, and when it was traded.
-    first_id, begins_ns : the least id of the new one, and when it was traded.
+    ended_id, ended_ns : the greatest id of the old epoch, and its trade time.
+    first_id, begins_ns : the least id of the new epoch, and its trade time.
     known_ns : receive time of the trade that confirmed it.
     """
 
@@ -177,7 +177,7 @@ class Turn(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """From which id to which, and between which times, the held trades of one sequence lie."""
+    """The least and the greatest id, and the earliest and the latest time, of a sequence's stored trades."""
 
     from_id: int
     head: int
@@ -186,7 +186,7 @@ class Reach(NamedTuple):
 
 
 class TailEvent(NamedTuple):
-    """What was learned of a sequence's end, and when (receive time)."""
+    """A fact about a sequence's end (its tail), and when it was learned (receive time)."""
 
     tail: Tail
     seen_ns: int
@@ -225,15 +225,15 @@ class TextDay(NamedTuple):
 
 @dataclass
 class Seen:
-    """What one decoded batch tells of one sequence.
+    """What one decoded batch shows about one sequence.
 
-    `ids` ascending without repeats, `ts` their trade times; `voids`: ids that a record's own type says hold no trade,
-    `void_times` when these were used; `undertaken`: an id from which on we promise to hold all;
+    `ids` ascending without repeats, `ts` their trade times; `voids`: ids whose record says by its type that they are
+    no trade, `void_times` when they were used; `undertaken`: the id from which on all trades are to be stored;
     `promises`: every such id, and when it was promised;
-    `witnessed`: the greatest id that the venue says it has used, though its trade could not be read (-1: none).
+    `witnessed`: the greatest id that the venue is known to have used although its trade was unreadable (-1: none).
 
-    Of a symbol whose ids prove nothing: `heard`: by when a connection delivered its first trade, when it delivered its
-    latest; `listed`: days of which the venue's own listing was taken in.
+    For a symbol whose ids prove nothing: `heard`: by connection, the receive times of its first and its latest trade;
+    `listed`: the days whose listing by the venue was read.
     """
 
     ids: Int64 = field(default_factory=_none)
@@ -253,10 +253,10 @@ class Seen:
 
 @dataclass
 class SequenceState:
-    """A sequence as the detector sees it; `from_id` is None before its first id.
+    """The gap detector's state of one sequence; `from_id` is None before its first id.
 
-    `used_up` are those of the void ids that their own records say hold no trade: none of them is ever stored.
-    Of `skips` and `unserved` only the earliest and the latest claim of each range are kept.
+    `used_up` are the void ids whose own records say that they are no trade: none of them is ever stored.
+    `skips` and `unserved` keep only the earliest and the latest claim about each range.
     """
 
     from_id: int | None = None
@@ -272,7 +272,7 @@ class SequenceState:
     unserved: list[Claim] = field(default_factory=list)
 
     def open(self) -> list[Range]:
-        """Return the maximal ranges of [from_id, head] that are accounted for by nothing."""
+        """Return the maximal ranges of [from_id, head] that are neither stored nor void nor unrecoverable."""
         if self.from_id is None:
             return []
         accounted = self.stored.copy()
@@ -283,10 +283,10 @@ class SequenceState:
 
 @dataclass
 class Batch:
-    """All that one decoded stretch of a lane tells: written in one transaction, or not at all.
+    """All facts from one decoded part of a lane: written to the ledger in one transaction.
 
-    `turns`: by the sequence that begins. `readmitted`: where records lie (position, item) that were quarantined before
-    and count after all. `listed_ns`: when each of the instruments was listed.
+    `turns`: the epoch reset with which a sequence begins. `readmitted`: positions (position, item) of records that were
+    quarantined earlier and are accepted now. `listed_ns`: when each of the instruments was listed.
     """
 
     lane: str
@@ -296,6 +296,6 @@ class Batch:
     quarantine: list[Quarantined] = field(default_factory=list)
     instruments: list[Instrument] = field(default_factory=list)
     bans: dict[str, int] = field(default_factory=dict)
-    turns: dict[SequenceKey, Turn] = field(default_factory=dict)
+    turns: dict[SequenceKey, EpochReset] = field(default_factory=dict)
     readmitted: list[tuple[Position, int]] = field(default_factory=list)
     listed_ns: list[int] = field(default_factory=list)

@@ -1,11 +1,11 @@
-"""Tell in which of its numberings (epochs) a venue gave a trade its id. Pure: no I/O, no clock.
+"""Detect that a venue restarted its trade ids, and tell to which epoch (numbering) a trade belongs. Pure.
 
-Ids of one numbering rise with the trades' times. A trade whose id contradicts its time (later than what bears a greater
-id, or implausibly far ahead) is set apart; a second one close to it confirms that the venue's ids started again, and
-an epoch begins. Nothing else begins one: not a duplicate, not history sent again, not disorder, not a single stray id.
+Within an epoch ids rise with the trades' times. A trade whose id contradicts its time (traded later than a greater id,
+or implausibly far ahead) is set apart; a second such trade close to it confirms that the venue restarted its ids, and a
+new epoch begins. Nothing else starts an epoch: no duplicate, no history sent again, no disorder, no single stray id.
 
-Only a stream begins epochs, in the order of its lane (`Numbering`). To which epoch any other copy belongs follows from
-its time and the turns on record (`epoch_of`), and whether it may be believed from what is held (`contradicts`). Why:
+Only a stream starts epochs, in the order of its lane (`Numbering`). The epoch of any other copy follows from its time
+and the recorded resets (`epoch_of`); `contradicts` checks it against stored trades. Why:
 docs/decisions/0014-a-numbering-that-starts-again.md.
 """
 
@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.completeness.records import Reach, Turn
+from trading_platform.completeness.records import EpochReset, Reach
 from trading_platform.domain.trade_columns import TradeColumns
 from trading_platform.domain.units import NS_PER_S
 
@@ -26,20 +26,20 @@ Int64 = npt.NDArray[np.int64]
 
 _MS = 1_000_000
 DISORDER_MS = 2
-"""Times of trades that stand close together may contradict their ids by so much: not every clock of a venue is one."""
+"""Times of neighbouring trades may contradict their ids by this much: a venue's servers have several clocks."""
 AHEAD = 1_000_000
-"""An id so far beyond the newest counts only once a second one is near it: a stray one must not open such a gap."""
+"""An id this far beyond the newest needs a second one near it: a single stray id must not open such a gap."""
 FAR_AHEAD = 100_000_000
-"""And so far beyond, it is no gap but another numbering: fetching it would take a whole day's requests."""
+"""An id this far beyond is a new epoch, not a gap: fetching such a gap would take a whole day's requests."""
 FASTEST = 100_000
-"""Trades a second that no symbol reaches: after a month without a recorder the numbering has gone on far."""
+"""More trades a second than any symbol has: ids may have advanced this fast while nothing was recorded."""
 NEARBY = 1_000
-"""Two ids of a new numbering may lie so far apart: frames are lost just when a venue starts anew."""
+"""Two ids of a new epoch may lie this far apart: frames are often lost when a venue restarts."""
 MOST_SUSPECTS = 8
 SUSPECT = -1
-"""The epoch of a trade that belongs to none that is known."""
+"""The epoch of a trade that belongs to no known epoch."""
 HERE = -1
-"""The segment of a suspect in the stretch being judged, whose `item` is then its row."""
+"""The segment of a suspect in the batch being judged; its `item` is then the row."""
 
 
 class Suspect(msgspec.Struct, frozen=True, array_like=True):
@@ -57,34 +57,34 @@ class Suspect(msgspec.Struct, frozen=True, array_like=True):
 
 
 class EpochAssignment(NamedTuple):
-    """What a stretch of a stream amounts to.
+    """The result for some consecutive trades of a stream.
 
     Attributes
     ----------
-    epochs : for each trade its epoch, or SUSPECT; None: all are of the newest.
-    rising : whether the ids ascend, so that nobody need look again.
-    readmitted : suspects of earlier stretches that are confirmed now, each with its epoch.
-    turns : the turns confirmed, each with the number of the epoch that begins.
+    epochs : the epoch of each trade, or SUSPECT; None: all belong to the newest.
+    rising : whether the ids ascend, so that callers need not check again.
+    readmitted : suspects of earlier batches that are confirmed now, each with its epoch.
+    turns : the confirmed resets, each with the number of the epoch that begins.
     """
 
     epochs: Int64 | None
     rising: bool = False
     readmitted: Sequence[tuple[int, Suspect]] = ()
-    turns: Sequence[tuple[int, Turn]] = ()
+    turns: Sequence[tuple[int, EpochReset]] = ()
 
 
 class _Judging(NamedTuple):
     epochs: Int64
     readmitted: list[tuple[int, Suspect]]
-    turns: list[tuple[int, Turn]]
+    turns: list[tuple[int, EpochReset]]
 
 
-def epoch_of(turns: Sequence[Turn], trade_id: int, ts_event: int) -> int:
-    """Return the epoch of a trade, by its time; around a turn, by which of the two numberings its id is close to.
+def epoch_of(turns: Sequence[EpochReset], trade_id: int, ts_event: int) -> int:
+    """Return the epoch of a trade by its time; near a reset, by the epoch to which its id is closer.
 
     Examples
     --------
-    >>> turns = [Turn(1000, 50_000_000, 1, 90_000_000, 95_000_000)]
+    >>> turns = [EpochReset(1000, 50_000_000, 1, 90_000_000, 95_000_000)]
     >>> epoch_of(turns, 990, 49_000_000), epoch_of(turns, 5, 91_000_000), epoch_of(turns, 2000, 93_000_000)
     (0, 1, 1)
     >>> epoch_of(turns, 1003, 70_000_000), epoch_of(turns, 1, 70_000_000)
@@ -101,12 +101,12 @@ def epoch_of(turns: Sequence[Turn], trade_id: int, ts_event: int) -> int:
 
 
 def is_later(ts_event: int, than_ns: int, tolerance_ms: int = 0) -> bool:
-    """Tell whether a time is later, in whole milliseconds: a venue's channels cut its times off differently."""
+    """Tell whether a time is later, in whole milliseconds: a venue's channels truncate times differently."""
     return ts_event // _MS > than_ns // _MS + tolerance_ms
 
 
 def is_ahead(trade_id: int, ts_event: int, head: int, head_ns: int, by: int = FAR_AHEAD) -> bool:
-    """Tell whether an id lies further beyond the newest one than can have happened since.
+    """Tell whether an id lies further beyond the newest one than any symbol can have traded since.
 
     >>> is_ahead(10**12, 1_000, 5, 0), is_ahead(10**7, 1_000, 5, 0), is_ahead(10**9, 10**15, 5, 0)
     (True, False, False)
@@ -115,11 +115,10 @@ def is_ahead(trade_id: int, ts_event: int, head: int, head_ns: int, by: int = FA
 
 
 def contradicts(reach: Reach, trade_id: int, ts_event: int, *, asked: bool = False) -> bool:
-    """Tell whether a trade that is not held cannot be of a sequence that reaches so far.
+    """Tell whether a trade that is not stored cannot belong to a sequence of this reach.
 
-    The earliest time that is held may be the wrong time of a single trade. It speaks against ids below all others that
-    nobody asked for, not against those that were `asked` for by their numbers: what has started again is later than
-    everything held.
+    The earliest stored time may be the wrong time of a single trade. It counts against lower ids that were not
+    requested, but not against ids `asked` for by number: a restarted id is later than everything stored.
 
     >>> held = Reach(100, 200, 5 * _MS, 9 * _MS)
     >>> contradicts(held, 50, 20 * _MS), contradicts(held, 50, 4 * _MS), contradicts(held, 150, 20 * _MS)
@@ -135,7 +134,7 @@ def contradicts(reach: Reach, trade_id: int, ts_event: int, *, asked: bool = Fal
 
 
 def extended(reach: Reach | None, trade_id: int, ts_event: int) -> Reach:
-    """Return how far a sequence reaches with one more trade."""
+    """Return the reach of a sequence with one more trade."""
     if reach is None:
         return Reach(trade_id, trade_id, ts_event, ts_event)
     return Reach(
@@ -147,20 +146,20 @@ def extended(reach: Reach | None, trade_id: int, ts_event: int) -> Reach:
 
 
 class Numbering(msgspec.Struct):
-    """What a lane's stream has shown of one symbol's ids: enough to judge the next trade, whatever came before.
+    """What a lane's stream has shown of one symbol's ids: the state that is needed to judge the next trade.
 
-    Cutting a stream into other stretches changes nothing.
+    The result does not depend on how the stream is cut into batches.
 
     Attributes
     ----------
     first, first_ns, head, head_ns : the least and the greatest id of the newest epoch, and their times; `head` is None
         before the first trade.
-    hole : the ids left out by the latest step forward by more than one. If the id behind it was a stray one, the
-        numbering goes on within.
+    hole : the ids skipped by the latest step forward of more than one. If the id after it was a stray one, the
+        epoch goes on inside the hole.
     turns : the ends of all epochs but the newest.
-    suspects : what contradicts, unconfirmed; at most a few.
-    run : ids in a row, first and last, that came just before now, lie below the head and are as late as it: the
-        beginning of a new numbering in the very millisecond in which the old one ended looks like that.
+    suspects : contradicting trades, not yet confirmed; at most a few.
+    run : the first and last of consecutive ids that came just now, lie below the head and are as late as it. A new
+        epoch that begins in the millisecond in which the old one ended looks like this.
     """
 
     first: int = 0
@@ -168,7 +167,7 @@ class Numbering(msgspec.Struct):
     head: int | None = None
     head_ns: int = 0
     hole: tuple[int, int] | None = None
-    turns: list[Turn] = []
+    turns: list[EpochReset] = []
     suspects: list[Suspect] = []
     run: tuple[int, int] | None = None
 
@@ -178,15 +177,15 @@ class Numbering(msgspec.Struct):
         return len(self.turns)
 
     @classmethod
-    def after(cls, turns: Sequence[Turn], reach: Reach | None) -> Self:
-        """Return what a lane that remembers nothing begins with: what is on record."""
+    def after(cls, turns: Sequence[EpochReset], reach: Reach | None) -> Self:
+        """Return the initial state of a lane without context: what the ledger records."""
         if reach is None:
             return cls(turns=list(turns))
         first, head, first_ns, last_ns = reach
         return cls(first=first, first_ns=first_ns, head=head, head_ns=last_ns, turns=list(turns))
 
     def judge(self, trades: TradeColumns) -> EpochAssignment:
-        """Take the next trades of the symbol's stream, in the order of their lane."""
+        """Assign epochs to the next trades of the symbol's stream, in the order of their lane."""
         ids, times = trades.trade_id, trades.ts_event
         if self.head is None:
             self.first = self.head = int(ids[0])
@@ -196,21 +195,21 @@ class Numbering(msgspec.Struct):
         return EpochAssignment(None) if self._agrees(ids, times) else self._one_by_one(trades)
 
     def believes(self, trade_id: int, ts_event: int) -> int:
-        """Return the epoch of an id that was used up without a trade, SUSPECT if it contradicts."""
+        """Return the epoch of a void id, SUSPECT if it contradicts."""
         epoch = epoch_of(self.turns, trade_id, ts_event)
         return SUSPECT if epoch == self.epoch and self._contradicts(trade_id, ts_event) else epoch
 
     def locate(self, places: Mapping[int, tuple[int, int, int]]) -> None:
-        """Say where in the lane (segment, offset, item) the rows that were just set apart lie."""
+        """Record the lane position (segment, offset, item) of the rows that were just set apart."""
         for at, suspect in enumerate(self.suspects):
             if suspect.segment == HERE:
                 segment, offset, item = places[suspect.item]
                 self.suspects[at] = msgspec.structs.replace(suspect, segment=segment, offset=offset, item=item)
 
-    # ---- the two short ways, for nearly everything
+    # ---- the two fast paths, for nearly all trades
 
     def _rises(self, ids: Int64, times: Int64) -> bool:
-        """Take trades that just go on, told by a few comparisons; return whether they do."""
+        """Take trades that simply continue the epoch (a few comparisons); return whether they do."""
         assert self.head is not None
         before, last = self.head, int(ids[-1])
         if (
@@ -235,11 +234,11 @@ class Numbering(msgspec.Struct):
             self.hole = int(heads[steps[-1]]) + 1, int(heads[steps[-1] + 1]) - 1
 
     def _agrees(self, ids: Int64, times: Int64) -> bool:
-        """Take trades among which are repeats or disorder, but nothing odd; return whether that is so."""
+        """Take trades with repeats or disorder but no contradiction; return whether that is so."""
         assert self.head is not None
         if self.suspects or int(ids.min()) < self.first or not self._is_of_newest(times):
             return False
-        # For each trade the greatest id before it, and when that was traded.
+        # For each trade the greatest id before it, and that id's trade time.
         known, known_ns = np.concatenate(([self.head], ids)), np.concatenate(([self.head_ns], times))
         heads = np.maximum.accumulate(known)
         new = np.concatenate(([True], heads[1:] > heads[:-1]))
@@ -252,12 +251,12 @@ class Numbering(msgspec.Struct):
         self.head, self.head_ns, self.run = int(heads[-1]), int(known_ns[place[-1]]), None
         return True
 
-    # ---- the long way
+    # ---- the slow path
 
     def _one_by_one(self, trades: TradeColumns) -> EpochAssignment:
         epochs = np.empty(len(trades.trade_id), np.int64)
         judged = _Judging(epochs, [], [])
-        columns = (column.tolist() for column in trades[:6])  # a suspect is always of a stream
+        columns = (column.tolist() for column in trades[:6])  # a suspect always comes from a stream
         for row, (trade_id, ts_event, ts_recv, price, quantity, side) in enumerate(zip(*columns, strict=True)):
             trade = Suspect(trade_id, ts_event, ts_recv, price, quantity, side, item=row)
             epochs[row] = self._take(trade, judged)
@@ -274,7 +273,7 @@ class Numbering(msgspec.Struct):
             return self._suspect(trade, judged)
         if trade_id > self.head:
             if any(ts_event >= suspect.ts_event for suspect in self.suspects):
-                self.suspects = []  # the numbering goes on
+                self.suspects = []  # the epoch goes on
             self._advance(trade_id, ts_event)
             return epoch
         if trade_id < self.first:
@@ -307,7 +306,7 @@ class Numbering(msgspec.Struct):
         return is_later(ts_event, self.head_ns, DISORDER_MS) and not self._in_hole(trade_id)
 
     def _suspect(self, trade: Suspect, judged: _Judging) -> int:
-        """Set a trade apart, or take it and those that it confirms."""
+        """Set a trade apart, or accept it together with those that it confirms."""
         assert self.head is not None
         confirmed = [suspect for suspect in self.suspects if _confirm(suspect, trade)]
         if not any(suspect.trade_id != trade.trade_id for suspect in confirmed):
@@ -335,7 +334,7 @@ class Numbering(msgspec.Struct):
         first_id = least.trade_id
         if self.run is not None and self.run[1] + 1 == first_id:
             first_id = self.run[0]
-        self.turns = [*self.turns, Turn(self.head, self.head_ns, first_id, least.ts_event, known_ns)]
+        self.turns = [*self.turns, EpochReset(self.head, self.head_ns, first_id, least.ts_event, known_ns)]
         self.first, self.first_ns = first_id, least.ts_event
         self.head, self.head_ns = greatest.trade_id, greatest.ts_event
         self.hole = (least.trade_id + 1, greatest.trade_id - 1) if greatest.trade_id > least.trade_id + 1 else None
@@ -344,6 +343,6 @@ class Numbering(msgspec.Struct):
 
 
 def _confirm(one: Suspect, other: Suspect) -> bool:
-    """Tell whether two suspects may be of one numbering: close together, and later the greater the id."""
+    """Tell whether two suspects may belong to one epoch: ids close together, and the greater one not earlier."""
     apart, later = other.trade_id - one.trade_id, other.ts_event - one.ts_event
     return abs(apart) <= NEARBY and (apart == 0 or later == 0 or (apart > 0) == (later > 0))

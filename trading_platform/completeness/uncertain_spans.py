@@ -1,18 +1,17 @@
-"""Find the stretches of a day in which a trade may be missing. Pure: arrays in, time spans out.
+"""Find the time spans of a day in which a trade may be missing. Pure: arrays in, time spans out.
 
-Which ids are void and what lies on other days is pipeline/tick_days.py; bars and their `complete` are
-pipeline/datasets/bars.py.
+Void ids and neighbouring days are pipeline/tick_days.py; bars and their `complete` flag are pipeline/datasets/bars.py.
 
-The rule, for a missing id range *m* (neither held nor void), over all held trades in the order of their ids:
+The rule for a missing id range *m* (neither stored nor void), over all stored trades in the order of their ids:
 
     P = the latest ts_event among held ids below m        S = the earliest ts_event among held ids above m
 
-Whatever m hid happened between P and S, so every interval from the one holding P to the one holding S is touched.
-Where time rises with the ids this says what the contract says: with a = the greatest held id before `ts_open` and
+The missing trades happened between P and S, so every interval from the one with P to the one with S is touched.
+If time rises with the ids, this equals the contract's rule: with a = the greatest held id before `ts_open` and
 b = the least held id from `ts_close` on, the bar is complete exactly if nothing is missing between a and b
-(``P < ts_close and S >= ts_open`` is ``a < m < b``). Where ids and times disagree around m, P lies after S and the
-order says nothing between the two, so [S, P] is touched: "between" is read in both directions.
-What lies outside coverage, before the oldest held trade and from the newest on, is uncertain besides.
+(``P < ts_close and S >= ts_open`` is ``a < m < b``). If ids and times disagree around m, P lies after S and the
+order proves nothing between the two, so [S, P] is touched.
+Time outside coverage (before the oldest stored trade, and from the newest on) is uncertain as well.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Bool = npt.NDArray[np.bool_]
 
 
 class Spans(NamedTuple):
-    """Closed stretches of time, [first, last] in ns, in any order and possibly overlapping."""
+    """Closed time spans, [first, last] in ns, in any order and possibly overlapping."""
 
     first: Int64
     last: Int64
@@ -43,7 +42,7 @@ class Spans(NamedTuple):
         return cls(np.array([start_ns], np.int64), np.array([end_ns - 1], np.int64))
 
     def and_(self, first: int, last: int) -> Spans:
-        """Return these and [first, last]."""
+        """Return these spans plus [first, last]."""
         return Spans(np.append(self.first, first), np.append(self.last, last))
 
 

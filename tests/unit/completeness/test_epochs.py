@@ -17,7 +17,7 @@ from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoded import Decoded
 from trading_platform.ingest.decoder.decoder import Decoder
 from trading_platform.store.fs.layout import DataDir
-from trading_platform.store.ledger import Ledger, SequenceKey, Turn
+from trading_platform.store.ledger import EpochReset, Ledger, SequenceKey
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, LaneReader, LaneWriter, Record
 from trading_platform.venues import VENUES
@@ -27,7 +27,7 @@ NOW_MS = NOW // MS
 BOUNDS = Bounds.of("2020-01-01")
 NEW = KEY._replace(epoch=1)
 OLD_IDS, NEW_IDS = range(1000, 1010), range(1, 6)
-TURN = Turn(1009, NOW + 9 * MS, 1, NOW + 100 * MS, NOW + 50)
+TURN = EpochReset(1009, NOW + 9 * MS, 1, NOW + 100 * MS, NOW + 50)
 
 
 def frames(ids: range, ms: int, at: int, every: int = 1) -> Record:

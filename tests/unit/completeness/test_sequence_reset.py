@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.judges.naive import numbering as naive
-from trading_platform.completeness.records import Reach, Turn
+from trading_platform.completeness.records import EpochReset, Reach
 from trading_platform.completeness.sequence_reset import (
     HERE,
     SUSPECT,
@@ -62,7 +62,7 @@ def test_ids_that_start_again_are_a_new_epoch(first: int) -> None:
     new = rising(first, 30, 1000)
     told, numbering = judge(OLD + new)
     assert told == [0] * 50 + [1] * 30
-    assert numbering.turns == [Turn(1049, 490 * MS, first, 1000 * MS, 51)]
+    assert numbering.turns == [EpochReset(1049, 490 * MS, first, 1000 * MS, 51)]
 
 
 @pytest.mark.parametrize("cut", range(48, 54))

@@ -14,13 +14,13 @@ import numpy as np
 from trading_platform.completeness.records import (
     Batch,
     Claim,
+    EpochReset,
     ListedDay,
     Quarantined,
     Seen,
     SequenceKey,
     Tail,
     TailEvent,
-    Turn,
 )
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import Trade
@@ -40,7 +40,7 @@ class BatchFacts:
     def __init__(self) -> None:
         self._seen: dict[SequenceKey, Seen] = {}
         self._tails: dict[tuple[str, str], list[TailEvent]] = {}
-        self._turns: dict[SequenceKey, Turn] = {}
+        self._turns: dict[SequenceKey, EpochReset] = {}
         self._readmitted: list[tuple[Position, int]] = []
         self._listings: list[Listing] = []
         self._bans: dict[str, int] = {}
@@ -79,7 +79,7 @@ class BatchFacts:
         seen.tails.append(event)
         seen.witnessed = max(seen.witnessed, *ids, -1)
 
-    def turned(self, turns: Mapping[SequenceKey, Turn]) -> None:
+    def turned(self, turns: Mapping[SequenceKey, EpochReset]) -> None:
         """Tell of numberings that began, by the sequence that begins."""
         self._turns.update(turns)
         for key, turn in turns.items():

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from trading_platform.completeness.epochs import Book, Epochs
+from trading_platform.completeness.epochs import EpochLookup, Epochs
 from trading_platform.domain.position import Position
 from trading_platform.ingest.decoder.batch_facts import BatchFacts, BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
@@ -52,7 +52,7 @@ class Decoder:
         bounds: Bounds,
         context: str = "",
         *,
-        book: Book | None = None,
+        book: EpochLookup | None = None,
         scan_after: int = SCAN_AFTER,
     ) -> None:
         self._lane, self._bounds, self._book = lane, bounds, book

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from trading_platform.completeness.epochs import Book
+from trading_platform.completeness.epochs import EpochLookup
 from trading_platform.domain.errors import CorruptionError, StorageError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import Gate
@@ -124,7 +124,7 @@ def decode(
     stretch: Stretch,
     held: Held,
     *,
-    book: Book | None = None,
+    book: EpochLookup | None = None,
     on_batch: Callable[[Batch], object] = lambda batch: None,
     on_listing: Callable[[Listing], object] = lambda listing: None,
 ) -> Told:

@@ -23,6 +23,7 @@ from trading_platform.completeness.records import (
     Conflict,
     DayRow,
     DayStatus,
+    EpochReset,
     Gap,
     LeafRecord,
     Lease,
@@ -32,7 +33,6 @@ from trading_platform.completeness.records import (
     SequenceRow,
     SequenceState,
     TailEvent,
-    Turn,
 )
 from trading_platform.completeness.text_days import with_text_days
 from trading_platform.domain.days import day_of
@@ -54,6 +54,7 @@ __all__ = [
     "Conflict",
     "DayRow",
     "DayStatus",
+    "EpochReset",
     "Gap",
     "LeafRecord",
     "Lease",
@@ -64,7 +65,6 @@ __all__ = [
     "SequenceRow",
     "SequenceState",
     "TailEvent",
-    "Turn",
 ]
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
-from trading_platform.completeness.records import Batch, Reach, SequenceKey, Turn
+from trading_platform.completeness.records import Batch, EpochReset, Reach, SequenceKey
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database, insert_missing
 
-_COLUMNS = [t.turns.c[name] for name in Turn._fields]
+_COLUMNS = [t.turns.c[name] for name in EpochReset._fields]
 
 
 class Numberings:
@@ -18,7 +18,7 @@ class Numberings:
 
     database: Database
 
-    def turns(self, venue: str, symbol: str) -> list[Turn]:
+    def turns(self, venue: str, symbol: str) -> list[EpochReset]:
         """Return where a symbol's ids started again, ascending: the first entry is where epoch 1 begins."""
         with self.database.reading() as db:
             return turns_of(db, venue, symbol)
@@ -59,14 +59,14 @@ class Numberings:
             return db.execute(found).first() is not None
 
 
-def turns_of(db: sa.Connection, venue: str, symbol: str) -> list[Turn]:
+def turns_of(db: sa.Connection, venue: str, symbol: str) -> list[EpochReset]:
     """Return a symbol's turns, ascending."""
     c = t.turns.c
     query = sa.select(*_COLUMNS).where(c.venue == venue, c.symbol == symbol).order_by(c.epoch)
-    return [Turn(*row) for row in db.execute(query)]
+    return [EpochReset(*row) for row in db.execute(query)]
 
 
-def note_turns(db: sa.Connection, turns: Mapping[SequenceKey, Turn]) -> None:
+def note_turns(db: sa.Connection, turns: Mapping[SequenceKey, EpochReset]) -> None:
     """Keep turns; one that is known stays as it is."""
     insert_missing(db, t.turns, [{**key._asdict(), **turn._asdict()} for key, turn in turns.items()])
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from trading_platform.completeness.id_spans import Days, Int64, Spans
+from trading_platform.completeness.id_spans import Days, IdSpans, Int64
 from trading_platform.completeness.records import SequenceKey, SequenceRow
 from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.position import Position
@@ -60,7 +60,7 @@ class Snapshot:
         return {(row.venue, row.symbol, row.epoch): at for at, row in enumerate(self.sequences)}
 
     @cached_property
-    def ids(self) -> dict[str, Spans]:
+    def ids(self) -> dict[str, IdSpans]:
         """Every sequence's ids by kind, see `KINDS`."""
         c = t.ranges.c
         rows = self._lists(sa.select(), t.ranges, (c.kind,), (c.first_id, c.last_id))
@@ -68,8 +68,8 @@ class Snapshot:
             kinds = {kind: self._spans([row for row in rows if row[3] == kind]) for kind in KINDS[:-1]}
             return kinds | {"open": self._open(list(kinds.values()))}
 
-    def _open(self, kinds: Sequence[Spans]) -> Spans:
-        """Return the maximal ranges of [from_id, head] that are accounted for by nothing."""
+    def _open(self, kinds: Sequence[IdSpans]) -> IdSpans:
+        """Return the maximal ranges of [from_id, head] that are neither stored nor void nor unrecoverable."""
         sequence = np.concatenate([spans.sequence() for spans in kinds])
         first, last = (np.concatenate([getattr(spans, end) for spans in kinds]) for end in ("first", "last"))
         order = np.lexsort((first, sequence))
@@ -96,10 +96,10 @@ class Snapshot:
             rest = np.array(list(accounted.missing(int(begin[number]), int(head[number]))), np.int64).reshape(-1, 2)
             found.append((np.full(len(rest), number), rest[:, 0], rest[:, 1]))
         columns = (np.concatenate(column) for column in zip(*found, strict=True))
-        return Spans.of(len(begin), *_in_order(*columns))
+        return IdSpans.of(len(begin), *_in_order(*columns))
 
     @cached_property
-    def gaps(self) -> Spans:
+    def gaps(self) -> IdSpans:
         """The gap rows that are being worked on, or may be."""
         c = t.gaps.c
         working = sa.select().where(c.state.in_(("open", "leased")))
@@ -139,9 +139,9 @@ class Snapshot:
         sequence = np.repeat(np.array(owners, np.int64), [row[-values - 1] for _, row in owned])
         return sequence, *(",".join([row[at - values] for _, row in owned]) for at in range(values))
 
-    def _spans(self, rows: Raw) -> Spans:
+    def _spans(self, rows: Raw) -> IdSpans:
         sequence, first, last = self._columns(rows, 2)
-        return Spans.of(len(self.sequences), *_in_order(sequence, _numbers(first), _numbers(last)))
+        return IdSpans.of(len(self.sequences), *_in_order(sequence, _numbers(first), _numbers(last)))
 
     def stored_by_day(self) -> dict[tuple[str, str, int], int]:
         """Return how many trades the days of each sequence add up to."""

@@ -85,7 +85,7 @@ def together(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def runs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join neighbouring days of equal state."""
+    """Join consecutive days of equal state."""
     found: list[dict[str, Any]] = []
     for row in rows:
         if not found or found[-1]["state"] != row["state"]:

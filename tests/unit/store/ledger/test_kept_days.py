@@ -18,13 +18,13 @@ from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.position import START, Position
 from trading_platform.store.fs.layout import DataDir
-from trading_platform.store.ledger import Batch, Claim, Ledger, Seen, SequenceKey, TailEvent, Turn, tables as t
+from trading_platform.store.ledger import Batch, Claim, EpochReset, Ledger, Seen, SequenceKey, TailEvent, tables as t
 from trading_platform.store.ledger.kept_days import accounts, differing
 from trading_platform.store.verify import identity
 
 BEGIN = day_start("2024-02-26")
 KEYS = [SequenceKey("binance", "BTC-USDT"), SequenceKey("binance", "ETH-USDT"), SequenceKey("binance", "ETH-USDT", 1)]
-TURN = Turn(ended_id=60, ended_ns=BEGIN + 4 * DAY_NS, first_id=1, begins_ns=BEGIN + 4 * DAY_NS, known_ns=BEGIN)
+TURN = EpochReset(ended_id=60, ended_ns=BEGIN + 4 * DAY_NS, first_id=1, begins_ns=BEGIN + 4 * DAY_NS, known_ns=BEGIN)
 
 
 def seen(rng: random.Random, head: int) -> Seen:

@@ -24,13 +24,13 @@ from trading_platform.store.ledger import (
     Batch,
     Claim,
     Conflict,
+    EpochReset,
     LeafRecord,
     Ledger,
     Quarantined,
     Seen,
     SequenceKey,
     TailEvent,
-    Turn,
 )
 from trading_platform.store.ledger.database import HEAD
 from trading_platform.store.ledger.tables import evidence, metadata
@@ -143,7 +143,7 @@ def test_a_gap_across_midnight_is_open_on_both_days(ledger: Ledger) -> None:
 
 def test_a_turn_ends_one_numbering_for_good(ledger: Ledger) -> None:
     """Turns are kept as first told; the old tail stays closed; equal ids of two numberings are two; days say so."""
-    new, turn = KEY._replace(epoch=1), Turn(5, DAY2, 1, DAY2 + 9, 7)
+    new, turn = KEY._replace(epoch=1), EpochReset(5, DAY2, 1, DAY2 + 9, 7)
     tell(ledger, [1, 2, 4, 5], [DAY1, DAY1 + 5, DAY2 - 1, DAY2])
     seen = {KEY: Seen(), new: Seen(ids=np.array([1, 2]), ts=np.array([DAY2 + 9, DAY3]), undertaken=1)}
     for told in (turn, turn._replace(first_id=2)):
