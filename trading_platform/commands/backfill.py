@@ -48,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_days(parser, required=True)
     add_venue(parser)
     add_symbols(parser)
-    parser.add_argument("--fetch", action="store_true", help="first get what was never recorded from the venue")
+    parser.add_argument(
+        "--fetch",
+        action="store_true",
+        help="first get what was never recorded from the venue: its daily files, else REST",
+    )
     parser.add_argument("--rest-url", metavar="U", help="with --fetch: other REST base address than the venue's own")
 
 
@@ -113,6 +117,7 @@ def _fetch(
     from trading_platform.commands.support import runtime
     from trading_platform.ingest.recovery.recovery import fetch_days
     from trading_platform.ingest.recovery.rest_client import Stopped
+    from trading_platform.telemetry.progress import Progress
 
     if asked.venue is not None and asked.symbols is not None:
         pairs = [(asked.venue, symbol) for symbol in asked.symbols]
@@ -121,8 +126,10 @@ def _fetch(
     if ledger.kind() is None:
         ledger.mark_kind("live")
     endpoints = runtime.endpoints(settings, ledger, asked.venue, args.rest_url)
+    means = runtime.means(settings, stop.wait)
     try:
-        return fetch_days(data, ledger, endpoints, runtime.means(settings, stop.wait), pairs, asked.first, asked.last)
+        with Progress("fetching") as progress:
+            return fetch_days(data, ledger, endpoints, means, pairs, asked.first, asked.last, progress=progress)
     except Stopped:
         raise WorkError("stopped while fetching; what was fetched is kept") from None
 
@@ -176,7 +183,8 @@ def _payload(asked: _Asked, reports: Sequence[DayReport], fetched: Outcome | Non
 
 def _fetched(fetched: Outcome) -> dict[str, object]:
     missing = [gap._asdict() for gap in fetched.not_fetched]
-    return {"pages": fetched.pages, "problems": list(fetched.problems), "open": missing}
+    told = {"pages": fetched.pages, "files": len(fetched.files), "notes": list(fetched.notes)}
+    return {**told, "problems": list(fetched.problems), "open": missing}
 
 
 def _totals(reports: Sequence[DayReport]) -> dict[str, tuple[int, Counter[str]]]:
@@ -209,7 +217,8 @@ def _text(reports: Sequence[DayReport], fetched: Outcome | None) -> str:
             f" ({gap.missing:,} ids); `recover --once` asks again"
             for gap in fetched.not_fetched
         ]
-        lines = [f"fetched {fetched.pages} pages", *fetched.problems, *missing, *lines]
+        of_files = f"{len(fetched.files)} daily files and " if fetched.files else ""
+        lines = [f"fetched {of_files}{fetched.pages} pages", *fetched.notes, *fetched.problems, *missing, *lines]
     return "\n".join([*lines, *failure_lines(reports)])
 
 

@@ -10,21 +10,26 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from trading_platform.completeness.records import EpochReset, Reach, SequenceKey
 from trading_platform.completeness.sequence_reset import (
     AHEAD,
+    DISORDER_MS,
+    FAR_AHEAD,
     SUSPECT,
     Numbering,
     Suspect,
     contradicts,
     epoch_of,
     extended,
+    is_later,
 )
 from trading_platform.domain.position import Position
 from trading_platform.domain.trade import SOURCES
 from trading_platform.domain.trade_columns import TradeColumns, concatenate
 
+Int64 = npt.NDArray[np.int64]
 Pair = tuple[str, str]
 """(venue, symbol)."""
 
@@ -137,6 +142,28 @@ class Epochs:
         self._reach[key] = extended(reach, trade_id, ts_event)
         return epoch
 
+    def of_rows(self, venue: str, symbol: str, ids: Int64, times: Int64, page: PageScope) -> int | None:
+        """Return the one epoch of all of these trades (ids and times), and count them from now on.
+
+        None if they must be judged one by one by `of_page`: they lie around a turn, or something may contradict what
+        is held. So this may hesitate, but never answers what `of_page` would answer otherwise.
+        """
+        turns = self._known(venue, symbol, page.ts_recv, page.turns)
+        first_ns, last_ns = int(times.min()), int(times.max())
+        epoch = len([turn for turn in turns if is_later(first_ns, turn.begins_ns)])
+        if epoch < len(turns) and not is_later(turns[epoch].ended_ns, last_ns):
+            return None
+        key = SequenceKey(venue, symbol, epoch)
+        first, last = int(ids.min()), int(ids.max())
+        reach = self._reach_of(key)
+        steps = np.diff(ids)
+        if not bool((steps > 0).all()) or int(steps.max(initial=0)) > FAR_AHEAD:
+            return None
+        if reach is not None and not _within(reach, ids, times, asked=_were_asked(page, epoch, first, last)):
+            return None
+        self._reach[key] = extended(extended(reach, first, first_ns), last, last_ns)
+        return epoch
+
     def is_stray(self, key: SequenceKey, trade_id: int) -> bool:
         """Tell whether an id whose trade was unreadable lies implausibly far ahead."""
         reach = self._reach_of(key)
@@ -164,6 +191,20 @@ class Epochs:
 
 def _was_asked(page: PageScope, epoch: int, trade_id: int) -> bool:
     return page.asked is not None and page.asked[0] == epoch and page.asked[1] <= trade_id <= page.asked[2]
+
+
+def _were_asked(page: PageScope, epoch: int, first: int, last: int) -> bool:
+    return _was_asked(page, epoch, first) and _was_asked(page, epoch, last)
+
+
+def _within(reach: Reach, ids: Int64, times: Int64, *, asked: bool) -> bool:
+    """Tell whether no trade, of ids that rise in small steps, can contradict a reach, however it grows by them."""
+    before, among = ids < reach.from_id, (ids >= reach.from_id) & (ids < reach.head)
+    if before.any() and is_later(int(times[before].max()), reach.last_ns if asked else reach.first_ns):
+        return False
+    if among.any() and is_later(int(times[among].max()), reach.last_ns, DISORDER_MS):
+        return False
+    return int(ids[0]) - reach.head <= FAR_AHEAD
 
 
 def _as_columns(suspect: Suspect) -> TradeColumns:

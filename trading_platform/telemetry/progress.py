@@ -47,10 +47,14 @@ class Progress:
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Count `steps` more as done; `note` names the one just finished."""
         self.done += steps
+        of = "" if self.total is None else f"/{self.total}"
+        self.show(f"{self.done}{of} {note}")
+
+    def show(self, told: str) -> None:
+        """Rewrite the line without counting anything."""
         if self._shown and self._clock() >= self._next:
             self._next = self._clock() + 0.1
-            of = "" if self.total is None else f"/{self.total}"
-            self._stream.write(f"\r\x1b[K{self.what} {self.done}{of} {note}"[:120])
+            self._stream.write(f"\r\x1b[K{self.what} {told}"[:120])
             self._stream.flush()
 
     def __enter__(self) -> Self:

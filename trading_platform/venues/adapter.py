@@ -12,6 +12,7 @@ from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.sequencing import Sequencing
 from trading_platform.domain.trade import Trade
 from trading_platform.venues.answers import Answer, Request, Verdict
+from trading_platform.venues.archive import DailyArchive
 from trading_platform.venues.history import History
 from trading_platform.venues.limits import RateLimit
 from trading_platform.venues.trade_frame import TradeFrame
@@ -147,6 +148,7 @@ class VenueAdapter(Protocol):
         usual frame of trades: others are not looked at. () if the venue sends none.
     notice_bytes : no such frame is longer.
     trade_frame : the usual form of a trade frame, None if there is none.
+    archive : its files of past days, None if it publishes none.
     listing_field : the name of the list in the answer to `instruments_request`.
     """
 
@@ -162,6 +164,7 @@ class VenueAdapter(Protocol):
     notices: tuple[bytes, ...]
     notice_bytes: int
     trade_frame: TradeFrame | None
+    archive: DailyArchive | None
 
     @property
     def history(self) -> History | None:

@@ -168,7 +168,9 @@ def endpoints(
         if url is None and ledger.kind() == "simulated":
             raise UsageError(f"{settings.data_dir} holds simulated data; give the simulator's address with --rest-url")
         key = configured.api_key.get_secret_value() if configured and configured.api_key else None
-        found[name] = Endpoint(VENUES[name], check_url(str(url)) if url is not None else VENUES[name].rest_url, key)
+        address = check_url(str(url)) if url is not None else VENUES[name].rest_url
+        files = configured.archive_url if configured else None
+        found[name] = Endpoint(VENUES[name], address, key, check_url(str(files)) if files is not None else None)
     return found
 
 

@@ -19,6 +19,7 @@ from trading_platform.domain.errors import FrameError
 from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.sequencing import prove_completeness
 from trading_platform.domain.trade import Trade
+from trading_platform.ingest.decoder.archive.pieces import PieceDecoder
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoded import Listing
@@ -52,6 +53,7 @@ class PageDecoder:
     ) -> None:
         self._clock, self._epochs, self._readers, self._bounds = clock, epochs, readers, bounds
         self._trades, self._facts, self._quarantine = output
+        self._pieces = PieceDecoder(epochs, bounds, output)
 
     def decode(self, record: Record) -> None:
         """Take one record: what was asked, and the answer's body.
@@ -72,12 +74,25 @@ class PageDecoder:
             if page.kind == "instruments":
                 self._facts.listed(Listing(page.venue, record.ts_recv, adapter.decode_instruments(body)))
                 return
+            if page.kind == "archive":
+                self._piece(record, page, adapter)
+                return
             rows = _history(adapter).read(body, page.symbol, _asked(page))
         except FrameError as error:
             whole = Origin(record, 1, page.venue, page.source)
             self._quarantine.refuse(whole, page.symbol or None, None, error, body)
             return
         self._rows(_Answer(record, page, _scope(record, page, adapter)), rows, RawRows(_history(adapter), body))
+
+    def _piece(self, record: Record, page: control.Page, adapter: VenueAdapter) -> None:
+        """Take a piece of a daily file. Raises FrameError if it is none."""
+        asked = None if page.from_id is None or page.to_id is None else (page.epoch, page.from_id, page.to_id)
+        answer = _Answer(record, page, PageScope(record.ts_recv, page.turns, asked))
+
+        def take(origin: Origin, trade: Trade, row: bytes) -> None:
+            self._trade(answer, origin, trade, row)
+
+        self._pieces.decode(record, page, adapter.archive, answer.scope, take)
 
     def _rows(self, answer: _Answer, rows: Page, raw: RawRows) -> None:
         page = answer.page
@@ -116,7 +131,7 @@ class PageDecoder:
         for item, refused in enumerate(rows.refused, start=len(rows.trades) + 1):
             self._quarantine.refuse(answer.origin(item), answer.page.symbol, None, refused.error, refused.raw)
 
-    def _trade(self, answer: _Answer, origin: Origin, trade: Trade, raw: RawRows) -> int | None:
+    def _trade(self, answer: _Answer, origin: Origin, trade: Trade, raw: bytes | RawRows) -> int | None:
         """Take one trade in; return its epoch, None if its id counts for none.
 
         A trade that is refused for its price, quantity or time returns UNASSIGNED: the page lists its id all the same.
@@ -142,7 +157,7 @@ class PageDecoder:
             self._trades.append(self._trades.number(key), trade, ts_recv, price, quantity, origin.source)
         return epoch
 
-    def _epoch(self, answer: _Answer, origin: Origin, trade: Trade, raw: RawRows) -> int | None:
+    def _epoch(self, answer: _Answer, origin: Origin, trade: Trade, raw: bytes | RawRows) -> int | None:
         """Return the epoch of a trade's id, None if it contradicts what is held; then it is refused."""
         assert trade.trade_id is not None
         epoch = self._epochs.of_page(origin.venue, trade.symbol, trade.trade_id, trade.ts_event, answer.scope)

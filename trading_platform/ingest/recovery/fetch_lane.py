@@ -25,8 +25,10 @@ from trading_platform.store.log.writer import LOCK_NAME, Kind, LaneWriter, all_l
 from trading_platform.venues.adapter import VenueAdapter
 
 _MOST_LANES = 64
-# Fetched pages are few; a lane of its own need not reserve what a live one does.
-_SEGMENT_BYTES = 2 << 20
+FETCHED_BYTES = 2 << 20
+"""Of a segment: fetched pages are few, a lane of its own need not reserve what a live one does."""
+FILES_BYTES = 16 << 20
+"""Of a segment that takes files of whole days."""
 
 
 class Ground(NamedTuple):
@@ -52,9 +54,10 @@ class FetchLane:
         bounds: Bounds,
         *,
         ground: Ground = REAL_GROUND,
+        segment_bytes: int = FETCHED_BYTES,
     ) -> None:
         self._ground, self._ledger = ground, ledger
-        self._writer, name = _first_free(data, ground)
+        self._writer, name = _first_free(data, ground, segment_bytes)
         try:
             self._processor = Processor(data, name, ledger, venues, bounds, wait_s=5.0, disk=ground.disk)
         except BaseException:
@@ -110,7 +113,7 @@ class FetchLane:
             pass
 
 
-def _first_free(data: DataDir, ground: Ground) -> tuple[LaneWriter, str]:
+def _first_free(data: DataDir, ground: Ground, segment_bytes: int) -> tuple[LaneWriter, str]:
     for number in range(_MOST_LANES):
         name = f"fetch-{number}"
         try:
@@ -119,7 +122,7 @@ def _first_free(data: DataDir, ground: Ground) -> tuple[LaneWriter, str]:
                 clock=ground.wall_ns,
                 entropy=ground.entropy,
                 disk=ground.disk,
-                segment_bytes=_SEGMENT_BYTES,
+                segment_bytes=segment_bytes,
             )
         except LockHeld:
             continue

@@ -43,11 +43,20 @@ MOST_REFUSED = 10
 
 
 class Endpoint(NamedTuple):
-    """Where a venue is asked, and with which key."""
+    """Where a venue is asked, and with which key; `archive_url` is another address of its daily files."""
 
     adapter: VenueAdapter
     rest_url: str
     api_key: str | None = None
+    archive_url: str | None = None
+
+    @property
+    def files_url(self) -> str:
+        """Where its daily files are: at the REST address, too, while that is not the venue's own."""
+        if self.archive_url is not None:
+            return self.archive_url
+        archive, own = self.adapter.archive, self.rest_url == self.adapter.rest_url
+        return archive.url if archive is not None and own else self.rest_url
 
 
 class Means(NamedTuple):

@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from trading_platform.domain.days import day_after, day_start
+from trading_platform.domain.days import day_after, day_range, day_start
 from trading_platform.domain.errors import Banned, FrameError, RateLimited, RequestRefused, VenueError, VenueUnavailable
 from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.processor.publisher import publish_staged
-from trading_platform.ingest.recovery.fetch_lane import FetchLane, is_written, settle_dead_lanes
+from trading_platform.ingest.recovery.archive_client import Place
+from trading_platform.ingest.recovery.archive_days import ArchiveDays, DaysOf, Stores
+from trading_platform.ingest.recovery.fetch_lane import (
+    FETCHED_BYTES,
+    FILES_BYTES,
+    FetchLane,
+    is_written,
+    settle_dead_lanes,
+)
 from trading_platform.ingest.recovery.fetcher import LONGEST_WAIT_S, Around, Desk, Endpoint, Means, Since
 from trading_platform.ingest.recovery.open_tails import ingest_lock, open_tails
 from trading_platform.ingest.recovery.rest_client import Stopped
@@ -25,6 +33,7 @@ from trading_platform.store.ledger import Gap, Ledger, SequenceKey, SequenceRow
 from trading_platform.store.ledger.gaps import LONGEST_WAIT_NS
 from trading_platform.store.log import control_records as control
 from trading_platform.telemetry.logs import get_logger
+from trading_platform.telemetry.progress import Progress
 
 log = get_logger(__name__)
 
@@ -49,6 +58,8 @@ class Outcome(NamedTuple):
     open_gaps, open_tails : what is still open.
     problems : why, in words, where a venue gave the reason.
     not_fetched : of whole days that were to be fetched, what is still missing.
+    files : daily files that were taken into the log, as (venue, symbol, day).
+    notes : why other days' files were not, in words; REST was asked for these.
     """
 
     pages: int
@@ -57,6 +68,8 @@ class Outcome(NamedTuple):
     open_tails: tuple[SequenceRow, ...]
     problems: tuple[str, ...]
     not_fetched: tuple[Gap, ...] = ()
+    files: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def nothing_open(self) -> bool:
@@ -145,17 +158,22 @@ def fetch_days(
     symbols: Sequence[tuple[str, str]],
     first: str,
     last: str,
+    *,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Fetch whole days of these (venue, symbol), recorded or not: what is held already is not asked for.
 
-    From then on everything from these days to the head counts as missing until it is held.
+    Days that are over come from the venue's daily files, as far as there are any; everything else over REST. From then
+    on everything from these days to the head counts as missing until it is held.
     """
     asked: dict[tuple[str, str], Range] = {}
+    files: list[tuple[str, str, str]] = []
+    notes: list[str] = []
 
     def act(work: _Recovery) -> None:
         for venue, symbol in symbols:
             try:
-                ids = work.fetch_days(venue, symbol, first, last)
+                ids = work.fetch_days(venue, symbol, (first, last), progress)
             except Stopped:
                 raise
             except (VenueError, FrameError) as error:
@@ -164,8 +182,12 @@ def fetch_days(
                 if ids is not None:
                     asked[venue, symbol] = ids
 
-    outcome = _with_lane(data, ledger, endpoints, means, act)
-    return outcome._replace(not_fetched=tuple(_within(outcome.open_gaps, asked)))
+        files.extend(work.files)
+        notes.extend(work.notes)
+
+    outcome = _with_lane(data, ledger, endpoints, means, act, FILES_BYTES)
+    missing = tuple(_within(outcome.open_gaps, asked))
+    return outcome._replace(not_fetched=missing, files=tuple(files), notes=tuple(notes))
 
 
 def _with_lane(
@@ -174,6 +196,7 @@ def _with_lane(
     endpoints: Mapping[str, Endpoint],
     means: Means,
     act: Callable[[_Recovery], object],
+    segment_bytes: int = FETCHED_BYTES,
 ) -> Outcome:
     """Decode what the dead left, act with a fetch lane, publish, and tell what is open."""
     venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
@@ -181,7 +204,7 @@ def _with_lane(
     disk = means.ground.disk
     touched = settle_dead_lanes(data, ledger, venues, means.bounds, disk=disk, stopping=lambda: means.wait(0.0))
     try:
-        with _lane(data, ledger, endpoints, means) as lane:
+        with _lane(data, ledger, endpoints, means, segment_bytes) as lane:
             work = _Recovery(data, ledger, endpoints, means, lane)
             try:
                 act(work)
@@ -200,9 +223,15 @@ def _with_lane(
     return Outcome(work.pages, frozenset(touched), tuple(gaps), tuple(tails), tuple(dict.fromkeys(work.problems)))
 
 
-def _lane(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means) -> FetchLane:
+def _lane(
+    data: DataDir,
+    ledger: Ledger,
+    endpoints: Mapping[str, Endpoint],
+    means: Means,
+    segment_bytes: int = FETCHED_BYTES,
+) -> FetchLane:
     venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
-    return FetchLane(data, ledger, venues, means.bounds, ground=means.ground)
+    return FetchLane(data, ledger, venues, means.bounds, ground=means.ground, segment_bytes=segment_bytes)
 
 
 def _changed(published: Sequence[Published]) -> set[tuple[str, str, str]]:
@@ -220,6 +249,8 @@ class _Recovery(Desk):
         self._data = data
         self._publish_at = means.monotonic() + PUBLISH_EVERY_S
         self.republished: set[tuple[str, str, str]] = set()
+        self.files: list[tuple[str, str, str]] = []
+        self.notes: list[str] = []
 
     def wait(self, seconds: float) -> bool:
         """Wait, or until told to stop; what would become due for publishing meanwhile is published before."""
@@ -357,7 +388,7 @@ class _Recovery(Desk):
         except (VenueError, FrameError) as error:
             self.problem(error, f"{heard.venue} {heard.symbol}")
 
-    def fetch_days(self, venue: str, symbol: str, first: str, last: str) -> Range | None:
+    def fetch_days(self, venue: str, symbol: str, days: tuple[str, str], progress: Progress | None) -> Range | None:
         """Fetch whole days that were never recorded, with a trade on either side as witness of their ends.
 
         Returns the ids that this means, None if the venue has none.
@@ -366,6 +397,7 @@ class _Recovery(Desk):
         ------
         VenueError, FrameError : if the venue does not say where the days begin.
         """
+        first, last = days
         begin = self.undertake_day(venue, symbol, first)
         if begin is None:
             self.problems.append(f"{venue} has no trade of {symbol} from {first} on")
@@ -377,12 +409,28 @@ class _Recovery(Desk):
         if end < begin:
             raise VenueError(f"{venue} {symbol}: trade {end} is said to follow the days that begin with {begin}")
         epoch = len(self._ledger.turns(venue, symbol))
+        self._fetch_files(DaysOf(venue, symbol, self._venue_symbol(venue, symbol), (epoch, begin, end)), days, progress)
         state = self._ledger.state(venue, symbol, epoch)
         known = state.stored.copy()
         known.update(state.used_up)  # no answer makes a trade of these
         for low, high in merge_close(known.missing(begin, end), self._history(venue).page_limit):
             self.fetch_range(venue, symbol, epoch, (low, high))
         return begin, end
+
+    def _fetch_files(self, whose: DaysOf, days: tuple[str, str], progress: Progress | None) -> None:
+        """Fetch the venue's files of these days, as far as they are wanting and there are any."""
+        endpoint, means = self._endpoints[whose.venue], self._means
+        if endpoint.adapter.archive is None:
+            return
+        # Of an older numbering nothing is promised: see undertake_day.
+        begins_ns = max((turn.begins_ns for turn in self._ledger.turns(whose.venue, whose.symbol)), default=0)
+        wanted = [day for day in day_range(*days) if day_start(day_after(day)) > begins_ns]
+        stores = Stores(self._data, self._ledger, self._lane)
+        place = Place(means.ground.disk, means.wait, means.monotonic, means.rng, means.network)
+        work = ArchiveDays(endpoint.adapter.archive, endpoint.files_url, whose, stores, place, self.wait, progress)
+        fetched = work.fetch(wanted, means.wall_ns())
+        self.files += [(whose.venue, whose.symbol, day) for day in fetched.days]
+        self.notes += fetched.notes
 
 
 def _newest(rows: Iterable[SequenceRow]) -> list[SequenceRow]:

@@ -185,6 +185,11 @@ class DataDir(NamedTuple):
         return self.root / "run"
 
     @property
+    def downloads(self) -> Path:
+        """Files of an archive that are being downloaded; made when there is one."""
+        return self.root / "downloads"
+
+    @property
     def ledger_path(self) -> Path:
         """The embedded ledger's file."""
         return self.root / "ledger.sqlite"

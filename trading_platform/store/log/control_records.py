@@ -139,11 +139,13 @@ def decode(frame: bytes) -> Control:
 class Page(msgspec.Struct, frozen=True):
     """The first frame of a PAGE record, saying what the second frame, the answer's body, answers.
 
-    Asked for were all ids from `from_id` on, up to `to_id` as far as they fit into one page.
+    Asked for were all ids from `from_id` on, up to `to_id` as far as they fit into one page. Of kind ``archive`` the
+    second frame is compressed rows of the venue's file of `day`, `size` bytes of them; the ids are those of all days
+    that are being fetched.
     """
 
     venue: str
-    kind: Literal["trades", "head", "instruments"]
+    kind: Literal["trades", "head", "instruments", "archive"]
     symbol: str = ""
     from_id: int | None = None
     to_id: int | None = None
@@ -154,6 +156,8 @@ class Page(msgspec.Struct, frozen=True):
     listening: bool = False  # a head asked for while a stream of the symbol was open: its end stays live
     cursor: str | None = None  # where the page begins, in its adapter's words; None: at `from_id`
     channel: str = TRADES
+    day: str = ""
+    size: int = 0
 
 
 _PAGE: msgspec.json.Decoder[Page] = msgspec.json.Decoder(Page)

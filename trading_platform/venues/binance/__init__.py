@@ -1,4 +1,4 @@
-"""Binance spot: the adapter and its frames are spot.py, past trades history.py, REST answers pages.py, both wire.py."""
+"""Binance spot. Frames are spot.py, past trades history.py, REST answers pages.py, daily files archive.py."""
 
 from __future__ import annotations
 

@@ -36,7 +36,9 @@ from trading_platform.venues.adapter import (
     StreamPlan,
 )
 from trading_platform.venues.answers import Answer, Request, Verdict, in_words, judged
+from trading_platform.venues.archive import DailyArchive
 from trading_platform.venues.binance import pages
+from trading_platform.venues.binance.archive import BinanceArchive
 from trading_platform.venues.binance.history import TradeHistory
 from trading_platform.venues.binance.wire import MS_END, MS_FIRST, REFUSED, US_END, US_FIRST, Id, broken, trade
 from trading_platform.venues.limits import RateLimit
@@ -109,6 +111,7 @@ class Binance:
         RateLimit("address_bytes", 4000, scope="connection"),
     )
     history = TradeHistory()
+    archive: DailyArchive | None = BinanceArchive()
     sequencing: Sequencing = Contiguous()
     connection_lifetime_s = 86_400.0
     trade_frame: TradeFrame | None = TradeFrame(
