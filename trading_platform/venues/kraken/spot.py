@@ -37,6 +37,7 @@ from trading_platform.venues.adapter import (
     Subscribe,
 )
 from trading_platform.venues.answers import Answer, Request, Verdict, judged
+from trading_platform.venues.archive import DailyArchive
 from trading_platform.venues.kraken.history import TradeHistory
 from trading_platform.venues.kraken.wire import REFUSED, Id, broken, instant_ns, number
 from trading_platform.venues.limits import RateLimit
@@ -132,6 +133,7 @@ class Kraken:
     notices: tuple[bytes, ...] = (b'"method"', b'"status"')
     notice_bytes = 2000
     trade_frame: TradeFrame | None = None
+    archive: DailyArchive | None = None
     listing_field = "result"
 
     # ---- limits and answers
