@@ -156,10 +156,19 @@ def test_a_full_page_goes_on_with_the_instant_in_which_it_ended():
     asked = Asked(Cursor("1762795432997000000"), 1, 5000)
     found = history.read(page(*rows, last=end_ns), "BTC-USD", asked)
     assert (found.covers, found.ends) == ((0, 999), False)
-    assert found.then == asked._replace(cursor=Cursor(str(end_ns - 1)))
+    assert found.then == Asked(Cursor(str(end_ns - 1)), 999, 5000)
     again = history.read(page(*rows, last=end_ns), "BTC-USD", found.then)
-    assert again.then == asked._replace(cursor=Cursor(str(end_ns)))  # more than a page in one instant: past it
+    assert again.then == Asked(Cursor(str(end_ns)), 999, 5000)  # more than a page in one instant: past it
     assert history.read(page(*rows, last=end_ns), "BTC-USD", again.then).then is None
+
+
+def test_a_page_that_goes_on_says_nothing_of_the_pages_before_it():
+    """It begins later than what was missing, because a page before it had that: nothing was forgotten."""
+    history = venue.history
+    on = history.read(
+        page(*map(trade, range(1000)), last=1_762_795_434_000_000_123), "BTC-USD", Asked(Cursor("1"), 1, 5000)
+    ).then
+    assert history.read(page(trade(999), trade(1002)), "BTC-USD", on).covers == (999, 5000)
 
 
 def test_an_empty_page_proves_nothing():
@@ -190,7 +199,7 @@ def test_a_recorded_page_of_a_thousand(shared_data):
     assert all(kept.ts_event % 1000 for kept in found.trades)
     last_ns = int(json.loads(body)["result"]["last"])
     assert abs(found.trades[-1].ts_event - last_ns) <= 300
-    assert found.then == asked._replace(cursor=Cursor(str(last_ns - 1)))
+    assert found.then == Asked(Cursor(str(last_ns - 1)), ids[-1], 10**9)
 
 
 @pytest.mark.parametrize("text", [b"1762795433.", b'"1762795433.5"', b"1.7627954335e9", b"-1", b"0", b"99999999999"])

@@ -161,7 +161,8 @@ class Desk:
         venue_symbol, epoch = self._venue_symbol(venue, symbol), len(self._ledger.turns(venue, symbol))
         since = history.from_time(ts_ns)
         body = self._ask(venue, history.request(venue_symbol, since), symbol)
-        first = history.read(body, symbol, since).first_trade()
+        page = history.read(body, symbol, since)
+        first = page.first_trade()
         if first is None:
             held = self._ledger.reach(venue, symbol, epoch)
             if held is not None and held.last_ns >= ts_ns:
@@ -169,7 +170,7 @@ class Desk:
             return None
         # Asked for again by its id, with the trade before it: another question, which may answer otherwise.
         known = Missing(first[0], first[0], held_before=first[0] > 0, before_ns=first[1])
-        asked, listed, wrong = history.from_ids(known), [], None
+        asked, listed, wrong = history.from_ids(known), page.trades, None
         if asked is not None:
             body = self._ask(venue, history.request(venue_symbol, asked), symbol)
             try:

@@ -113,7 +113,9 @@ class TradeHistory:
             return found._replace(ends=ends)
         newest = max(ids)
         covers = (min(from_id, *ids), max(newest, to_id) if ends and to_id is not None else newest)
-        return found._replace(covers=covers, ends=ends, then=None if ends else _further(asked, last))
+        return found._replace(
+            covers=covers, ends=ends, then=None if ends else _further(asked._replace(from_id=newest), last)
+        )
 
     def raw_rows(self, body: bytes) -> dict[int, bytes]:
         """Return the bytes of each row by its id. Raises FrameError only.
