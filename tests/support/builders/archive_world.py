@@ -87,6 +87,27 @@ class ArchiveWorld:
         tables = [lake.read_leaf(self.data, leaf, [column]) for leaf in sorted(lake.leaves(self.data, "ticks"))]
         return [value for table in tables if table is not None for value in table[column].to_pylist()]
 
+    def truth(self) -> list[dict[str, object]]:
+        """Return the truth lines of everything that the market has issued."""
+        head = self._head(NAME)
+        assert head is not None
+        return [
+            {
+                "symbol": SYMBOL,
+                "trade_id": row.trade_id,
+                "ts_event": row.time * (1000 if row.time >= 10**14 else 10**6),
+                "price": row.price,
+                "quantity": row.quantity,
+                "side": "sell" if row.buyer_is_maker else "buy",
+                "sent": True,
+            }
+            for row in MARKET.page(NAME, PROFILE.first_id, head, 10**6)
+        ]
+
+    def files(self) -> dict[str, bytes]:
+        """Return every published file."""
+        return {str(path.relative_to(self.data.lake)): path.read_bytes() for path in self.data.lake.rglob("*.parquet")}
+
     def missing(self) -> list[tuple[int, int]]:
         """Return the ids that are open."""
         return self.ledger.state(VENUE, SYMBOL).open()

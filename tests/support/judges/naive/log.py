@@ -6,6 +6,7 @@ A second opinion on docs/log.md and on Binance's documents: segments by `struct`
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import struct
@@ -126,6 +127,8 @@ def _read_lane(lane: Path, told: Told) -> None:
             page = json.loads(record.frames[0])
             if page["kind"] in {"trades", "head"}:
                 _page(record.frames[1], page, record.ts_recv, told)
+            elif page["kind"] == "archive":
+                _piece(record.frames[1], page, record.ts_recv, told)
 
 
 def _frame(frame: bytes, symbols: dict[str, str], ts_recv: int, told: Told) -> None:
@@ -155,6 +158,15 @@ def _page(body: bytes, page: dict[str, Any], ts_recv: int, told: Told) -> None:
             fields = (row["f"], row["p"], row["q"], row["T"], row["m"])
         number, price, quantity, time, maker = fields
         _take(page["symbol"], number, price, quantity, time, maker, "MARKET", ts_recv, page["source"], told)
+
+
+def _piece(body: bytes, page: dict[str, Any], ts_recv: int, told: Told) -> None:
+    """Take rows of a daily file: id, price, quantity, quote quantity, time, whether the buyer was the maker."""
+    rows = bytes(pa.decompress(body, page["size"], codec="zstd", asbytes=True)).decode()
+    for number, price, quantity, _, time, maker, _ in csv.reader(rows.splitlines()):
+        _take(
+            page["symbol"], int(number), price, quantity, int(time), maker == "True", "MARKET", ts_recv, "archive", told
+        )
 
 
 def _take(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from trading_platform.completeness.records import Reach, SequenceKey, Turn
+from trading_platform.completeness.records import EpochReset, Reach, SequenceKey
 from trading_platform.domain.days import day_start
 from trading_platform.domain.position import Position
 from trading_platform.ingest.decoder.archive import pieces
@@ -26,10 +26,12 @@ KEY = SequenceKey("binance", "BTC-USDT", 0)
 class Book:
     """What is on record of the symbol."""
 
-    def __init__(self, reach: Reach | None = None, turns: tuple[Turn, ...] = (), held: frozenset[int] = frozenset()):
+    def __init__(
+        self, reach: Reach | None = None, turns: tuple[EpochReset, ...] = (), held: frozenset[int] = frozenset()
+    ):
         self._reach, self._turns, self._held = reach, list(turns), held
 
-    def turns(self, venue: str, symbol: str) -> list[Turn]:
+    def turns(self, venue: str, symbol: str) -> list[EpochReset]:
         return self._turns
 
     def reach(self, venue: str, symbol: str, epoch: int = 0) -> Reach | None:
@@ -88,8 +90,8 @@ ODD = [
             None,
             Book(Reach(10, 30, (NOON_MS - 10) * 10**6, (NOON_MS - 5) * 10**6)),
             Book(Reach(1, 50, (NOON_MS - 10) * 10**6, (NOON_MS + 10) * 10**6), held=frozenset({7})),
-            Book(turns=(Turn(900, (NOON_MS - 50) * 10**6, 1, (NOON_MS - 40) * 10**6, RECEIVED - 1),)),
-            Book(turns=(Turn(900, NOON_MS * 10**6, 1, (NOON_MS + 40) * 10**6, RECEIVED - 1),)),
+            Book(turns=(EpochReset(900, (NOON_MS - 50) * 10**6, 1, (NOON_MS - 40) * 10**6, RECEIVED - 1),)),
+            Book(turns=(EpochReset(900, NOON_MS * 10**6, 1, (NOON_MS + 40) * 10**6, RECEIVED - 1),)),
         ]
     ),
     st.booleans(),
