@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from trading_platform.domain.trade import Trade
 from trading_platform.simulate.exchanges.binance_stream import Session, shutdown_payload, trade_payload
 from trading_platform.simulate.sockets import text_frame
 from trading_platform.simulate.tape import Print
@@ -94,7 +95,7 @@ def test_the_adapter_reads_what_the_simulator_writes(combined, micros):
     payload = trade_payload(ROW, combined=combined, micros=micros)
     assert (b"1723161255342000" in payload) is micros
     (trade,) = Binance().decode_frame(payload, {"BTCUSDT": "BTC-USDT"})
-    assert trade == ("BTC-USDT", 7, 1723161255342000000, "61837.63000000", "0.02000000", "sell", None)
+    assert trade == Trade("BTC-USDT", 7, 1723161255342000000, "61837.63000000", "0.02000000", "sell")
     assert Binance().decode_frame(shutdown_payload(1, combined=combined), {"BTCUSDT": "BTC-USDT"}) == []
 
 
