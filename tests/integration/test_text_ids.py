@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.support.builders.text_venue import NAME, Print, TextVenue, frame
 from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.days import day_start
 from trading_platform.domain.position import Position
+from trading_platform.ingest.decoder.archive.pieces import pack
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoded import Decoded
 from trading_platform.ingest.decoder.decoder import Decoder
@@ -83,9 +85,16 @@ class World:
         told = control.Page(NAME, "trades", symbol, source=source)  # type: ignore[arg-type]
         return self.record(Kind.PAGE, control.encode_page(told), frame(symbol, *rows))
 
-    def listed(self, symbol: str, trades: int, *, refused: int = 0, day: str = DAY) -> Record:
-        """Return the record that a day's listing is there, whole."""
-        return self.record(Kind.CONTROL, control.encode(control.Listed(NAME, symbol, day, trades, refused)))
+    def listing(self, symbol: str, *rows: Print, day: str = DAY) -> list[Record]:
+        """Return the records of a day's listing, in pieces of two rows."""
+        facts = control.ListingBegins(NAME, symbol, day), control.Listed(NAME, symbol, day, len(rows))
+        begins, listed = (self.record(Kind.CONTROL, control.encode(fact)) for fact in facts)
+        pieces = []
+        for at in range(0, len(rows), 2):
+            text = b"".join(json.dumps(row).encode() + b"\n" for row in rows[at : at + 2])
+            told = control.Page(NAME, "archive", symbol, source="archive", day=day, size=len(text))
+            pieces.append(self.record(Kind.PAGE, control.encode_page(told), pack(text)))
+        return [begins, *pieces, self.record(Kind.CONTROL, listed.frames[0])]
 
     def publish(self) -> None:
         """Publish what is staged."""
@@ -157,12 +166,13 @@ def test_a_day_is_reconciled_only_by_an_equal_listing(world: World) -> None:
     gone = world.record(Kind.CONTROL, control.encode(control.Disconnected(1, "test")))
     world.take(gone)
     assert world.state(SPOT) == [(DAY, 2, None, "unproven")]
-    world.take(world.page(SPOT, A, B, C), world.listed(SPOT, 3, refused=1), lane="fetch-0")
+    bad = Print("d", NOON, side="none")
+    world.take(*world.listing(SPOT, A, B, bad), lane="fetch-0")
     world.publish()
     assert world.state(SPOT) == [(DAY, 3, 3, "unproven")]
-    world.take(world.page(SPOT, A, B, C), world.listed(SPOT, 3), lane="fetch-0")
+    world.take(*world.listing(SPOT, A, B, C), lane="fetch-0")
     assert world.state(SPOT) == [(DAY, 3, 3, "reconciled")]
-    world.take(world.page(SPOT, A, C), world.listed(SPOT, 2), lane="fetch-0")
+    world.take(*world.listing(SPOT, A, C), lane="fetch-0")
     assert world.state(SPOT) == [(DAY, 3, 2, "unproven")]
 
 
@@ -183,7 +193,7 @@ def test_bars_and_coverage_say_what_is_proved(world: World) -> None:
     assert [row for row in bars() if row[0]] == [(2, False, None)]
     assert {row[1] for row in bars()} == {False}
     assert coverage(world.data, world.ledger, NAME, SPOT)["state"].to_pylist() == ["open"]
-    world.take(world.page(SPOT, A, C), world.listed(SPOT, 2), lane="fetch-0")
+    world.take(*world.listing(SPOT, A, C), lane="fetch-0")
     world.publish()
     assert bars() == [(2, True, "listing")]  # intervals that are known to be empty have no row
     assert coverage(world.data, world.ledger, NAME, SPOT)["state"].to_pylist() == ["proved"]
@@ -205,7 +215,7 @@ def test_what_a_batch_tells_is_written_once(world: World) -> None:
     """Batches applied again, or in another order, leave the same."""
     first = world.decode(world.connect(), world.frames(SPOT, A))
     second = world.decode(world.frames(SPOT, C))
-    third = world.decode(world.page(SPOT, A, C), world.listed(SPOT, 2), lane="fetch-0")
+    third = world.decode(*world.listing(SPOT, A, C), lane="fetch-0")
     found = []
     for order in ([third, second, first, second], [first, second, third, first]):
         for batch in order:

@@ -315,9 +315,14 @@ def _known_ns(ledger: Ledger, config: WorkerSpec) -> int:
 
 
 def _summary(ledger: Ledger, venue: str) -> dict[str, object]:
+    from trading_platform.store.ledger.text_days import text_days
+
     # A few statements for all: it comes after a stop, which has to be over within its time with any number of symbols.
     with ledger.snapshot(venue) as now:
         rows, stored, missing = now.sequences, now.stored_by_day(), now.ids["open"].total().tolist()
+        for day in text_days(now.db, venue):
+            key = (venue, day.symbol, 0)
+            stored[key] = stored.get(key, 0) + day.held
     symbols = {
         row.symbol: {
             "stored": stored.get((venue, row.symbol, row.epoch), 0),

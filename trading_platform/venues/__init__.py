@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from trading_platform.venues.adapter import VenueAdapter
 from trading_platform.venues.binance import Binance
+from trading_platform.venues.bybit import Bybit
 from trading_platform.venues.kraken import Kraken
 
 VENUES: dict[str, VenueAdapter] = {
     "binance": Binance(),
+    "bybit": Bybit(),
     "kraken": Kraken(),
 }
 """Every exchange by its canonical name."""

@@ -216,6 +216,13 @@ class VenueAdapter(Protocol):
         """Ask for everything that trades on the venue."""
         ...
 
+    def more_instruments(self, body: bytes) -> Request | None:
+        """Return the request for what follows an answer to `instruments_request`; None: that is all.
+
+        Raises FrameError only.
+        """
+        ...
+
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """Return the instruments that have a canonical name; the rest is left out. Raises FrameError only."""
         ...

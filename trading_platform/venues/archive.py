@@ -57,13 +57,13 @@ class DailyArchive(Protocol):
     ----------
     url : documented base address, used when neither the settings nor another REST address say otherwise.
     published_after_s : how long after the end of its day a file may be expected; it is not asked for before.
-    header : the first line of each file without its newline, empty if there is none.
+    headers : what the first line of a file may be, without its newline; empty if files have no header.
     row_form : the usual form of a row, None if rows are only read one by one.
     """
 
     url: str
     published_after_s: float
-    header: bytes
+    headers: tuple[bytes, ...]
     row_form: RowForm | None
 
     def file(self, venue_symbol: str, day: str) -> ArchiveFile:

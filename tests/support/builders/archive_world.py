@@ -1,4 +1,4 @@
-"""A data directory and a simulated Binance with daily files, in one process and on one clock that moves when waited on.
+"""A data directory and a simulated exchange with daily files, in one process and on a clock that moves when waited on.
 
 The exchange is asked through a transport of httpx's; everything between that and the disk is the real code.
 """
@@ -48,19 +48,28 @@ class ArchiveWorld:
     told_to_stop : what every wait answers from now on.
     """
 
-    def __init__(self, root: Path, *events: Event, now: str = "2025-01-03T12:00:00") -> None:
+    def __init__(
+        self,
+        root: Path,
+        *events: Event,
+        now: str = "2025-01-03T12:00:00",
+        venue: str = VENUE,
+        market: SyntheticMarket = MARKET,
+        symbol: str = SYMBOL,
+    ) -> None:
+        self._venue, self._market, self._symbol = venue, market, symbol
         self.data = DataDir(root).create()
         self.ledger = Ledger.open(self.data)
         self.now_s = self.began_s = dt.datetime.fromisoformat(now + "+00:00").timestamp()
-        stage = Stage(MARKET, self._head, lambda: int(self.now_s * 1e9), TapeNumbering(), FaultPlan(events=events), 0)
-        self.exchange = EXCHANGES[VENUE](stage)
+        stage = Stage(market, self._head, lambda: int(self.now_s * 1e9), TapeNumbering(), FaultPlan(events=events), 0)
+        self.exchange = EXCHANGES[venue](stage)
         self.asked: list[tuple[str, str]] = []
         self.change: Change = lambda request, answer: answer
         self.told_to_stop = False
 
     def files_asked(self) -> list[str]:
         """Return the names of the files that were asked for, checksums left out."""
-        return [path.rpartition("/")[2] for path, _ in self.asked if path.endswith(".zip")]
+        return [path.rpartition("/")[2] for path, _ in self.asked if path.endswith((".zip", ".gz"))]
 
     def pages_asked(self) -> int:
         """Return how many pages of trades were asked for over REST."""
@@ -79,8 +88,9 @@ class ArchiveWorld:
             ground=Ground(wall_ns=lambda: int(self.now_s * 1e9)),
             network=httpx.MockTransport(self._answer),
         )
-        endpoints = {VENUE: Endpoint(VENUES[VENUE], "http://venue.invalid")}
-        return fetch_days(self.data, self.ledger, endpoints, means, [(VENUE, SYMBOL)], first, last)
+        endpoints = {self._venue: Endpoint(VENUES[self._venue], "http://venue.invalid")}
+        pairs = [(self._venue, self._symbol)]
+        return fetch_days(self.data, self.ledger, endpoints, means, pairs, first, last)
 
     def rows(self, column: str = "trade_id") -> list[object]:
         """Return a column of everything published, in the order of days."""
@@ -113,7 +123,7 @@ class ArchiveWorld:
         return self.ledger.state(VENUE, SYMBOL).open()
 
     def _head(self, name: str) -> int | None:
-        return MARKET.head_at(name, int(self.now_s * 1e9))
+        return self._market.head_at(name, int(self.now_s * 1e9))
 
     def _wait(self, seconds: float) -> bool:
         self.now_s += seconds

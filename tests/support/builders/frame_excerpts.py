@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ SHARED = ROOT.parent / "shared" / "data"
 
 _NUMBER = "number "
 """Before the text of a number, until it is written as one again."""
-Row = tuple[str, int, int, str, str, str, str | None]
+Row = Sequence[Any]
 """A trade as `domain.trade.Trade` has it."""
 
 
@@ -157,8 +157,46 @@ def _kraken_pages(symbols: dict[str, str]) -> Iterator[Excerpt]:
     yield Excerpt(f"{path}, the first {most} of its rows", text, kraken_page(text, next(iter(symbols.values()))))
 
 
+# ---- Bybit
+
+
+def _bybit_row(symbol: str, row: dict[str, Any], names: str) -> list[Any]:
+    uid, time, price, quantity, side = (row[name] for name in names.split())
+    return [symbol, None, int(time) * 1_000_000, price, quantity, side.lower(), None, uid, None]
+
+
+def _bybit_frames(symbols: dict[str, str]) -> Iterator[Excerpt]:
+    folder, symbol = "ws/nautilus-adapters/bybit", next(iter(symbols.values()))
+    told: dict[str, Any] = json.loads((SHARED / folder / "ws_public_trade.json").read_text())
+    told["topic"] = f"publicTrade.{told['data'][0]['s']}"
+    origin = f"{folder}/ws_public_trade.json, its topic as the v5 documents spell it"
+    rows = [_bybit_row(symbol, row, "i T p v S") for row in told["data"]]
+    yield Excerpt(origin, json.dumps(told, separators=(",", ":")), rows)
+    second = {**told["data"][0], "i": "20f43950-d8dd-5b31-9112-a178eb6023af", "S": "Sell", "L": "MinusTick"}
+    both = {**told, "data": [{**told["data"][0], "L": "PlusTick"}, second]}
+    rows = [_bybit_row(symbol, row, "i T p v S") for row in both["data"]]
+    yield Excerpt(f"{origin}, and a second trade", json.dumps(both, separators=(",", ":")), rows)
+    for name in ("ws_subscription_ack", "ws_subscription_failure"):
+        reply = json.loads((SHARED / folder / f"{name}.json").read_text())
+        yield Excerpt(f"{folder}/{name}.json", json.dumps(reply, separators=(",", ":")), [])
+    old = SHARED / "ws/cryptofeed/BYBIT.ws.26.0"
+    for number, line in enumerate(old.read_text().splitlines(), start=1):
+        text = line.partition(": ")[2]
+        if text.startswith('{"topic":"trade.') and len(text) < 1000:
+            yield Excerpt(f"ws/cryptofeed/BYBIT.ws.26.0 line {number}: the API of 2021, not ours", text, [])
+            return
+
+
+def _bybit_pages(symbols: dict[str, str]) -> Iterator[Excerpt]:
+    path, symbol = "ws/nautilus-adapters/bybit/http_get_trades_recent.json", next(iter(symbols.values()))
+    told: dict[str, Any] = json.loads((SHARED / path).read_text())
+    rows = [_bybit_row(symbol, row, "execId time price size side") for row in reversed(told["result"]["list"])]
+    yield Excerpt(path, json.dumps(told, separators=(",", ":")), rows)
+
+
 TABLE = {
     "binance": Source({"BTCUSDT": "BTC-USDT"}, _binance_frames, _binance_pages),
+    "bybit": Source({"linear/BTCUSDT": "BTC-USDT-PERP"}, _bybit_frames, _bybit_pages),
     "kraken": Source({"BTC/USD": "BTC-USD"}, _kraken_frames, _kraken_pages),
 }
 

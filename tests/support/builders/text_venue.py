@@ -38,6 +38,16 @@ class TextHistory:
         return Page.of([_trade(symbol, row) for row in json.loads(body)["rows"]])
 
 
+class TextArchive:
+    """What decoding asks of an archive, no more."""
+
+    row_form = None
+
+    def read_row(self, row: bytes, symbol: str) -> Trade:
+        """Return the trade of a row."""
+        return _trade(symbol, json.loads(row))
+
+
 class TextVenue:
     """What decoding asks of an adapter, no more."""
 
@@ -45,6 +55,7 @@ class TextVenue:
     sequencing = Opaque()
     trade_frame = None
     history = TextHistory()
+    archive = TextArchive()
 
     def decoder(self, symbols: Mapping[str, str], state: bytes = b"") -> StatelessDecoder:
         """Return what reads the frames of one connection."""

@@ -9,7 +9,7 @@ from trading_platform.completeness.records import Claim, ListedDay, SequenceKey
 from trading_platform.domain.channels import check_channel
 from trading_platform.domain.errors import FrameError
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
-from trading_platform.ingest.decoder.decoder_state import Connection, Context
+from trading_platform.ingest.decoder.decoder_state import Connection, Context, Reading
 from trading_platform.ingest.decoder.quarantine import Origin
 from trading_platform.ingest.decoder.venue_readers import VenueReaders
 from trading_platform.store.log import control_records as control
@@ -24,6 +24,7 @@ class ControlReader:
 
     def __init__(self, context: Context, readers: VenueReaders, output: BatchOutput) -> None:
         self._connections, self._clock, self._readers = context.connections, context.clock, readers
+        self._readings = context.readings
         self._facts, self._quarantine = output.facts, output.quarantine
 
     def read(self, record: Record) -> None:
@@ -49,9 +50,8 @@ class ControlReader:
                 # Streams have an address of their own: a ban from REST must not end recording.
                 banned = fact.venue if fact.channel == "rest" else f"{fact.venue}/{fact.channel}"
                 self._facts.banned(banned, fact.until_ns)
-            case control.Listed():
-                listed = ListedDay(fact.day, fact.trades, fact.refused, record.ts_recv)
-                self._facts.whole_day(SequenceKey(fact.venue, fact.symbol), listed)
+            case control.ListingBegins() | control.Listed():
+                self._of_listing(fact, record.ts_recv)
             case control.Handover():
                 pass  # for people: the connections' own records say what follows from it
 
@@ -80,6 +80,17 @@ class ControlReader:
                 self._facts.unserved(key, [Claim(fact.first_id, fact.last_id, fact.reason, now_ns)])
             case control.Undertaken():
                 self._facts.promised(key, fact.from_id, now_ns)
+
+    def _of_listing(self, fact: control.ListingBegins | control.Listed, now_ns: int) -> None:
+        key, name = SequenceKey(fact.venue, fact.symbol), f"{fact.venue} {fact.symbol} {fact.day}"
+        match fact:
+            case control.ListingBegins():
+                self._facts.unproven(key)
+                self._readings[name] = Reading()
+            case control.Listed():
+                reading = self._readings.pop(name, None) or Reading()
+                refused = max(0, fact.trades - reading.stored)
+                self._facts.whole_day(key, ListedDay(fact.day, fact.trades, refused, now_ns))
 
     def _disconnected(self, fact: control.Disconnected, told_ns: int) -> None:
         gone = self._connections.pop(fact.connection, None)

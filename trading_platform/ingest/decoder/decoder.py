@@ -73,7 +73,7 @@ class Decoder:
         output = BatchOutput(TradeBuffer(), BatchFacts(), Quarantine())
         epochs = Epochs(self._context.numberings, self._book)
         frames = FrameDecoder(self._context, self._readers, self._bounds, output)
-        pages = PageDecoder(self._context.clock, epochs, self._readers, self._bounds, output)
+        pages = PageDecoder(self._context, epochs, self._readers, self._bounds, output)
         controls = ControlReader(self._context, self._readers, output)
         for record in records:
             if record.kind == Kind.FRAMES:

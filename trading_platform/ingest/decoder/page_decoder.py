@@ -11,7 +11,6 @@ from typing import NamedTuple
 import msgspec
 
 from trading_platform.completeness.epochs import Epochs, PageScope
-from trading_platform.completeness.lane_clock import TailClock
 from trading_platform.completeness.records import SequenceKey, TailEvent
 from trading_platform.completeness.sequence_reset import SUSPECT
 from trading_platform.domain.channels import check_channel
@@ -23,6 +22,7 @@ from trading_platform.ingest.decoder.archive.pieces import PieceDecoder
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoded import Listing
+from trading_platform.ingest.decoder.decoder_state import Context, Reading
 from trading_platform.ingest.decoder.page_claims import RawRows, raw_of, skipped, unserved
 from trading_platform.ingest.decoder.payload_ids import EqualTrades
 from trading_platform.ingest.decoder.quarantine import Origin
@@ -49,9 +49,10 @@ class PageDecoder:
     """Decodes the pages of one batch."""
 
     def __init__(
-        self, clock: TailClock, epochs: Epochs, readers: VenueReaders, bounds: Bounds, output: BatchOutput
+        self, context: Context, epochs: Epochs, readers: VenueReaders, bounds: Bounds, output: BatchOutput
     ) -> None:
-        self._clock, self._epochs, self._readers, self._bounds = clock, epochs, readers, bounds
+        self._readings, self._clock = context.readings, context.clock
+        self._epochs, self._readers, self._bounds = epochs, readers, bounds
         self._trades, self._facts, self._quarantine = output
         self._pieces = PieceDecoder(epochs, bounds, output)
 
@@ -89,8 +90,18 @@ class PageDecoder:
         asked = None if page.from_id is None or page.to_id is None else (page.epoch, page.from_id, page.to_id)
         answer = _Answer(record, page, PageScope(record.ts_recv, page.turns, asked))
 
-        def take(origin: Origin, trade: Trade, row: bytes) -> None:
-            self._trade(answer, origin, trade, row)
+        if prove_completeness(adapter.sequencing):
+
+            def take(origin: Origin, trade: Trade, row: bytes) -> None:
+                self._trade(answer, origin, trade, row)
+
+        else:
+            key = SequenceKey(page.venue, page.symbol)
+            self._facts.unproven(key)
+            reading = self._readings.get(f"{page.venue} {page.symbol} {page.day}") or Reading()
+
+            def take(origin: Origin, trade: Trade, row: bytes) -> None:
+                reading.stored += self._store(key, origin, trade, row, reading.equals)
 
         self._pieces.decode(record, page, adapter.archive, answer.scope, take)
 
@@ -119,17 +130,22 @@ class PageDecoder:
         """Take the trades of a page whose ids prove nothing: it lists some, and says nothing of others."""
         key = SequenceKey(answer.page.venue, answer.page.symbol)
         self._facts.unproven(key)
-        delivery, number = EqualTrades(), self._trades.number(key)
-        for item, row in enumerate(rows.trades, start=1):
-            trade = row if row.trade_uid is not None else delivery.name(row)
-            ts_recv = answer.record.ts_recv
-            price, quantity, wrong, stored = self._bounds.check(trade, ts_recv)
-            if wrong is not None:
-                self._quarantine.refuse(answer.origin(item), trade.symbol, None, wrong, msgspec.json.encode(trade))
-            if stored:
-                self._trades.append(number, trade, ts_recv, price, quantity, answer.page.source)
+        delivery = EqualTrades()
+        for item, trade in enumerate(rows.trades, start=1):
+            self._store(key, answer.origin(item), trade, msgspec.json.encode(trade), delivery)
         for item, refused in enumerate(rows.refused, start=len(rows.trades) + 1):
             self._quarantine.refuse(answer.origin(item), answer.page.symbol, None, refused.error, refused.raw)
+
+    def _store(self, key: SequenceKey, origin: Origin, trade: Trade, raw: bytes, delivery: EqualTrades) -> bool:
+        """Take one trade whose ids prove nothing, named by its delivery unless it has a text id; return whether."""
+        ts_recv = origin.record.ts_recv
+        price, quantity, wrong, stored = self._bounds.check(trade, ts_recv)
+        if wrong is not None:
+            self._quarantine.refuse(origin, trade.symbol, None, wrong, raw)
+        if stored:
+            named = trade if trade.trade_uid is not None else delivery.name(trade)
+            self._trades.append(self._trades.number(key), named, ts_recv, price, quantity, origin.source)
+        return stored
 
     def _trade(self, answer: _Answer, origin: Origin, trade: Trade, raw: bytes | RawRows) -> int | None:
         """Take one trade in; return its epoch, None if its id counts for none.

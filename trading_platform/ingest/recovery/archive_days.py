@@ -41,12 +41,16 @@ _NAMED_BY = 16
 
 
 class DaysOf(NamedTuple):
-    """Whose days are fetched: `asked` are the epoch and the ids, first and last, that all of them mean."""
+    """Whose days are fetched.
+
+    `asked`: the epoch and the ids, first and last, that all of them mean; None where ids prove nothing: then a file is
+    the venue's own listing of its day, which the day is compared with.
+    """
 
     venue: str
     symbol: str
     venue_symbol: str
-    asked: tuple[int, int, int]
+    asked: tuple[int, int, int] | None
 
 
 class Stores(NamedTuple):
@@ -135,7 +139,7 @@ class ArchiveDays:
         """Return the days that may have a file by now and are not proved complete."""
         after_ns = int(self._archive.published_after_s * NS_PER_S)
         rows = self._ledger.day_report(now_ns, self._whose.venue, self._whose.symbol)
-        complete = {row.day for row in rows if row.state == "complete"}
+        complete = {row.day for row in rows if row.state in {"complete", "reconciled"}}
         return [day for day in days if day not in complete and day_start(day_after(day)) + after_ns <= now_ns]
 
     def _pass(self, days: Sequence[str], fetched: Fetched) -> list[str]:
@@ -162,6 +166,8 @@ class ArchiveDays:
             coming = self._start(following) if following is not None else coming
             if download is not None:
                 self._take(day, download, fetched)
+            elif self._whose.asked is None and day not in again:
+                self._note(fetched, f"{self._about} {day}: the archive has no file of it by now")
             self._decoded += 1
             self._show(day, 0.0)
         return again
@@ -204,7 +210,7 @@ class ArchiveDays:
             if self._known.get(day) == checksum:
                 self._forget(file.name)
                 return None
-        elif day in self._known:
+        elif day in self._known and self._whose.asked is not None:
             return None
         path = self._folder / f"{file.name}.{(checksum or 'part')[:_NAMED_BY]}"
         self._forget(file.name, path)
@@ -249,13 +255,19 @@ class ArchiveDays:
         disk.unlink(download.path)
 
     def _log(self, day: str, read: Callable[[int, int], bytes]) -> None:
-        venue, symbol, venue_symbol, (epoch, first, last) = self._whose
-        chunks = unpacked(read, self._archive.file(venue_symbol, day))
+        venue, symbol, venue_symbol, asked = self._whose
+        epoch, first, last = asked or (0, None, None)
+        chunks, count = unpacked(read, self._archive.file(venue_symbol, day)), 0
+        if asked is None:
+            self._lane.fact(control.ListingBegins(venue, symbol, day))
         for rows in pieces(chunks, self._archive, symbol):
             if self._wait(0.0):
                 raise Stopped(f"{self._about}: stopped within {day}")
             page = control.Page(venue, "archive", symbol, first, last, "archive", epoch=epoch, day=day, size=len(rows))
             self._lane.page(page, pack(rows))
+            count += rows.count(b"\n") + (not rows.endswith(b"\n"))
+        if asked is None:
+            self._lane.fact(control.Listed(venue, symbol, day, count))
 
     # ---- for a person
 

@@ -76,10 +76,11 @@ def pieces(chunks: Iterable[bytes], archive: DailyArchive, symbol: str) -> Itera
 
 def _begun(held: bytes, archive: DailyArchive, symbol: str) -> bytes:
     """Return the rows without the header; refuse a file whose first row is none."""
-    if archive.header:
+    if archive.headers:
         line, _, held = held.partition(b"\n")
-        if line.removesuffix(b"\r") != archive.header:
-            raise FrameError("archive", f"its columns are {line[:120]!r}, and {archive.header[:120]!r} were expected")
+        if line.removesuffix(b"\r") not in archive.headers:
+            expected = archive.headers[0][:120]
+            raise FrameError("archive", f"its columns are {line[:120]!r}, and {expected!r} were expected")
     first = held[: MOST_ROW_BYTES + 1].partition(b"\n")[0]
     if not first:
         raise FrameError("archive", "it holds no rows")

@@ -22,9 +22,12 @@ from trading_platform.store.lake import publish as lake, schema
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.venues.adapter import VenueAdapter
+from trading_platform.venues.answers import Request
 
 MOST_BYTES = 64 << 20
 """Of a listing: the longest has ten million bytes today, and grows."""
+MOST_ANSWERS = 100
+"""Of one listing: a venue whose pages never end is asked for no more."""
 PIECE_BYTES = 8 << 20
 """A longer listing goes into the log in pieces, which a record can hold."""
 
@@ -33,9 +36,15 @@ def fetch_instruments(
     data: DataDir, ledger: Ledger, adapter: VenueAdapter, client: RestClient, bounds: Bounds
 ) -> list[Instrument]:
     """Ask the venue for its instruments and keep them. Raises VenueError if it does not answer."""
-    body = client.get(adapter.instruments_request(), most_bytes=MOST_BYTES)
+    parts: list[bytes] = []
+    request: Request | None = adapter.instruments_request()
     try:
-        parts = list(pieces(body, adapter.listing_field, PIECE_BYTES))
+        for _ in range(MOST_ANSWERS):
+            if request is None:
+                break
+            body = client.get(request, most_bytes=MOST_BYTES)
+            parts += pieces(body, adapter.listing_field, PIECE_BYTES)
+            request = adapter.more_instruments(body)
     except FrameError as error:
         raise VenueError(f"{adapter.name}: {error}") from error
     with FetchLane(data, ledger, {adapter.name: adapter}, bounds) as lane:

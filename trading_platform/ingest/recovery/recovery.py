@@ -12,6 +12,7 @@ from typing import NamedTuple
 from trading_platform.domain.days import day_after, day_range, day_start
 from trading_platform.domain.errors import Banned, FrameError, RateLimited, RequestRefused, VenueError, VenueUnavailable
 from trading_platform.domain.id_ranges import IdRanges, Range
+from trading_platform.domain.sequencing import prove_completeness
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.recovery.archive_client import Place
@@ -275,6 +276,8 @@ class _Recovery(Desk):
                 continue
             if row.tail == "live":
                 self._lane.fact(control.Lost(row.venue, [row.symbol]))
+            if not row.numbered:
+                continue  # its ids prove nothing: no answer could tell its end
             if row.venue not in silent and not self._probe(row):
                 silent.add(row.venue)
 
@@ -398,6 +401,12 @@ class _Recovery(Desk):
         VenueError, FrameError : if the venue does not say where the days begin.
         """
         first, last = days
+        adapter = self._endpoints[venue].adapter
+        if not prove_completeness(adapter.sequencing):
+            if adapter.archive is None:
+                self.problems.append(f"{venue} publishes no files that days of {symbol} could be compared with")
+            self._fetch_files(DaysOf(venue, symbol, self._venue_symbol(venue, symbol), None), days, progress)
+            return None
         begin = self.undertake_day(venue, symbol, first)
         if begin is None:
             self.problems.append(f"{venue} has no trade of {symbol} from {first} on")

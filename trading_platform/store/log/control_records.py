@@ -102,17 +102,36 @@ class Unserved(_Control, frozen=True, tag="unserved"):
     epoch: int = 0
 
 
+class ListingBegins(_Control, frozen=True, tag="listing"):
+    """What this lane holds of a day's file from here on, up to `Listed`, is the venue's own listing of the day."""
+
+    venue: str
+    symbol: str
+    day: str
+
+
 class Listed(_Control, frozen=True, tag="listed"):
-    """The venue's own listing of a day lies in this lane, whole: so many trades, and rows that could not be read."""
+    """The venue's own listing of a day lies in this lane, whole: so many rows, each a trade."""
 
     venue: str
     symbol: str
     day: str
     trades: int
-    refused: int = 0
 
 
-Control = Started | Connected | Disconnected | Lost | Handover | Declared | Undertaken | BanSeen | Unserved | Listed
+Control = (
+    Started
+    | Connected
+    | Disconnected
+    | Lost
+    | Handover
+    | Declared
+    | Undertaken
+    | BanSeen
+    | Unserved
+    | ListingBegins
+    | Listed
+)
 
 _ENCODER = msgspec.json.Encoder()
 _CONTROL: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)

@@ -31,7 +31,7 @@ class BinanceArchive:
 
     url = "https://data.binance.vision"
     published_after_s = 3600.0
-    header = b""
+    headers: tuple[bytes, ...] = ()
     row_form: RowForm | None = RowForm(
         (
             *("id", b",", "price", b",", "quantity", b",", "number", b",", "time", b","),

@@ -226,6 +226,11 @@ class Binance:
         """Ask for every symbol with its filters."""
         return Request("/api/v3/exchangeInfo", cost={"weight": 20})
 
+    def more_instruments(self, body: bytes) -> Request | None:
+        """Return nothing: one answer lists everything."""
+        del body
+        return None
+
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """Return the listed instruments; one whose assets have no canonical spelling is left out.
 

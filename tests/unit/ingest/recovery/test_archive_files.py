@@ -118,12 +118,12 @@ def chunks(rows: bytes) -> list[bytes]:
 class Headed(BinanceArchive):
     """An archive whose files begin with the names of their columns."""
 
-    header = b"id,price,qty,quote_qty,time,is_buyer_maker,is_best_match"
+    headers = (b"id,price,qty,quote_qty,time,is_buyer_maker,is_best_match",)
 
 
 def test_a_header_is_left_out_and_another_one_refused() -> None:
     """The columns are checked before anything enters the log."""
-    assert list(pieces([Headed.header + b"\r\n" + ROW], Headed(), "BTC-USDT")) == [ROW]
+    assert list(pieces([Headed.headers[0] + b"\r\n" + ROW], Headed(), "BTC-USDT")) == [ROW]
     with pytest.raises(FrameError, match="its columns are b'time,price'"):
         list(pieces([b"time,price\n" + ROW], Headed(), "BTC-USDT"))
 
@@ -133,7 +133,7 @@ def test_a_header_is_left_out_and_another_one_refused() -> None:
     [
         ([], "no rows"),
         ([b"\n" + ROW], "no rows"),
-        ([Headed.header + b"\n" + ROW], "first row is none"),
+        ([Headed.headers[0] + b"\n" + ROW], "first row is none"),
         ([b"\0" * (1 << 20)] * 9, "first row is none"),
         ([ROW] + [b"1" * (1 << 20)] * 9, "a row has more than"),
         ([ROW + b"1" * (MOST_ROW_BYTES + 2)], "a row has more than"),

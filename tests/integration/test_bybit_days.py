@@ -1,0 +1,60 @@
+"""Days of a venue whose ids prove nothing, from its daily files: equal to them, or honestly not proved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quality.schemas import GATES
+from tests.support.builders.archive_world import ArchiveWorld
+from trading_platform.domain.days import DAY_NS, day_start
+from trading_platform.simulate.faults import Event
+from trading_platform.simulate.synthetic_market import Profile, SyntheticMarket
+from trading_platform.store.lake import publish as lake
+from trading_platform.store.verify import verify
+
+DAY, LAST = "2024-12-31", "2025-01-01"
+PROFILES = {
+    "BTC-USDT": Profile("BTC-USDT", 1, 62_000.0, 2, 0.004, 5, 600, 1.0, pauses=False),
+    "BTC-USDT-PERP": Profile("BTC-USDT-PERP", 1, 62_000.0, 2, 0.004, 3, 600, 1.0, pauses=False),
+}
+
+
+def world_of(root: Path, symbol: str, *events: Event) -> ArchiveWorld:
+    """Return a world of one symbol that trades from noon of the first day on."""
+    market = SyntheticMarket(start_ns=day_start(DAY) + DAY_NS // 2, profiles=(PROFILES[symbol],))
+    return ArchiveWorld(root, *events, venue="bybit", market=market, symbol=symbol)
+
+
+def states(world: ArchiveWorld) -> dict[str, tuple[int, int | None, str]]:
+    """Return what is known of each day."""
+    now_ns = int(world.now_s * 1e9)
+    return {row.day: (row.stored, row.expected, row.state) for row in world.ledger.day_report(now_ns)}
+
+
+@pytest.mark.parametrize("symbol", PROFILES)
+def test_whole_days_come_from_the_files(tmp_path: Path, symbol: str) -> None:
+    """Each day holds the rows of its file, once each, and is reconciled; a second run asks for nothing."""
+    world = world_of(tmp_path, symbol)
+    outcome = world.fetch(DAY, LAST)
+    assert (outcome.notes, outcome.problems, len(outcome.files)) == ((), (), 2)
+    found = states(world)
+    assert {day: row[2] for day, row in found.items()} == {DAY: "reconciled", LAST: "reconciled"}
+    uids = world.rows("trade_uid")
+    assert len(set(uids)) == len(uids) == sum(row[0] for row in found.values()) > 500
+    assert verify(world.data, world.ledger, GATES).violations == ()
+    asked = len(world.files_asked())
+    world.fetch(DAY, LAST)
+    assert len(world.files_asked()) == asked
+    world.ledger.close()
+
+
+def test_a_file_that_comes_late_leaves_its_day_unproven(tmp_path: Path) -> None:
+    """No file, no proof: the note says so, and nothing is made up."""
+    world = world_of(tmp_path, "BTC-USDT", Event(at_id=2, kind="archive_late", seconds=10**6))
+    outcome = world.fetch(DAY, DAY)
+    assert outcome.files == ()
+    assert "no file" in outcome.notes[0]
+    assert lake.leaves(world.data, "ticks") == []
+    world.ledger.close()
