@@ -17,7 +17,7 @@ WANTED = {
     "Clock": [f"C{number}" for number in range(1, 5)],
     "Browser": [f"B{number}" for number in range(1, 4)],
     "Numbers": [f"V{number}" for number in range(1, 4)],
-    "Rest": [f"R{number}" for number in range(1, 8)],
+    "Rest": [f"R{number}" for number in range(1, 11)],
     "Calls": [f"A{n}" for n in range(1, 11)],
     "Files": [f"F{number}" for number in range(1, 13)],
 }

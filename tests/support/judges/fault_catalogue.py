@@ -17,6 +17,8 @@ PROCESS = "tests/fault/test_catalogue_process.py::"
 CLOCK = "tests/fault/test_catalogue_clock.py::"
 SESSION = "tests/integration/test_session.py::"
 DECIDES = "tests/unit/ingest/recorder/test_session.py::"
+DAILY = "tests/integration/test_archive_days.py::"
+FILES = "tests/unit/ingest/recovery/test_archive_files.py::"
 REST = "tests/unit/ingest/recovery/test_rest_client.py::"
 PUBLISHER = "tests/unit/ingest/processor/test_publisher.py::"
 OUT_OF_ORDER = "tests/integration/test_rest_out_of_order.py::"
@@ -578,6 +580,35 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 PUBLISHER + "test_a_stop_ends_when_its_time_is_over_and_leaves_the_rest_to_the_next_start",
                 "tests/unit/ingest/processor/test_processor.py::"
                 "test_a_stop_without_time_to_stage_leaves_the_lane_to_the_next_start",
+            ),
+        ),
+        "R8": Row(
+            "a daily file that is damaged, no zip, a bomb, or of other columns",
+            "refused in one line before any of it is logged; asked for once more at the end, then REST",
+            (
+                DAILY + "test_a_damaged_download_is_tried_again_later",
+                DAILY + "test_what_stays_damaged_comes_over_rest",
+                FILES + "test_what_is_no_zip_of_one_file_is_refused",
+                FILES + "test_what_holds_no_rows_is_refused",
+                FILES + "test_a_file_without_an_end_is_refused",
+            ),
+        ),
+        "R9": Row(
+            "a daily file with holes, absent, late, or published again",
+            "ids decide: REST is asked for what is missing; another file only where the day still lacks something",
+            (
+                DAILY + "test_holes_stay_open_and_rest_fills_them",
+                DAILY + "test_days_without_a_file_come_over_rest",
+                DAILY + "test_a_file_published_again_is_fetched_if_the_day_lacks_something",
+            ),
+        ),
+        "R10": Row(
+            "a download that breaks, hangs or drips, and kill -9 in the middle of it",
+            "goes on where it ended; 15 s to the first byte and 2 min for a MB, a few times, then REST",
+            (
+                DAILY + "test_a_download_goes_on_where_it_was_interrupted",
+                "tests/unit/ingest/recovery/test_archive_client.py::test_no_server_holds_a_download_up",
+                "tests/fault/test_archive_killed.py::test_killed_twice_it_goes_on",
             ),
         ),
     },

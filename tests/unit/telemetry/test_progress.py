@@ -38,3 +38,12 @@ def test_the_line_is_written_ten_times_a_second_at_most():
         progress.advance()
     assert out.getvalue().count("decoding") == 1
     assert progress.done == 1000
+
+
+def test_a_line_can_tell_a_rate():
+    """Without a step that is done, in the place of the line before."""
+    out = Terminal()
+    with Progress("fetching", stream=out, clock=lambda: 1.0) as progress:
+        progress.show("binance BTC-USDT 2024-08-08: 8.1 MB/s, 0:12:30 left")
+    assert "fetching binance BTC-USDT 2024-08-08: 8.1 MB/s, 0:12:30 left" in out.getvalue()
+    assert progress.done == 0
