@@ -23,6 +23,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
+from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
 from trading_platform.ingest.recovery.recovery import Endpoint, Means, Outcome, recover
 from trading_platform.ingest.transport.protocol import Transport
@@ -31,7 +32,7 @@ from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, LaneReader, LaneWriter
-from trading_platform.venues.adapter import KeepAlive
+from trading_platform.venues.adapter import KeepAlive, VenueAdapter
 from trading_platform.venues.binance import Binance
 
 BOUNDS = Bounds.of("2016-01-01")
@@ -52,6 +53,7 @@ class SmallIngest:
     symbols : canonical names.
     adapter : the venue's own unless given.
     clocks : the recorder's.
+    connects : how a refused connection waits; None: as the recorder does by itself.
 
     Attributes
     ----------
@@ -65,25 +67,28 @@ class SmallIngest:
         rest_url: str,
         symbols: Sequence[str] = ("BTC-USDT",),
         *,
-        adapter: Binance | None = None,
+        adapter: VenueAdapter | None = None,
         clocks: Clocks = REAL,
+        connects: ConnectLimits | None = None,
         transport: Transport = partial(open_stream, open_timeout_s=1.0),  # noqa: B008  a constant
     ) -> None:
         self.data = DataDir(root).create()
         self.ledger = Ledger.open(self.data)
-        self.adapter = adapter or Binance()
+        self.adapter: VenueAdapter = adapter or Binance()
+        self.lane = f"live-{self.adapter.name}"
         self.ws_url, self.rest_url, self.clocks, self.transport = ws_url, rest_url, clocks, transport
         self.symbols = {self.adapter.venue_symbol(symbol): symbol for symbol in symbols}
         self.took_s = 0.0
+        self._connects = connects
         self.reports: list[tuple[list[str], str | None]] = []
 
     def close(self) -> None:
         """Let go of the ledger."""
         self.ledger.close()
 
-    def record(self, until: Callable[[], object], *, lane: str = "live-binance", timeout_s: float = 30.0) -> None:
+    def record(self, until: Callable[[], object], *, lane: str | None = None, timeout_s: float = 30.0) -> None:
         """Record until `until` says so, then stop in order; `took_s` tells how long stopping took."""
-        asyncio.run(self._record(until, lane, timeout_s))
+        asyncio.run(self._record(until, lane or self.lane, timeout_s))
 
     async def _record(self, until: Callable[[], object], lane: str, timeout_s: float) -> None:
         stop = asyncio.Event()
@@ -96,9 +101,11 @@ class SmallIngest:
                 self.clocks,
                 random.Random(1),
                 transport=self.transport,
-                known_ns=max(self.ledger.tail_ns("binance", symbol) for symbol in self.symbols.values()),
+                known_ns=max(self.ledger.tail_ns(self.adapter.name, symbol) for symbol in self.symbols.values()),
                 report=lambda symbols, reason: self.reports.append((list(symbols), reason)),
             )
+            if self._connects is not None:
+                recorder.address.limits = self._connects
             running = asyncio.create_task(recorder.run(stop))
             waiting = asyncio.create_task(asyncio.to_thread(wait_until, until, timeout_s=timeout_s, what="recorded"))
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -108,10 +115,10 @@ class SmallIngest:
             self.took_s = time.monotonic() - stopped
             await waiting
 
-    def process(self, lanes: Iterable[str] = ("live-binance",)) -> None:
+    def process(self, lanes: Iterable[str] = ()) -> None:
         """Decode and stage what was recorded, and publish it."""
-        for lane in lanes:
-            processor = Processor(self.data, lane, self.ledger, {"binance": self.adapter}, BOUNDS)
+        for lane in lanes or (self.lane,):
+            processor = Processor(self.data, lane, self.ledger, {self.adapter.name: self.adapter}, BOUNDS)
             try:
                 processor.drain()
             finally:
@@ -122,13 +129,12 @@ class SmallIngest:
         """Close what is open."""
         wait = means.pop("wait", threading.Event().wait)
         given = Means(BOUNDS, pass_all, means.pop("share", 0.5), wait, random.Random(2), **means)
-        return recover(
-            self.data, self.ledger, {"binance": Endpoint(self.adapter, self.rest_url)}, given, patient=patient
-        )
+        endpoints = {self.adapter.name: Endpoint(self.adapter, self.rest_url)}
+        return recover(self.data, self.ledger, endpoints, given, patient=patient)
 
-    def controls(self, lane: str = "live-binance") -> list[control.Control]:
+    def controls(self, lane: str | None = None) -> list[control.Control]:
         """Return the control records of a lane, none while there is no lane."""
-        directory = self.data.lane(lane)
+        directory = self.data.lane(lane or self.lane)
         if not directory.is_dir():
             return []
         found = []
