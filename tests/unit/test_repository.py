@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ("trading_platform", "assets", "sensors", "quality", "dbt")
 TOP = {
     *("trading_platform", "assets", "sensors", "quality", "dbt", "tests", "docs", "deploy", ".ci", "Makefile"),
-    *("workspace.yaml", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore"),
+    *("workspace.yaml", "pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
+    ".gitignore",
     *("requirements.lock", "requirements-test.lock", "requirements-bootstrap.lock"),
 }
 IGNORED = {"__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "data"}
@@ -135,7 +136,7 @@ def test_links_of_the_documents_lead_somewhere():
     """Every relative link of README and docs/ names a file that exists."""
     broken = [
         f"{shown(page)}: {target}"
-        for page in files("README.md", "CHANGELOG.md", "docs")
+        for page in files("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
         if not re.match(r"[a-z]+:|#", target) and not (page.parent / target.split("#")[0]).exists()
     ]
