@@ -311,7 +311,7 @@ def test_what_belongs_to_someone_else_is_named(tmp_path: Path, folder: str) -> N
 
 def refused(done: subprocess.CompletedProcess[str], path: Path) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
-    assert f"{path} may not be read and written" in done.stderr
+    assert f"{path} cannot be read and written" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

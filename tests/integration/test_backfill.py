@@ -98,7 +98,7 @@ def test_what_has_to_wait_is_named(root: Path, capsys: pytest.CaptureFixture[str
         (["--assets", "bars", "--from", "2015-01-01", "--to", FIRST], "lies before HISTORY_START"),
         (["--assets", "bars", "--from", FIRST, "--to", LAST, "--symbols", "SOL-USDT"], "SOL-USDT was never recorded"),
         (["--assets", "bars", "--from", FIRST, "--to", LAST, "--symbols", "../../x"], "is not a symbol"),
-        (["--assets", "bars", "--from", FIRST, "--to", LAST, "--venue", "nowhere"], "is not a venue"),
+        (["--assets", "bars", "--from", FIRST, "--to", LAST, "--venue", "nowhere"], "is not a supported venue"),
         (["--assets", "bars", "--from", FIRST, "--to", LAST, "--rest-url", "http://h"], "--rest-url"),
         (["--assets", "bars", "--from", FIRST, "--to", LAST, "--data-dir", "none"], "nothing is recorded in none"),
     ],

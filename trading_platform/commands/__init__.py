@@ -1,8 +1,8 @@
 """One module per command of the command line; the table is cli.COMMANDS.
 
 A command module has `add_arguments`, `run` and `EXAMPLE` (one command line, shown by ``--help``); cli adds
-``--data-dir`` and ``--json``. At import it loads nothing heavy: pydantic, numpy, Arrow and our own engine are
-imported inside `run`. It does no work of its own: it reads arguments, calls the engine, prints.
+``--data-dir`` and ``--json``. Importing it loads nothing heavy: pydantic, numpy, Arrow and the engine are
+imported inside `run`. A command does no work of its own: it reads arguments, calls the engine, prints.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class CommandModule(Protocol):
-    """What cli expects of a module in this package."""
+    """The interface of a command module, as cli.py calls it."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's own arguments."""
 
     def run(self, args: argparse.Namespace, settings: Settings) -> int:
-        """Do it and return the exit code; raise UsageError (exit 2) or WorkError (exit 1) with one line."""
+        """Run the command and return the exit code; raise UsageError (exit 2) or WorkError (exit 1) with one line."""

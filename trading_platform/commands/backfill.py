@@ -1,4 +1,4 @@
-"""``backfill``: bring a range of days up to date. How is trading_platform/pipeline; fetching, recovery/recovery.py."""
+"""``backfill``: compute a range of days, optionally fetch it first. The work is pipeline/ and ingest/recovery/."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SHOWN = 20
 Pair = tuple[str, str]
 
 
-class _Asked(NamedTuple):
-    """What the command line asks for, checked."""
+class _Request(NamedTuple):
+    """The checked arguments of the command line."""
 
     assets: list[str]
     first: str
@@ -43,7 +43,7 @@ class _Asked(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what to compute, for which days, of which venue and symbols, and whether to fetch first."""
+    """Add datasets, days, venue, symbols, and ``--fetch``."""
     parser.add_argument("--assets", metavar="A,B", required=True, help="of ticks, bars, indicators, regimes")
     add_days(parser, required=True)
     add_venue(parser)
@@ -51,13 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fetch",
         action="store_true",
-        help="first get what was never recorded from the venue: its daily files, else REST",
+        help="first download trades that were never recorded: from the venue's daily files, else REST",
     )
     parser.add_argument("--rest-url", metavar="U", help="with --fetch: other REST base address than the venue's own")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Fetch if asked to, compute, report; exit 1 if anything was refused, had to wait or could not be fetched."""
+    """Fetch if requested, compute, report; exit 1 if anything was refused, had to wait or could not be fetched."""
     from trading_platform.commands.support import runtime
 
     asked = _asked(args, settings)
@@ -78,22 +78,22 @@ def _all_fetched(fetched: Outcome | None) -> bool:
     return fetched is None or not (fetched.problems or fetched.not_fetched)
 
 
-def _asked(args: argparse.Namespace, settings: Settings) -> _Asked:
+def _asked(args: argparse.Namespace, settings: Settings) -> _Request:
     from trading_platform.commands.support.arguments import parse_venue
     from trading_platform.pipeline.datasets.table import in_order
     from trading_platform.venues import VENUES
 
     days = parse_days(args.first, args.last, earliest=settings.history_start)
     if days is None:
-        raise UsageError("--from and --to say which days")
+        raise UsageError("name the days with --from and --to")
     if args.rest_url and not args.fetch:
-        raise UsageError("--rest-url is where --fetch asks; without it nothing is asked of the network")
+        raise UsageError("--rest-url needs --fetch: without it nothing is requested")
     assets = [dataset.name for dataset in in_order(parse_list(args.assets))]
-    return _Asked(assets, *days, parse_venue(args.venue, list(VENUES)), parse_symbols(args.symbols))
+    return _Request(assets, *days, parse_venue(args.venue, list(VENUES)), parse_symbols(args.symbols))
 
 
-def _pairs(ledger: Ledger, asked: _Asked) -> list[Pair]:
-    """Return what is meant: everything the ledger knows, narrowed by venue and symbols.
+def _pairs(ledger: Ledger, asked: _Request) -> list[Pair]:
+    """Return the (venue, symbol) pairs to compute: all of the ledger, narrowed by venue and symbols.
 
     Raises
     ------
@@ -111,9 +111,9 @@ def _pairs(ledger: Ledger, asked: _Asked) -> list[Pair]:
 
 
 def _fetch(
-    args: argparse.Namespace, settings: Settings, data: DataDir, ledger: Ledger, asked: _Asked, stop: threading.Event
+    args: argparse.Namespace, settings: Settings, data: DataDir, ledger: Ledger, asked: _Request, stop: threading.Event
 ) -> Outcome:
-    """Get the days from the venue, as far as they are not held."""
+    """Download the days' trades that are not stored yet."""
     from trading_platform.commands.support import runtime
     from trading_platform.ingest.recovery.recovery import fetch_days
     from trading_platform.ingest.recovery.rest_client import Stopped
@@ -143,7 +143,7 @@ def compute(
     pairs: Sequence[Pair],
     stop: threading.Event,
 ) -> list[DayReport]:
-    """Bring the days from span[0] to span[1] up to date, showing progress.
+    """Compute the days from span[0] to span[1], showing progress.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def compute(
         return reports + pipeline.carry_on(assets, span[1], pairs, on_report=on_report)
 
 
-def _payload(asked: _Asked, reports: Sequence[DayReport], fetched: Outcome | None) -> dict[str, object]:
+def _payload(asked: _Request, reports: Sequence[DayReport], fetched: Outcome | None) -> dict[str, object]:
     failed = [result for report in reports for result in report.failed]
     return {
         "ok": not failed and _all_fetched(fetched),

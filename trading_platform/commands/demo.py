@@ -1,6 +1,6 @@
-"""``demo``: the whole platform once, offline and bounded: a simulated venue with faults, and proof at the end.
+"""``demo``: run the whole platform once, offline: record a simulated venue with faults, recover, compute, verify.
 
-Only the order of things is here; each of them is the real part that `up` uses too.
+This module only calls the steps in order; each is the real part that `up` also uses.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ INGEST_STOP_S = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is played, how fast, how long, and what goes wrong."""
-    parser.add_argument("--venue", metavar="V", help="the exchange that is simulated (default: binance)")
+    """Add the market, its speed, its duration and its faults."""
+    parser.add_argument("--venue", metavar="V", help="the simulated exchange (default: binance)")
     add_market(parser, f"{SPEED}; a recording: {RECORDING_SPEED}")
     parser.add_argument("--seconds", type=float, metavar="N", help=f"how long to play (synthetic market: {SECONDS:g})")
     parser.set_defaults(speed=None)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Record with faults, recover, compute, check; exit 0 only if the identity holds with nothing open."""
+    """Record with faults, recover, compute, verify; exit 0 only if the identity holds and no gap is open."""
     from trading_platform.commands.support import runtime
     from trading_platform.telemetry import logs
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     args.speed = args.speed or (RECORDING_SPEED if args.recording else SPEED)
     stop = runtime.stop_event()
     say = _narrator()
-    # Refused requests are part of the show; what a person needs to know is said in sentences.
+    # Refused requests are planned faults here: hide their log lines, the sentences on stderr tell what matters.
     logs.configure(level="error", as_json=False)
     plan = _plan(args)
     make = _market(args)
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _venue_name(args: argparse.Namespace) -> str:
-    """Return the exchange to be simulated: one that we speak to too."""
+    """Return the name of the exchange to simulate, checked: it must also be a venue that can be recorded."""
     from trading_platform.simulate.exchanges import DEFAULT, EXCHANGES
     from trading_platform.venues import VENUES
 
@@ -117,7 +117,7 @@ def _plan(args: argparse.Namespace) -> FaultPlan:
 
 
 def _market(args: argparse.Namespace) -> _Play:
-    """Return what is played: recordings to their end, or a stretch of the synthetic market."""
+    """Return the market to play: recordings to their end, or a part of the synthetic market."""
     from trading_platform.simulate.exchanges import EXCHANGES
     from trading_platform.simulate.recorded_market import RecordedMarket
     from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
@@ -142,7 +142,7 @@ def _in_folder(args: argparse.Namespace, settings: Settings) -> Settings:
     folder = Path(FOLDER)
     if folder.exists():
         if any(folder.iterdir()) and not (folder / "ledger.sqlite").exists():
-            raise UsageError(f"{folder} holds something that is no demonstration; move it away or give --data-dir")
+            raise UsageError(f"{folder} holds data that is not a demonstration; move it away or give --data-dir")
         shutil.rmtree(folder)
     return load(overrides={"data_dir": FOLDER})
 
@@ -179,7 +179,7 @@ def _record(
     command += ["--symbols", ",".join(symbols), "--ws-url", venue.ws_url, "--rest-url", venue.rest_url]
     command += ["--data-dir", str(data.root), "--json"]
     with (data.run / "ingest.log").open("wb") as log:
-        # Tied to us: a demonstration that is killed leaves nothing running.
+        # The child ends with this process: a killed demonstration leaves nothing running.
         process = start(command, stdout=subprocess.DEVNULL, stderr=log)
         try:
             ends = None if seconds is None else time.monotonic() + seconds
@@ -209,7 +209,7 @@ def _recover(
     from trading_platform.venues import VENUES
 
     endpoint = Endpoint(VENUES[args.venue], venue.rest_url)
-    # Nobody shares this venue's address with us.
+    # No other program shares this venue's request limit.
     means = runtime.means(settings, stop.wait)._replace(rng=random.Random(0), share=1.0)
     return recover(data, ledger, {args.venue: endpoint}, means).pages
 
@@ -233,8 +233,8 @@ def _verify(data: DataDir, ledger: Ledger) -> Verified:
     return verify(data, ledger, GATES)
 
 
-class _Counts(NamedTuple):
-    """What became of the ids of one sequence, or of several."""
+class _IdCounts(NamedTuple):
+    """How many ids of one or several sequences are stored, void or open."""
 
     issued: int
     held: int
@@ -242,7 +242,7 @@ class _Counts(NamedTuple):
     open: int
 
     @classmethod
-    def of(cls, parts: Iterable[_Counts]) -> _Counts:
+    def of(cls, parts: Iterable[_IdCounts]) -> _IdCounts:
         """Add up."""
         return cls(*map(sum, zip(*parts, strict=True)))
 
@@ -252,22 +252,24 @@ def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, ch
 
     issued, unsent = _truth(data.run / "truth.jsonl")
     symbols: dict[str, dict[str, Any]] = {}
-    total = _Counts(0, 0, 0, 0)
+    total = _IdCounts(0, 0, 0, 0)
     for venue, symbol in ledger.symbols():
         epochs = {}
         for row in ledger.sequences(venue, symbol):
             state = ledger.state(venue, symbol, row.epoch)
             missing = sum(last - first + 1 for first, last in state.open())
-            epochs[row.epoch] = _Counts(issued[symbol, row.epoch], len(state.stored), len(state.void), missing)
-        mine = _Counts.of(epochs.values())._replace(issued=sum(n for (name, _), n in issued.items() if name == symbol))
-        total = _Counts.of((total, mine))
+            epochs[row.epoch] = _IdCounts(issued[symbol, row.epoch], len(state.stored), len(state.void), missing)
+        mine = _IdCounts.of(epochs.values())._replace(
+            issued=sum(n for (name, _), n in issued.items() if name == symbol)
+        )
+        total = _IdCounts.of((total, mine))
         symbols[symbol] = {
             **mine._asdict(),
             "days": sorted({day.day for day in ledger.days(venue, symbol)}),
             "epochs": [{"epoch": epoch, **counts._asdict()} for epoch, counts in epochs.items()],
         }
     nothing_open = not ledger.gaps() and not open_tails(data, ledger)
-    # Of the ids that the venue used up, each is a trade that we hold or known to be none.
+    # Every id that the venue used is a stored trade or known to be void.
     exact = all(counts["held"] + counts["void"] == counts["issued"] for counts in symbols.values())
     return {
         "ok": nothing_open and exact and not checked.violations and bool(symbols),

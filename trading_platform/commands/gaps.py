@@ -1,4 +1,4 @@
-"""``gaps``: see and act on single gaps. What a person does is logged and audited."""
+"""``gaps``: list single gaps, retry one, or declare one lost. Each action is logged and written to the audit table."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Gap, Ledger
 
-QUICK = True  # of the settings only where the data lies, as a rule
+QUICK = True  # usually needs only the data directory of the settings
 EXAMPLE = 'trading-platform gaps declare 7 --reason "the venue lost them, ticket 4711"'
 COLUMNS = "id venue symbol epoch first_missing last_missing missing state reason attempts".split()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the three actions."""
+    """Add the action (list, retry, declare), the gap's number and the reason."""
     parser.add_argument("action", nargs="?", default="list", choices=["list", "retry", "declare"], help="default: list")
     parser.add_argument("id", nargs="?", type=whole(1, MOST_ID), metavar="ID", help="number of the gap")
-    parser.add_argument("--reason", metavar="TEXT", help="why these ids are given up")
+    parser.add_argument("--reason", metavar="TEXT", help="why these ids are declared lost")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """List what is open, make a gap due now, or give its ids up."""
+    """List open gaps, make a gap due now, or declare its ids lost."""
     from trading_platform.commands.support import runtime
 
     data = runtime.existing(settings)
@@ -77,16 +77,16 @@ def _not_compared(ledger: Ledger) -> Iterator[str]:
 
 
 def _declare(data: DataDir, ledger: Ledger, gap: Gap, reason: str | None, settings: Settings) -> Gap:
-    """Write the declaration into the log, from where it reaches the ledger like everything else."""
+    """Write the declaration into the log, from which it reaches the ledger."""
     from trading_platform.ingest.decoder.bounds import Bounds
     from trading_platform.ingest.recovery.fetch_lane import FetchLane
     from trading_platform.store.log import control_records as control
     from trading_platform.venues import VENUES
 
     if not reason or not reason.strip():
-        raise UsageError("gaps declare needs --reason TEXT: it is kept with the ids for ever")
+        raise UsageError("gaps declare needs --reason TEXT, which is stored with the ids")
     if gap.state not in ("open", "leased"):
-        raise UsageError(f"gap {gap.id} is {gap.state}, nothing of it is missing")
+        raise UsageError(f"gap {gap.id} is {gap.state}; no id of it is missing")
     ids = (gap.first_missing, gap.last_missing)
     fact = control.Declared(gap.venue, gap.symbol, *ids, reason.strip()[:500], gap.epoch)
     with FetchLane(data, ledger, VENUES, Bounds.of(settings.history_start)) as lane:

@@ -1,4 +1,4 @@
-"""``ingest``: record a venue's trades until told to stop. How it is done is trading_platform/ingest/."""
+"""``ingest``: record a venue's trades until stopped. Its processes are commands/workers/, the work is ingest/."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 EXAMPLE = "trading-platform ingest --venue binance --symbols BTC-USDT,ETH-USDT"
 LOCK_WAIT_S = 5.0
 LISTING_WITHIN_S = 1.25
-"""Recording waits so long for the listing, while its process loads what it needs: mostly it is there by then, and an
-unlisted symbol is refused before a start."""
+"""Recording waits this long for the instrument listing while its process loads: usually the listing arrives in time, so
+an unlisted symbol is refused before the start."""
 PROBE_WITHIN_S, PROBE_MANY_WITHIN_S, MANY = 6.0, 1.0, 50
-"""How long a stop asks for the ends of what was recorded: of more symbols than `MANY` hardly, because publishing them
-takes the time; their ends are asked for at the next start."""
+"""How long a stop may ask for the symbols' newest ids. With more than `MANY` symbols hardly at all, because publishing
+them takes the time; then the next start asks."""
 ASK_WITHIN_S, MOST_ASKED = 3.0, 40
-"""How long a run that ends by itself asks about symbols of which nothing came, and about how many."""
+"""How long a run with ``--seconds`` asks about symbols without any trade, and about how many."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what to record, from where, for how long."""
+    """Add the symbols, addresses and duration."""
     add_venue(parser, required=True)
     add_symbols(parser)
     parser.add_argument("--ws-url", metavar="U", help="other WebSocket base address than the venue's own")
     parser.add_argument("--rest-url", metavar="U", help="other REST base address than the venue's own")
-    parser.add_argument("--seconds", type=float, metavar="N", help="stop by itself after N seconds")
+    parser.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds")
     parser.add_argument("--simulated", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     Raises
     ------
-    WorkError : if a run that ended by itself has no stream or nothing of a symbol that traded.
+    WorkError : if a run with ``--seconds`` had no stream, or no trade of a symbol that traded.
     """
     from trading_platform.commands.support import runtime
     from trading_platform.domain.errors import WorkError
@@ -106,9 +106,9 @@ def _config(
     ws_url: str,
     symbols: list[str],
 ) -> WorkerSpec:
-    """Return the workers' configuration. Symbols that we have not seen listed go by the names that they spell.
+    """Return the workers' configuration. Symbols without a known listing get the venue spelling that their names imply.
 
-    The venue is not asked here: recording must not wait for its REST.
+    Recording must not wait for REST, so the venue is not asked here.
     """
     from trading_platform.ingest.recovery.instruments import spell
     from trading_platform.ingest.workers.supervisor import WorkerSpec
@@ -137,7 +137,7 @@ def _config(
 
 @contextmanager
 def _served_metrics(settings: Settings, config: WorkerSpec) -> Iterator[None]:
-    """Serve what the workers count, if the settings name a port."""
+    """Serve the workers' metrics if the settings name a port."""
     if settings.metrics.port is None or config.metrics_dir is None:
         yield
         return
@@ -151,7 +151,7 @@ def _served_metrics(settings: Settings, config: WorkerSpec) -> Iterator[None]:
 
 
 def _metrics_folder(data: DataDir) -> Path:
-    """Return the folder that the workers count in, empty: what an earlier run counted is over."""
+    """Return the workers' shared metrics folder, emptied of an earlier run's values."""
     folder = data.run / "metrics"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -167,13 +167,13 @@ def _record(
     config: WorkerSpec,
     stop: threading.Event,
 ) -> tuple[bool, list[str]]:
-    """Run the workers until told to stop, then close everything in order.
+    """Run the workers until stopped, then close everything in order.
 
-    Returns whether something went wrong, and what the run has to say of symbols that were not recorded.
+    Returns whether something went wrong, and messages about symbols that were not recorded.
 
     Raises
     ------
-    SymbolError : once the venue has said that it does not list a symbol.
+    SymbolError : if the venue answers that it does not list a symbol.
     """
     from trading_platform.commands.support import ingest_questions as questions
     from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
@@ -228,7 +228,7 @@ def _record(
 
 
 def _ask_silent(supervisor: IngestSupervisor, prober: Prober, stop: threading.Event) -> None:
-    """Unless told to stop, have REST say whether the symbols of which nothing came have traded."""
+    """Unless stopped, ask REST whether the symbols without any trade have traded."""
     account = supervisor.account
     silent = account.silent()[:MOST_ASKED]
     if silent and not stop.is_set():
@@ -246,7 +246,7 @@ def _ask_silent(supervisor: IngestSupervisor, prober: Prober, stop: threading.Ev
 
 
 def _stop(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint, supervisor: IngestSupervisor) -> bool:
-    """Stop everything in order, within one budget of time for all; return whether something went wrong."""
+    """Stop everything in order within one time budget; return whether something went wrong."""
     from trading_platform.domain.errors import WorkError
     from trading_platform.telemetry.logs import get_logger
 
@@ -269,7 +269,7 @@ def _stop(settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint,
 def _ask_ends(
     settings: Settings, data: DataDir, ledger: Ledger, endpoint: Endpoint, supervisor: IngestSupervisor
 ) -> None:
-    """Ask for the ends of what was recorded, as many as the time for a stop allows."""
+    """Ask for the newest ids of the recorded symbols, as many as the stop's time allows."""
     from trading_platform.commands.support import runtime
     from trading_platform.domain.errors import PlatformError
     from trading_platform.ingest.recovery.recovery import probe_ended
@@ -280,22 +280,22 @@ def _ask_ends(
     many = len(ledger.sequences(venue)) > MANY
     within = PROBE_MANY_WITHIN_S if many else PROBE_WITHIN_S
     if many and supervisor.left_s(PUBLISH_S) <= within:
-        log.warning("ends not asked for; the next start or recover does", venue=venue)
+        log.warning("newest ids not requested at stop; the next start does", venue=venue)
         return
     deadline = time.monotonic() + min(within, supervisor.left_s(PUBLISH_S))
-    # Whoever stops us has done so by now: only the deadline may cut this short.
+    # The stop signal has already come: only the deadline may end this early.
     means = runtime.means(settings, runtime.waiter_until(threading.Event(), deadline))
     try:
         left = probe_ended(data, ledger, {venue: endpoint}, means, frozenset({venue}))
-    except PlatformError as error:  # what it leaves is asked for by whoever comes next
-        log.warning("no newest id at stop", venue=venue, reason=str(error))
+    except PlatformError as error:  # the next start or recover asks for the rest
+        log.warning("newest ids not loaded at stop", venue=venue, reason=str(error))
     else:
         if left:
-            log.warning("newest ids not asked for at stop; the next start or recover asks", venue=venue, symbols=left)
+            log.warning("some newest ids not requested at stop; the next start does", venue=venue, symbols=left)
 
 
 def _tails(ledger: Ledger, config: WorkerSpec) -> dict[str, str]:
-    """Return what is known of the symbols' ends; nothing if the ledger does not answer."""
+    """Return the known states of the symbols' tails; nothing if the ledger does not answer."""
     from trading_platform.domain.errors import LedgerUnavailable
 
     try:
@@ -305,19 +305,19 @@ def _tails(ledger: Ledger, config: WorkerSpec) -> dict[str, str]:
 
 
 def _known_ns(ledger: Ledger, config: WorkerSpec) -> int:
-    """Return up to when what is on record of the symbols' ends bears times; 0 if the ledger does not answer."""
+    """Return the latest time of the recorded tail events of the symbols; 0 if the ledger does not answer."""
     from trading_platform.domain.errors import LedgerUnavailable
 
     try:
         return max((ledger.tail_ns(config.venue, symbol) for symbol in config.symbols.values()), default=0)
     except LedgerUnavailable:
-        return 0  # it keeps nobody from recording
+        return 0  # a broken ledger must not stop recording
 
 
 def _summary(ledger: Ledger, venue: str) -> dict[str, object]:
     from trading_platform.store.ledger.text_days import text_days
 
-    # A few statements for all: it comes after a stop, which has to be over within its time with any number of symbols.
+    # A few SQL statements for all symbols: a stop must be over in time with any number of them.
     with ledger.snapshot(venue) as now:
         rows, stored, missing = now.sequences, now.stored_by_day(), now.ids["open"].total().tolist()
         for day in text_days(now.db, venue):

@@ -1,4 +1,4 @@
-"""``query``: answer SQL over the lake. What is allowed, and how it is run, is store/sql/query.py."""
+"""``query``: run SQL over the lake and print the rows. Checking and running the SQL is store/sql/query.py."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from trading_platform.store.sql.query import Few
 
 Rows = Sequence[tuple[Any, ...]]
-"""Values that JSON can say, a row each."""
+"""Rows of JSON-compatible values."""
 
 EXAMPLE = 'trading-platform query "SELECT symbol, date, count(*) FROM ticks GROUP BY ALL ORDER BY ALL"'
-QUICK = True  # of the settings only where the data lies, as a rule
+QUICK = True  # usually needs only the data directory of the settings
 FORMATS = ("table", "csv", "json", "parquet")
 TABLE_ROWS = 10_000
-"""A table for the eye ends here, and says so; the other formats give every row."""
+"""Most rows of a table for a person, which then says so; the other formats print every row."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the SQL, ``--as-of`` and ``--format``."""
     parser.add_argument("sql", metavar="SQL", help="one SELECT over ticks, bars, indicators, regimes, coverage")
-    parser.add_argument("--as-of", metavar="T", help="answer as could have been answered then (2024-08-08T23:55:00)")
+    parser.add_argument("--as-of", metavar="T", help="answer as of this time (2024-08-08T23:55:00)")
     parser.add_argument("--format", choices=FORMATS, default=None, help="how to print (default: table)")
 
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         WRITERS[form](short.names, short.numbers, iter([rows]))
         return 0
     batches = _answer(args, settings)
-    first = next(batches)  # every error of the SQL itself comes before anything is printed
+    first = next(batches)  # any error of the SQL itself is raised before anything is printed
     import pyarrow as pa
 
     try:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _short(args: argparse.Namespace, settings: Settings, form: str) -> Few | None:
-    """Return an answer that needs neither Arrow nor the ledger: importing them takes longer than giving it."""
+    """Answer without Arrow and the ledger if possible: importing them takes longer than a short query."""
     if form == "parquet" or args.as_of is not None:
         return None
     from trading_platform.store.fs.layout import DataDir
@@ -134,7 +134,7 @@ def _write_json(names: Sequence[str], _right: Sequence[bool], chunks: Iterator[R
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Return names an object can have: a repeated one gets a number."""
+    """Return the names made unique for a JSON object: a repeated one gets a number."""
     return [name if name not in names[:at] else f"{name}_{at + 1}" for at, name in enumerate(names)]
 
 

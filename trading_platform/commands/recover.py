@@ -1,4 +1,4 @@
-"""``recover``: work the gap ledger through. How is trading_platform/ingest/recovery/recovery.py."""
+"""``recover``: fetch missing trades of the gap ledger. The work is done by ingest/recovery/recovery.py."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ EVERY_S = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which venue, where it is, and whether to go on."""
+    """Add ``--venue``, ``--rest-url`` and ``--once``."""
     add_venue(parser)
     parser.add_argument("--rest-url", metavar="U", help="other REST base address than the venue's own")
-    parser.add_argument("--once", action="store_true", help="end when nothing more can be done now")
+    parser.add_argument("--once", action="store_true", help="exit when nothing more can be fetched now")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Recover once, or again every five seconds until stopped."""
+    """Fetch missing trades once, or every five seconds until stopped."""
     from trading_platform.commands.support import runtime
     from trading_platform.domain.errors import LedgerUnavailable
     from trading_platform.ingest.recovery.recovery import recover
@@ -67,7 +67,7 @@ def _payload(outcome: Outcome) -> dict[str, object]:
 
 def _text(outcome: Outcome) -> str:
     if outcome.nothing_open:
-        return f"nothing is open ({outcome.pages} pages asked)"
+        return f"no gap is open ({outcome.pages} pages requested)"
     lines = [
         f"gap {gap.id}: {gap.venue} {gap.symbol} {gap.first_missing}..{gap.last_missing}"
         f" ({gap.missing:,} ids, {gap.attempts} attempts)"

@@ -1,7 +1,8 @@
-"""``replay``: rebuild lake and ledger from the segment log. How is trading_platform/ingest/replay/replay.py.
+"""``replay``: rebuild lake and ledger from the segment log. The work is done by ingest/replay/replay.py.
 
-The log gives ticks, instruments and the ledger; what is computed from ticks follows with ``--all``, else the last line
-names the command. Which computed days must follow is found here, by what the ledger knew before and after.
+The log gives ticks, instruments and the ledger. ``--all`` also computes the datasets that depend on ticks; without it
+the last line names the command that does. This module finds the days to recompute: it compares the ledger before and
+after.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1, 256),
         metavar="N",
         default=None,
-        help="how many may work on it; else as many as it is worth",
+        help="greatest number of processes; default: as many as pay off",
     )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Decode the log, publish its days again, then compute what depends on them or name the command that does."""
+    """Decode the log, republish its days, then compute dependent datasets or name the command that does."""
     from quality.schemas import GATES
     from trading_platform.commands.backfill import compute
     from trading_platform.commands.support import runtime
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 def _replay(
     args: argparse.Namespace, settings: Settings, data: DataDir, ledger: Ledger, span: Span, listings: list[Listing]
 ) -> Replayed:
-    """Rebuild the ticks, and with ``--ledger`` the account; collect what the venues listed."""
+    """Rebuild the ticks, and with ``--ledger`` the ledger; collect the venues' instrument listings."""
     from quality.schemas import GATES
     from trading_platform.commands.workers.replay_worker import starter, wanted
     from trading_platform.ingest.decoder.bounds import Bounds
@@ -109,7 +110,7 @@ def _replay(
 
 
 def _contents(ledger: Ledger) -> dict[Leaf, str]:
-    """Return what each symbol-day of ticks holds."""
+    """Return the content hash of each symbol-day of ticks."""
     return {leaf: record.content_hash for leaf, record in ledger.leaves("ticks").items()}
 
 
@@ -120,9 +121,9 @@ def _ticks_days(ledger: Ledger, span: Span) -> Span:
 
 
 def _behind(data: DataDir, ledger: Ledger, before: Mapping[Leaf, str], span: Span) -> dict[str, list[str]]:
-    """Return for each computed dataset the wanted days whose file is gone, or whose ticks are not what they were.
+    """Return for each computed dataset the wanted days whose file is missing or whose ticks have changed.
 
-    Also those of files that the ledger, made anew, does not know.
+    Also days of files that the rebuilt ledger does not know.
     """
     from trading_platform.pipeline.datasets.table import COMPUTED
     from trading_platform.store.lake import publish as lake
@@ -140,7 +141,7 @@ def _behind(data: DataDir, ledger: Ledger, before: Mapping[Leaf, str], span: Spa
 
 
 def _follows(behind: Mapping[str, list[str]], data_dir: Path | None) -> str | None:
-    """Return the command that brings up to date what a replay left behind, None if nothing is."""
+    """Return the command that recomputes outdated days, None if there are none."""
     if not behind:
         return None
     days = [day for found in behind.values() for day in found]
@@ -170,5 +171,5 @@ def _text(
         lines += failure_lines(reports)
     if follows is not None:
         parts = ", ".join(f"{dataset} of {len(days)} days" for dataset, days in behind.items())
-        lines.append(f"not up to date any more: {parts}; run: {follows}")
+        lines.append(f"no longer up to date: {parts}; run: {follows}")
     return "\n".join(lines)

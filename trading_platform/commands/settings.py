@@ -1,4 +1,4 @@
-"""``settings``: show the settings in force with their sources. What they are is trading_platform/settings.py."""
+"""``settings``: show the settings in force with their sources. The settings are trading_platform/settings.py."""
 
 from __future__ import annotations
 

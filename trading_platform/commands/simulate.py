@@ -1,4 +1,4 @@
-"""`simulate`: serve a venue's real protocol on this machine. What it does is simulate/."""
+"""`simulate`: serve a venue's real protocol on this machine. The simulator is trading_platform/simulate/."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ EXAMPLE = "trading-platform simulate --venue binance --speed 10 --faults plan.js
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `simulate` takes."""
-    parser.add_argument("--venue", metavar="V", required=True, help="the exchange to be, for example binance")
+    """Add the venue, addresses, recordings, speed, faults and output files."""
+    parser.add_argument("--venue", metavar="V", required=True, help="the exchange to simulate, for example binance")
     add_market(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument(
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="stream port, REST gets the next (default: any two)",
     )
-    parser.add_argument("--loop", action="store_true", help="repeat the recording for ever, ids and times going on")
+    parser.add_argument("--loop", action="store_true", help="repeat the recording for ever; ids and times continue")
     parser.add_argument("--truth", type=path, metavar="FILE.jsonl", help="write a line for every trade issued")
     parser.add_argument("--requests", type=path, metavar="FILE.jsonl", help="write a line for every REST request")
     parser.epilog = (
@@ -41,14 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_market(parser: argparse.ArgumentParser, speed: str = "1") -> None:
-    """Add what chooses the market and what goes wrong in it."""
+    """Add the arguments for the market and its faults."""
     parser.add_argument(
         "--recording", type=path, action="append", default=[], metavar="PATH", help="play this capture; repeatable"
     )
     parser.add_argument("--speed", default="1", metavar="X", help=f"times real time, or max (default: {speed})")
-    parser.add_argument("--faults", type=path, metavar="PLAN.json", help="what shall go wrong")
+    parser.add_argument("--faults", type=path, metavar="PLAN.json", help="the planned faults")
     parser.add_argument(
-        "--seed", type=whole(0, MOST_ID), default=0, metavar="N", help="of the synthetic market and of chance"
+        "--seed", type=whole(0, MOST_ID), default=0, metavar="N", help="seed of the market and of random faults"
     )
 
 
@@ -70,7 +70,7 @@ def parse_speed(text: str) -> float | None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     from trading_platform.simulate.exchanges import EXCHANGES
 
     parse_venue(args.venue, list(EXCHANGES))
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def make_server(args: argparse.Namespace) -> VenueServer:
-    """Return the venue that the arguments describe."""
+    """Return the simulated venue that the arguments describe."""
     from trading_platform.simulate.exchanges import EXCHANGES
     from trading_platform.simulate.faults import FaultPlan
     from trading_platform.simulate.recorded_market import RecordedMarket

@@ -1,4 +1,4 @@
-"""``status``: the completeness ledger for people and programs. What the states mean is store/ledger."""
+"""``status``: print the completeness of each symbol or day. The states are defined in completeness/day_status.py."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from trading_platform.store.ledger import Ledger
 
 EXAMPLE = "trading-platform status --days"
-QUICK = True  # of the settings only where the data lies, as a rule
+QUICK = True  # usually needs only the data directory of the settings
 NOTHING = "nothing is recorded yet"
 MOST_RUNS, FEW_RUNS = 20, 3
-"""A symbol with more runs than a screen takes shows the newest few that are not complete."""
+"""A symbol with more runs than fit a screen shows only the newest few incomplete ones."""
 DAY_COLUMNS = "venue symbol day first_id last_id expected stored void open unrecoverable state".split()
 
 
@@ -51,8 +51,8 @@ def _by_day(ledger: Ledger, args: argparse.Namespace) -> str:
     return column_table(columns) if columns["day"] else NOTHING
 
 
-class _Symbol(NamedTuple):
-    """What is printed of one sequence, in this order; its runs follow."""
+class _SequenceStatus(NamedTuple):
+    """The printed fields of one sequence, in this order; its runs follow."""
 
     venue: str
     symbol: str
@@ -72,9 +72,9 @@ class _Symbol(NamedTuple):
 
 
 class _Report(NamedTuple):
-    """What the ledger says of every sequence, and of the days of every (venue, symbol)."""
+    """The status of every sequence, and of the days of every (venue, symbol)."""
 
-    symbols: list[_Symbol]
+    symbols: list[_SequenceStatus]
     days: DayTable
     runs: RunTable
 
@@ -110,17 +110,17 @@ def _report(data: DataDir, ledger: Ledger) -> _Report:
         counts = (conflicts[pair], quarantined.get(pair, {}))
         if pair in text_pairs:
             none = (None, None, row.tail, None, held[pair], 0, 0, 0, 0)
-            symbols.append(_Symbol._make((*row[:3], *none, *counts, "listing")))
+            symbols.append(_SequenceStatus._make((*row[:3], *none, *counts, "listing")))
             continue
         tail = "open" if (*pair, row.epoch) in ends else row.tail
         expected, gaps_here = row.head - row.from_id + 1, gaps + (tail == "open")
         told = (expected, stored, void, missing, gaps_here, lost, *counts, "ids")
-        symbols.append(_Symbol._make((*row[:5], tail, *told)))
+        symbols.append(_SequenceStatus._make((*row[:5], tail, *told)))
     return _Report(symbols, days, run_table(days))
 
 
 def _all_runs(report: _Report) -> str:
-    """Return everything as JSON: only texts, numbers and null, which json takes as they are."""
+    """Return the whole report as JSON."""
     names = ("from", "to", "days", "state", "stored", "expected")
     runs = [dict(zip(names, run, strict=True)) for run in report.runs.take(slice(None))]
     own = dict(zip(report.days.pairs, pairwise(report.runs.at.tolist()), strict=True))
@@ -129,7 +129,7 @@ def _all_runs(report: _Report) -> str:
 
 
 def _texts(report: _Report) -> Iterator[str]:
-    """Yield a paragraph for each sequence; of a symbol with many runs only the newest that are not complete."""
+    """Yield a paragraph for each sequence; a symbol with many runs shows only the newest incomplete ones."""
     table = report.runs
     chosen = table.shown(MOST_RUNS, FEW_RUNS)
     lines = map(_run_line, table.take([run for some in chosen for run in some.tolist()]))
@@ -151,7 +151,7 @@ def _texts(report: _Report) -> Iterator[str]:
         yield (f"{many:,} with more than {MOST_RUNS} runs; `status --days` shows every day, `status --json` every run")
 
 
-def _head(symbol: _Symbol) -> Iterator[str]:
+def _head(symbol: _SequenceStatus) -> Iterator[str]:
     epoch = f" epoch {symbol.epoch}" if symbol.epoch else ""
     if symbol.expected is None:
         yield (

@@ -1,6 +1,6 @@
-"""``up``: the whole platform in the foreground. Its processes are commands/support/stack.py.
+"""``up``: run the whole platform in the foreground. Its processes are commands/support/stack.py.
 
-Nothing heavy is imported before ingest runs: recording starts within three seconds.
+Nothing heavy is imported before ingest runs, so recording starts within three seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXAMPLE = "trading-platform up --port 3000"
 SIMULATED_DIR = "data-simulated"
 DEMO_DIR = "data-demo"
 _SAME_IDS = 10_000
-"""So far the ids of one instant may lie apart in one market."""
+"""How far ids of one instant may differ within one market."""
 _POLL_S = 0.25
 _UI_WITHIN_S = 90.0
 _SHOW_S = {True: 1.0, False: 10.0}
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=whole(0, 65535), default=3000, metavar="N", help="port of the UI (default: 3000; 0: any)"
     )
-    parser.add_argument("--no-ui", action="store_true", help="no UI; sensors and schedules run all the same")
+    parser.add_argument("--no-ui", action="store_true", help="no UI; sensors and schedules still run")
     parser.add_argument("--demo", action="store_true", help=f"show what `demo` left in {DEMO_DIR}; record nothing")
 
 
@@ -86,11 +86,11 @@ def _what(args: argparse.Namespace, settings: Settings) -> tuple[Path, tuple[Rec
 
 
 def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir, recorded: Sequence[Recorded]) -> None:
-    """Refuse what a used data directory cannot take, before anything starts.
+    """Refuse a venue or market that does not fit the data already stored, before anything starts.
 
     Raises
     ------
-    UsageError : in ingest's words.
+    UsageError : with the message that ingest would give.
     """
     if not data.ledger_path.exists() and not settings.database_url.get_secret_value():
         if args.demo:
@@ -102,7 +102,7 @@ def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir, rec
     try:
         ledger = open_ledger(data, settings)
     except LedgerUnavailable:
-        return  # it keeps nobody from recording
+        return  # a broken ledger must not stop recording
     try:
         if args.demo and ledger.kind() != "simulated":
             raise UsageError(f"no demonstration is in {data.root}; it holds {ledger.kind() or 'no'} data")
@@ -115,7 +115,7 @@ def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir, rec
 
 
 def _check_market(ledger: Ledger, venue: str) -> None:
-    """Refuse simulated data of another market than the built-in one: by its name, or where it has none by its ids."""
+    """Refuse stored data of another market than the built-in one: by its name, or without a name by its ids."""
     from trading_platform.ingest.recovery.simulated_market import MarketName, mismatch
     from trading_platform.simulate.exchanges import EXCHANGES
     from trading_platform.simulate.synthetic_market import GENESIS_NS, SyntheticMarket
@@ -133,7 +133,7 @@ def _check_market(ledger: Ledger, venue: str) -> None:
 
 def _watch(args: argparse.Namespace, settings: Settings, platform: Platform, stopping: threading.Event) -> None:
     """Keep everything up and show counts, until told to stop."""
-    counts = _Counts(settings, platform)
+    counts = _LiveLine(settings, platform)
     announced = False
     started = shown = time.monotonic()
     _say(f"{'showing' if args.demo else 'about to record'} {counts.what}; starting Dagster …")
@@ -164,8 +164,8 @@ def _announce(args: argparse.Namespace, platform: Platform) -> None:
     emit(args, payload, "\n".join(lines))
 
 
-class _Counts:
-    """The live line: trades held by symbol, what came since the last time, what is missing."""
+class _LiveLine:
+    """The live line: stored trades by symbol, the rate since the last line, missing trades."""
 
     def __init__(self, settings: Settings, platform: Platform) -> None:
         self._settings = settings
@@ -178,7 +178,7 @@ class _Counts:
 
     @property
     def what(self) -> str:
-        """What is recorded or shown, in words."""
+        """A sentence about what is recorded or shown."""
         platform = self._platform
         if not platform.recorded:
             return f"the demonstration in {platform.root}, nothing is recorded"
@@ -189,7 +189,7 @@ class _Counts:
         return f"{', '.join(recorded.symbols)} of {recorded.venue}{simulator}"
 
     def tell_recording(self) -> None:
-        """Say of each venue that it is recorded, once a trade of it that came since the start is durable."""
+        """Print for each venue that it is recorded, once a trade received since the start is durable."""
         from trading_platform.domain.errors import PlatformError
 
         for recorded in self._platform.recorded:

@@ -1,4 +1,4 @@
-"""``verify``: check what is stored against itself. The checks are trading_platform/store/verify.py."""
+"""``verify``: check that log, ledger and lake agree with each other. The checks are store/verify.py."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ EXAMPLE = "trading-platform verify"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take no arguments of its own."""
+    """Add nothing: the command has no arguments of its own."""
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Check everything; exit 1 if anything is violated."""
+    """Run all checks; exit 1 if one is violated."""
     from quality.schemas import GATES
     from trading_platform.commands.support import runtime
     from trading_platform.store.verify import verify

@@ -1,6 +1,6 @@
-"""What several commands share: printing a result, reading lists, days and symbols from arguments.
+"""Arguments that several commands share (venue, symbols, days, lists), their parsing, and printing a result.
 
-Nothing heavy is imported here. What the arguments mean is each command's business.
+Nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def emit(args: argparse.Namespace, payload: object, text: str) -> None:
 
 
 def to_json(payload: object) -> str:
-    """Return one line of JSON. What JSON has no word for: NaN and infinity become null, the rest its text.
+    """Return one line of JSON. NaN and infinity become null; other types without a JSON form become text.
 
     >>> to_json({"latency": float("nan"), "days": ("2024-08-08",)})
     '{"latency": null, "days": ["2024-08-08"]}'
@@ -50,17 +50,17 @@ def _plain(value: object) -> object:
 
 
 def print_line(payload: object) -> None:
-    """Print one JSON line on stdout now: what a program reads while the command still runs."""
+    """Print one JSON line on stdout and flush it, for a program that reads while the command runs."""
     sys.stdout.write(to_json(payload) + os.linesep)
     sys.stdout.flush()
 
 
 MOST_ID = (1 << 63) - 1
-"""The greatest number that a database holds."""
+"""The greatest integer that the database stores."""
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
-    """Return a type of argument: a whole number from `least` to `most`.
+    """Return an argparse type: a whole number from `least` to `most`.
 
     >>> whole(1, 9)("7")
     7
@@ -85,7 +85,7 @@ def path(text: str) -> Path:
     'b'
     """
     if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} names no file")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a file name")
     return Path(text)
 
 
@@ -102,7 +102,7 @@ def add_symbols(parser: argparse.ArgumentParser, *, required: bool = False) -> N
 def add_days(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     """Add ``--from DAY --to DAY`` as ``args.first`` and ``args.last``, both inclusive."""
     parser.add_argument("--from", dest="first", metavar="DAY", required=required, help="first UTC day, 2024-08-08")
-    parser.add_argument("--to", dest="last", metavar="DAY", required=required, help="last UTC day, itself included")
+    parser.add_argument("--to", dest="last", metavar="DAY", required=required, help="last UTC day, inclusive")
 
 
 def parse_list(text: str) -> list[str]:
@@ -127,11 +127,11 @@ def parse_symbols(text: str | None) -> list[str] | None:
 
 
 def parse_venue(text: str | None, known: Sequence[str]) -> str | None:
-    """Return the checked ``--venue``, None if it was not given; `known` are the venues we speak to."""
+    """Return the checked ``--venue``, None if it was not given; `known` are the supported venues."""
     if text is None:
         return None
     if check_venue(text) not in known:
-        raise UsageError(f"{text!r} is not a venue we speak to; known: {' '.join(known)}")
+        raise UsageError(f"{text!r} is not a supported venue; known: {' '.join(known)}")
     return text
 
 

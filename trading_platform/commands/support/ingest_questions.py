@@ -1,7 +1,7 @@
-"""What ``ingest`` asks a venue over REST while it records: its listing, heads, where `record_from` is.
+"""REST requests of ``ingest`` while it records: the instrument listing, the newest ids, the first id of `record_from`.
 
-Recording waits for none of it: each question has a thread of its own, its own ledger, and asks again until there is an
-answer. What the answers mean is trading_platform/ingest/.
+Recording does not wait for them: each request has its own thread and ledger connection, and is repeated until it is
+answered. Interpreting the answers is ingest/.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ UNDERTAKE_EVERY_S = 60.0
 
 
 class ListingQuestion:
-    """Asks what the venue lists, if that is not known of all symbols; a context manager.
+    """Loads the venue's instrument listing if a symbol is not known to be listed; a context manager.
 
     Attributes
     ----------
-    refused : what is wrong with a symbol, or with the venue as a whole, once it has said so.
-    spelling : the symbols by the venue's spelling, if that is not what it was taken for.
+    refused : the error about a symbol, or about the venue as a whole, once the venue has answered.
+    spelling : the symbols by the venue's spelling, if it differs from the assumed one.
     """
 
     def __init__(self, settings: Settings, data: DataDir, endpoint: Endpoint, config: WorkerSpec) -> None:
@@ -54,7 +54,7 @@ class ListingQuestion:
         self._thread.join(END_WITHIN_S)
 
     def wait(self, seconds: float) -> None:
-        """Wait for an answer, or until it is clear that there is none just now."""
+        """Wait for an answer, or until the first attempt has failed."""
         self._answered.wait(seconds)
 
     def _run(self) -> None:
@@ -78,7 +78,7 @@ class ListingQuestion:
                 self._answered.set()
                 return
             except PlatformError as error:
-                # Recording goes on without, by the names that the symbols spell.
+                # Recording goes on without it, with the venue spelling that the symbols' names imply.
                 log.warning("instrument list not loaded", venue=venue, reason=str(error))
             else:
                 self._answered.set()
@@ -111,7 +111,7 @@ class ListingQuestion:
         self._publish(ledger)
 
     def _trades(self, ledger: Ledger, symbol: str) -> bool:
-        """Tell whether a symbol that is not listed trades all the same: then the listing is wrong, or not whole."""
+        """Tell whether an unlisted symbol trades nevertheless: then the listing is wrong or incomplete."""
         from trading_platform.commands.support import runtime
         from trading_platform.domain.errors import FrameError, VenueError
         from trading_platform.telemetry.logs import get_logger
@@ -120,13 +120,13 @@ class ListingQuestion:
         found, history = bool(ledger.days(adapter.name, symbol)), adapter.history
         if not found and history is not None:
             client = self._client(ledger, runtime.waiter_until(self._over, time.monotonic() + CONFIRMED_WITHIN_S))
-            # Without an answer in time it has nothing to say of the symbol, as its listing has not.
+            # No answer in time counts like the missing entry in the listing.
             with suppress(VenueError, FrameError):
                 body = client.get(history.newest(adapter.venue_symbol(symbol)), symbol)
                 found = history.read(body, symbol).newest() is not None
             client.close()
         if found:
-            get_logger(__name__).warning("it trades without being listed", venue=adapter.name, symbol=symbol)
+            get_logger(__name__).warning("symbol trades without being listed", venue=adapter.name, symbol=symbol)
         return found
 
     def _publish(self, ledger: Ledger) -> None:
@@ -140,7 +140,7 @@ class ListingQuestion:
         try:
             publish_instruments(self._data, ledger, venue, day_of(time.time_ns()), GATES["instruments"])
         except WorkError as error:
-            # Recording goes on without: a full disk here must not end it.
+            # Recording goes on: a full disk here must not end it.
             get_logger(__name__).error("instruments not published", venue=venue, reason=str(error))
 
     def _client(self, ledger: Ledger, wait: Waiter) -> RestClient:
@@ -177,8 +177,7 @@ def prober(
 
     Parameters
     ----------
-    tails : what was known of the symbols' ends before this recording: those that were left open are asked for, one by
-        one, as nobody but a stop with time for all of them would.
+    tails : states of the symbols' tails before this recording: the newest ids of open ones are requested one by one.
     """
     from trading_platform.commands.support import runtime
     from trading_platform.ingest.decoder.bounds import Bounds
@@ -203,7 +202,7 @@ def prober(
 def undertaking(
     settings: Settings, data: DataDir, endpoint: Endpoint, config: WorkerSpec, *, simulated: bool
 ) -> Iterator[None]:
-    """Meanwhile promise what `record_from` asks for, again and again until the venue has said where that is."""
+    """Within the block, promise the ids of `record_from`, retrying until the venue has told the first one."""
     configured = settings.venues.get(config.venue)
     since = None if configured is None or simulated else configured.record_from
     if since is None:
@@ -246,5 +245,5 @@ def _undertake(
         except Stopped:
             return
         except PlatformError as error:
-            get_logger(__name__).warning("record_from not promised yet", venue=endpoint.adapter.name, reason=str(error))
+            get_logger(__name__).warning("record_from not loaded yet", venue=endpoint.adapter.name, reason=str(error))
         over.wait(UNDERTAKE_EVERY_S)

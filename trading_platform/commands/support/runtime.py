@@ -1,6 +1,6 @@
-"""What commands that touch data share: opening the ledger, endpoints of venues, the real clock and dice, signals.
+"""What commands that use a data directory share: opening the ledger, venue endpoints, REST clients, stop signals.
 
-A root's business: here settings become arguments. Heavy things are imported inside.
+Here settings become arguments of the engine. Heavy modules are imported inside functions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def data_dir(settings: Settings) -> DataDir:
 
     Raises
     ------
-    UsageError : if this user may not use it.
+    UsageError : if this user has no access to it.
     """
     from trading_platform.store.fs.layout import DataDir
 
@@ -42,7 +42,7 @@ def data_dir(settings: Settings) -> DataDir:
 
 
 def check_usable(data: DataDir) -> None:
-    """Refuse a data directory that this user cannot work in, before anything is begun there.
+    """Refuse a data directory that this user cannot write, before any work begins.
 
     Raises
     ------
@@ -67,17 +67,17 @@ _ALL = os.R_OK | os.W_OK | os.X_OK
 def _check(path: Path, wanted: int) -> None:
     if not os.access(path, wanted):
         raise UsageError(
-            f"{path} may not be read and written by this user; change its owner or permissions,"
+            f"{path} cannot be read and written by this user; change its owner or permissions,"
             " or give another --data-dir"
         )
 
 
 def existing(settings: Settings, *, log_suffices: bool = False) -> DataDir:
-    """Return the data directory of a command that reads.
+    """Return the data directory of a command that needs recorded data.
 
     Parameters
     ----------
-    log_suffices : whether the command makes the ledger out of the log.
+    log_suffices : whether the command rebuilds the ledger from the log.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def stop_event() -> threading.Event:
 
 
 def stop_signals() -> list[signal.Signals]:
-    """Return the signals that mean stop in order: those of a person, a supervisor, and a terminal that is closed."""
+    """Return the signals that request an orderly stop: from a person, a supervisor, or a closed terminal."""
     asked = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     return [number for number in asked if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
 
@@ -134,7 +134,7 @@ def waiter_until(stop: threading.Event, deadline: float | None = None) -> Waiter
 
 
 def means(settings: Settings, wait: Waiter) -> Means:
-    """Return what a recovery works with in a real process."""
+    """Return a recovery's dependencies (clock, randomness, limits) for a real process."""
     from quality.schemas import GATES
     from trading_platform.ingest.decoder.bounds import Bounds
     from trading_platform.ingest.recovery.fetcher import Means
@@ -146,23 +146,23 @@ def means(settings: Settings, wait: Waiter) -> Means:
 def endpoints(
     settings: Settings, ledger: Ledger, venue: str | None = None, rest_url: str | None = None
 ) -> dict[str, Endpoint]:
-    """Return where to ask the venues that the ledger knows, or the one named.
+    """Return the REST endpoints of the ledger's venues, or of the named one.
 
-    The address is the command line's, else the settings', else the one this data directory last used, else the
-    venue's own; simulated data never turns to the venue's own.
+    The address comes from the command line, else the settings, else this data directory's last use, else the venue's
+    own; simulated data never uses the venue's own.
     """
     from trading_platform.ingest.recovery.fetcher import Endpoint
     from trading_platform.venues import VENUES
 
     if venue is not None and venue not in VENUES:
-        raise UsageError(f"{venue[:40]!r} is not a venue we speak to; known: {' '.join(VENUES)}")
+        raise UsageError(f"{venue[:40]!r} is not a supported venue; known: {' '.join(VENUES)}")
     names = [venue] if venue is not None else sorted({row.venue for row in ledger.sequences()})
     if rest_url is not None and len(names) > 1:
         raise UsageError(f"--rest-url is one venue's address; name it with --venue ({' '.join(names)})")
     found = {}
     for name in names:
         configured = settings.venues.get(name)
-        # An empty address is one that is wrong, not none.
+        # An empty address is wrong, not missing.
         known = (configured and configured.rest_url) or ledger.fact(f"rest_url:{name}")
         url = known if rest_url is None else rest_url
         if url is None and ledger.kind() == "simulated":
@@ -175,9 +175,9 @@ def endpoints(
 
 
 def record_from(settings: Settings, ledger: Ledger) -> dict[tuple[str, str], int | str]:
-    """Return from when on the settings want which (venue, symbol) held, as far as the ledger knows them.
+    """Return the setting `record_from` (id or day) of each (venue, symbol) that the ledger knows.
 
-    Nothing of simulated data: the settings mean the exchange.
+    Empty for simulated data: the settings concern the real exchange.
     """
     if ledger.kind() == "simulated":
         return {}
@@ -190,7 +190,7 @@ def record_from(settings: Settings, ledger: Ledger) -> dict[tuple[str, str], int
 
 
 def check_url(url: str, schemes: Iterable[str] = ("http", "https")) -> str:
-    """Return the address if it is one of these schemes' and names a host.
+    """Return the address if it has one of these schemes and a host.
 
     >>> check_url("http://127.0.0.1:8080")
     'http://127.0.0.1:8080'
@@ -211,9 +211,9 @@ def check_url(url: str, schemes: Iterable[str] = ("http", "https")) -> str:
 def check_market(
     settings: Settings, ledger: Ledger, endpoint: Endpoint, stop: threading.Event, *, within_s: float = 1.0
 ) -> None:
-    """Refuse to continue a simulated market with another one, or with the exchange itself, before anything is recorded.
+    """Refuse to mix a simulated market with another one or with the real exchange, before anything is recorded.
 
-    The venue is asked only where a name is known, and not waited for: each of its later answers tells the name too.
+    The venue is asked only if a market's name is known, and only briefly: later answers carry the name too.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def rest_client(
     on_ban: Callable[[int], None] = lambda until_ns: None,
     ledger: Ledger | None = None,
 ) -> RestClient:
-    """Return a client for one endpoint in a real process; by the ledger it knows what others were refused."""
+    """Return a REST client of one endpoint for a real process; the ledger shares refusals between processes."""
     from trading_platform.ingest.rate_limits.shared_cooldown import Refusals
     from trading_platform.ingest.recovery.rest_client import RestClient
     from trading_platform.ingest.recovery.simulated_market import MarketName

@@ -1,7 +1,7 @@
-"""All that `up` runs: the simulator if no venue is named, ingest, Dagster; started, watched and stopped in order.
+"""Start, supervise and stop the processes of `up`: ingest, Dagster, and simulators if no venue is configured.
 
-Imports no Dagster. Arguments, locks and what is printed are commands/up.py; Dagster's own processes are
-dagster_services.py.
+Imports no Dagster. Arguments, locks and output are commands/up.py; Dagster's own processes are
+orchestration/dagster_services.py.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _STOP_REST_S = 2.0
 _TRIM_EVERY_S = 600.0
 
 Wait = Callable[[float], bool]
-"""Waits so many seconds; True when it is time to stop."""
+"""Waits this many seconds; True when it is time to stop."""
 
 
 class Recorded(NamedTuple):
-    """A venue to record; addresses are those of the simulator, None: as the settings say."""
+    """A venue to record; addresses are the simulator's, or None for those of the settings."""
 
     venue: str
     symbols: tuple[str, ...]
@@ -57,7 +57,7 @@ class Recorded(NamedTuple):
 
 
 SYNTHETIC = Recorded("binance", ("BTC-USDT", "ETH-USDT", "SOL-USDT"))
-"""What is recorded, from the simulator, where the settings name no venue."""
+"""What is recorded from the simulator if the settings name no venue."""
 
 
 class Platform:
@@ -66,13 +66,12 @@ class Platform:
     Parameters
     ----------
     root : the data directory, absolute.
-    recorded : what to record, nothing to only show what there is; with `simulated`, from a simulator that is started
-        too.
+    recorded : what to record; empty to only show stored data. With `simulated`, a simulator of each venue is started.
     port : of the UI, None for none.
 
     Attributes
     ----------
-    began_ns : wall time of the start; what was written or heard before is not of this run.
+    began_ns : wall time of the start; anything written before belongs to an earlier run.
     """
 
     def __init__(
@@ -100,7 +99,7 @@ class Platform:
 
         Raises
         ------
-        UsageError : with ingest's own words, if it refuses to start.
+        UsageError : with ingest's message, if it refuses to start.
         """
         processes.adopt_orphans()
         if self.simulated:
@@ -113,15 +112,15 @@ class Platform:
         self.supervisor.add(self._service(DAGSTER, *words))
 
     def keep_up(self) -> None:
-        """Start again what died.
+        """Restart services that died.
 
         Raises
         ------
-        UsageError : with ingest's own words, if it refuses what it is to record: starting it again would not help.
+        UsageError : with ingest's message, if it refuses its configuration: a restart would not help.
         """
         self._check_refused()
         if DAGSTER in self.supervisor.keep_up():
-            # Whoever started the runs is gone; they were adopted by this process and end here.
+            # The parent of these runs died and this process adopted them: end them.
             processes.end(self._strays, _STOP_REST_S)
         processes.reap()
         if self._monotonic() - self._trimmed > _TRIM_EVERY_S:
@@ -155,11 +154,11 @@ class Platform:
         words = ["-m", "trading_platform", "ingest", "--venue", recorded.venue]
         words += ["--symbols", ",".join(recorded.symbols), "--data-dir", str(self.root)]
         if not self.simulated:
-            return words  # addresses may hold credentials: ingest reads them from the settings, as we did
+            return words  # addresses may contain credentials: ingest reads them from the settings
         return [*words, "--ws-url", str(recorded.ws_url), "--rest-url", str(recorded.rest_url), "--simulated"]
 
     def _simulate(self, recorded: Recorded) -> Recorded:
-        """Start its simulator, on ports that it keeps when it has to be started again; return where it is."""
+        """Start its simulator, on ports that stay the same after a restart; return it with the addresses."""
         words = ["-m", "trading_platform", "simulate", "--venue", recorded.venue, "--port", str(free_pair())]
         service = self._service(recorded.simulator, *words)
         with open_log(self.log_of(recorded.simulator)) as log:
@@ -172,7 +171,7 @@ class Platform:
         return recorded._replace(ws_url=urls["ws_url"], rest_url=urls["rest_url"])
 
     def _until_recording(self, wait: Wait) -> None:
-        """Wait until something is in the log: Dagster's start takes all processors, recording goes first."""
+        """Wait until the log has been written: Dagster's start takes all CPUs, so recording starts first."""
         deadline = self._monotonic() + _RECORDING_S
         while not self.writing() and self._monotonic() < deadline and not wait(0.1):
             self._check_refused()
@@ -181,7 +180,7 @@ class Platform:
         for recorded in self.recorded:
             if self.supervisor.exit_code(recorded.service) == 2:
                 words = _last_line(self.log_of(recorded.service))
-                if LOCKED not in words:  # another ingest: ours takes over when it ends
+                if LOCKED not in words:  # another ingest holds the lock: this one takes over when it ends
                     raise UsageError(words)
 
     def writing(self) -> bool:
@@ -209,7 +208,7 @@ def free_port(port: int) -> int:
     UsageError : if it is in use.
     """
     with socket.socket() as probe:
-        # Like the webserver: a port whose last connections are only lingering is free.
+        # Like the webserver: a port with connections only in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -231,7 +230,7 @@ def free_pair() -> int:
 
 
 def _first_line(stream: IO[bytes], within_s: float) -> Mapping[str, str] | None:
-    """Return the JSON object that a child prints first, None if it does not in time."""
+    """Return the JSON object in a child's first line of output, None if it does not come in time."""
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
         line = stream.readline() if selector.select(within_s) else b""

@@ -1,4 +1,4 @@
-"""Lay out rows for a person's eyes. What the rows mean is each command's business."""
+"""Lay out rows as aligned text tables. What the rows mean belongs to each command."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from unicodedata import east_asian_width
 
 _LOOK = 1000
-"""How many values of a column tell whether most are different."""
+"""How many values of a column are sampled to see whether most are distinct."""
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
-    """Return the rows as aligned text, numbers to the right with thousands set apart, unknown as ``-``.
+    """Return the rows as aligned text: numbers right-aligned with thousands separators, unknown as ``-``.
 
     >>> print(table([{"symbol": "BTC-USDT", "stored": 19904, "expected": None}], ["symbol", "stored", "expected"]))
     symbol    stored  expected
@@ -26,7 +26,7 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
 
 
 def quick_json(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows of only texts, whole numbers, null and lists of such rows as JSON: quick for long tables.
+    """Return rows as JSON, quickly; values may be text, whole numbers, null, or lists of such rows.
 
     >>> quick_json([{"symbol": "币安-USDT", "stored": 19904, "expected": None}])
     '[{"symbol":"币安-USDT","stored":19904,"expected":null}]'
@@ -38,7 +38,7 @@ def quick_json(rows: Sequence[Mapping[str, object]]) -> str:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Keep the collector of cycles from walking, again and again, all the rows of a long table: they hold none."""
+    """Pause the cyclic garbage collector while the many rows of a long table are built: they contain no cycles."""
     running = gc.isenabled()
     gc.disable()
     try:
@@ -55,12 +55,12 @@ def column_table(columns: Mapping[str, Sequence[object]]) -> str:
 
 
 def _column(name: str, values: Sequence[Any]) -> Iterable[str]:
-    """Return a column's head and cells, filled up. Of a long one each different value is laid out once."""
+    """Return a column's padded header and cells. In a long column each distinct value is formatted once."""
     kinds = set(map(type, values))
     right = any(issubclass(kind, int | float) and kind is not bool for kind in kinds)
     if not kinds <= {int, str, NoneType}:
         return aligned([name, *map(_cell, values)], right=right)
-    if kinds == {int} and 2 * len(set(values[:_LOOK])) > len(values[:_LOOK]):  # mostly different, as it seems
+    if kinds == {int} and 2 * len(set(values[:_LOOK])) > len(values[:_LOOK]):  # sampled: mostly distinct
         most = max(len(name), len(f"{max(values):,}"), len(f"{min(values):,}"))
         return chain([name.rjust(most)], map(f"{{:>{most},}}".format, values))
     different = set(values)
@@ -69,12 +69,12 @@ def _column(name: str, values: Sequence[Any]) -> Iterable[str]:
 
 
 def aligned(cells: Sequence[str], *, right: bool = False) -> list[str]:
-    """Return the cells filled up to the widest one, as a terminal shows them: some letters take two places.
+    """Return the cells padded to the widest one as a terminal shows them: some characters take two places.
 
     >>> aligned(["币安-USDT", "BTC-USDT", "x"])
     ['币安-USDT', 'BTC-USDT ', 'x        ']
     """
-    if "".join(cells).isascii():  # one look at a long column that is as usual
+    if "".join(cells).isascii():  # fast path for a long ASCII column
         most = max(map(len, cells))
         return [cell.rjust(most) if right else cell.ljust(most) for cell in cells]
     widths = list(map(width_of, cells))
@@ -96,7 +96,7 @@ def _cell(value: object) -> str:
 
 
 def number(value: Any) -> Any:
-    """Return a number as JSON says it: the sum of whole numbers comes as a decimal of scale 0.
+    """Return a JSON number: a sum of whole numbers arrives as a decimal of scale 0.
 
     >>> number(Decimal(7)), number(Decimal("7.5")), number("7")
     (7, 7.5, '7')
@@ -107,7 +107,7 @@ def number(value: Any) -> Any:
 
 
 def cell(value: object) -> str:
-    """Return a value as people read it; null is empty.
+    """Return a value as text for a person; null is empty.
 
     >>> cell(True), cell(None), cell(1.5)
     ('true', '', '1.5')

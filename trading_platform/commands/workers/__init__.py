@@ -1,4 +1,4 @@
-"""Entry points of processes that a supervisor starts; not for users.
+"""Entry points of worker processes that `ingest` and `replay` start; not for users.
 
-What they do is ingest/.
+Their work is ingest/.
 """

@@ -1,7 +1,7 @@
-"""The workers of ``ingest``: ``python -m trading_platform.commands.workers.ingest_worker ROLE``. Not for users.
+"""Entry point of the workers of ``ingest`` (record, process, publish): ``python -m …workers.ingest_worker ROLE``.
 
-This is where a worker's clock, randomness, settings and gates come from; the work is ingest/. A worker ends within a
-second when its parent does: the recorder in order, the others at once, because all they do is done again safely.
+Started by the command `ingest`, not by users. It passes real clocks, randomness, settings and gates to ingest/. If the
+parent dies, a worker exits within a second: the recorder in order, the others at once: their work is repeatable.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PARENT_DEAD_EXIT = 3
 
 
 def record(config: WorkerSpec) -> int:
-    """Receive into the log until told to stop."""
+    """Receive frames into the log until stopped."""
     import asyncio
     import gc
     import random
@@ -58,7 +58,7 @@ def record(config: WorkerSpec) -> int:
     from trading_platform.venues import VENUES
 
     priority.come_first()
-    gc.freeze()  # what is loaded by now stays: no collection has to look at it again
+    gc.freeze()  # loaded modules stay: exclude them from garbage collections
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -99,7 +99,7 @@ def record(config: WorkerSpec) -> int:
             )
 
         async def receive(writer: LaneWriter, pause: asyncio.Event) -> None:
-            # SystemRandom: several recorders must not draw the same waits.
+            # SystemRandom: several recorders must not draw the same backoff.
             recorder = Recorder(
                 VENUES[config.venue],
                 config.symbols,
@@ -136,7 +136,7 @@ def record(config: WorkerSpec) -> int:
 
 
 async def _flush(outbox: Outbox) -> None:
-    """Send again what found the pipe full."""
+    """Resend messages that found the pipe full."""
     import asyncio
 
     while True:
@@ -145,17 +145,17 @@ async def _flush(outbox: Outbox) -> None:
 
 
 def _told_to_end(config: WorkerSpec) -> bool:
-    """Load what a recorder needs, wait if our parent wants that; return whether we are not to begin at all."""
+    """Load the recorder's modules, wait for the parent if configured; return whether to exit without recording."""
     import trading_platform.ingest.recorder.disk_full
     import trading_platform.ingest.recorder.recorder
-    import trading_platform.store.log.writer  # noqa: F401  only to have them loaded
+    import trading_platform.store.log.writer  # noqa: F401  to have it loaded
 
     _transport(config)
     return not may_begin()
 
 
 def _transport(config: WorkerSpec) -> Transport:
-    """Return what opens connections; the fast one costs half a second and 60 MB of numba, so only who wants it pays."""
+    """Return the transport; the fast one loads numba (0.5 s, 60 MB), so it is imported only on request."""
     from functools import partial
 
     from trading_platform.venues import VENUES
@@ -171,7 +171,7 @@ def _transport(config: WorkerSpec) -> Transport:
 
 
 def _per_second(adapter: VenueAdapter) -> float:
-    """Return how many messages a venue lets a client send in a second; a few where it does not say."""
+    """Return how many messages a second a venue accepts from a client; a few if it is not documented."""
     from math import isinf
 
     from trading_platform.venues.limits import limit_of
@@ -181,14 +181,14 @@ def _per_second(adapter: VenueAdapter) -> float:
 
 
 def _stop_soon(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """End the recorder of a dead parent: in order if that takes less than 0.7 s."""
+    """Stop the recorder after its parent died: in order if that takes less than 0.7 s."""
     loop.call_soon_threadsafe(stop.set)
     threading.Event().wait(0.7)
     os._exit(PARENT_DEAD_EXIT)
 
 
 def process(config: WorkerSpec) -> int:
-    """Decode and stage the live lane until told to stop, then all that is left of it."""
+    """Decode and stage the live lane until stopped, then the rest of it."""
     from pathlib import Path
 
     from trading_platform.ingest.decoder.bounds import Bounds
@@ -238,7 +238,7 @@ def process(config: WorkerSpec) -> int:
     follow(processor, judge=watch.judge, staged=staged, wait=stop.wait, monotonic=time.monotonic)
     if not processor.drain():
         reason = f"{processor.unstaged} trades are durable and decoded"
-        get_logger(__name__).warning("left to be staged and published by the next start", reason=reason)
+        get_logger(__name__).warning("trades not staged at stop; the next start stages them", reason=reason)
     outbox.flush()
     processor.close()
     ledger.close()
@@ -246,7 +246,7 @@ def process(config: WorkerSpec) -> int:
 
 
 def _count(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
-    """Count what one batch brought."""
+    """Update the metrics by one batch."""
     from trading_platform.domain.trade import SOURCES
     from trading_platform.telemetry import metrics
 
@@ -263,7 +263,7 @@ def _count(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
 
 
 def _gauge(ledger: Ledger, venue: str) -> None:
-    """Say what is open."""
+    """Set the gauges of open gaps."""
     from trading_platform.telemetry import metrics
 
     gaps = ledger.gaps(venue=venue)
@@ -275,7 +275,7 @@ def _gauge(ledger: Ledger, venue: str) -> None:
 
 
 def publish(config: WorkerSpec) -> int:
-    """Publish what is staged again and again until told to stop, and once more then; seal and retire the log."""
+    """Publish staged trades repeatedly until stopped, then once more; seal and retire the log."""
     spare_memory.use_system_allocator()
     from pathlib import Path
 
@@ -325,19 +325,19 @@ ROLES = {"recorder": record, "processor": process, "publisher": publish}
 
 
 class _StopBudget:
-    """How long the stop may take that comes next, once the parent has told it."""
+    """The time budget of the coming stop, as told by the parent."""
 
     def __init__(self) -> None:
         self._over_at: float | None = None
 
     def heed(self, line: bytes) -> None:
-        """Take a message of the parent."""
+        """Apply a message of the parent."""
         match messages.read(line):
             case messages.StopWithin(seconds):
                 self._over_at = time.monotonic() + seconds
 
     def over(self) -> bool:
-        """Tell whether that time is used up."""
+        """Tell whether the budget is used up."""
         return self._over_at is not None and time.monotonic() >= self._over_at
 
 
@@ -353,7 +353,7 @@ def _stopping() -> threading.Event:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one role; errors on purpose are one line."""
+    """Run one role; an expected error prints one line."""
     role = arguments[0]
     logs.configure(level=os.environ.get("TP_LOG_LEVEL", "info"), as_json=not sys.stderr.isatty())
     try:

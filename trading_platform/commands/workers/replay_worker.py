@@ -1,6 +1,6 @@
-"""A process that helps a replay: ``python -m trading_platform.commands.workers.replay_worker``. Not for users.
+"""Entry point of a replay's helper process: ``python -m trading_platform.commands.workers.replay_worker``.
 
-This is where its settings and its gate come from; the work is ingest/replay/helpers.py.
+Started by the command `replay`, not by users. It passes settings and gates to ingest/replay/helpers.py.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ VARIABLE = "TP_REPLAY_HELPER"
 Span = tuple[str, str] | None
 
 
-class Config(msgspec.Struct, frozen=True):
-    """All that a helper needs, as JSON in its environment."""
+class HelperConfig(msgspec.Struct, frozen=True):
+    """A helper's configuration, passed as JSON in its environment."""
 
     task: Task
     data_dir: str
@@ -36,11 +36,11 @@ class Config(msgspec.Struct, frozen=True):
 
 
 def starter(settings: Settings, span: Span) -> Callable[[Task, Sequence[int]], Child]:
-    """Return what starts a helper."""
+    """Return a function that starts a helper process."""
 
     def start_one(task: Task, locks: Sequence[int]) -> Child:
         url = settings.database_url.get_secret_value()
-        config = Config(task, str(settings.data_dir), url, str(settings.history_start), span)
+        config = HelperConfig(task, str(settings.data_dir), url, str(settings.history_start), span)
         environ = {VARIABLE: msgspec.json.encode(config).decode()}
         name = f"replay helper {task.number}"
         return start(name, ["trading_platform.commands.workers.replay_worker"], environ, descriptors=locks)
@@ -49,7 +49,7 @@ def starter(settings: Settings, span: Span) -> Callable[[Task, Sequence[int]], C
 
 
 def wanted(span: Span) -> Callable[[str], bool]:
-    """Return what tells whether a day is wanted."""
+    """Return a function that tells whether a day is wanted."""
     return lambda day: span is None or span[0] <= day <= span[1]
 
 
@@ -63,7 +63,7 @@ def main() -> int:
     from trading_platform.venues import VENUES
 
     logs.configure(level=os.environ.get("TP_LOG_LEVEL", "info"), as_json=not sys.stderr.isatty())
-    config = msgspec.json.decode(os.environ.pop(VARIABLE), type=Config)
+    config = msgspec.json.decode(os.environ.pop(VARIABLE), type=HelperConfig)
     data = DataDir(Path(config.data_dir))
     means = Means(data, VENUES, Bounds.of(config.history_start), GATES["ticks"], wanted(config.span))
     return help_out(config.task, means, partial(Ledger.open, data, config.database_url))
@@ -73,5 +73,5 @@ if __name__ == "__main__":
     code = main()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    # At once: taking an interpreter with all that is loaded apart takes half a second, and the replay waits for it.
+    # Exit at once: an orderly interpreter shutdown takes half a second, and the replay waits for it.
     os._exit(code)
