@@ -72,7 +72,10 @@ def check(ledger: Ledger, today: str) -> int:
         return int(now.db.execute(sa.select(sa.func.count()).select_from(t.kept_days)).scalar() or 0)
 
 
-@pytest.mark.parametrize(("engine", "accounts_", "batches"), [("sqlite", 5, 25), ("postgresql", 1, 25)])
+@pytest.mark.parametrize(
+    ("engine", "accounts_", "batches"),
+    [("sqlite", 5, 25), pytest.param("postgresql", 1, 25, marks=pytest.mark.process)],
+)
 def test_kept_days_are_those_that_follow_from_the_account(
     engine: str, accounts_: int, batches: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
