@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,11 +17,13 @@ from tests.support.judges.identity import judge
 from trading_platform.domain.days import day_range
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.archive import pieces as decoded_pieces
+from trading_platform.ingest.processor.log_maintenance import LogMaintenance
 from trading_platform.ingest.recovery.rest_client import Stopped
 from trading_platform.ingest.replay.replay import replay
 from trading_platform.simulate.faults import Event
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
+from trading_platform.telemetry.progress import Progress
 from trading_platform.venues import VENUES
 
 DAYS = list(day_range(FIRST, LAST))
@@ -213,11 +219,25 @@ def test_replay_gives_the_same(worlds: Worlds, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(decoded_pieces, "SCAN_FROM_BYTES", threshold)
     world = worlds(Event(kind="archive_forget", at_id=INSIDE, count=5))
     world.fetch()
+    world.fetch()  # a lane's newest segment is never sealed
     before, account = world.files(), world.ledger.state(VENUE, SYMBOL)
     assert not judge(world.data.root, world.truth())
+    keeper = LogMaintenance(world.data, world.ledger, VENUES, BOUNDS, retention_ns=None, now_ns=time.time_ns)
+    assert keeper.keep().sealed
     scratch = Ledger.open(DataDir(world.data.root / "run" / "scratch").create())
     days = lambda day: True  # noqa: E731
     replay(world.data, world.ledger, VENUES, BOUNDS, pass_all, days=days, scratch=scratch, on_lane=lambda lane: None)
     scratch.close()
     assert world.files() == before
     assert world.ledger.state(VENUE, SYMBOL) == account
+
+
+def test_a_person_sees_the_rate_and_what_is_left(worlds: Worlds) -> None:
+    """Of files, and of pages over REST for what files lack."""
+    out = io.StringIO()
+    out.isatty = lambda: True
+    ticks = itertools.count(step=0.2)
+    with Progress("fetching", stream=out, clock=lambda: next(ticks)) as progress:
+        worlds(Event(kind="archive_forget", at_id=INSIDE, count=5)).fetch(progress=progress)
+    assert re.search(rf"fetching {VENUE} {SYMBOL} {FIRST}: [0-9.]+ MB/s, 0:00:0\d left", out.getvalue())
+    assert f"fetching {VENUE} {SYMBOL}: 1 of 1 pages over REST, 0:00:00 left" in out.getvalue()

@@ -66,3 +66,40 @@ class Progress:
         if self._shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
+
+
+class Steps:
+    """Shows on a progress line how many of a number of equal steps are done, and how long the others take.
+
+    Examples
+    --------
+    >>> import io
+    >>> class Terminal(io.StringIO):
+    ...     def isatty(self) -> bool:
+    ...         return True
+    >>> times, out = iter([0.0, 30.0]), Terminal()
+    >>> Steps(Progress("fetching", stream=out, clock=lambda: 1.0), "BTC-USDT", "pages", 3, lambda: next(times)).step()
+    >>> out.getvalue().rpartition("K")[2]
+    'fetching BTC-USDT: 1 of 3 pages, 0:01:00 left'
+    """
+
+    def __init__(self, progress: Progress, about: str, unit: str, total: int, clock: Callable[[], float]) -> None:
+        self._progress, self._about, self._unit, self._total, self._clock = progress, about, unit, total, clock
+        self._begun, self._done = clock(), 0
+
+    def step(self) -> None:
+        """Count one step as done."""
+        self._done += 1
+        left = max(0, self._total - self._done)
+        left_s = (self._clock() - self._begun) / self._done * left
+        self._progress.show(f"{self._about}: {self._done:,} of {self._total:,} {self._unit}, {clock_of(left_s)} left")
+
+
+def clock_of(seconds: float) -> str:
+    """Return a duration as people read it from a clock.
+
+    >>> clock_of(59.6), clock_of(3725)
+    ('0:01:00', '1:02:05')
+    """
+    minutes, left = divmod(round(min(max(seconds, 0.0), 3.6e9)), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{left:02d}"

@@ -27,6 +27,7 @@ from trading_platform.simulate.tape_epochs import TapeNumbering
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
+from trading_platform.telemetry.progress import Progress
 from trading_platform.venues import VENUES
 
 VENUE, SYMBOL, NAME = "binance", "BTC-USDT", "BTCUSDT"
@@ -75,7 +76,7 @@ class ArchiveWorld:
         """Return how many pages of trades were asked for over REST."""
         return sum(path.endswith("/historicalTrades") for path, _ in self.asked)
 
-    def fetch(self, first: str = FIRST, last: str = LAST) -> Outcome:
+    def fetch(self, first: str = FIRST, last: str = LAST, progress: Progress | None = None) -> Outcome:
         """Fetch whole days, as `backfill --fetch` does."""
         means = Means(
             BOUNDS,
@@ -90,7 +91,7 @@ class ArchiveWorld:
         )
         endpoints = {self._venue: Endpoint(VENUES[self._venue], "http://venue.invalid")}
         pairs = [(self._venue, self._symbol)]
-        return fetch_days(self.data, self.ledger, endpoints, means, pairs, first, last)
+        return fetch_days(self.data, self.ledger, endpoints, means, pairs, first, last, progress=progress)
 
     def rows(self, column: str = "trade_id") -> list[object]:
         """Return a column of everything published, in the order of days."""

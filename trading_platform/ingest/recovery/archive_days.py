@@ -27,7 +27,7 @@ from trading_platform.store.fs.locks import FileLock
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.telemetry.logs import get_logger
-from trading_platform.telemetry.progress import Progress
+from trading_platform.telemetry.progress import Progress, clock_of
 from trading_platform.venues.archive import DailyArchive
 
 log = get_logger(__name__)
@@ -279,13 +279,3 @@ class ArchiveDays:
         done = (self._decoded + share) / max(self._total, 1)
         left = f", {clock_of(seconds / done * (1 - done))} left" if done > 0 else ""
         self._progress.show(f"{self._about} {day}: {rate:.1f} MB/s{left}")
-
-
-def clock_of(seconds: float) -> str:
-    """Return a duration as people read it from a clock.
-
-    >>> clock_of(59.6), clock_of(3725)
-    ('0:01:00', '1:02:05')
-    """
-    minutes, left = divmod(round(min(max(seconds, 0.0), 3.6e9)), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{left:02d}"

@@ -34,7 +34,7 @@ from trading_platform.store.ledger import Gap, Ledger, SequenceKey, SequenceRow
 from trading_platform.store.ledger.gaps import LONGEST_WAIT_NS
 from trading_platform.store.log import control_records as control
 from trading_platform.telemetry.logs import get_logger
-from trading_platform.telemetry.progress import Progress
+from trading_platform.telemetry.progress import Progress, Steps
 
 log = get_logger(__name__)
 
@@ -252,6 +252,7 @@ class _Recovery(Desk):
         self.republished: set[tuple[str, str, str]] = set()
         self.files: list[tuple[str, str, str]] = []
         self.notes: list[str] = []
+        self._steps: Steps | None = None
 
     def wait(self, seconds: float) -> bool:
         """Wait, or until told to stop; what would become due for publishing meanwhile is published before."""
@@ -422,9 +423,20 @@ class _Recovery(Desk):
         state = self._ledger.state(venue, symbol, epoch)
         known = state.stored.copy()
         known.update(state.used_up)  # no answer makes a trade of these
-        for low, high in merge_close(known.missing(begin, end), self._history(venue).page_limit):
+        missing = merge_close(known.missing(begin, end), self._history(venue).page_limit)
+        if progress is not None:
+            # A page begins with the last trade of the one before.
+            pages = sum(-(-(high - low + 1) // max(1, self._history(venue).page_limit - 1)) for low, high in missing)
+            self._steps = Steps(progress, f"{venue} {symbol}", "pages over REST", pages, self._means.monotonic)
+        for low, high in missing:
             self.fetch_range(venue, symbol, epoch, (low, high))
+        self._steps = None
         return begin, end
+
+    def _page(self, page: control.Page, body: bytes) -> None:
+        super()._page(page, body)
+        if self._steps is not None:
+            self._steps.step()
 
     def _fetch_files(self, whose: DaysOf, days: tuple[str, str], progress: Progress | None) -> None:
         """Fetch the venue's files of these days, as far as they are wanting and there are any."""
