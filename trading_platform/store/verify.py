@@ -83,6 +83,8 @@ def verify(data: DataDir, ledger: Ledger, gates: Mapping[str, Gate], *, wait: Wa
     stored = _Stored(data, ledger, gates, wait)
     account = _account(ledger)
     violations = account.violations
+    violations += [Violation("checksum", lane or "sinks", text) for lane, text in ledger.damaged_sinks()]
+    violations += [Violation("ledger", path, text) for path, text in ledger.leaves_amiss()]
     trades = 0
     for venue, symbol in sorted({(row.venue, row.symbol) for row in account.sequences}):
         found, count = _lake_against_ledger(stored, account, venue, symbol)
@@ -112,6 +114,7 @@ def _account(ledger: Ledger) -> _Account:
             parts = {kind: IdRanges(spans.ranges(number)) for kind, spans in now.ids.items()}
             violations += _identity(now, number, row, parts, days.get(key, 0))
             stored[key] = parts["stored"]
+        violations += _ends_of_days(now)
         for row in differing(now):
             subject = f"{row.venue} {row.symbol} epoch {row.epoch}"
             violations.append(Violation("kept days", subject, "the days kept ready differ from the account of ids"))
@@ -134,6 +137,20 @@ def _identity(
         yield Violation("gaps", subject, f"open are {list(parts['open'])[:3]}, the gap rows say {list(rows)[:3]}")
     if by_day != len(parts["stored"]):
         yield Violation("coverage", subject, f"{len(parts['stored'])} ids are stored, the days add up to {by_day}")
+
+
+def _ends_of_days(now: Snapshot) -> Iterator[Violation]:
+    """Each day begins and ends with a stored id."""
+    days, ids = now.days, now.ids["stored"]
+    for number, row in enumerate(now.sequences):
+        mine, spans = slice(*days.at[number : number + 2]), slice(*ids.at[number : number + 2])
+        first, last = ids.first[spans], ids.last[spans]
+        for ends in (days.first[mine], days.last[mine]):
+            place = np.searchsorted(first, ends, "right") - 1
+            wrong = (place < 0) | (last[place] < ends) if len(last) else np.ones(len(ends), bool)
+            if wrong.any():
+                subject = f"{row.venue} {row.symbol} epoch {row.epoch}"
+                yield Violation("coverage", subject, f"a day ends at {ends[wrong][0]}, which is not stored")
 
 
 def _lake_against_ledger(stored: _Stored, account: _Account, venue: str, symbol: str) -> tuple[list[Violation], int]:

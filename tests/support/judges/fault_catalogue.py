@@ -789,9 +789,12 @@ SECTIONS: dict[str, dict[str, Row]] = {
             ),
         ),
         "F12": Row(
-            "a flipped bit in the context of a lane in the ledger",
-            "refused by its checksum when the lane is decoded on; rows of older code bear none",
-            ("tests/unit/store/ledger/test_lane_context.py::test_a_changed_character_is_refused",),
+            "a flipped bit in the context or the position of a lane in the ledger",
+            "refused by its checksum when the lane is decoded on, and named by `verify`; rows of older code bear none",
+            (
+                "tests/unit/store/ledger/test_lane_context.py::test_a_changed_character_is_refused",
+                "tests/unit/store/ledger/test_lane_context.py::test_a_changed_position_is_refused",
+            ),
         ),
     },
 }

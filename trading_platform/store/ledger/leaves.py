@@ -158,6 +158,19 @@ class LeafBook:
         with damage_named("a leaf's day"):
             return SealedDays([(row[0], row[1]) for row in rows], pair, ordinals_of(" ".join(texts)))
 
+    def leaves_amiss(self) -> list[tuple[str, str]]:
+        """Return the path of each leaf whose row contradicts itself, and how."""
+        query = sa.select(_C.path, *_LEAF, _C.record, _C.sealed, _C.seal_holds)
+        with self.database.reading() as db:
+            rows = plain_rows(db, query.where(_C.published))
+        found = []
+        for path, *leaf, record, sealed, holds in rows:
+            if str(Leaf(*leaf).path) != path:
+                found.append((path, "the ledger's row of this path names another leaf"))
+            if bool(holds) != (sealed is not None and record_of(record).content_hash == sealed):
+                found.append((path, "the ledger's row says of the seal what its hash does not"))
+        return found
+
     def add_conflicts(self, rows: Sequence[Conflict]) -> None:
         """Keep copies that differ; the same conflict told twice is one."""
         names = [column.name for column in t.conflicts.primary_key]

@@ -5,11 +5,12 @@ The log is kept until every sink holds it: one that is gone for good must be for
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
 
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import CorruptionError, UsageError
 from trading_platform.domain.position import START, Position
 from trading_platform.store.fs.checked_file import sealed, unsealed
 from trading_platform.store.ledger import tables as t
@@ -62,7 +63,19 @@ class SinkBook:
         query = sa.select(c.segment, c.byte_offset, c.context).where(c.lane == lane, c.sink == name)
         with self.database.reading() as db:
             row = db.execute(query).one_or_none()
-        return (START, "") if row is None else (Position(row[0], row[1]), opened(lane, row[2]))
+        return (START, "") if row is None else (Position(row[0], row[1]), _opened(lane, name, *row))
+
+    def damaged_sinks(self) -> list[tuple[str, str]]:
+        """Return the lane of each position that fails its checksum, and what is wrong."""
+        with self.database.reading() as db:
+            rows = db.execute(sa.select(*t.sinks.c)).all()
+        found = []
+        for lane, *row in rows:
+            try:
+                _opened(lane, *row)
+            except CorruptionError as error:
+                found.append((lane, str(error)))
+        return found
 
     def least_flushed(self, lane: str) -> tuple[Position, str]:
         """Return up to where every sink holds a lane, and the name of the one that holds the least."""
@@ -70,23 +83,15 @@ class SinkBook:
 
     def mark_flushed(self, lane: str, name: str, position: Position, context: str) -> None:
         """Record that a sink durably holds everything of the lane before `position`."""
-        checked = sealed(context.encode()).decode() if context and "\n" not in context else context
-        values = {"segment": position.segment, "byte_offset": position.offset, "context": checked}
+        row = _row(lane, name, position, context)
         c = t.sinks.c
         with self.database.writing() as db:
-            insert_missing(db, t.sinks, [_row(lane, name, position, checked)])
-            db.execute(t.sinks.update().where(c.lane == lane, c.sink == name).values(**values))
+            insert_missing(db, t.sinks, [row])
+            db.execute(t.sinks.update().where(c.lane == lane, c.sink == name).values(**row))
 
     def mark_staged(self, lane: str, staged: Position, context: str) -> None:
         """Record that everything of the lane before `staged` lies in staging or the lake."""
         self.mark_flushed(lane, STAGING, staged, context)
-
-
-def opened(lane: str, context: str) -> str:
-    """Return a decoder's context as it was kept; raise CorruptionError for one that is damaged."""
-    if "\n" not in context:  # rows of older code, and those that were never flushed, bear no checksum
-        return context
-    return unsealed(context.encode(), f"the decoder's context of {lane} in the ledger").decode()
 
 
 def positions() -> sa.Select[Any]:
@@ -110,5 +115,29 @@ def adopt_staging(db: sa.Connection, rebuilt: list[dict[str, object]]) -> None:
 
 
 def _row(lane: str, name: str, position: Position, context: str) -> dict[str, object]:
-    at = {"segment": position.segment, "byte_offset": position.offset}
-    return {"lane": lane, "sink": name, **at, "context": context}
+    kept = context
+    if "\n" not in context:
+        head = _head(lane, name, *position)
+        kept = sealed((head + context).encode()).decode().removeprefix(head)
+    return {"lane": lane, "sink": name, "segment": position.segment, "byte_offset": position.offset, "context": kept}
+
+
+def _head(lane: str, name: str, segment: int, offset: int) -> str:
+    """Return what the checksum covers besides the context."""
+    return f"{lane} {name} {segment} {offset}\n"
+
+
+def _opened(lane: str, name: str, segment: int, offset: int, kept: str) -> str:
+    """Return a decoder's context as it was kept.
+
+    Raises
+    ------
+    CorruptionError : if it is damaged, or the position beside it.
+    """
+    if "\n" not in kept:  # rows of older code, and those that were never flushed, bear no checksum
+        return kept
+    head = _head(lane, name, segment, offset)
+    with suppress(CorruptionError):
+        return unsealed((head + kept).encode(), lane).decode().removeprefix(head)
+    # For a day the checksum was of the context alone.
+    return unsealed(kept.encode(), f"the decoder's context of {lane} in the ledger").decode()

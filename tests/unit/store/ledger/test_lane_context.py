@@ -9,6 +9,7 @@ import pytest
 from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.position import Position
+from trading_platform.store.fs.checked_file import sealed
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Batch, Ledger, database, tables as t
 
@@ -40,6 +41,26 @@ def test_a_changed_character_is_refused(ledger: Ledger) -> None:
     put(ledger, stored.replace("BTC-USDT", "BTC-USDC"))
     with pytest.raises(CorruptionError, match="context of live-binance in the ledger is damaged"):
         ledger.lane("live-binance")
+
+
+@pytest.mark.parametrize("moved", [{"segment": 1}, {"byte_offset": 3}, {"lane": "live-binancf"}])
+@pytest.mark.parametrize("context", ["", CONTEXT])
+def test_a_changed_position_is_refused(ledger: Ledger, context: str, moved: dict[str, object]) -> None:
+    """Decoding on from elsewhere would leave trades out, or take a frame's middle for its beginning."""
+    ledger.mark_staged("live-binance", END, context)
+    assert ledger.damaged_sinks() == []
+    with ledger.database.writing() as db:
+        db.execute(t.sinks.update().values(**moved))
+    lane = str(moved.get("lane", "live-binance"))
+    with pytest.raises(CorruptionError, match=f"context of {lane} in the ledger is damaged"):
+        ledger.lane(lane)
+    assert [found[0] for found in ledger.damaged_sinks()] == [lane]
+
+
+def test_a_checksum_of_the_context_alone_is_read(ledger: Ledger) -> None:
+    """Rows were written so for a day."""
+    put(ledger, sealed(CONTEXT.encode()).decode())
+    assert ledger.lane("live-binance")[2] == CONTEXT
 
 
 @pytest.mark.parametrize("text", ["", CONTEXT])

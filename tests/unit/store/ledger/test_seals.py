@@ -135,3 +135,17 @@ def test_sealed_days_are_read_from_their_index(tmp_path: Path) -> None:
         plan = db.exec_driver_sql("EXPLAIN QUERY PLAN " + query, ("ticks",)).all()
     assert "leaves_sealed" in plan[0][3]
     ledger.close()
+
+
+@pytest.mark.parametrize("flip", [{"seal_holds": False}, {"symbol": "C-USDT"}])
+def test_a_row_that_contradicts_itself_is_told(tmp_path: Path, flip: dict[str, object]) -> None:
+    """`verify` asks for it: a seal that its hash does not bear out, a path that is another leaf's."""
+    ledger = Ledger.open(DataDir(tmp_path).create())
+    do(ledger, "intend", LEAF, "x")
+    ledger.confirm(LEAF)
+    ledger.seal(LEAF)
+    assert ledger.leaves_amiss() == []
+    with ledger.database.writing() as db:
+        db.execute(table.update().values(**flip))
+    assert [path for path, _ in ledger.leaves_amiss()] == [str(LEAF.path)]
+    ledger.close()
