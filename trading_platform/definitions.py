@@ -1,6 +1,6 @@
-"""Everything that Dagster loads, assembled. A root: settings and gates are handed down from here.
+"""Dagster's entry point: assemble all assets, checks, jobs, sensors and schedules, with settings and gates.
 
-Importing this asks nothing of the data directory: it may not exist yet.
+Importing it does not need the data directory, which may not exist yet.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Settings for commands that need nearly none: where the data lies, unless something else is set.
+"""A fast substitute for settings.py if only the data directory is set: it avoids importing pydantic.
 
-The model of all settings takes longer to import than a short query to answer. What else is asked of these settings is
-read then, from all sources. What may be set, and what is said when it is wrong, is settings.py.
+Importing the model of all settings takes longer than answering a short query. Any other attribute loads the full
+settings. Their definition, and errors about them, are settings.py.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ def quick(overrides: Mapping[str, object], environ: Mapping[str, str] | None = N
     try:
         check_data_path(Path(text))
     except ValueError:
-        return None  # the whole of the settings says what is wrong
+        return None  # loading the full settings reports the error
     return cast("Settings", QuickSettings(Path(text), overrides))

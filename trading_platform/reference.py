@@ -1,6 +1,6 @@
-"""The generated pages of docs/, written from what they describe: ``python -m trading_platform.reference docs``.
+"""Generate docs/commands.md and docs/settings.md from the code: ``python -m trading_platform.reference docs``.
 
-A test compares; it says so when an argument or a setting was changed without its page.
+A test fails if a page does not match the code.
 """
 
 from __future__ import annotations

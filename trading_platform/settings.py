@@ -1,9 +1,9 @@
-"""Settings: what may be set, where it is read from, and what is said when it is wrong.
+"""The settings model (pydantic): all keys with defaults, the sources they are read from, and one-line errors.
 
-Read once, in a root (cli, definitions), and passed down as arguments; nothing below a root imports this module's
-`load`. Sources, strongest first: the command line, ``TRADING_PLATFORM_…`` (nested with ``__``),
-``trading_platform.toml`` in the working directory, the defaults below. An unknown key is an error in each.
-Whether a venue or an indicator exists is for their tables to say, not for this module.
+The entry points (cli, definitions) read them once and pass them down as arguments; nothing below imports `load`.
+Sources, strongest first: the command line, ``TRADING_PLATFORM_…`` (nested with ``__``), ``trading_platform.toml`` in
+the working directory, the defaults below. An unknown key is an error in each. Whether a venue or an indicator exists is
+checked against their tables, not here.
 """
 
 from __future__ import annotations

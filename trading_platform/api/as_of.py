@@ -1,9 +1,8 @@
-"""Build, aside, the lake as it could have been at an instant: only what had been received by then.
+"""Point-in-time reads: build a temporary lake from only the data received up to an instant.
 
-Ticks are those with ``ts_recv`` up to the instant; the account of ids is told from them and from evidence seen by
-then; everything downstream is computed from them by the pipeline itself. Regimes take the models that were in force.
-Without a ledger, or with one that does not know these trades, there is no such evidence: what was void is missing.
-The pipeline is pipeline/; what is read out of such a lake is api/readers.py.
+Ticks are those with ``ts_recv`` up to the instant; completeness follows from them and from evidence received by then;
+pipeline/ computes everything downstream, regimes with the models in force then. Without a ledger that knows these
+trades there is no such evidence, and void ids count as missing. Reading from such a lake is api/readers.py.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def lake_at(
     timeframes: Sequence[str] = tuple(TIMEFRAMES),
     until: str | None = None,
 ) -> Iterator[tuple[DataDir, Ledger]]:
-    """Give a data directory and a ledger as they stood at an instant; they vanish with the block.
+    """Yield a data directory and a ledger as they stood at an instant; they are deleted after the block.
 
     Parameters
     ----------

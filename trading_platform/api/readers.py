@@ -1,6 +1,6 @@
-"""What notebooks and strategies read: trades, bars, indicators, regimes, coverage, instruments.
+"""Public read functions for notebooks and strategies: trades, bars, indicators, regimes, coverage, instruments.
 
-Defaults come from the settings; everything else is an argument. How files are read is store/lake/reader.py.
+Defaults come from the settings; everything else is an argument. Reading files is store/lake/reader.py.
 """
 
 from __future__ import annotations
@@ -299,7 +299,7 @@ def _settings(data_dir: str | Path | None) -> Settings:
 
 @contextmanager
 def ledger_of(data: DataDir, database_url: str = "") -> Iterator[Ledger | None]:
-    """Give the ledger, None if there is none yet: reading makes nothing."""
+    """Yield the ledger, None if there is none yet: reading creates nothing."""
     if not database_url and not data.ledger_path.exists():
         yield None
         return

@@ -1,7 +1,7 @@
-"""What a data directory holds, by name: venues, symbols, timeframes. What it does not hold is refused with the nearest.
+"""Check venue, symbol and timeframe against a data directory; an unknown name is an error that suggests the nearest.
 
-An empty answer would say that nothing was traded; a name that nobody stored says that the question was misspelt.
-Reading what is there is store/lake/reader.py.
+An empty result would mean that nothing was traded, but an unknown name is usually a typing error. Reading the data is
+store/lake/reader.py.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Dagster's nouns: keys, partitions, resources, jobs, what a run reports, and starting Dagster itself. No logic.
+"""The Dagster layer: asset keys, partitions, resources, jobs, run reports, and starting Dagster's own processes.
 
-    keys partitions recipes   what the assets are declared with
-    resources report charts   what an asset is given, and what it says afterwards
-    jobs runs                 what sensors launch, and what became of it
-    home launch processes     Dagster's own processes; import no Dagster, so that the command line may use them
+    keys partitions asset_factory        declaring assets
+    resources reporting/                 what an asset is given, and what it reports
+    jobs runs                            jobs that sensors launch, and the state of their runs
+    dagster_home dagster_services        Dagster's folder and processes; import no Dagster
+    webserver guard                      the UI behind a request guard
 
-What is computed is pipeline/; what is judged is quality/.
+Computing is pipeline/; validating is quality/.
 """

@@ -1,6 +1,6 @@
-"""Declare an asset: a dataset of the pipeline, by day, with the checks that report on it.
+"""Build a Dagster asset from a pipeline dataset: partitioned by day, with its reported checks.
 
-What every asset shares is here, so that assets/ holds only recipes: for each day, refresh, report.
+This is the part that all assets share; assets/ only says: for each day, refresh, report.
 """
 
 from __future__ import annotations

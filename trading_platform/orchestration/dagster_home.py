@@ -1,6 +1,6 @@
 """Dagster's own folder, ``<data-dir>/dagster``: its configuration, databases and logs. Imports no Dagster.
 
-What Dagster is told here is the instance; what it loads is definitions.py. Starting it is dagster_services.py.
+This configures Dagster's instance; its definitions are definitions.py, starting it is dagster_services.py.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Start Dagster's processes, keep them up, stop them in order. Imports no Dagster; `up` starts this as a child.
+"""Supervise Dagster's processes (code server, daemon, webserver). Imports no Dagster; `up` starts this as a child.
 
     python -m trading_platform.orchestration.dagster_services --home data/dagster --port 3000
 
-`dagster dev` would do for development, but cannot be stopped as a whole: its code server and the runs outlive it.
-Here one process starts the code server, the daemon and the webserver side by side, restarts what dies, and at the end
-stops the daemon (no new runs), then the runs, then the rest. It is told to stop by a signal, which it
-also gets when its parent dies (parent_death.py).
+`dagster dev` cannot be stopped as a whole: its code server and the runs outlive it. This process starts the three
+services, restarts any that dies, and at the end stops the daemon (no new runs), then the runs, then the rest. It stops
+on a signal, which it also gets when its parent dies (processes/parent_death.py).
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _DAEMON_S = 5.0
 _CANCEL_S = 12.0
 _REST_S = 4.0
 _RESTS_S = 3.0
-"""So long the first day must stay as it is: a fetch of many days moves it many times."""
+"""How long the first day must be unchanged before a reload: a fetch of many days moves it many times."""
 
 
 def services(folder: Path, port: int | None, environ: Mapping[str, str]) -> list[Service]:
@@ -99,7 +98,7 @@ def run_workers(code_server: int) -> list[int]:
 
 
 class Reload:
-    """Has the definitions loaded again when the first day of the lake has moved, once it rests.
+    """Reloads the definitions when the lake's first day has moved and is stable again.
 
     Parameters
     ----------

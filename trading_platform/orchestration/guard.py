@@ -1,8 +1,8 @@
-"""Who may talk to the UI: a guard before Dagster's web application, which itself takes any request from anywhere.
+"""Protect Dagster's UI from requests of foreign web pages (DNS rebinding, cross-site requests, framing).
 
-A browser sends requests to this machine for every page that it shows, so "listens on the loopback only" protects from
-nothing. Refused is what only a foreign page would send: another host's name (DNS rebinding), another page's origin, a
-change asked for by GET, a body that a plain form can send; and no page may show ours in a frame.
+Dagster's web application accepts any request, and listening on the loopback does not help: the user's browser sends
+requests to this machine on behalf of any page. Refused are another Host name, another Origin, a change by GET, and a
+body that a plain form can send; and no page may show the UI in a frame.
 
 Pure decision (`refusal`) and its ASGI shell (`Guard`). Imports no Dagster; what is guarded is webserver.py.
 """
@@ -25,7 +25,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-"""What a browser on this machine calls us, whatever the port: a tunnel may end on another one."""
+"""Names of this machine in a browser, with any port: a tunnel may end on another one."""
 
 _GRAPHQL = "/graphql"
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -36,14 +36,14 @@ _DEFAULT_PORT = {"http": "80", "https": "443"}
 _ANCESTORS = "frame-ancestors 'none'"
 
 
-class Refusal(NamedTuple):
+class RequestRefusal(NamedTuple):
     """Why a request is not passed on; `status` is HTTP's."""
 
     status: int
     reason: str
 
 
-def refusal(scope: Scope, hosts: Sequence[Host] = ()) -> Refusal | None:
+def refusal(scope: Scope, hosts: Sequence[Host] = ()) -> RequestRefusal | None:
     """Tell why a request may not pass, None if it may.
 
     Parameters
@@ -53,7 +53,7 @@ def refusal(scope: Scope, hosts: Sequence[Host] = ()) -> Refusal | None:
     """
     headers = _Headers(scope)
     host = _host(headers, hosts)
-    if isinstance(host, Refusal):
+    if isinstance(host, RequestRefusal):
         return host
     method = scope.get("method", "GET")
     graphql = str(scope["path"]).rstrip("/") == _GRAPHQL
@@ -75,54 +75,56 @@ class _Headers:
         return [value.decode("latin-1").strip() for key, value in self._pairs if key == name]
 
 
-def _host(headers: _Headers, hosts: Sequence[Host]) -> Host | Refusal:
+def _host(headers: _Headers, hosts: Sequence[Host]) -> Host | RequestRefusal:
     """Return the host that was asked for: another name means a foreign page that had its own name lead here."""
     said = headers.all(b"host")
     host = Host.of(said[0]) if len(said) == 1 else None
     if host is None:
-        return Refusal(400, "one valid Host header is needed")
+        return RequestRefusal(400, "one valid Host header is needed")
     if host.name in LOOPBACK or any(host.name == known.name and known.port in {None, host.port} for known in hosts):
         return host
-    return Refusal(403, f"{host.name} may not open the UI: use 127.0.0.1, or name the host in the setting UI__HOSTS")
+    return RequestRefusal(
+        403, f"{host.name} may not open the UI: use 127.0.0.1, or name the host in the setting UI__HOSTS"
+    )
 
 
-def _foreign(headers: _Headers, host: Host, hosts: Sequence[Host]) -> Refusal | None:
+def _foreign(headers: _Headers, host: Host, hosts: Sequence[Host]) -> RequestRefusal | None:
     """Refuse another page's origin; programs that are no browser send none."""
     for said in headers.all(b"origin"):
         origin = _ORIGIN.fullmatch(said.lower())
         if origin is None:
-            return Refusal(403, "pages of an unknown origin may not use the UI")
+            return RequestRefusal(403, "pages of an unknown origin may not use the UI")
         default = _DEFAULT_PORT[origin[1]]
         name, port = origin[2], origin[3] or default
         same = (name, port) == (host.name, host.port or default)
         # Behind a proxy that calls us by another name, the page's own name is the one that was set.
         if not same and not any(name == known.name and port == (known.port or default) for known in hosts):
-            return Refusal(403, f"pages of {origin[1]}://{name}:{port} may not use the UI")
+            return RequestRefusal(403, f"pages of {origin[1]}://{name}:{port} may not use the UI")
     return None
 
 
-def _from_elsewhere(headers: _Headers, scope: Scope, method: str, *, graphql: bool) -> Refusal | None:
+def _from_elsewhere(headers: _Headers, scope: Scope, method: str, *, graphql: bool) -> RequestRefusal | None:
     """Refuse what the browser itself says another page asked for, except that a person followed a link to a page."""
     if all(site in {"same-origin", "none"} for site in headers.all(b"sec-fetch-site")):
         return None
     a_link = (headers.all(b"sec-fetch-mode"), headers.all(b"sec-fetch-dest")) == (["navigate"], ["document"])
     if a_link and method == "GET" and scope["type"] == "http" and not graphql:
         return None
-    return Refusal(403, "other pages may not use the UI")
+    return RequestRefusal(403, "other pages may not use the UI")
 
 
-def _unfit_body(headers: _Headers, *, graphql: bool) -> Refusal | None:
+def _unfit_body(headers: _Headers, *, graphql: bool) -> RequestRefusal | None:
     """Refuse a body that a form of any page can send without asking first."""
     types = [said.partition(";")[0].strip().lower() for said in headers.all(b"content-type")]
     # Exactly one, whole: Dagster takes `text/plain; x=application/json` for JSON, and none for "look at the address".
     if graphql and (len(types) != 1 or types[0] not in _GRAPHQL_TYPES):
-        return Refusal(415, "send GraphQL with one Content-Type, application/json")
+        return RequestRefusal(415, "send GraphQL with one Content-Type, application/json")
     if any(kind in _FORM_TYPES or "," in kind for kind in types):
-        return Refusal(415, "send application/json")
+        return RequestRefusal(415, "send application/json")
     return None
 
 
-def _change_by_get(scope: Scope) -> Refusal | None:
+def _change_by_get(scope: Scope) -> RequestRefusal | None:
     """Refuse a GraphQL document in the address that does more than ask."""
     said = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     for query in [value for name, value in said if name == "query"]:
@@ -132,7 +134,7 @@ def _change_by_get(scope: Scope) -> Refusal | None:
             continue  # Dagster parses it alike, and says what is wrong with it
         operations = [part.operation for part in document.definitions if isinstance(part, OperationDefinitionNode)]
         if any(operation is not OperationType.QUERY for operation in operations):
-            return Refusal(405, "a GET may only ask; send what changes something by POST")
+            return RequestRefusal(405, "a GET may only ask; send what changes something by POST")
     return None
 
 
@@ -163,7 +165,7 @@ class Guard:
             await _answer(_unframed(send), refused)
 
 
-async def _answer(send: Send, refused: Refusal) -> None:
+async def _answer(send: Send, refused: RequestRefusal) -> None:
     body = f"{refused.reason}\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     headers += [(b"x-content-type-options", b"nosniff"), *([(b"allow", b"POST")] if refused.status == 405 else [])]

@@ -1,6 +1,6 @@
-"""Do with Dagster's instance what dagster_services.py needs: ``python -m ….instance_admin create|cancel|reload``.
+"""Administer Dagster's instance for dagster_services.py: ``python -m ….instance_admin create|cancel|reload``.
 
-A process of its own, because importing Dagster takes seconds and a hundred megabytes.
+It is a separate process, because importing Dagster takes seconds and a hundred megabytes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _RELOAD_S = 120
 
 
 def create(instance: dg.DagsterInstance) -> None:
-    """Make or update the databases, alone: processes that do it side by side corrupt the version table."""
+    """Create or migrate the databases in one process: concurrent processes would corrupt the version table."""
     instance.upgrade()
 
 
 def cancel(instance: dg.DagsterInstance) -> None:
-    """Ask every started run to stop; what only waits in the queue stays there for the next start."""
+    """Ask every started run to stop; queued runs stay queued for the next start."""
     for run in instance.get_runs(dg.RunsFilter(statuses=list(RUNNING))):
         instance.add_run_tags(run.run_id, {keys.STOPPED: "the platform"})
         instance.run_launcher.terminate(run.run_id)

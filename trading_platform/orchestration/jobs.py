@@ -1,6 +1,6 @@
-"""What runs are made of besides assets: the jobs that sensors, schedules and people launch.
+"""Dagster jobs that sensors, schedules and people launch: refresh, seal, recover gaps, record (`ingest`).
 
-Fetching is recovery/recovery.py, recording the command `ingest`; here they are only called, and their end is reported.
+The ops only call the engine (ingest/recovery/recovery.py, the command `ingest`) and report the outcome.
 """
 
 import os
@@ -30,14 +30,14 @@ _ALL = dg.AssetSelection.assets(*keys.ASSETS.values())
 refresh_today = dg.define_asset_job(
     keys.REFRESH_TODAY,
     selection=_ALL,
-    description="Bring the running day up to date: publish what was recorded so far, then compute from it.",
+    description="Refresh the current day: publish the trades recorded so far, then compute from them.",
     tags={keys.WORK: "refresh"},
 )
 
 seal_days = dg.define_asset_job(
     keys.SEAL_DAYS,
     selection=_ALL,
-    description="Give days that are over their last word: publish, seal, compute.",
+    description="Publish, seal and compute days that are over.",
     tags={keys.WORK: "refresh"},
 )
 
@@ -47,12 +47,12 @@ class LeaseConfig(dg.Config):
 
     lease: str
     patience_s: float = 90.0
-    """A venue that does not answer for so long is asked again at the gaps' next turn."""
+    """If a venue does not answer for this long, the gaps are retried when they are next due."""
 
 
 @dg.op
 def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pipeline: PipelineResource) -> None:
-    """Fetch a lease of gaps from the exchange, publish what came, and recompute what depends on it."""
+    """Fetch a lease of gaps from the exchange, publish the trades, and recompute dependent datasets."""
     from trading_platform.ingest.decoder.bounds import Bounds
     from trading_platform.ingest.recovery.fetcher import Means
     from trading_platform.ingest.recovery.recovery import fetch_leased
@@ -84,7 +84,7 @@ def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pi
 
 
 def _waiter(patience_s: float) -> Callable[[float], bool]:
-    """Return what waits, and gives up rather than wait beyond the deadline; a cancelled run raises out of it."""
+    """Return a wait function that gives up at the deadline; a cancelled run raises out of it."""
     deadline = time.monotonic() + patience_s
 
     def wait(seconds: float) -> bool:
@@ -96,9 +96,9 @@ def _waiter(patience_s: float) -> Callable[[float], bool]:
 def _refresh_downstream(
     context: dg.OpExecutionContext, pipeline: PipelineResource, touched: frozenset[tuple[str, str, str]]
 ) -> None:
-    """Recompute what depends on the touched symbol-days, then report each day that changed, all symbols of it.
+    """Recompute what depends on the touched symbol-days, then report each changed day with all its symbols.
 
-    Other symbols of such a day are reported as they are published; whether they are up to date is not looked at.
+    Other symbols of such a day are reported as published; whether they are up to date is not checked.
     """
     pipeline.forget_statuses()
     changed = {("ticks", day) for *_, day in touched}
@@ -122,7 +122,7 @@ def _refresh_downstream(
     executor_def=dg.in_process_executor,
 )
 def recover_gaps() -> None:
-    """Work one lease of the gap ledger."""
+    """Fetch one lease of gaps."""
     fetch_missing_trades()
 
 
@@ -154,7 +154,7 @@ def ingest_command(pipeline: PipelineResource, venue: str) -> list[str]:
     if named is None:
         raise UsageError(f"the settings name no venue {venue}")
     command = [sys.executable, "-m", "trading_platform", "ingest", "--venue", venue]
-    # Addresses, which may hold credentials, it reads from the settings, as we do.
+    # Addresses may contain credentials: the child reads them from the settings.
     command += ["--symbols", ",".join(named.symbols), "--data-dir", str(pipeline.data.root)]
     return command + (["--simulated"] if pipeline.has_data and pipeline.ledger.kind() == "simulated" else [])
 

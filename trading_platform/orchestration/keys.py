@@ -1,4 +1,4 @@
-"""Names that Dagster shows: assets, checks, jobs, tags. One place, so that the UI reads as one text."""
+"""Names that Dagster shows: assets, checks, jobs, tags; kept in one place so that the UI is consistent."""
 
 from __future__ import annotations
 

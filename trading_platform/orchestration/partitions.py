@@ -1,8 +1,8 @@
-"""The partition of everything: a UTC day, all venues and symbols in it.
+"""Dagster's partitions: one UTC day with all its venues and symbols.
 
 Not symbol x day: that costs ten times the events, and tens of thousands of partitions freeze the UI. They begin with
-the first day that there is something to compute for, so that "filled" means something; earlier days that are fetched
-later move the beginning, at the next load (`up` loads again when store/lake/first_day.py says so).
+the first day that has data, so that the UI's share of filled partitions is meaningful. Earlier days fetched later move
+the beginning at the next load of definitions (`up` reloads when store/lake/first_day.py changes).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trading_platform.store.lake.first_day import first_day
 
 
 def begin(settings: Settings, today: str) -> str:
-    """Return the first partition: the first day held, or that the settings ask for; today where there is neither.
+    """Return the first partition: the first stored day, or the first the settings ask for, else today.
 
     >>> from pathlib import Path
     >>> begin(Settings(data_dir=Path("/nonexistent")), "2024-08-08")

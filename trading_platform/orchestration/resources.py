@@ -1,6 +1,6 @@
-"""What assets, sensors and operations are given: the settings in force, the ledger, the pipeline. Opened when used.
+"""The Dagster resource for assets, sensors and ops: settings, ledger and pipeline, each opened at first use.
 
-The quality gates come from above (definitions.py): this layer knows none.
+The quality gates are passed in by definitions.py: this layer imports none.
 """
 
 import time
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @cache
 def settings_in_force() -> Settings:
-    """Read the settings once; where they name no data directory, ``DAGSTER_HOME`` may belong to one."""
+    """Read the settings once; without a data directory in them, ``DAGSTER_HOME`` may give it."""
     import os
 
     root = None if f"{PREFIX}DATA_DIR" in os.environ else data_root_of()
@@ -102,10 +102,10 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return day < day_of(self.now_ns())
 
     def endpoints(self) -> "dict[str, Endpoint]":
-        """Return where the venues of the ledger are asked for missing trades.
+        """Return the REST endpoints of the ledger's venues.
 
-        The address is the settings', else the one that ingest last used, else the venue's own; simulated data never
-        turns to the venue's own.
+        The address comes from the settings, else ingest's last use, else it is the venue's own; simulated data never
+        uses the venue's own.
         """
         from trading_platform.ingest.recovery.fetcher import Endpoint
         from trading_platform.venues import VENUES
@@ -127,7 +127,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.pipeline.refresh(dataset, day, symbols, **options)
 
     def statuses(self, day: str) -> "list[DayStatus]":
-        """Return the completeness of a day's symbols, as the ledger had it when this run first asked."""
+        """Return the completeness of a day's symbols, cached from this run's first query of the ledger."""
         if self._statuses is None:
             by_day: dict[str, list[DayStatus]] = defaultdict(list)
             for status in self.ledger.day_report(self.now_ns()):
@@ -136,7 +136,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._statuses.get(day, [])
 
     def forget_statuses(self) -> None:
-        """Ask the ledger anew: trades came in since."""
+        """Drop the cached completeness: trades have been added."""
         self._statuses = None
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002  Dagster's signature

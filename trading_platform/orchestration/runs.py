@@ -1,7 +1,7 @@
-"""Runs: which are under way, and which only seem to be because their process is gone.
+"""Query Dagster's runs: active ones, the latest of a job, old ones to delete, and runs whose process died.
 
-Dagster notices a dead run only while the code server that started it lives (after kill -9, or a power cut, it stays
-"started" for ever), so here the process itself is looked at.
+Dagster notices a dead run only while the code server that started it lives (after kill -9 or a power cut the run stays
+"started" for ever), so this module checks the process itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def latest(instance: dg.DagsterInstance, job_name: str, tags: Mapping[str, str])
 
 
 def forget_old(instance: dg.DagsterInstance, job_name: str, before_s: float, most: int = 50) -> int:
-    """Delete finished runs of the job, events and all, that began before; at most so many at once."""
+    """Delete finished runs of the job that began before, with their events; at most `most` at once."""
     older = dg.RunsFilter(
         job_name=job_name,
         statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],

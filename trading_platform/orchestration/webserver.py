@@ -1,7 +1,7 @@
 """``python -m trading_platform.orchestration.webserver --workspace FILE --port N``: Dagster's UI behind our guard.
 
-One process, one port: Dagster's own web application, wrapped. `dagster-webserver` itself has no place for a guard.
-Pages of our own (`/platform/…`) go between the two, so that they are guarded alike. Who may pass is guard.py.
+It wraps Dagster's own web application in one process, because `dagster-webserver` cannot be extended. Which requests
+are allowed is guard.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trading_platform.orchestration.guard import Application, Guard
 from trading_platform.orchestration.resources import settings_in_force
 
 _LOOPBACK = "127.0.0.1"
-# What `dagster-webserver` does where nothing is said.
+# The defaults of `dagster-webserver`.
 _STATEMENT_TIMEOUT_MS = 15_000
 _POOL_RECYCLE_S = 3600
 _POOL_OVERFLOW = 20
@@ -44,7 +44,7 @@ async def _lifespan(_: object) -> AsyncIterator[None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     parser = argparse.ArgumentParser(prog="python -m trading_platform.orchestration.webserver")
     parser.add_argument("--workspace", type=Path, required=True, help="Dagster's workspace file")
     parser.add_argument("--port", type=int, required=True, help="port on the loopback")

@@ -1,4 +1,4 @@
-"""What a run shows in Dagster: metadata, charts, candlesticks.
+"""What a run shows in Dagster: metadata, check results, candlestick charts.
 
 The numbers come from pipeline/results.py.
 """

@@ -1,6 +1,6 @@
-"""Draw candles, regimes shaded behind them, as SVG text. Pure: arrays in, text out, no library.
+"""Draw a candlestick chart as SVG text, with regimes shaded behind the candles. Pure: arrays in, text out, no library.
 
-Where the candles come from, and where the picture goes, is charts.py.
+Reading the candles and embedding the chart is charts.py.
 """
 
 from __future__ import annotations

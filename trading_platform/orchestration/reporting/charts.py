@@ -1,7 +1,6 @@
-"""Pictures of a symbol-day for Dagster's pages: candles with the regimes shaded behind them.
+"""Candlestick charts of a symbol-day for Dagster's pages, with the regimes shaded behind the candles.
 
-They go into the metadata as data URIs: the pages show them, and nothing has to be served. How they are drawn is
-candlestick_svg.py.
+They are embedded in the metadata as data URIs, so no server is needed. Drawing is candlestick_svg.py.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _TIMEFRAMES = ("15m", "5m", "1m")
 _ENOUGH = 30
 _MOST = 150
 _SYMBOLS = 6
-"""Pictures stay in the event log: of very many symbols only the first are drawn."""
+"""Charts stay in the event log: with very many symbols only the first are drawn."""
 
 SHOWN_AT_ONCE = 1000
 """Dagster's pages show markdown of fewer characters in place, longer ones after a click."""

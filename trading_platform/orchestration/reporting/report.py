@@ -1,7 +1,7 @@
-"""Tell Dagster what a refresh did: metadata and check results of each day by itself.
+"""Report each refreshed day to Dagster: metadata and check results.
 
-In a range run one returned result would be stored for all days alike, so a day is reported as soon as it is done.
-Nothing is judged here: verdicts are the gates', completeness is the ledger's.
+A range run that returned one result would store it for all its days, so each day is reported as soon as it is done.
+Nothing is validated here: verdicts come from the gates (quality/), completeness from the ledger.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trading_platform.store.ledger import DayStatus
 
 CHARTED_DAYS = 3
-"""Pictures stay in Dagster's event log for ever: only the last days of a range get one."""
+"""Charts stay in Dagster's event log for ever: only the last days of a range get one."""
 
 _FINE_STATES = ("complete", "reconciled", "recording")
 _SHOWN_FAILURES = 20
@@ -51,7 +51,7 @@ def report_from_op(context: dg.OpExecutionContext, pipeline: PipelineResource, d
 
 
 def metadata(pipeline: PipelineResource, done: DayReport, *, charted: bool) -> dict[str, Any]:
-    """Return what a person wants to see of a day: rows, a table by symbol, what went wrong, a picture."""
+    """Return a day's metadata: row count, a table by symbol, failures, a chart."""
     found: dict[str, Any] = {"dagster/partition_row_count": dg.MetadataValue.int(done.rows)}
     statuses = pipeline.statuses(done.day)
     if done.dataset == "ticks":
@@ -72,7 +72,7 @@ def metadata(pipeline: PipelineResource, done: DayReport, *, charted: bool) -> d
 
 
 def evaluations(pipeline: PipelineResource, done: DayReport) -> Iterator[dg.AssetCheckEvaluation]:
-    """Yield the results of a day's checks: the gates' verdicts and, for ticks, the ledger's completeness."""
+    """Yield a day's check results: the gates' verdicts and, for ticks, the ledger's completeness."""
     refused = [result for result in done.results if result.status == "refused"]
     yield dg.AssetCheckEvaluation(
         asset_key=keys.ASSETS[done.dataset],
