@@ -1,4 +1,4 @@
-"""A venue on this machine: real protocol, recorded or synthetic trades, faults on purpose, the truth in a file.
+"""A simulated venue on this machine: real protocol, recorded or synthetic trades, planned faults, a truth file.
 
-Knows nothing of how we record; tests and demonstrations judge us against what it says it sent.
+It shares no code with the recorder; tests and `demo` compare the recorded data with its truth file.
 """

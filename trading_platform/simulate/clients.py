@@ -1,4 +1,4 @@
-"""Who is connected to a simulated venue, what each of them hears, and the frames that are written to them.
+"""The connected clients of a simulated venue: their subscriptions, and writing frames to them.
 
 What is written when is venue_server.py; the connections themselves are sockets.py.
 """
@@ -67,7 +67,7 @@ class Clients:
         return any(topic in self._topics for topic in topics)
 
     def meant(self, symbol: str | None) -> list[Client]:
-        """Return who is subscribed to the symbol's trades; None means every client."""
+        """Return the clients subscribed to the symbol's trades; None means every client."""
         if symbol is None:
             return list(self._clients)
         wanted = set(self._of(symbol))
@@ -131,7 +131,7 @@ class Clients:
                 self.say(client, [self._exchange.heartbeat])
 
     async def let_take(self, *, patient: bool, on_slow: Callable[[Client], None]) -> None:
-        """Wait for every client if patient; else call `on_slow` for who is too slow."""
+        """Wait for every client if patient; else call `on_slow` for slow ones."""
         for client in list(self._clients):
             if patient and not client.deaf:
                 with contextlib.suppress(ConnectionError, ConnectionClosed):

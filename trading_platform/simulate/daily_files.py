@@ -1,6 +1,6 @@
-"""Files of past days as an exchange publishes them: which trades are in one, when it appears, how it is downloaded.
+"""Serve an exchange's daily archive files: which trades a file holds, when it appears, how it is downloaded.
 
-How a file is written and named is the exchanges' own (exchanges/); what goes wrong is faults.py.
+Format and name of a file belong to each exchange (exchanges/); faults are faults.py.
 """
 
 from __future__ import annotations

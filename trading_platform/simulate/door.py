@@ -1,6 +1,6 @@
-"""Who gets a stream of the simulated venue, and what others are answered. Sans-I/O: address and time -> an answer.
+"""Admit or refuse stream connections to the simulated venue: rate limit, ban, address length. Sans-I/O.
 
-Sockets and faults are venue_server.py, what an address asks for is the exchange's (exchanges/).
+Sockets and faults are venue_server.py; interpreting an address belongs to each exchange (exchanges/).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from trading_platform.simulate.exchange import Refusal, Session, StreamLimits
 
 
 class Door:
-    r"""What a venue lets in.
+    r"""Decides for each connection attempt: a session or a refusal.
 
     Parameters
     ----------

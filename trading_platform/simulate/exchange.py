@@ -1,7 +1,7 @@
-"""What an exchange is to the simulator: the interface that exchanges/ have, and the values that pass through it.
+"""The interface of a simulated exchange, implemented in exchanges/, and the values that pass through it.
 
-Lives here: sessions, answers, limits, what a trade is told as. Not here: sockets and the clock (venue_server.py), what
-is traded (tape.py), what goes wrong (faults.py), the exchanges themselves (exchanges/).
+Here: sessions, answers, limits, the form of a sent trade. Not here: sockets and the clock (venue_server.py), what is
+traded (tape.py), faults (faults.py), the exchanges themselves (exchanges/).
 """
 
 from __future__ import annotations

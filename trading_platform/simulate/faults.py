@@ -1,7 +1,7 @@
-"""What goes wrong on purpose: the plan as a value, and the pure decisions that follow from it.
+"""Planned faults of the simulated venue: the plan as a value, and pure decisions which frames and requests it affects.
 
-Whether a frame is hit is a hash of seed, symbol and trade id, so it depends neither on timing nor on which other
-faults are planned. Doing it to sockets and answers is venue_server.py; a plan's JSON is described at `FaultPlan`.
+Whether a frame is hit depends on a hash of seed, symbol and trade id, not on timing or other planned faults. Applying
+faults to sockets and answers is venue_server.py; a plan's JSON is described at `FaultPlan`.
 """
 
 from __future__ import annotations
@@ -400,7 +400,7 @@ class FrameFaults:
         return last_id is not None and any(isinstance(row, Print) and row.trade_id == last_id for row in out)
 
 
-class Failure(NamedTuple):
+class RequestFailure(NamedTuple):
     """How a request fails: the kind of fault, for how much longer, and the event if it was a planned one."""
 
     kind: str
@@ -426,13 +426,13 @@ class RequestFaults:
         """Let every request fail as the event says, for its seconds."""
         self.failing = (event, now_s + event.seconds)
 
-    def meets(self, now_s: float) -> Failure | None:
+    def meets(self, now_s: float) -> RequestFailure | None:
         """Return how the next request fails, None if it does not."""
         kind = self.next()
         if self.failing is not None and now_s < self.failing[1]:
             event, until_s = self.failing
-            return Failure(event.kind, until_s - now_s, event)
-        return None if kind is None else Failure(kind, _BY_CHANCE_S, None)
+            return RequestFailure(event.kind, until_s - now_s, event)
+        return None if kind is None else RequestFailure(kind, _BY_CHANCE_S, None)
 
     def next(self) -> str | None:
         """Return the kind of fault that the next request meets by chance, None for none."""

@@ -1,6 +1,6 @@
-"""The trades issued so far as an exchange's history has them: its ids, what it forgot or has otherwise.
+"""Query the simulated venue's history of issued trades, for REST: by id and time, with forgotten or altered trades.
 
-How they are written is the exchanges' own (exchanges/); what is issued is venue_server.py.
+The wire format belongs to each exchange (exchanges/); issuing is venue_server.py.
 """
 
 from __future__ import annotations

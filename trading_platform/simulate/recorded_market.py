@@ -1,4 +1,4 @@
-"""Real captures as a market: two forms of file, joined per symbol, optionally repeated for ever.
+"""Replay captured exchange traffic as a market: files of two formats, joined by symbol, optionally looped.
 
 Forms: hftbacktest (`<receive time in ns> <message>`, gzip) and cryptofeed (`<receive time in s>: <message>`, with
 `<->` for a connect, `<-` for what the client sent, `->` for a REST answer); either may be compressed or plain. Only

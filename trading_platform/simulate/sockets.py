@@ -1,6 +1,6 @@
 """Sockets of a simulated venue: listening, a WebSocket connection that counts inbound frames, an HTTP server.
 
-What is said over them is venue_server.py's to decide.
+The messages sent over them are decided by venue_server.py.
 """
 
 from __future__ import annotations

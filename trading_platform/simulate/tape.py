@@ -1,4 +1,4 @@
-"""What a simulated venue plays: single prints, what is listed, and the interface of a market.
+"""The tape of a simulated venue: single prints, listings, and the interface of a market.
 
 Markets are recorded_market.py (captures) and synthetic_market.py. Serving them is venue_server.py.
 """

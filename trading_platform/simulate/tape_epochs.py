@@ -1,7 +1,7 @@
-"""Ids that start again: from a planned moment on, a symbol's trades bear other ids than the tape gives them.
+"""Simulate a venue that restarts its trade ids: map a tape's ids to the ids shown from a planned moment on.
 
-A tape's own ids go on rising without a break, and everything that plans or finds trades uses them; what is shown on the
-stream, over REST and in the truth file is told here. When it happens is faults.py.
+The tape's own ids rise without a break and are used to plan and find trades; the mapped ids appear on the stream, over
+REST and in the truth file. When a restart happens is faults.py.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class TapeNumbering:
         return row._replace(trade_id=row.trade_id - part.begins + part.first_id)
 
     def served(self, rows: Iterable[Print]) -> list[Print]:
-        """Return the trades of the newest numbering: of the older ones nobody can ask."""
+        """Return the trades of the newest numbering: older ones cannot be requested."""
         newest = {name: parts[-1].begins for name, parts in self._parts.items()}
         return [row for row in rows if row.trade_id >= newest.get(row.venue_symbol, row.trade_id)]
 

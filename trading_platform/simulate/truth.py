@@ -1,4 +1,4 @@
-"""What a simulated venue did, as files of JSON lines: the truth that tests judge the platform by, and the requests."""
+"""Write what a simulated venue did as JSON lines: the truth file that tests compare with, and the REST requests."""
 
 from __future__ import annotations
 

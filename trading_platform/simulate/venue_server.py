@@ -1,12 +1,12 @@
-"""A venue on sockets: one simulated clock issues trades to stream clients, REST answers beside it, faults on purpose.
+"""Serve a simulated venue: a simulated clock issues trades to WebSocket clients, REST serves them, faults are planned.
 
-Lives here: the clock, connections, ports, the truth file. What is said is the exchange's (exchanges/), who gets a
-connection is door.py, who hears what is clients.py, which frames are hit is faults.py, what is traded is
-synthetic_market.py or recorded_market.py.
+Here: the clock, connections, ports, the truth file. Elsewhere: protocols (exchanges/), admission of connections
+(door.py), subscriptions (clients.py), the choice of affected frames (faults.py), the trades (synthetic_market.py,
+recorded_market.py).
 
-The clock starts with the first subscription to a trade stream and then runs whether anyone listens or not. `speed=X`:
-X seconds of trades a second. `speed=None` (max): as fast as every listener takes them; while nobody listens it runs at
-IDLE_SPEED, so that a client that was cut off misses trades as on a real venue, and finds them by REST.
+The clock starts with the first subscription to a trade stream and then runs with or without clients. `speed=X`: X
+seconds of trades a second. `speed=None` (max): as fast as every client reads; without a client it runs at IDLE_SPEED,
+so that a disconnected client misses trades as on a real venue, and finds them by REST.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class VenueServer:
         self._server.close()
         closing = asyncio.ensure_future(self._server.wait_closed())
         _, slow = await asyncio.wait({closing}, timeout=_STOP_S)
-        if slow:  # who is cut off takes nothing any more, not even an end
+        if slow:  # a client that is cut off for slowness reads nothing more, not even a close frame
             for connection in self._server.connections:
                 connection.transport.abort()
             await closing
@@ -343,7 +343,7 @@ class VenueServer:
             self._clients.send(rows)
 
     async def _let_take(self) -> None:
-        """At speed max wait for every listener; else cut off who is too slow."""
+        """At speed max wait for every client; else disconnect slow ones."""
         await self._clients.let_take(patient=self._speed is None, on_slow=self._cut_slow)
 
     def _cut_slow(self, client: Client) -> None:
@@ -351,7 +351,7 @@ class VenueServer:
         client.transport.abort()
 
     async def _tend(self) -> None:
-        """Send heartbeats, and cut off who has been silent for too long."""
+        """Send heartbeats, and disconnect clients that were silent for too long."""
         idle_s = self._limits.idle_s
         every_s = min(self.exchange.heartbeat_s if self.exchange.heartbeat else 60.0, idle_s or 60.0) / 4
         while True:

@@ -1,7 +1,4 @@
-"""A simulated venue in a thread of its own, for tests and the demonstration: start, use its addresses, stop.
-
-The venue itself is venue_server.py.
-"""
+"""Run a simulated venue in its own thread, for tests and `demo`. The venue itself is venue_server.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The exchanges that the simulator can be, one file each, larger ones with a prefix in common.
+"""The exchanges that the simulator can imitate: one file each, or several with a common prefix.
 
-What an exchange is to the simulator is simulate/exchange.py; reading the same protocols is venues/.
+Their interface is simulate/exchange.py; reading the same protocols is venues/.
 """
 
 from __future__ import annotations

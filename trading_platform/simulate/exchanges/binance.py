@@ -1,4 +1,4 @@
-"""Binance spot as the simulator speaks it: what it declares.
+"""Simulated Binance spot: the exchange's limits, topics and payloads.
 
 Streams are binance_stream.py, REST is binance_rest.py, daily files are binance_archive.py.
 

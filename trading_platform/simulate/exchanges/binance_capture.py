@@ -1,6 +1,6 @@
-"""What Binance sent, read out of a capture: trades of the spot market as prints, and what shows another market.
+"""Parse captured Binance messages: spot trades become prints; messages of a futures market are recognised.
 
-Files, their forms and how trades become a market are simulate/recorded_market.py.
+File formats, and making a market of the trades, are simulate/recorded_market.py.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class _Refused(Exception):
 
 
 class Limits:
-    """The request weight of one address: fixed windows of a minute, 429 beyond it, 418 for who goes on.
+    """The request weight of one address: fixed windows of a minute, 429 beyond it, 418 for a client that goes on.
 
     Examples
     --------
@@ -195,7 +195,7 @@ class RestApi:
             body = {"code": -1001, "msg": "Internal error; unable to process your request. Please try again."}
             return Answer(event.status if event else 503, msgspec.json.encode(body))
         if kind == "rest_429":
-            self.limits.charge(0, now_s)  # who asks within the last Retry-After comes nearer to a ban
+            self.limits.charge(0, now_s)  # requests within the last Retry-After count towards a ban
             self.limits.wait(left, now_s)
             return _too_many(429, left, None if event is None else event.retry_after, 0, self.limits.weight_per_minute)
         if kind == "rest_418" and event is not None:

@@ -38,7 +38,7 @@ _LAUNCHED_MS = 1_585_526_400_000
 
 
 class IpLimit:
-    """The requests of one address: so many in a window, a ban for who goes beyond.
+    """The requests of one address: so many in a window, a ban beyond it.
 
     Examples
     --------
