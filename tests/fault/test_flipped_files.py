@@ -109,13 +109,13 @@ def a_share(root: Path) -> Kept:
 def a_run(root: Path) -> Kept:
     """Trades that a replay keeps aside."""
     n = 9
-    kinds = {name: np.dtype(kind) for name, kind in zip(TradeColumns._fields, held._TYPES, strict=True)}
+    kinds = {name: np.dtype(kind) for name, kind in zip(TradeColumns._fields[:-1], held._TYPES, strict=True)}
     columns = TradeColumns(**{name: np.arange(n).astype(kind) for name, kind in kinds.items()})
     aside = Held(root / "trades-0", lambda day: True)
     aside.add({SequenceKey("binance", "BTC-USDT", 0): columns})
     (run,) = aside.spill()
     aside.close()
-    return Kept(root / "trades-0", lambda: [column.tobytes() for column in held.read(run)])
+    return Kept(root / "trades-0", lambda: [column.tobytes() for column in held.read(run) if column is not None])
 
 
 def a_part(root: Path) -> Kept:
