@@ -1,4 +1,4 @@
-"""The one way a test waits: for a condition, with a deadline. There is no sleeping in tests besides this."""
+"""Wait for a condition with a deadline: the only way in which tests wait or sleep."""
 
 from __future__ import annotations
 

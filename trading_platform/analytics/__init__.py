@@ -1,4 +1,4 @@
-"""What thinks: bars, indicators, regimes, as pure functions on arrays.
+"""Compute bars, technical indicators and market regimes as pure functions on arrays.
 
 No clock, no randomness of its own, no I/O, no settings. Importing this package or the table of indicators
 imports neither numpy nor numba; kernels compile, or come from the on-disk cache, when first called.

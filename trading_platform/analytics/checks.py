@@ -1,4 +1,4 @@
-"""What rows of trades and bars must be before anything is computed from them: read once, refused in one sentence.
+"""Validate input rows of trades and bars before computing; an invalid row raises an error of one sentence.
 
 A market is one venue, symbol and timeframe; rows are in order; a trade counts once; prices, quantities and sides are
 such as a trade can have. How columns are read is dataframes.py, what is computed bars_from_frames.py and notebook.py.

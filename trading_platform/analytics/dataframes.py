@@ -1,4 +1,4 @@
-"""Frames of any kind as numpy columns and back: pandas, polars or Arrow; what goes in comes out.
+"""Convert pandas, polars or Arrow frames to numpy columns and back; results have the kind of frame that was given.
 
 Every column is read through Arrow, so that a type means the same in all three. Only the library whose frame was given
 is imported. What rows of trades and bars must be is checks.py; what is computed on the columns is elsewhere.

@@ -1,4 +1,4 @@
-"""Drive indicator steps over rows with state that can be kept: batch, stream and resume are this one driver.
+"""Run indicator steps over rows with a state that can be saved: batch, stream and resume share this driver.
 
 A `Plan` is a list of names made executable; a `State` is what it carries from row to row. Whatever way the rows are
 cut into calls, the outputs have the same bits. The rules of stored datasets (which grid intervals step, which rows

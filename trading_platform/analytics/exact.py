@@ -1,4 +1,4 @@
-"""Exact sums of the decimals a venue printed, rounded once at the end.
+"""Exact sums of decimal prices and quantities, rounded only once at the end.
 
 A float64 is the nearest neighbour of a decimal of up to 15 digits, so the decimal can be had back: as an integer
 at a power of ten. Integers add and multiply without error; products need more than 64 bits, and their sums more than

@@ -1,4 +1,4 @@
-"""What an indicator is: its parameters, columns, lookback and one step. The table of them is indicators/.
+"""The definition of an indicator: parameters, columns, lookback and one step. The table of all is indicators/.
 
 Light: importing this imports neither numpy nor numba. Running a step over rows is analytics/driver.py.
 """

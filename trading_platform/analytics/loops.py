@@ -1,4 +1,4 @@
-"""The loops that drive a step over rows: one template for each count of inputs and outputs.
+"""Compiled loops that apply an indicator's step to rows: one template for each number of inputs and outputs.
 
 `step` and `turn` are not defined here: each indicator gets a copy of the template that knows its own
 (`kernel.specialise`). A row with an input that is not finite does not step and gives NaN, so that one bad row

@@ -1,4 +1,4 @@
-"""Indicators for notebooks and strategies: `compute` on a frame, and the table to look at.
+"""Public indicator functions for notebooks and strategies: `compute` on a frame, and the table of indicators.
 
 They are `trading_platform.compute` and `.indicator_table`; bar by bar is streams.py. The driver is driver.py.
 """

@@ -1,4 +1,4 @@
-"""The table of indicators for readers: rows for `tp.indicator_table`, and the page docs/indicators.md.
+"""Document the indicators: the rows of `tp.indicator_table`, and the generated page docs/indicators.md.
 
 ``python -m trading_platform.analytics.reference > docs/indicators.md`` writes the page; a test compares it.
 """

@@ -1,4 +1,4 @@
-"""Indicators bar by bar: ``tp.stream``. The same numbers as `compute`, for one symbol or many, and kept as bytes.
+"""Update indicators bar by bar: ``tp.stream``. Same values as `compute`; one symbol or many; state saved as bytes.
 
 The steps are driver.py; frames are notebook.py.
 """

@@ -1,4 +1,4 @@
-"""Where bars by ticks, volume, dollars or imbalance end: the exact total of what the trades add, against a threshold.
+"""Find where tick, volume, dollar and imbalance bars end: the exact running total of trades reaches a threshold.
 
 Totals are integers, never rounded: the trade that reaches the threshold to the last digit ends its bar. Which kinds
 of bars there are, and frames in and out, is analytics/bars_from_frames.py; what a bar holds is bars.py.

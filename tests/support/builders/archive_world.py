@@ -1,4 +1,4 @@
-"""A data directory and a simulated exchange with daily files, in one process and on a clock that moves when waited on.
+"""A data directory and a simulated exchange with daily files, in one process; waiting advances their clock.
 
 The exchange is asked through a transport of httpx's; everything between that and the disk is the real code.
 """

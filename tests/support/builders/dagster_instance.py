@@ -1,4 +1,4 @@
-"""What tests of Dagster's side share: a data directory filled by hand, the engine on it at a fixed time, an instance.
+"""Fixtures for tests of the Dagster layer: a prepared data directory, the engine at a fixed time, an instance.
 
 Import the fixtures where they are used: ``from tests.support.builders.dagster_instance import instance, market,
 pipeline``; the definitions too, from nowhere else: they are loaded once in a process, and begin where the lake does

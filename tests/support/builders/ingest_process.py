@@ -1,4 +1,4 @@
-"""Run the real ``ingest`` against a simulated venue, hurt it, and judge the end from outside.
+"""Run the real ``ingest`` against a simulated venue, inject faults, and check the result from outside.
 
 The oracle reads files and the venue's truth only: nothing of what is under test computes what is expected.
 """

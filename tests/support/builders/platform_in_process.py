@@ -1,4 +1,4 @@
-"""The whole way of a trade, small and in one process: log, decode, ledger, staging, lake, sealing, retention.
+"""The whole pipeline of a trade in one process: log, decode, ledger, staging, lake, sealing, retention.
 
 Frames are those of the venue; the clock stands where it is put; every write goes through the disk handed in.
 """

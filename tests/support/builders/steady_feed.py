@@ -1,4 +1,4 @@
-"""A venue that sends the same number of trades every second until it is killed, and answers the few questions of REST.
+"""A venue that sends a constant number of trades a second until it is killed, and answers the few REST requests.
 
 ``python -m tests.support.builders.steady_feed SYMBOLS RATE`` prints its URLs. Frames are made as they are sent: it
 never holds many. Each connection gets the symbols that its address names, and its share of the rate.

@@ -1,4 +1,4 @@
-"""A certificate of this machine's own, made anew for each use: no key lies in the repository."""
+"""Create a self-signed TLS certificate for each use: no key is stored in the repository."""
 
 from __future__ import annotations
 

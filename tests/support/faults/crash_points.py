@@ -1,4 +1,4 @@
-"""A real disk that can tell, at each operation, what a crash would leave: for tests that crash everywhere at once.
+"""A real disk that records, at each operation, what a crash would leave: for tests that crash at every point.
 
 The work under test runs once, undisturbed, on real files. Before every operation (and in the middle of every write)
 `each` is called, and may have copies made of what a dead process or a power loss would leave at that instant: a process

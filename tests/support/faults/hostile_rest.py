@@ -1,4 +1,4 @@
-"""A REST server that does what no client should have to wait for: hangs, drips, refuses, answers nonsense.
+"""A hostile REST server: it hangs, sends byte by byte, refuses, or answers nonsense.
 
 Bare sockets on threads: what a real server would never send is the point. A venue is
 tests/support/builders/venue_thread.py.

@@ -1,4 +1,4 @@
-"""Disks in memory that lose what a real one may lose: for tests of durability, crash by crash.
+"""In-memory disks that lose unsynced data at a crash as a real disk may: for durability tests.
 
 What was not synced may survive a crash in any part: each 512-byte sector, each length, each directory entry by
 itself. A file's name is durable only once its directory was synced, as POSIX promises no more.

@@ -1,4 +1,4 @@
-"""File systems of our own for tests: small, full, read-only, or cut off as by a power loss. Needs root on Linux.
+"""Mount test file systems: small, full, read-only, or detached as by a power loss. Needs root on Linux.
 
 Where mounting is not allowed a test is skipped loudly; with CI=true it fails.
 """

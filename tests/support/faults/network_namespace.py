@@ -1,4 +1,4 @@
-"""A network of our own for tests: a namespace, a cable to it, and what may happen to a cable. Needs root on Linux.
+"""A Linux network namespace for tests with a virtual link, and faults of that link. Needs root.
 
 Who works in the namespace is a thread that has entered it; everybody else stays outside. Where this is not allowed a
 test is skipped loudly; with CI=true it fails.

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that does harm on purpose; its harms are called what toxiproxy calls its toxics.
+"""A TCP proxy on loopback that injects faults, named like toxiproxy's toxics.
 
 `down` is what flows from the venue to us, `up` what flows from us to the venue.
 """

@@ -1,4 +1,4 @@
-"""Every kind of fuzzing by name and count: what the campaign gives to its processes."""
+"""All fuzzing tests by name and count: the work list of the campaign's processes."""
 
 from __future__ import annotations
 

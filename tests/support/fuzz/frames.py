@@ -1,4 +1,4 @@
-"""Wrong frames through the whole way of decoding, judged by a reader with rules of its own. For fuzzing tests."""
+"""Fuzz the decoder with damaged frames; an independent reader gives the expected result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes made wrong in bulk, and what it costs a process to read them: the common half of the fuzzing tests.
+"""Shared parts of the fuzzing tests: damage bytes in bulk, and measure what reading them costs a process.
 
 Where to cut and what to change is drawn with numpy, many at a time; a seed gives the same bytes everywhere.
 """

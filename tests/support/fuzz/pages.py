@@ -1,4 +1,4 @@
-"""Wrong answers of REST, listings, control records and lines between processes. For fuzzing tests."""
+"""Fuzz REST answers, listings, control records and messages between processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wrong bytes in segments, open and sealed, and in marks; records that lie with a right checksum. For fuzzing tests."""
+"""Fuzz open and sealed segments and marks with wrong bytes, and with false records that have a valid checksum."""
 
 from __future__ import annotations
 

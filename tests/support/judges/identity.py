@@ -1,4 +1,4 @@
-"""The judge: does a data directory account for every trade, seen from outside? For use once all writers have stopped.
+"""Check from outside that a data directory accounts for every trade. For use after all writers have stopped.
 
 It reads the venue's truth, the log (tests/support/judges/naive/log.py), the ledger's tables by plain SQL and the lake's
 files, and uses nothing of what is under test. `judge` returns what is wrong, in words; nothing is wrong with `[]`.

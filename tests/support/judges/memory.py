@@ -1,4 +1,4 @@
-"""How much memory real processes of ``ingest`` use at a steady rate, and whether it grows, as the kernel counts it.
+"""Measure the memory of real ``ingest`` processes at a steady rate, and its growth, as counted by the kernel.
 
 Private dirty memory is what a process has for itself alone: no file pages, nothing shared. Its slope is the median of
 the slopes between all pairs of samples (Theil, Sen): a publish in progress or a table that doubled is no growth.

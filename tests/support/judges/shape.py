@@ -1,4 +1,4 @@
-"""The shape of JSON: names and types, so that what a simulator says can be compared with what an exchange said."""
+"""The shape of JSON (names and types), to compare a simulator's messages with an exchange's captured ones."""
 
 from __future__ import annotations
 

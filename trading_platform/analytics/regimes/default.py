@@ -1,4 +1,4 @@
-"""The model that ships: three regimes of volatility-scaled returns, for symbols with too few days to fit their own.
+"""The default model: three regimes of volatility-scaled returns, for symbols with too few days to fit their own.
 
 Round numbers near what fits give on five-minute returns of liquid spot pairs. Changing one is a new version.
 """

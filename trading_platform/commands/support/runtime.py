@@ -42,7 +42,7 @@ def data_dir(settings: Settings) -> DataDir:
 
 
 def check_usable(data: DataDir) -> None:
-    """Refuse a data directory that this user cannot write, before any work begins.
+    """Refuse a data directory that this user cannot read and write, before any work begins.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Lay out rows as aligned text tables. What the rows mean belongs to each command."""
+"""Lay out rows as aligned text tables, and long ones quickly as JSON. What the rows mean belongs to each command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read Binance's frames and pages the slow and strict way: standard library, rules of its own, nothing of ours.
+"""Read Binance's frames and pages slowly and strictly, with the standard library only. Imports nothing of ours.
 
 The rules, from RFC 8259 and the venue's documents: UTF-8 without a mark of byte order; no NaN, no Infinity, no lone
 surrogate; of the names that tell a trade none twice in an object; ids are integers of 63 bits, numbers are decimals in

@@ -1,4 +1,4 @@
-"""Which trades of a stream belong to which numbering, told one by one. Imports nothing of ours.
+"""Naive twin of completeness/sequence_reset.py: assign epochs to a stream's trades one by one. Imports nothing of ours.
 
 The obvious form of the rule, for trades (id, time in ms) given in the order of arrival.
 """
