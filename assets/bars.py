@@ -3,13 +3,12 @@
 import dagster as dg
 
 from quality import checks
-from trading_platform.orchestration import keys
 from trading_platform.orchestration.asset_factory import Reported, daily_asset, materialized
 from trading_platform.orchestration.reporting.report import report
 from trading_platform.orchestration.resources import PipelineResource
 
 
-@daily_asset("bars", deps=[keys.TICKS], checks=[checks.schema("bars")])
+@daily_asset("bars", checks=checks.of("bars"))
 def bars(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Reported:
     """Open, high, low, close and volumes of each interval from 1s to 1d, exact, with the proof that none is missing."""
     for day in context.partition_keys:

@@ -3,13 +3,12 @@
 import dagster as dg
 
 from quality import checks
-from trading_platform.orchestration import keys
 from trading_platform.orchestration.asset_factory import Reported, daily_asset, materialized
 from trading_platform.orchestration.reporting.report import report
 from trading_platform.orchestration.resources import PipelineResource
 
 
-@daily_asset("regimes", deps=[keys.BARS], checks=[checks.schema("regimes")], carries_state=True)
+@daily_asset("regimes", checks=checks.of("regimes"))
 def regimes(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Reported:
     """Calm or wild: the market regime of every bar with its probability, from a model that never saw the day."""
     for day in context.partition_keys:

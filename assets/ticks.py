@@ -8,7 +8,7 @@ from trading_platform.orchestration.reporting.report import report
 from trading_platform.orchestration.resources import PipelineResource
 
 
-@daily_asset("ticks", deps=[], checks=[checks.schema("ticks"), checks.completeness()])
+@daily_asset("ticks", checks=checks.of("ticks"))
 def ticks(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Reported:
     """Every trade of the day, once, as the exchange printed it. Published while it runs, sealed when it is over."""
     for day in context.partition_keys:

@@ -10,6 +10,7 @@ import warnings
 
 import dagster as dg
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.partitions import DAILY
 
@@ -22,7 +23,12 @@ def _spec(name: str, dataset: str, description: str) -> dg.AssetCheckSpec:
         )
 
 
-def schema(dataset: str) -> dg.AssetCheckSpec:
+def of(dataset: str) -> list[dg.AssetCheckSpec]:
+    """Declare the checks of a dataset: its gate's, and of one that a venue's channel is recorded into completeness."""
+    return [_schema(dataset), *([_completeness(dataset)] if DATASETS[dataset].recorded else [])]
+
+
+def _schema(dataset: str) -> dg.AssetCheckSpec:
     """Declare the report of a dataset's gate (severity ERROR)."""
     return _spec(
         keys.SCHEMA,
@@ -32,11 +38,11 @@ def schema(dataset: str) -> dg.AssetCheckSpec:
     )
 
 
-def completeness() -> dg.AssetCheckSpec:
+def _completeness(dataset: str) -> dg.AssetCheckSpec:
     """Declare the report of the completeness ledger (severity WARN)."""
     return _spec(
         keys.COMPLETENESS,
-        "ticks",
+        dataset,
         "No trade of the day is known to be missing, judged by the exchange's own trade ids. "
         "Missing trades are fetched automatically (sensor gap_recovery).",
     )

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from importlib import import_module
 
 import dagster as dg
 
-from assets.bars import bars
-from assets.indicators import indicators
-from assets.regimes import regimes
-from assets.ticks import ticks
 from quality.schemas import GATES
 from sensors.gap_recovery import gap_recovery
 from sensors.ingest_keepalive import ingest_keepalive
@@ -21,6 +18,7 @@ from sensors.observe_ingest import observe_ingest
 from sensors.schedules import every_five_minutes
 from sensors.seal_days import seal_days
 from sensors.tidy_runs import tidy_runs
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.verdict import Gate
 from trading_platform.orchestration.jobs import JOBS
 from trading_platform.orchestration.resources import PipelineResource
@@ -38,7 +36,7 @@ class GatedPipeline(PipelineResource):
 warnings.filterwarnings("ignore", category=dg.BetaWarning, module="dagster")
 
 defs = dg.Definitions(
-    assets=[ticks, bars, indicators, regimes],
+    assets=[getattr(import_module(f"assets.{name}"), name) for name in DATASETS],
     jobs=JOBS,
     sensors=[ingest_keepalive, gap_recovery, seal_days, observe_ingest, tidy_runs],
     schedules=[every_five_minutes],

@@ -12,6 +12,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.verdict import Gate, Verdict
 
 if TYPE_CHECKING:
@@ -26,13 +27,5 @@ def _gate(dataset: str) -> Gate:
     return gate
 
 
-GATES: Mapping[str, Gate] = MappingProxyType(
-    {
-        "ticks": _gate("ticks"),
-        "bars": _gate("bars"),
-        "indicators": _gate("indicators"),
-        "regimes": _gate("regimes"),
-        "instruments": _gate("instruments"),
-    }
-)
+GATES: Mapping[str, Gate] = MappingProxyType({name: _gate(name) for name in DATASETS})
 """Dataset to gate."""

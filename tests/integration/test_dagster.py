@@ -17,6 +17,7 @@ from sensors.gap_recovery import gap_recovery
 from tests.support.builders.dagster_instance import FixedPipeline, definitions_on, events, instance, market, pipeline  # noqa: F401  fixtures
 from tests.support.builders.lakes import Market, Trades, made_up
 from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from trading_platform.domain.datasets import COMPUTED
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.dagster_home import prepare
 from trading_platform.store.fs.layout import Leaf
@@ -69,7 +70,7 @@ def test_missing_trades_are_found_leased_fetched_and_computed(
         for event in events(instance, dg.DagsterEventType.ASSET_MATERIALIZATION)
         if event.asset_key is not None
     }
-    assert reported == {(dataset, day) for dataset in keys.DATASETS}
+    assert reported == {(dataset, day) for dataset in ("ticks", *COMPUTED)}
     checked = events(instance, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     assert {event.asset_check_evaluation_data.partition for event in checked} == {day}
 

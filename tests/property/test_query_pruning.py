@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 from trading_platform import quick_settings, settings
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.errors import QueryError
-from trading_platform.store.fs.layout import KEYS, DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import parquet, schema as shapes
 from trading_platform.store.sql import pruning, query as sql, views
 
@@ -55,7 +56,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataDir:
 
 def put(data: DataDir, leaf: Leaf, columns: dict[str, list[object]], shape: pa.Schema) -> None:
     values = {**leaf._asdict(), "date": leaf.day}
-    path = data.lake.joinpath(leaf.dataset, *(f"{key}={values[key]}" for key in KEYS[leaf.dataset]), leaf.file_name)
+    folders = (f"{key}={values[key]}" for key in DATASETS[leaf.dataset].keys)
+    path = data.lake.joinpath(leaf.dataset, *folders, leaf.file_name)
     path.parent.mkdir(parents=True)
     rows = len(next(iter(columns.values())))
     parquet.write(
@@ -212,7 +214,7 @@ def test_random_conditions(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_leaf_that_vanishes_is_left_out(data: DataDir, tmp_path: Path) -> None:
     """A folder without its file is no file; keys are as the layout has them."""
-    assert {name: view.keys for name, view in views.VIEWS.items()} == {name: KEYS[name] for name in views.VIEWS}
+    assert [(name, view.keys) for name, view in views.VIEWS.items()] == [(x.name, x.keys) for x in DATASETS.values()]
     there = DataDir(tmp_path).create()
     (there.lake / "ticks/venue=okx/symbol=BTC-USDT/date=2024-02-28").mkdir(parents=True)
     text = "SELECT count(*) AS n FROM ticks WHERE symbol = 'BTC-USDT'"
@@ -252,11 +254,10 @@ def test_a_query_imports_what_it_needs(text: str, lacks: str, data: DataDir) -> 
 
 
 def test_the_views_are_the_shapes_of_the_files() -> None:
-    """Names and types are written a second time for views; both say the same."""
+    """Arrow and DuckDB each have a name for a type of the table; both mean the same."""
     kinds = {shapes.TIME: "TIMESTAMP_NS", pa.int64(): "BIGINT", pa.int16(): "SMALLINT", pa.int8(): "TINYINT"}
     kinds |= {pa.float64(): "DOUBLE", pa.string(): "VARCHAR", pa.bool_(): "BOOLEAN"}
-    files = {"ticks": shapes.TICKS, "bars": shapes.BARS, "indicators": shapes.indicators([]), "regimes": shapes.REGIMES}
-    of_files = {name: {field.name: kinds[field.type] for field in shape} for name, shape in files.items()}
+    of_files = {name: {field.name: kinds[field.type] for field in shape} for name, shape in shapes.SHAPES.items()}
     assert {name: view.shape for name, view in views.VIEWS.items()} == of_files
     assert list(views.COVERAGE.shape) == shapes.COVERAGE_OF_ALL.names
 

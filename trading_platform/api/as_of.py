@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from trading_platform.completeness.records import TextDay
+from trading_platform.domain.datasets import DATASETS, with_upstream
 from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import UsageError, WorkError
 from trading_platform.domain.id_ranges import IdRanges, Range, id_runs
@@ -122,7 +123,7 @@ def _compute(
     pipeline = Pipeline(
         there,
         past,
-        gates=dict.fromkeys(("ticks", "bars", "indicators", "regimes"), pass_all),
+        gates=dict.fromkeys(DATASETS, pass_all),
         timeframes=timeframes,
         indicator_names=settings.indicators,
         regimes=RegimeConfig(r.model, r.states, r.timeframes, r.min_days, r.lookback_days),
@@ -130,8 +131,7 @@ def _compute(
     last = max(days) if until is None else min(until, max(days))
     if last < min(days):
         return
-    wanted = ["bars", *(name for name in datasets if name != "bars")]
-    for report in pipeline.refresh_range(wanted, min(days), last, pairs):
+    for report in pipeline.refresh_range(with_upstream(datasets), min(days), last, pairs):
         for result in report.results:
             if result.status in {"refused", "waiting"}:
                 leaf = result.leaf

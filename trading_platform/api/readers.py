@@ -15,6 +15,7 @@ from unicodedata import normalize
 import pyarrow as pa
 
 from trading_platform.api import stored_names as stored
+from trading_platform.domain.datasets import COMPUTED
 from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import SymbolError, UsageError, shown
 from trading_platform.domain.instants import Instant, instant_ns
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 Engine = Literal["pandas", "polars", "arrow"]
 ENGINES: tuple[Engine, ...] = ("pandas", "polars", "arrow")
-_COMPUTED = ("bars", "indicators", "regimes")
 
 
 def read_ticks(
@@ -165,7 +165,7 @@ def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Ite
 
     data = DataDir(settings.data_dir)
     known = None if as_of is None else instant_ns(as_of)
-    named = [view for view in (*_COMPUTED, "coverage") if view in sql.lower()]
+    named = [view for view in (*COMPUTED, "coverage") if view in sql.lower()]
     url, outputs = settings.database_url.get_secret_value(), partial(_outputs, settings)
     if known is None or not named:
         coverage = partial(_stretches, data, url)
@@ -186,7 +186,7 @@ def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Ite
             known,
             settings=settings,
             pairs=pairs,
-            datasets=[view for view in named if view in _COMPUTED],
+            datasets=[view for view in named if view in COMPUTED],
             timeframes=settings.timeframes,
         ) as (past, past_ledger):
             coverage = partial(_coverage_of_all, past, past_ledger)

@@ -9,14 +9,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.errors import SymbolError, UsageError
 from trading_platform.domain.timeframe import TIMEFRAMES
-from trading_platform.store.fs.layout import DATASETS, DataDir
+from trading_platform.store.fs.layout import DataDir
 
 Pair = tuple[str, str]
 """(venue, symbol)."""
 
-_ABOVE = {"ticks": "", "bars": "timeframe=*/", "indicators": "timeframe=*/", "regimes": "model=*/timeframe=*/"}
+_ABOVE = {
+    name: "".join(f"{key}=*/" for key in dataset.keys[: dataset.keys.index("venue")])
+    for name, dataset in DATASETS.items()
+}
+"""The folders between a dataset and its venues."""
+_BY_SYMBOL = [name for name, dataset in DATASETS.items() if dataset.by_symbol]
+_BY_VENUE = [name for name in DATASETS if name not in _BY_SYMBOL]
 
 
 def check_directory(data: DataDir) -> None:
@@ -74,7 +81,9 @@ def check_pair(data: DataDir, venue: str, symbol: str, recorded: Callable[[], It
 def check_venue_stored(data: DataDir, venue: str) -> None:
     """Refuse a venue of which nothing is stored, instruments included."""
     known = {v for v, _ in stored_pairs(data)} | {
-        path.name.removeprefix("venue=") for path in (data.lake / "instruments").glob("venue=*")
+        path.name.removeprefix("venue=")
+        for dataset in _BY_VENUE
+        for path in (data.lake / dataset).glob(f"{_ABOVE[dataset]}venue=*")
     }
     if venue not in known:
         hint = f"; nearest: {nearest(venue, sorted(known))}" if known else ""
@@ -110,8 +119,8 @@ def check_timeframe(data: DataDir, dataset: str, venue: str, symbol: str, timefr
 def stored_pairs(data: DataDir) -> set[Pair]:
     """Return the (venue, symbol) pairs that the lake has a folder of."""
     pairs = set()
-    for dataset, above in _ABOVE.items():
-        for path in (data.lake / dataset).glob(f"{above}venue=*/symbol=*"):
+    for dataset in _BY_SYMBOL:
+        for path in (data.lake / dataset).glob(f"{_ABOVE[dataset]}venue=*/symbol=*"):
             pairs.add((path.parent.name.removeprefix("venue="), path.name.removeprefix("symbol=")))
     return pairs
 
@@ -127,4 +136,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _has(data: DataDir, venue: str, symbol: str) -> bool:
     below = f"venue={venue}/symbol={symbol}"
-    return any(next((data.lake / name).glob(above + below), None) for name, above in _ABOVE.items() if name in DATASETS)
+    return any(next((data.lake / name).glob(_ABOVE[name] + below), None) for name in _BY_SYMBOL)

@@ -17,6 +17,7 @@ from trading_platform.commands.support.arguments import (
     parse_list,
     parse_symbols,
 )
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.errors import UsageError, WorkError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class _Request(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add datasets, days, venue, symbols, and ``--fetch``."""
-    parser.add_argument("--assets", metavar="A,B", required=True, help="of ticks, bars, indicators, regimes")
+    parser.add_argument("--assets", metavar="A,B", required=True, help=f"of {', '.join(DATASETS)}")
     add_days(parser, required=True)
     add_venue(parser)
     add_symbols(parser)
@@ -80,7 +81,7 @@ def _all_fetched(fetched: Outcome | None) -> bool:
 
 def _asked(args: argparse.Namespace, settings: Settings) -> _Request:
     from trading_platform.commands.support.arguments import parse_venue
-    from trading_platform.pipeline.datasets.table import in_order
+    from trading_platform.domain.datasets import in_order
     from trading_platform.venues import VENUES
 
     days = parse_days(args.first, args.last, earliest=settings.history_start)

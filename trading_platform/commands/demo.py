@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trading_platform.commands.simulate import add_market, parse_speed
 from trading_platform.commands.support.arguments import emit, parse_venue
+from trading_platform.domain.datasets import COMPUTED
 from trading_platform.domain.errors import UsageError, WorkError
 from trading_platform.domain.units import NS_PER_S
 
@@ -39,7 +40,6 @@ FOLDER = "data-demo"
 SPEED, RECORDING_SPEED = "180", "60"
 """An hour of the synthetic market: a regime is labelled from the 22nd bar on."""
 SECONDS = 20.0
-DATASETS = ("bars", "indicators", "regimes")
 INGEST_STOP_S = 60.0
 
 
@@ -222,8 +222,8 @@ def _compute(settings: Settings, data: DataDir, ledger: Ledger) -> dict[str, int
     days = sorted({day.day for venue, symbol in ledger.symbols() for day in ledger.days(venue, symbol)})
     if not days:
         raise WorkError("no trade was received")
-    reports = pipeline.refresh_range(DATASETS, days[0], days[-1])
-    return {name: sum(report.rows for report in reports if report.dataset == name) for name in DATASETS}
+    reports = pipeline.refresh_range(COMPUTED, days[0], days[-1])
+    return {name: sum(report.rows for report in reports if report.dataset == name) for name in COMPUTED}
 
 
 def _verify(data: DataDir, ledger: Ledger) -> Verified:

@@ -50,8 +50,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from trading_platform.commands.backfill import compute
     from trading_platform.commands.support import runtime
     from trading_platform.commands.workers.replay_worker import wanted
+    from trading_platform.domain.datasets import COMPUTED
     from trading_platform.ingest.recovery.instruments import publish_listings
-    from trading_platform.pipeline.datasets.table import COMPUTED
 
     span = parse_days(args.first, args.last, earliest=settings.history_start)
     stop = runtime.stop_event() if args.all else None
@@ -125,7 +125,7 @@ def _behind(data: DataDir, ledger: Ledger, before: Mapping[Leaf, str], span: Spa
 
     Also days of files that the rebuilt ledger does not know.
     """
-    from trading_platform.pipeline.datasets.table import COMPUTED
+    from trading_platform.domain.datasets import COMPUTED
     from trading_platform.store.lake import publish as lake
 
     now = _contents(ledger)

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.partitions import DAILY, YESTERDAY
 
@@ -19,18 +20,18 @@ Reported = Iterator[dg.MaterializeResult[Any] | dg.Output[None]]
 
 
 def daily_asset(
-    dataset: str, *, deps: Sequence[dg.AssetKey], checks: Sequence[dg.AssetCheckSpec], carries_state: bool = False
+    dataset: str, *, checks: Sequence[dg.AssetCheckSpec]
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make an asset of a function that brings a dataset's days up to date; its docstring is the description.
 
     Parameters
     ----------
-    dataset : of the pipeline.
-    carries_state : whether a day starts from the end of the day before.
+    dataset : of `domain.datasets.DATASETS`, which says what it depends on: its upstream, and where a day starts from
+        the end of the day before, that day.
     """
-    key = keys.ASSETS[dataset]
-    upstream: list[dg.AssetDep] = [dg.AssetDep(other) for other in deps]
-    if carries_state:
+    key, of = keys.ASSETS[dataset], DATASETS[dataset]
+    upstream = [] if of.upstream is None else [dg.AssetDep(keys.ASSETS[of.upstream])]
+    if of.stateful:
         upstream.append(dg.AssetDep(key, partition_mapping=YESTERDAY))
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:

@@ -110,7 +110,7 @@ def _refresh_downstream(
         for done in pipeline.pipeline.follow(symbol_key, sorted(touched_days)):
             followed.setdefault((done.dataset, done.day), {}).update({result.leaf: result for result in done.results})
             changed |= {(done.dataset, done.day)} if done.counts["computed"] else set()
-    for dataset, day in sorted(changed, key=lambda pair: (keys.DATASETS.index(pair[0]), pair[1])):
+    for dataset, day in sorted(changed, key=lambda pair: (list(keys.ASSETS).index(pair[0]), pair[1])):
         report = pipeline.pipeline.published(dataset, day, instead=followed.get((dataset, day), {}).values())
         report_from_op(context, pipeline, report)
 

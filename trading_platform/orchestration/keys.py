@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dagster as dg
 
-TICKS = dg.AssetKey("ticks")
-BARS = dg.AssetKey("bars")
-INDICATORS = dg.AssetKey("indicators")
-REGIMES = dg.AssetKey("regimes")
+from trading_platform.domain.datasets import DATASETS
 
-ASSETS: dict[str, dg.AssetKey] = {"ticks": TICKS, "bars": BARS, "indicators": INDICATORS, "regimes": REGIMES}
-"""Dataset of the pipeline to asset, inputs first."""
+ASSETS: dict[str, dg.AssetKey] = {name: dg.AssetKey(name) for name in DATASETS}
+"""Dataset to asset, inputs first."""
 
-DATASETS = tuple(ASSETS)
+TICKS = ASSETS["ticks"]
 GROUP = "market_data"
 
 SCHEMA = "schema"

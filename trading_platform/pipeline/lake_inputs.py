@@ -14,7 +14,8 @@ import pyarrow as pa
 from trading_platform.analytics.regimes.scaled import ScaledModel
 from trading_platform.completeness.records import LeafRecord
 from trading_platform.completeness.uncertain_spans import Spans
-from trading_platform.pipeline.datasets.table import DATASETS
+from trading_platform.domain.datasets import DATASETS
+from trading_platform.pipeline.datasets.table import above as above_of
 from trading_platform.pipeline.day_context import RegimeConfig, Upstream
 from trading_platform.pipeline.ledger_snapshot import Known
 from trading_platform.pipeline.state import regime_models as models
@@ -31,7 +32,11 @@ class Moved(Exception):
 
     def __init__(self, leaf: Leaf) -> None:
         self.leaf = leaf
-        mend = "rebuild it with: replay" if leaf.dataset == "ticks" else f"compute {leaf.dataset} of {leaf.day} again"
+        mend = (
+            "rebuild it with: replay"
+            if DATASETS[leaf.dataset].upstream is None
+            else f"compute {leaf.dataset} of {leaf.day} again"
+        )
         super().__init__(f"{leaf.path} is not the file that was published; {mend}")
 
 
@@ -64,7 +69,7 @@ class LakeInputs:
 
     def upstream(self, leaf: Leaf) -> Upstream:
         """Return what is known of the leaf that `leaf` is computed from."""
-        above = DATASETS[leaf.dataset].above(leaf)
+        above = above_of(leaf)
         record = self.known.leaf(above)
         if record is None:
             raise Moved(above)
@@ -72,7 +77,7 @@ class LakeInputs:
 
     def bars(self, leaf: Leaf, columns: Sequence[str]) -> pa.Table:
         """Return columns of the bars that a leaf is computed from."""
-        above = DATASETS[leaf.dataset].above(leaf)
+        above = above_of(leaf)
         record = self.known.leaf(above)
         if record is None:
             raise Moved(above)
@@ -89,7 +94,7 @@ class LakeInputs:
         days = self.chain.days[bisect_left(self.chain.days, first) : bisect_right(self.chain.days, last)]
         if len(days) < self.regimes.min_days:
             return []
-        above = DATASETS[leaf.dataset].above(leaf)
+        above = above_of(leaf)
         records = self.book.leaves(above.dataset, leaf.venue, leaf.symbol, None, leaf.timeframe)
         held = [above._replace(day=day) for day in days]
         return [self._day_of_bars(each, records[each]) for each in held if each in records]

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from trading_platform.completeness.records import LeafEntry, LeafRecord
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.verdict import Verdict
-from trading_platform.pipeline.datasets.table import DATASETS
+from trading_platform.pipeline.datasets.table import above
+from trading_platform.pipeline.results import describe
 from trading_platform.store.fs.layout import Leaf
 
 
@@ -45,7 +47,7 @@ class Known:
     def refusal_above(self, leaf: Leaf) -> str:
         """Return why an input of the leaf was refused, empty if none was."""
         while DATASETS[leaf.dataset].upstream is not None:
-            leaf = DATASETS[leaf.dataset].above(leaf)
+            leaf = above(leaf)
             verdict = self.verdict(leaf)
             if verdict is not None and not verdict.passed:
                 return f"{leaf.dataset} of {leaf.day} were refused: {describe(verdict)}"
@@ -58,17 +60,3 @@ class Known:
 
     def _entry(self, leaf: Leaf) -> LeafEntry:
         return self.of_day(leaf).get(leaf, LeafEntry())
-
-
-def describe(verdict: Verdict) -> str:
-    """Return a verdict against a frame in one line.
-
-    >>> from trading_platform.domain.verdict import Failure
-    >>> describe(Verdict((Failure("ids rise", 2, "row 7: trade_id=3"), Failure("one day", 1, "row 0"))))
-    'ids rise (2 rows, row 7: trade_id=3) and 1 more'
-    """
-    if verdict.passed:
-        return "passed"
-    check, rows, example = verdict.failures[0]
-    more = f" and {len(verdict.failures) - 1} more" if len(verdict.failures) > 1 else ""
-    return f"{check} ({rows} row{'s' if rows != 1 else ''}, {example[:120]}){more}"

@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
+from trading_platform.domain.datasets import COMPUTED, DATASETS, Dataset, in_order
 from trading_platform.domain.days import day_range
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import Gate
-from trading_platform.pipeline.datasets.table import Dataset, in_order
+from trading_platform.pipeline.datasets.table import computation, listing
 from trading_platform.pipeline.day_context import Config, RegimeConfig
 from trading_platform.pipeline.lake_inputs import Moved
-from trading_platform.pipeline.ledger_snapshot import describe
-from trading_platform.pipeline.results import DayReport, LeafResult, Status
+from trading_platform.pipeline.results import DayReport, LeafResult, Status, describe
 from trading_platform.pipeline.symbol_day import PipelineLedger, Refresher
 from trading_platform.pipeline.tick_days import Chain
 from trading_platform.settings import Settings
@@ -34,6 +34,15 @@ LOCK_WAIT_S = 600.0
 
 DEFAULT = Config()
 _ATTEMPTS = 5
+
+
+def _is_recorded(leaf: Leaf) -> bool:
+    return DATASETS[leaf.dataset].recorded
+
+
+def _units(dataset: Dataset, pairs: Sequence[Pair]) -> Sequence[Pair]:
+    """Return what has leaves of a dataset: the symbols, or their venues, which have no symbol."""
+    return pairs if dataset.by_symbol else sorted({(venue, "") for venue, _ in pairs})
 
 
 class Pipeline:
@@ -92,7 +101,7 @@ class Pipeline:
         seal : for ticks: say in the ledger that the day is over.
         """
         (spec,) = in_order([dataset])
-        pairs = self.ledger.symbols() if symbols is None else symbols
+        pairs = _units(spec, self.ledger.symbols() if symbols is None else symbols)
         return self._day(spec, day, pairs, {}, seal=seal)
 
     def refresh_range(
@@ -108,9 +117,10 @@ class Pipeline:
 
         Days outside the range are left as they are: `begin` says where to begin, `carry_on` goes beyond the end.
         """
-        pairs = self.ledger.symbols() if symbols is None else symbols
+        asked = self.ledger.symbols() if symbols is None else symbols
         reports: list[DayReport] = []
         for dataset in in_order(datasets):
+            pairs = _units(dataset, asked)
             chains: dict[Pair, Chain] = {}
             busy = {pair: self._busy_days(dataset, pair) for pair in pairs}
             for day in day_range(first, last):
@@ -123,8 +133,11 @@ class Pipeline:
 
     def _busy_days(self, dataset: Dataset, pair: Pair) -> set[str]:
         """Return the days on which a symbol can have anything but nothing."""
-        staged = {leaf.day for leaf in staging.parts(self.data, *pair)}
+        venue, symbol = pair
+        staged = {leaf.day for leaf in staging.parts(self.data, venue, symbol or None)}
         published = {leaf.day for leaf in self.ledger.leaves(dataset.name, *pair)}
+        if not dataset.by_symbol:
+            return staged | published | {leaf.day for leaf in self.ledger.leaves("ticks", venue)}
         return staged | published | set(Chain.load(self.data, self.ledger, *pair).days)
 
     def begin(self, datasets: Sequence[str], first: str, symbols: Sequence[Pair] | None = None) -> str:
@@ -166,7 +179,7 @@ class Pipeline:
         list of DayReport : a report for each day that was refreshed, ascending.
         """
         (spec,) = in_order([dataset])
-        pairs = self.ledger.symbols() if symbols is None else symbols
+        pairs = _units(spec, self.ledger.symbols() if symbols is None else symbols)
         results: dict[str, list[LeafResult]] = {}
         for pair in pairs:
             chains: dict[Pair, Chain] = {}
@@ -191,10 +204,13 @@ class Pipeline:
             return []
         chain = Chain.load(self.data, self.ledger, *pair)
         first, last = chain.previous(min(days)) or min(days), chain.next(max(days)) or max(days)
-        reports = self.refresh_range(["bars"], first, last, [pair], on_report=on_report)
-        for dataset in ("indicators", "regimes"):
+        reports: list[DayReport] = []
+        for dataset in in_order(COMPUTED):
+            if not dataset.stateful:
+                reports += self.refresh_range([dataset.name], first, last, [pair], on_report=on_report)
+                continue
             for day in day_range(first, last):
-                reports += self.ripple(dataset, day, [pair], on_report=on_report)
+                reports += self.ripple(dataset.name, day, [pair], on_report=on_report)
         return reports
 
     def published(self, dataset: str, day: str, *, instead: Collection[LeafResult] = ()) -> DayReport:
@@ -208,11 +224,11 @@ class Pipeline:
         records = self.ledger.leaves(dataset, day=day)
         said = {(result.leaf.venue, result.leaf.symbol) for result in instead}
         results = list(instead)
-        for pair in self.ledger.symbols():
+        for pair in _units(spec, self.ledger.symbols()):
             if pair in said:
                 continue
             whole = Leaf(dataset, *pair, day)
-            leaves = [whole] if spec.upstream is None else spec.computation.leaves(self.config, *pair, day)
+            leaves = [whole] if spec.upstream is None else computation(spec).leaves(self.config, *pair, day)
             found = [
                 LeafResult(x, "unchanged", records[x].rows, self.ledger.verdict(x)) for x in leaves if x in records
             ]
@@ -230,13 +246,17 @@ class Pipeline:
     ) -> DayReport:
         results: list[LeafResult] = []
         for pair in pairs:
-            if dataset.upstream is None:
-                results.append(self._ticks(Leaf(dataset.name, *pair, day), seal=seal))
+            if dataset.recorded:
+                results.append(self._recorded(Leaf(dataset.name, *pair, day), seal=seal))
+            elif not dataset.by_symbol:
+                venue, _ = pair
+                gate = self._gates[dataset.name]
+                results.append(listing(dataset).refresh(self.data, self.ledger, venue, day, gate))
             else:
                 results += self._symbol_day(dataset, day, pair, chains)
         return DayReport(dataset.name, day, tuple(results))
 
-    def _ticks(self, leaf: Leaf, *, seal: bool) -> LeafResult:
+    def _recorded(self, leaf: Leaf, *, seal: bool) -> LeafResult:
         """Publish what is staged."""
         record = self.ledger.leaf(leaf)
         try:
@@ -268,9 +288,9 @@ class Pipeline:
                 except Moved as error:
                     moved = error
                     del chains[pair]
-                    if moved.leaf.dataset == "ticks":
-                        self._ticks(moved.leaf, seal=False)
-        status: Status = "refused" if moved is not None and moved.leaf.dataset == "ticks" else "waiting"
+                    if _is_recorded(moved.leaf):
+                        self._recorded(moved.leaf, seal=False)
+        status: Status = "refused" if moved is not None and _is_recorded(moved.leaf) else "waiting"
         return [LeafResult(Leaf(dataset.name, *pair, day), status, reason=str(moved))]
 
     @contextmanager

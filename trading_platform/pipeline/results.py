@@ -67,3 +67,17 @@ class DayReport(NamedTuple):
     def ok(self) -> bool:
         """Tell whether nothing was refused and nothing had to wait."""
         return not self.failed
+
+
+def describe(verdict: Verdict) -> str:
+    """Return a verdict against a frame in one line.
+
+    >>> from trading_platform.domain.verdict import Failure
+    >>> describe(Verdict((Failure("ids rise", 2, "row 7: trade_id=3"), Failure("one day", 1, "row 0"))))
+    'ids rise (2 rows, row 7: trade_id=3) and 1 more'
+    """
+    if verdict.passed:
+        return "passed"
+    check, rows, example = verdict.failures[0]
+    more = f" and {len(verdict.failures) - 1} more" if len(verdict.failures) > 1 else ""
+    return f"{check} ({rows} row{'s' if rows != 1 else ''}, {example[:120]}){more}"

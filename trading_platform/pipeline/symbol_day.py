@@ -16,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from trading_platform.completeness.records import LeafEntry, LeafRecord
+from trading_platform.domain.datasets import DATASETS, Dataset
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import Gate
-from trading_platform.pipeline.datasets.table import DATASETS, Computed, Dataset
+from trading_platform.pipeline.datasets.table import Computed, above as above_of, computation
 from trading_platform.pipeline.day_context import Config, Work
 from trading_platform.pipeline.lake_inputs import LakeInputs
-from trading_platform.pipeline.ledger_snapshot import Known, describe
-from trading_platform.pipeline.results import LeafResult, Status
+from trading_platform.pipeline.ledger_snapshot import Known
+from trading_platform.pipeline.results import LeafResult, Status, describe
 from trading_platform.pipeline.state import end_states as states
 from trading_platform.pipeline.state.end_states import EndState
 from trading_platform.pipeline.tick_days import Book, Chain
@@ -73,7 +74,7 @@ class Refresher:
         ------
         Moved : if an input was replaced meanwhile; nothing was published.
         """
-        leaves = dataset.computation.leaves(self._config, chain.venue, chain.symbol, day)
+        leaves = computation(dataset).leaves(self._config, chain.venue, chain.symbol, day)
         known = Known(self._ledger)
         one = _SymbolDay(self._data, self._config, dataset, chain, known, self._ledger)
         results: list[LeafResult] = []
@@ -93,7 +94,7 @@ class Refresher:
 
     def carries(self, dataset: Dataset, pair: tuple[str, str], day: str) -> bool:
         """Tell whether every leaf of a symbol-day is computed and has kept a state that can be carried on."""
-        for leaf in dataset.computation.leaves(self._config, *pair, day):
+        for leaf in computation(dataset).leaves(self._config, *pair, day):
             record = self._ledger.leaf(leaf)
             kept = None if record is None else states.load(self._data, leaf, record)
             if kept is None or _payload(kept, dataset, self._config) is None:
@@ -148,16 +149,16 @@ class _SymbolDay:
 
     def _plan(self, leaf: Leaf) -> LeafResult | Fresh:
         dataset, before = self._dataset, self._known.leaf(leaf)
-        above = dataset.above(leaf)
+        above = above_of(leaf)
         if DATASETS[above.dataset].upstream is not None and self._known.leaf(above) is None:
             raise Waiting(f"{above.dataset} of {leaf.day} are not computed yet")
         start = self._start(leaf) if dataset.stateful else _Start()
         work = self._work(leaf.day)
-        inputs = dict(dataset.computation.inputs(work, leaf))
+        inputs = dict(computation(dataset).inputs(work, leaf))
         input_hash = _digest(leaf.path.as_posix(), _settings(dataset, self._config), inputs, start.end_state)
         if before is not None and before.input_hash == input_hash and self._intact(leaf, before):
             return LeafResult(leaf, "unchanged", before.rows, self._known.verdict(leaf))
-        done = dataset.computation.compute(work, leaf, self._state(start))
+        done = computation(dataset).compute(work, leaf, self._state(start))
         return Fresh(leaf, done.table, input_hash, self._keep(leaf, input_hash, done))
 
     def _work(self, day: str) -> Work:
@@ -211,7 +212,7 @@ def _held_back(leaf: Leaf, status: Status, known: Known, reason: str) -> LeafRes
 
 
 def _settings(dataset: Dataset, config: Config) -> str:
-    return _digest(dataset.name, dataset.version, dict(dataset.computation.settings(config)))
+    return _digest(dataset.name, dataset.version, dict(computation(dataset).settings(config)))
 
 
 def _payload(kept: bytes, dataset: Dataset, config: Config) -> bytes | None:

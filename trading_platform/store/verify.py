@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.id_ranges import IdRanges, id_runs
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import Gate
-from trading_platform.store.fs.layout import DATASETS, DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import parquet, publish as lake, staging
 from trading_platform.store.ledger import Ledger, SequenceRow
 from trading_platform.store.ledger.kept_days import differing

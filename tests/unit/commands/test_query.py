@@ -90,6 +90,7 @@ VIEWS = {
     "bars": [*KEYS, *shapes.BARS.names, "date"],
     "indicators": [*KEYS, *shapes.indicators(()).names],
     "regimes": [*KEYS, *shapes.REGIMES.names, "model", "date"],
+    "instruments": ["venue", *shapes.INSTRUMENTS.names, "date"],
     "coverage": ["venue", "symbol", "ts_from", "ts_to", "state"],
 }
 
@@ -103,6 +104,15 @@ def test_a_view_begins_with_what_its_rows_are_of(query, tmp_path, view):
         names = out.splitlines()[0].split(",")
         assert names[: len(VIEWS[view])] == VIEWS[view]
         assert len(names) == len(set(names))
+
+
+def test_what_does_not_say_when_it_came_is_refused_as_of_a_time(query):
+    """Instruments are not shown as of a time, alone or beside bars; a query of one's own may bear the name."""
+    for text in ("SELECT * FROM instruments", "SELECT * FROM bars, instruments"):
+        code, out, err = query(text, "--as-of", "2024-08-08T12:00:01Z")
+        assert (code, out) == (2, "") and "instruments as of a time" in err
+    text = "WITH instruments AS (SELECT 1 AS n) SELECT n FROM instruments"
+    assert rows(query, text, "--as-of", "2024-08-08T12:00:01Z") == [{"n": 1}]
 
 
 def test_indicators_without_a_file_have_the_columns_of_the_settings(query, tmp_path):

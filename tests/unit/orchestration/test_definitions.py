@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from tests.support.builders.dagster_instance import FIRST_DAY, defs
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.dagster_home import LOCATION
 from trading_platform.orchestration.partitions import begin, daily
-from trading_platform.pipeline.datasets.table import DATASETS
 from trading_platform.settings import Settings, VenueSettings
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake.first_day import note_first_day

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.builders.dagster_instance import FixedPipeline, market, pipeline  # noqa: F401  fixtures
 from tests.support.builders.lakes import Market, made_up
-from trading_platform.orchestration import jobs, keys
+from trading_platform.domain.datasets import COMPUTED, DATASETS
+from trading_platform.orchestration import jobs
 from trading_platform.pipeline.pipeline import Pipeline
 from trading_platform.pipeline.results import DayReport
 
@@ -23,7 +24,7 @@ def test_a_repair_reports_what_follow_did(
     whole = made_up(DAY, 1, 200)
     market.hold(whole.without(*range(1050, 1060)))
     market.hold(made_up(DAY, 1, 120), ETH[1], lane="live-b")
-    for dataset in keys.DATASETS:
+    for dataset in DATASETS:
         pipeline.refresh(dataset, DAY)
     market.hold(whole, lane="fetch-0")
     pipeline.refresh("ticks", DAY, [BTC])
@@ -36,7 +37,7 @@ def test_a_repair_reports_what_follow_did(
     monkeypatch.setattr(jobs, "report_from_op", lambda context, resource, report: told.append(report))
     jobs._refresh_downstream(None, pipeline, frozenset({(*BTC, DAY)}))
 
-    assert [(report.dataset, report.day) for report in told] == [(dataset, DAY) for dataset in keys.DATASETS]
+    assert [(report.dataset, report.day) for report in told] == [(dataset, DAY) for dataset in ("ticks", *COMPUTED)]
     for report in told:
         published = pipeline.ledger.leaves(report.dataset, day=DAY)
         assert {result.leaf: result.rows for result in report.results if result.status != "absent"} == {

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pytest
 
 from tests.support.builders.lakes import SYMBOL, VENUE, Market, Trades, at, ticks_table
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.days import day_start
 from trading_platform.domain.position import Position
 from trading_platform.pipeline.pipeline import Pipeline
 from trading_platform.pipeline.tick_days import Chain
-from trading_platform.store.fs.layout import DATASETS, Leaf
+from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake import publish as lake, staging
 from trading_platform.store.lake.schema import TICKS
 

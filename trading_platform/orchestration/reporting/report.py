@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.orchestration import keys
 from trading_platform.pipeline.results import DayReport, LeafResult
 
@@ -54,13 +55,16 @@ def metadata(pipeline: PipelineResource, done: DayReport, *, charted: bool) -> d
     """Return a day's metadata: row count, a table by symbol, failures, a chart."""
     found: dict[str, Any] = {"dagster/partition_row_count": dg.MetadataValue.int(done.rows)}
     statuses = pipeline.statuses(done.day)
-    if done.dataset == "ticks":
+    dataset = DATASETS[done.dataset]
+    if not dataset.by_symbol:
+        found["venues"] = dg.MetadataValue.md(_venues_table(done))
+    elif dataset.recorded:
         found["symbols"] = dg.MetadataValue.md(_ticks_table(done, statuses))
     else:
         found["symbols"] = dg.MetadataValue.md(_computed_table(done, statuses))
     if done.failed:
         found["problems"] = dg.MetadataValue.md(_problems(done.failed))
-    if charted and done.dataset != "ticks":
+    if charted and "timeframe" in dataset.keys:
         # Here, because every process of Dagster loads this module, and few draw.
         from trading_platform.orchestration.reporting import charts
 
@@ -84,7 +88,7 @@ def evaluations(pipeline: PipelineResource, done: DayReport) -> Iterator[dg.Asse
         metadata={"files refused": len(refused)}
         | ({"refused": dg.MetadataValue.md(_failures_table(refused))} if refused else {}),
     )
-    if done.dataset == "ticks":
+    if DATASETS[done.dataset].recorded:
         yield _completeness(done.day, pipeline.statuses(done.day))
 
 
@@ -103,6 +107,11 @@ def _completeness(day: str, statuses: Sequence[DayStatus]) -> dg.AssetCheckEvalu
         metadata={"trades missing": missing}
         | ({"symbols": dg.MetadataValue.md(_status_table(statuses))} if statuses else {}),
     )
+
+
+def _venues_table(done: DayReport) -> str:
+    rows = [(result.leaf.venue, _cell(result)) for result in done.results if result.status != "absent"]
+    return "\n".join(["| venue | rows |", "| --- | --- |", *(f"| {venue} | {cell} |" for venue, cell in rows)])
 
 
 def _ticks_table(done: DayReport, statuses: Sequence[DayStatus]) -> str:

@@ -1,18 +1,22 @@
-"""The table of datasets: what each is computed from, and the module that computes it.
+"""What the module of a dataset offers, and how it is found: the one of its name in this package.
 
-A dataset is one file of this package, with the functions of `Computation`, and one line in `DATASETS`. Which of
-its days are stale, their order, gates and publishing are pipeline.py; a symbol-day under work is day_context.py.
+The table itself, a line a dataset, is domain/datasets.py. Which days are stale, their order, gates and publishing are
+pipeline.py; a symbol-day under work is day_context.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
+from trading_platform.domain.datasets import DATASETS, Dataset
 from trading_platform.domain.errors import UsageError
-from trading_platform.store.fs.layout import Leaf
+from trading_platform.domain.verdict import Gate
+from trading_platform.pipeline.results import LeafResult
+from trading_platform.pipeline.tick_days import Book
+from trading_platform.store.fs.layout import DataDir, Leaf
+from trading_platform.store.lake import publish_computed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +38,17 @@ class Computed(NamedTuple):
     ended: str | None = None
 
 
+class VenueLedger(Book, publish_computed.Leaves, Protocol):
+    """What a dataset that is kept per venue asks of the ledger."""
+
+
+class Listing(Protocol):
+    """What the module of a dataset offers that is kept per venue."""
+
+    def refresh(self, data: DataDir, ledger: VenueLedger, venue: str, day: str, gate: Gate) -> LeafResult:
+        """Bring a venue's day up to date."""
+
+
 class Computation(Protocol):
     """What the module of a computed dataset offers."""
 
@@ -50,66 +65,24 @@ class Computation(Protocol):
         """Return the rows; `state` is the previous day's end state, None on a symbol's first day."""
 
 
-class Dataset(NamedTuple):
-    """One dataset.
+def computation(dataset: Dataset) -> Computation:
+    """Return the module that computes a dataset."""
+    return cast("Computation", import_module(f"trading_platform.pipeline.datasets.{dataset.name}"))
 
-    Attributes
-    ----------
-    upstream : the dataset it is computed from, None for what is recorded.
-    version : of the code; a new one makes every leaf stale.
-    stateful : whether a day starts from the end of the one before.
+
+def listing(dataset: Dataset) -> Listing:
+    """Return the module that brings a dataset up to date that is kept per venue."""
+    return cast("Listing", import_module(f"trading_platform.pipeline.datasets.{dataset.name}"))
+
+
+def above(leaf: Leaf) -> Leaf:
+    """Return the leaf that a leaf is computed from.
+
+    >>> above(Leaf("bars", "binance", "BTC-USDT", "2024-08-08", "1m")).path.parts[0]
+    'ticks'
     """
-
-    name: str
-    upstream: str | None
-    version: int
-    stateful: bool
-
-    @property
-    def computation(self) -> Computation:
-        """The module that computes it."""
-        return cast("Computation", import_module(f"trading_platform.pipeline.datasets.{self.name}"))
-
-    def above(self, leaf: Leaf) -> Leaf:
-        """Return the leaf that a leaf of this dataset is computed from.
-
-        >>> DATASETS["bars"].above(Leaf("bars", "binance", "BTC-USDT", "2024-08-08", "1m")).path.parts[0]
-        'ticks'
-        """
-        if self.upstream is None:
-            raise UsageError(f"{self.name} are recorded, not computed")
-        timeframe = leaf.timeframe if DATASETS[self.upstream].upstream is not None else None
-        return Leaf(self.upstream, leaf.venue, leaf.symbol, leaf.day, timeframe)
-
-
-DATASETS: Mapping[str, Dataset] = MappingProxyType(
-    {
-        "ticks": Dataset("ticks", None, version=1, stateful=False),
-        "bars": Dataset("bars", "ticks", version=2, stateful=False),
-        "indicators": Dataset("indicators", "bars", version=2, stateful=True),
-        "regimes": Dataset("regimes", "bars", version=2, stateful=True),
-    }
-)
-"""Name to dataset, inputs before what is computed from them."""
-
-COMPUTED = tuple(name for name, dataset in DATASETS.items() if dataset.upstream is not None)
-"""The datasets that are computed from ticks, inputs first."""
-
-
-def in_order(names: Iterable[str]) -> list[Dataset]:
-    """Return the named datasets, inputs first.
-
-    Raises
-    ------
-    UsageError : for a name that is not a dataset.
-
-    Examples
-    --------
-    >>> [dataset.name for dataset in in_order(["regimes", "bars"])]
-    ['bars', 'regimes']
-    """
-    wanted = list(names)
-    for name in wanted:
-        if name not in DATASETS:
-            raise UsageError(f"{name[:40]!r} is not a dataset; datasets: {' '.join(DATASETS)}")
-    return [dataset for name, dataset in DATASETS.items() if name in wanted]
+    upstream = DATASETS[leaf.dataset].upstream
+    if upstream is None:
+        raise UsageError(f"{leaf.dataset} are recorded, not computed")
+    timeframe = leaf.timeframe if "timeframe" in DATASETS[upstream].keys else None
+    return Leaf(upstream, leaf.venue, leaf.symbol, leaf.day, timeframe)

@@ -12,24 +12,12 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.days import parse_day
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.instrument import check_symbol, check_venue
 from trading_platform.domain.timeframe import timeframe_ns
 
-DATASETS = ("ticks", "bars", "indicators", "regimes", "instruments")
-"""Datasets of the lake, inputs before what is computed from them."""
-
-KEYS: dict[str, tuple[str, ...]] = {
-    "ticks": ("venue", "symbol", "date"),
-    "bars": ("timeframe", "venue", "symbol", "date"),
-    "indicators": ("timeframe", "venue", "symbol", "date"),
-    "regimes": ("model", "timeframe", "venue", "symbol", "date"),
-    "instruments": ("venue", "date"),
-}
-"""The folders below a dataset, outermost first; a leaf's file lies in the last."""
-
-_TIMEFRAMED = ("bars", "indicators", "regimes")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}", re.ASCII)
 
 
@@ -38,11 +26,10 @@ class Leaf(NamedTuple):
 
     Attributes
     ----------
-    dataset : one of `DATASETS`.
-    venue, symbol : canonical names; `symbol` is ``""`` for instruments, which are kept per venue.
+    dataset : one of `domain.datasets.DATASETS`, whose `keys` say which of the others it has.
+    venue, symbol : canonical names; `symbol` is ``""`` where a dataset is kept per venue.
     day : UTC day as ISO text.
-    timeframe : of bars, indicators and regimes, else None.
-    model : of regimes, else None.
+    timeframe, model : None where the dataset has none.
 
     Examples
     --------
@@ -67,19 +54,20 @@ class Leaf(NamedTuple):
         ------
         UsageError : naming the part that may not.
         """
-        if self.dataset not in DATASETS:
+        dataset = DATASETS.get(self.dataset)
+        if dataset is None:
             raise UsageError(f"{self.dataset[:40]!r} is not a dataset; datasets: {' '.join(DATASETS)}")
         check_venue(self.venue)
-        if self.dataset != "instruments":
+        if dataset.by_symbol:
             check_symbol(self.symbol)
         elif self.symbol:
-            raise UsageError(f"instruments are kept per venue, not for {self.symbol[:60]!r}")
+            raise UsageError(f"{self.dataset} are kept per venue, not for {self.symbol[:60]!r}")
         parse_day(self.day)
-        if (self.timeframe is not None) != (self.dataset in _TIMEFRAMED):
+        if (self.timeframe is not None) != ("timeframe" in dataset.keys):
             raise UsageError(f"{self.dataset} {'need' if self.timeframe is None else 'have no'} timeframe")
         if self.timeframe is not None:
             timeframe_ns(self.timeframe)
-        if (self.model is not None) != (self.dataset == "regimes"):
+        if (self.model is not None) != ("model" in dataset.keys):
             raise UsageError(f"{self.dataset} {'need' if self.model is None else 'have no'} model")
         if self.model is not None:
             check_name(self.model)
@@ -125,16 +113,8 @@ class Leaf(NamedTuple):
 @lru_cache(maxsize=4096)
 def _directory(leaf: Leaf) -> PurePosixPath:
     leaf.check()
-    parts = [leaf.dataset]
-    if leaf.model is not None:
-        parts.append(f"model={leaf.model}")
-    if leaf.timeframe is not None:
-        parts.append(f"timeframe={leaf.timeframe}")
-    parts.append(f"venue={leaf.venue}")
-    if leaf.symbol:
-        parts.append(f"symbol={leaf.symbol}")
-    parts.append(f"date={leaf.day}")
-    return PurePosixPath(*parts)
+    values = leaf._asdict() | {"date": leaf.day}
+    return PurePosixPath(leaf.dataset, *(f"{key}={values[key]}" for key in DATASETS[leaf.dataset].keys))
 
 
 def check_name(text: str) -> str:

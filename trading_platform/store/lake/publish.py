@@ -22,11 +22,12 @@ import numpy as np
 import pyarrow as pa
 
 from trading_platform.completeness.records import Conflict, LeafRecord
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.errors import CorruptionError, UsageError
 from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.verdict import Gate, Verdict
 from trading_platform.store.fs.disk import REAL_DISK, Disk, make_directory
-from trading_platform.store.fs.layout import KEYS, DataDir, Leaf
+from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.fs.locks import FileLock
 from trading_platform.store.lake import (
     hive_tree as tree,
@@ -137,8 +138,8 @@ def publish(
     CorruptionError : if the published file or a part is damaged; nothing is changed.
     LockHeld : if another publisher of this leaf takes longer than `wait_s`.
     """
-    if leaf.dataset != "ticks":
-        raise UsageError(f"only ticks are merged from parts, not {leaf.dataset}")
+    if not DATASETS[leaf.dataset].recorded:
+        raise UsageError(f"only what is recorded is merged from parts, not {leaf.dataset}")
     with locked(data, leaf, wait_s=wait_s):
         settle(data, leaf, ledger, disk)
         before = ledger.leaf(leaf)
@@ -204,19 +205,23 @@ def write_leaf(
     disk: Disk = REAL_DISK,
     wait_s: float = WAIT_S,
     step: Step = _no_step,
+    over: Callable[[LeafRecord | None], bool] | None = None,
 ) -> Published:
     """Replace a computed leaf by `table`; equal tables give equal bytes.
 
     Parameters
     ----------
     input_hash, end_state : what the ledger shall know of where the rows come from and where their state ends.
+    over : told under the leaf's lock what is published; where it says no, that stays.
     """
-    if leaf.dataset == "ticks":
-        raise UsageError("ticks are published from parts, never written")
+    if DATASETS[leaf.dataset].recorded:
+        raise UsageError(f"{leaf.dataset} are published from parts, never written")
     table = conform(leaf, table)
     with locked(data, leaf, wait_s=wait_s):
         settle(data, leaf, ledger, disk)
         before = ledger.leaf(leaf)
+        if over is not None and not over(before):
+            return as_before(leaf, before, ledger.verdict(leaf) or Verdict())
         verdict = gate(table)
         ledger.save_verdict(leaf, verdict)
         if not verdict.passed:
@@ -277,7 +282,7 @@ def leaves(
     """Return the leaves that have a file, by day, then venue, symbol, timeframe and model."""
     named = {"venue": venue, "symbol": symbol, "timeframe": timeframe, "model": model}
     wanted = {key: None if value is None else (value,) for key, value in named.items()}
-    keys, root = KEYS[dataset], data.lake / dataset
+    keys, root = DATASETS[dataset].keys, data.lake / dataset
     found: list[Leaf] = []
     for values in tree.walk(root, keys, wanted):
         each = dict(zip(keys, values, strict=True))
@@ -450,9 +455,7 @@ def remove_parts(data: DataDir, leaf: Leaf, parts: Iterable[tuple[Path, tuple[in
 
 def conform(leaf: Leaf, table: pa.Table) -> pa.Table:
     """Return a table in the shape of the leaf's dataset, every NaN of one form."""
-    fixed = {"bars": shapes.BARS, "regimes": shapes.REGIMES, "instruments": shapes.INSTRUMENTS}
-    names = [name for name in table.column_names if name not in {"ts_open", "ts_close", "complete"}]
-    table = shapes.conform(table, fixed.get(leaf.dataset) or shapes.indicators(names))
+    table = shapes.conform(table, shapes.shape_of(leaf.dataset, table.column_names))
     for at, field in enumerate(table.schema):
         if pa.types.is_floating(field.type):
             column = table.column(at)

@@ -10,14 +10,12 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.errors import UsageError
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import publish as lake, schema as shapes
 from trading_platform.store.lake.duckdb_statements import NO_RECEIVE_TIME
-
-INDICATOR_COLUMNS = ("ts_open", "ts_close", "complete")
-"""Columns of every indicators file; the outputs follow."""
 
 
 def read_ticks(
@@ -73,7 +71,7 @@ def read_indicators(
     """
     leaf = Leaf("indicators", venue, symbol, "1970-01-01", timeframe)
     table = _read(data, leaf, start_ns, end_ns, shapes.indicators(()))
-    if table.num_columns == len(INDICATOR_COLUMNS) and not table.num_rows:
+    if table.num_columns == len(shapes.SHAPES["indicators"]) and not table.num_rows:
         return shapes.indicators(outputs()).empty_table()
     return table
 
@@ -100,7 +98,7 @@ def stored_days(data: DataDir, leaf: Leaf) -> list[str]:
 
 
 def _read(data: DataDir, leaf: Leaf, start_ns: int, end_ns: int, shape: pa.Schema) -> pa.Table:
-    time = "ts_event" if leaf.dataset == "ticks" else "ts_open"
+    time = DATASETS[leaf.dataset].times[0]
     tables = []
     for day in stored_days(data, leaf) if start_ns < end_ns else []:
         if day_of(start_ns) <= day <= day_of(end_ns - 1):
@@ -115,7 +113,7 @@ def _read(data: DataDir, leaf: Leaf, start_ns: int, end_ns: int, shape: pa.Schem
 
 def _sound(table: pa.Table, dataset: str) -> pa.Table:
     """Return what a file holds; files of older code held NaN where there is no value."""
-    return table if dataset == "ticks" else shapes.without_nan(table)
+    return table if DATASETS[dataset].recorded else shapes.without_nan(table)
 
 
 def _within(table: pa.Table, time: str, day: str, start_ns: int, end_ns: int) -> pa.Table:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trading_platform.domain.datasets import DATASETS, Kind
 from trading_platform.domain.errors import WorkError
 from trading_platform.domain.trade import SOURCES
 
@@ -19,63 +20,22 @@ Codes = npt.NDArray[np.uint8]
 TIME = pa.timestamp("ns", "UTC")
 SIDES = ("buy", "sell")
 
-TICKS = pa.schema(
-    [
-        ("trade_id", pa.int64()),
-        ("trade_uid", pa.string()),
-        ("epoch", pa.int16()),
-        ("ts_event", TIME),
-        ("ts_recv", TIME),
-        ("price", pa.float64()),
-        ("quantity", pa.float64()),
-        ("side", pa.string()),
-        ("source", pa.string()),
-    ]
-)
+_TYPES: dict[Kind, pa.DataType] = {
+    "int8": pa.int8(),
+    "int16": pa.int16(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "text": pa.string(),
+    "time": TIME,
+}
+SHAPES = {
+    name: pa.schema([(column, _TYPES[kind]) for column, kind in dataset.columns.items()])
+    for name, dataset in DATASETS.items()
+}
+"""Dataset to the columns of its files; those of an open-ended one are followed by an output each."""
 
-BARS = pa.schema(
-    [
-        ("ts_open", TIME),
-        ("ts_close", TIME),
-        ("open", pa.float64()),
-        ("high", pa.float64()),
-        ("low", pa.float64()),
-        ("close", pa.float64()),
-        ("volume", pa.float64()),
-        ("quote_volume", pa.float64()),
-        ("taker_buy_volume", pa.float64()),
-        ("taker_buy_quote_volume", pa.float64()),
-        ("trade_count", pa.int64()),
-        ("vwap", pa.float64()),
-        ("complete", pa.bool_()),
-        ("proof", pa.string()),
-    ]
-)
-
-REGIMES = pa.schema(
-    [
-        ("ts_open", TIME),
-        ("ts_close", TIME),
-        ("state", pa.int8()),
-        ("label", pa.string()),
-        *((f"p_{k}", pa.float64()) for k in range(5)),
-        ("change_probability", pa.float64()),
-        ("model_version", pa.string()),
-    ]
-)
-
-INSTRUMENTS = pa.schema(
-    [
-        ("symbol", pa.string()),
-        ("venue_symbol", pa.string()),
-        ("kind", pa.string()),
-        ("base", pa.string()),
-        ("quote", pa.string()),
-        ("price_step", pa.string()),
-        ("quantity_step", pa.string()),
-        ("status", pa.string()),
-    ]
-)
+TICKS, BARS, REGIMES, INSTRUMENTS = (SHAPES[name] for name in ("ticks", "bars", "regimes", "instruments"))
 
 COVERAGE = pa.schema([("ts_from", TIME), ("ts_to", TIME), ("state", pa.string())])
 """What `tp.coverage` returns; state is ``proved``, ``open`` or ``lost``."""
@@ -92,8 +52,6 @@ _CODED = pa.dictionary(pa.int8(), pa.string())
 LEAN = pa.schema([f.with_type(_CODED) if f.name in _FEW else f for f in TICKS])
 """Ticks as `lean` gives them: what goes from hand to hand in this process."""
 
-_COMPUTED = pa.schema([("ts_open", TIME), ("ts_close", TIME), ("complete", pa.bool_())])
-
 
 def indicators(columns: Sequence[str]) -> pa.Schema:
     """Return the shape of an indicators file with these outputs.
@@ -101,7 +59,18 @@ def indicators(columns: Sequence[str]) -> pa.Schema:
     >>> indicators(["rsi_14"]).names
     ['ts_open', 'ts_close', 'complete', 'rsi_14']
     """
-    return pa.schema([*_COMPUTED, *((name, pa.float64()) for name in columns)])
+    return pa.schema([*SHAPES["indicators"], *((name, pa.float64()) for name in columns)])
+
+
+def shape_of(dataset: str, names: Sequence[str]) -> pa.Schema:
+    """Return the shape of a file of a dataset that has the columns `names`.
+
+    >>> shape_of("indicators", ["ts_open", "ts_close", "complete", "rsi_14"]).names[-1]
+    'rsi_14'
+    """
+    shape = SHAPES[dataset]
+    further = [name for name in names if name not in shape.names] if DATASETS[dataset].open_ended else []
+    return pa.schema([*shape, *((name, pa.float64()) for name in further)])
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import UsageError, WorkError
 from trading_platform.domain.position import Position
 from trading_platform.store.fs.disk import REAL_DISK, Disk, MissingFile, make_directory, write_atomically
-from trading_platform.store.fs.layout import KEYS, DataDir, Leaf, check_name
+from trading_platform.store.fs.layout import DataDir, Leaf, check_name
 from trading_platform.store.lake import hive_tree as tree, parquet, schema as shapes
 
 _TRIES = 20
@@ -130,6 +131,6 @@ def parts(data: DataDir, venue: str | None = None, symbol: str | None = None) ->
 
 def _leaves(data: DataDir, venue: str | None, symbol: str | None) -> Iterator[Leaf]:
     wanted = {"venue": None if venue is None else (venue,), "symbol": None if symbol is None else (symbol,)}
-    for each in tree.walk(data.staging / "parts" / "ticks", KEYS["ticks"], wanted):
+    for each in tree.walk(data.staging / "parts" / "ticks", DATASETS["ticks"].keys, wanted):
         with suppress(UsageError):  # a folder that is not ours
             yield Leaf("ticks", *each).check()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.store.lake import hive_tree as folders
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def _is_plain(node: Node) -> bool:
     ) and not any(item.get("class") == "COLUMN_REF" and _renames(item) for item in node["select_list"])
 
 
-_KEYS = {"venue", "symbol", "timeframe", "model", "date", "ts_event", "ts_event_ns", "ts_open", "ts_close"}
+_KEYS = {name for dataset in DATASETS.values() for name in (*dataset.keys, *dataset.times)}
 
 
 def _renames(item: Node) -> bool:

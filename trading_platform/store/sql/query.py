@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 
+from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.errors import QueryError, WorkError
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake.duckdb_statements import NO_RECEIVE_TIME, escape, quoted, run
@@ -50,7 +51,7 @@ def answer(
     outputs: Callable[[], Sequence[str]] = _no_outputs,
     ticks_as_of_ns: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Run one SELECT over the views ``ticks bars indicators regimes coverage`` and yield the rows.
+    """Run one SELECT over the views, one a dataset and ``coverage``, and yield the rows.
 
     Times are TIMESTAMPTZ, which DuckDB's functions know; ticks also have `ts_event_ns` and `ts_recv_ns`. What has no
     value is null, in files of older code too, which held NaN: DuckDB orders it above all numbers.
@@ -78,8 +79,8 @@ def answer(
                 reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
                 first = next(iter(reader), None) or _no_rows(reader.schema)
             except duckdb.BinderException:
-                # Of indicators a column may be in files that were left out.
-                if not pruned or "indicators" not in sql.lower():
+                # Of these a column may be in files that were left out.
+                if not pruned or not any(name in sql.lower() for name in _OPEN_ENDED):
                     raise
                 pruned = False
                 continue
@@ -121,7 +122,7 @@ def few(data: DataDir, sql: str, most: int = 10_000) -> Few | None:
         try:
             tree = check(db, sql)
             named = pruning.tables(tree)
-            if named - {"ticks", "bars", "regimes"} or tree["statements"][0]["node"]["type"] != "SELECT_NODE":
+            if named - (set(DATASETS) - _OPEN_ENDED) or tree["statements"][0]["node"]["type"] != "SELECT_NODE":
                 return None
             if not _prepare(db, data, sql, tree, None, _no_outputs, None, pruned=True):
                 return None
@@ -172,7 +173,9 @@ def _prepare(
     return listed
 
 
-_VIEWS = ("ticks", "bars", "indicators", "regimes", "coverage")
+_VIEWS = (*DATASETS, "coverage")
+_OPEN_ENDED = {name for name, dataset in DATASETS.items() if dataset.open_ended}
+_UNDATED = {name for name, dataset in DATASETS.items() if not dataset.dated}
 
 
 def _entries(node: Node) -> list[Node]:
@@ -181,10 +184,15 @@ def _entries(node: Node) -> list[Node]:
     return [each for each in entries if isinstance(each, dict) and "key" in each] if isinstance(entries, list) else []
 
 
+def _own(tree: Node) -> set[str]:
+    """Return the names that the statement gives to queries of its own."""
+    return {str(entry["key"]).lower() for node in pruning.dicts(tree) for entry in _entries(node)}
+
+
 def _needed(tree: Node) -> Sequence[str]:
     """Return the views that a statement names; all of them where it may look at what there is, or errs in a name."""
     named = pruning.tables(tree)
-    own = {str(entry["key"]).lower() for node in pruning.dicts(tree) for entry in _entries(node)}
+    own = _own(tree)
     looks = any(node.get("type") in {"TABLE_FUNCTION", "SHOW_REF"} for node in pruning.dicts(tree))
     if looks or named - own - set(_VIEWS):
         return _VIEWS
@@ -258,6 +266,9 @@ def check(db: duckdb.DuckDBPyConnection, sql: str, *, views_only: bool = False) 
     if tree["error"]:
         found = statements[0].type.name.replace("_", " ")
         raise QueryError(f"only SELECT is answered here, not {found}: the lake is read, never written")
+    undated = [name for name in sorted(pruning.tables(tree) - _own(tree)) if name in _UNDATED]
+    if views_only and undated:
+        raise QueryError(f"{undated[0]} as of a time cannot be told: their rows do not say when they were received")
     for node in pruning.dicts(tree):
         kind = str(node.get("type", ""))
         if kind.endswith("_NODE") and kind not in _READING:
