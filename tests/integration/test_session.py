@@ -9,14 +9,14 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.support.builders.ingest_process import Ingest, expected as issued, held, rows, run
+from tests.support.builders.silence_watcher import SilenceWatcher
 from tests.support.builders.venue_limits import with_limit
 from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.support.judges import evidence
@@ -24,8 +24,6 @@ from tests.support.waiting import wait_until
 from trading_platform.domain.position import START
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoder import Decoder
-from trading_platform.ingest.liveness.stale_symbols import SilenceLimits
-from trading_platform.ingest.processor.stale_symbol_monitor import SilenceWatch
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
 from trading_platform.ingest.workers import messages
 from trading_platform.simulate.faults import Event, FaultPlan
@@ -152,67 +150,19 @@ def test_a_ping_flood_is_answered_within_the_allowance(simulator: Start, tmp_pat
     assert_no_gap(venue, tmp_path / "live-binance")
 
 
-class Watcher:
-    """What processor and supervisor do between a lane and a recorder, impatiently, on a thread."""
-
-    def __init__(self, venue: Simulator, lane: Path) -> None:
-        self._venue, self._lane = venue, lane
-        patience = SilenceLimits(floor_s=1.0, cap_s=3.0, settle_s=0.5)
-        self._watch = SilenceWatch(SYMBOLS.values(), self._told, time.monotonic_ns, patience)
-        self.recorder: Recorder | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.said: list[messages.Message] = []
-
-    def run(self, stop: threading.Event) -> None:
-        decoder, bounds = None, Bounds.of("2016-01-01")
-        with LaneReader(self._lane) as reader:
-            decoder = Decoder("live-binance", VENUES, bounds)
-            while not stop.wait(0.02):
-                start = reader.position
-                records = reader.read()
-                if reader.position != start:
-                    self._watch.saw(decoder.decode(records, start, reader.position))
-                else:
-                    self._watch.judge()
-
-    def _told(self, line: bytes) -> None:
-        message = messages.read(line)
-        assert message is not None
-        assert self.recorder is not None
-        assert self.loop is not None
-        self.said.append(message)
-        if isinstance(message, messages.Renew):
-            self.loop.call_soon_threadsafe(self.recorder.renew, message.symbols)
-        elif isinstance(message, messages.Probe):
-            heads = {symbol: self._head(symbol) for symbol in message.symbols}
-            self.loop.call_soon_threadsafe(self.recorder.probed, heads)
-            for answer in messages.heads(heads):
-                self._watch.heed(answer)
-
-    def _head(self, symbol: str) -> int | None:
-        adapter = Binance()
-        request = adapter.history.newest(adapter.venue_symbol(symbol))
-        body = httpx.get(self._venue.rest_url + request.path, params=list(request.params), trust_env=False).content
-        return max(trade.trade_id or 0 for trade in adapter.history.read(body, symbol).trades)
-
-
 def test_a_deaf_subscription_is_renewed_and_nobody_else_loses_a_trade(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
     """Subscribed and not delivered: a probe shows it, another connection brings it, the other symbol misses nothing."""
     plan = FaultPlan(events=[Event(kind="deaf", at_s=8, symbol="ETH-USDT")])
     venue = simulator(synthetic(3600.0, symbols=list(SYMBOLS.values())), speed=5.0, plan=plan)
     lane = tmp_path / "live-binance"
-    watcher, over = Watcher(venue, lane), threading.Event()
+    watcher, over = SilenceWatcher(venue, lane, Binance(), SYMBOLS), threading.Event()
 
     async def main() -> None:
         stop = asyncio.Event()
         with LaneWriter.open(lane, clock=time.time_ns, entropy=os.urandom) as writer:
             clocks = Clocks(time.time_ns, time.monotonic_ns)
 
-            def probe(symbols: Iterable[str]) -> None:
-                for line in messages.probe(symbols):
-                    threading.Thread(target=watcher._told, args=(line,)).start()
-
-            recorder = Recorder(Binance(), SYMBOLS, venue.ws_url, writer, clocks, random.Random(1), probe=probe)
+            recorder = Recorder(Binance(), SYMBOLS, venue.ws_url, writer, clocks, random.Random(1), probe=watcher.probe)
             watcher.recorder, watcher.loop = recorder, asyncio.get_running_loop()
             watching = asyncio.create_task(asyncio.to_thread(watcher.run, over))
             running = asyncio.create_task(recorder.run(stop))

@@ -30,6 +30,8 @@ MANY = "tests/integration/test_many_symbols.py::"
 NOT_RECORDED = "tests/integration/test_not_recorded.py::"
 TRANSPORTS = "tests/integration/test_fast_transport.py::"
 NUMBERINGS = "tests/integration/test_numberings.py::"
+BY_MESSAGE = "tests/integration/test_subscribed_by_message.py::"
+SUBSCRIBED = "tests/unit/ingest/recorder/test_subscriptions.py::"
 SILENCE = "tests/unit/ingest/liveness/test_stale_symbols.py::"
 SUMS = "tests/property/test_exact_sums.py::"
 CLI = "tests/unit/test_cli.py::"
@@ -376,6 +378,32 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 "tests/integration/test_used_up.py::test_what_rest_serves_before_the_stream_is_decoded",
                 "tests/integration/test_used_up.py::test_what_rest_serves_after_the_stream_was_decoded",
                 "tests/property/test_lane_order.py::test_any_interleaving_ends_the_same",
+            ),
+        ),
+        "E22": Row(
+            "a subscription by message is refused, refused for load, or never answered",
+            "`no stream` names the symbol, the others go on; said again after growing waits, if refused in 5 minutes",
+            (
+                BY_MESSAGE + "test_a_symbol_that_is_not_listed_is_named_and_the_others_are_recorded",
+                SUBSCRIBED + "test_a_refusal_for_load_is_tried_again_with_growing_waits",
+                SUBSCRIBED + "test_an_answer_that_never_comes_is_asked_for_again_ever_more_seldom",
+                SUBSCRIBED + "test_a_connection_that_carries_nothing_is_given_up_with_growing_waits",
+            ),
+        ),
+        "E23": Row(
+            "a subscription by message is acknowledged, and never delivers",
+            "as E11: a probe shows it, a second connection subscribes before the first one ends",
+            (
+                BY_MESSAGE + "test_a_subscription_that_is_acknowledged_and_delivers_nothing_is_renewed",
+                BY_MESSAGE + "test_a_new_connection_subscribes_before_the_old_one_ends",
+            ),
+        ),
+        "E24": Row(
+            "REST tells a trade's time as a double, beside the microsecond of the stream",
+            "the copies agree within the double's 300 ns, no conflict; the finer time is kept",
+            (
+                "tests/property/test_merge.py::test_merge_is_associative",
+                "tests/fault/test_exchange_kinds.py::test_the_lake_holds_what_was_issued",
             ),
         ),
     },
