@@ -27,6 +27,7 @@ from trading_platform.domain.errors import UsageError, WorkError
 from trading_platform.domain.units import NS_PER_S
 
 if TYPE_CHECKING:
+    from trading_platform.completeness.records import TextDay
     from trading_platform.settings import Settings
     from trading_platform.simulate.faults import FaultPlan
     from trading_platform.simulate.tape import Market
@@ -41,6 +42,8 @@ SPEED, RECORDING_SPEED = "180", "60"
 """An hour of the synthetic market: a regime is labelled from the 22nd bar on."""
 SECONDS = 20.0
 INGEST_STOP_S = 60.0
+FILES_S = 60.0
+"""For so long daily files are waited for: simulated, the first appears an hour after its midnight."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +79,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         ledger = runtime.open_ledger(data, settings)
         say("recording ended; asking for what is missing")
         pages = _recover(args, settings, data, ledger, venue, stop)
+        _compare(args, settings, data, ledger, venue, stop, say)
     say("computing bars, indicators and regimes")
     rows = _compute(settings, data, ledger)
     say("checking everything against itself")
@@ -214,12 +218,50 @@ def _recover(
     return recover(data, ledger, {args.venue: endpoint}, means).pages
 
 
+def _compare(
+    args: argparse.Namespace,
+    settings: Settings,
+    data: DataDir,
+    ledger: Ledger,
+    venue: VenueThread,
+    stop: threading.Event,
+    say: Callable[[str], None],
+) -> None:
+    """Compare the days that are over with the venue's daily files, where ids prove nothing; wait for these a while."""
+    from trading_platform.commands.support import runtime
+    from trading_platform.ingest.recovery.fetcher import Endpoint
+    from trading_platform.ingest.recovery.recovery import fetch_days
+    from trading_platform.venues import VENUES
+
+    endpoints = {args.venue: Endpoint(VENUES[args.venue], venue.rest_url)}
+    means = runtime.means(settings, stop.wait)._replace(rng=random.Random(0), share=1.0)
+    ends = time.monotonic() + (FILES_S if parse_speed(args.speed) is not None else 0.0)
+    told = False
+    while wanting := _not_equal(ledger):
+        if not told:
+            say("its ids prove nothing: comparing the days that are over with its daily files")
+            told = True
+        days = [day.day for day in wanting]
+        pairs = sorted({(day.venue, day.symbol) for day in wanting})
+        fetch_days(data, ledger, endpoints, means, pairs, min(days), max(days))
+        if time.monotonic() >= ends or stop.wait(1.0):
+            return
+
+
+def _not_equal(ledger: Ledger) -> list[TextDay]:
+    """Return the days that are over, because a later one is held, and do not equal the venue's listing."""
+    days = ledger.text_days()
+    newest = {(day.venue, day.symbol): day.day for day in days}  # in their order
+    return [day for day in days if day.day < newest[day.venue, day.symbol] and not day.equal]
+
+
 def _compute(settings: Settings, data: DataDir, ledger: Ledger) -> dict[str, int]:
     from quality.schemas import GATES
     from trading_platform.pipeline.pipeline import Pipeline
 
     pipeline = Pipeline.from_settings(data, ledger, settings, gates=GATES)
-    days = sorted({day.day for venue, symbol in ledger.symbols() for day in ledger.days(venue, symbol)})
+    numbered = {day.day for venue, symbol in ledger.symbols() for day in ledger.days(venue, symbol)}
+    days = sorted(numbered | {day.day for day in ledger.text_days()})
     if not days:
         raise WorkError("no trade was received")
     reports = pipeline.refresh_range(COMPUTED, days[0], days[-1])
@@ -268,9 +310,23 @@ def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, ch
             "days": sorted({day.day for day in ledger.days(venue, symbol)}),
             "epochs": [{"epoch": epoch, **counts._asdict()} for epoch, counts in epochs.items()],
         }
+    for (_, symbol), days in _text_days(ledger).items():
+        counts = _IdCounts(issued[symbol, 0], sum(day.held for day in days), 0, 0)
+        symbols[symbol] = {
+            **counts._asdict(),
+            "days": [day.day for day in days],
+            "equal": [day.day for day in days if day.equal],
+            "epochs": [],
+        }
     nothing_open = not ledger.gaps() and not open_tails(data, ledger)
-    # Every id that the venue used is a stored trade or known to be void.
-    exact = all(counts["held"] + counts["void"] == counts["issued"] for counts in symbols.values())
+    # Every id that the venue used is a stored trade or known to be void; of one whose ids prove nothing, every day
+    # that is over equals the venue's listing.
+    exact = all(
+        counts["held"] <= counts["issued"] and counts["equal"] == counts["days"][:-1]
+        if "equal" in counts
+        else counts["held"] + counts["void"] == counts["issued"]
+        for counts in symbols.values()
+    )
     return {
         "ok": nothing_open and exact and not checked.violations and bool(symbols),
         "symbols": symbols,
@@ -283,6 +339,14 @@ def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, ch
         "violations": [violation._asdict() for violation in checked.violations],
         "files": checked.files,
     }
+
+
+def _text_days(ledger: Ledger) -> dict[tuple[str, str], list[TextDay]]:
+    """Return the days of each symbol whose ids prove nothing."""
+    found: dict[tuple[str, str], list[TextDay]] = {}
+    for day in ledger.text_days():
+        found.setdefault((day.venue, day.symbol), []).append(day)
+    return found
 
 
 def _truth(path: Path) -> tuple[Counter[tuple[str, int]], int]:
@@ -300,9 +364,12 @@ def _truth(path: Path) -> tuple[Counter[tuple[str, int]], int]:
 def _text(summary: dict[str, Any], data: DataDir) -> str:
     rows, violations = summary["rows"], summary["violations"]
     what = "trades" if not summary["void"] else "trade ids"
+    again = f"They were fetched again, in {summary['pages']} pages."
+    if any("equal" in symbol for symbol in summary["symbols"].values()):
+        again = "Those of days that are over came from daily files."
     lines = [
         f"The venue issued {summary['issued']:,} {what}. {summary['never_delivered']:,} never came over the stream:",
-        f"dropped, or sent while the connection was cut. They were fetched again, in {summary['pages']} pages.",
+        f"dropped, or sent while the connection was cut. {again}",
     ]
     if summary["void"]:
         lines.append(f"{summary['void']:,} of the ids are void: the venue used them up without an order-book trade.")
@@ -310,6 +377,9 @@ def _text(summary: dict[str, Any], data: DataDir) -> str:
     for name, symbol in summary["symbols"].items():
         days = f"{symbol['days'][0]} to {symbol['days'][-1]}" if symbol["days"] else "no day"
         lines.append(f"  {name:<10} {_held(symbol)} ({days})")
+        if "equal" in symbol:
+            equal = " ".join(symbol["equal"]) or "none yet"
+            lines.append(f"    its ids prove nothing; days that equal the venue's daily file: {equal}")
         if len(symbol["epochs"]) > 1:
             lines += [f"    ids, numbering {part['epoch'] + 1}: {_held(part)}" for part in symbol["epochs"]]
     where = f" --data-dir {shlex.quote(str(data.root))}"

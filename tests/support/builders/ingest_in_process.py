@@ -25,7 +25,7 @@ from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
-from trading_platform.ingest.recovery.recovery import Endpoint, Means, Outcome, recover
+from trading_platform.ingest.recovery.recovery import Endpoint, Means, Outcome, fetch_days, recover
 from trading_platform.ingest.transport.protocol import Transport
 from trading_platform.ingest.transport.websocket import open_stream
 from trading_platform.store.fs.layout import DataDir
@@ -129,8 +129,16 @@ class SmallIngest:
         """Close what is open."""
         wait = means.pop("wait", threading.Event().wait)
         given = Means(BOUNDS, pass_all, means.pop("share", 0.5), wait, random.Random(2), **means)
-        endpoints = {self.adapter.name: Endpoint(self.adapter, self.rest_url)}
-        return recover(self.data, self.ledger, endpoints, given, patient=patient)
+        return recover(self.data, self.ledger, self._endpoints(), given, patient=patient)
+
+    def fetch_days(self, first: str, last: str) -> Outcome:
+        """Fetch whole days of every symbol, as `backfill --fetch` does; waits are not waited for."""
+        given = Means(BOUNDS, pass_all, 0.5, lambda seconds: False, random.Random(2))
+        pairs = [(self.adapter.name, symbol) for symbol in self.symbols.values()]
+        return fetch_days(self.data, self.ledger, self._endpoints(), given, pairs, first, last)
+
+    def _endpoints(self) -> dict[str, Endpoint]:
+        return {self.adapter.name: Endpoint(self.adapter, self.rest_url)}
 
     def controls(self, lane: str | None = None) -> list[control.Control]:
         """Return the control records of a lane, none while there is no lane."""
