@@ -7,6 +7,7 @@ kind (test_catalogue_exchange.py and its neighbours).
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -193,7 +194,7 @@ class World:
 
     def _wait(self, seconds: float) -> bool:
         real_s = min(seconds, 0.05)
-        time.sleep(real_s)
+        threading.Event().wait(real_s)
         self.passed_s += seconds - real_s
         return False
 
