@@ -12,7 +12,7 @@ from tests.support.judges.fault_catalogue import PAGE, SECTIONS, filled
 
 WANTED = {
     "Network": [f"N{number}" for number in range(1, 21)],
-    "Exchange": [f"E{number}" for number in range(1, 25)],
+    "Exchange": [f"E{number}" for number in range(1, 26)],
     "Process": [f"P{number}" for number in range(1, 12)],
     "Clock": [f"C{number}" for number in range(1, 5)],
     "Browser": [f"B{number}" for number in range(1, 4)],

@@ -406,6 +406,15 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 "tests/fault/test_exchange_kinds.py::test_the_lake_holds_what_was_issued",
             ),
         ),
+        "E25": Row(
+            "trades lost of a venue whose ids prove nothing, or a daily file that is late, damaged or lacks some",
+            "`unproven` until the day equals the venue's file, which brings what is missing; `gaps list` names the days",
+            (
+                "tests/fault/test_unproven_ids.py::test_a_day_is_the_truth_or_not_proved",
+                "tests/integration/test_text_ids.py::test_a_day_is_reconciled_only_by_an_equal_listing",
+                "tests/integration/test_text_ids.py::test_the_larger_multiplicity_holds",
+            ),
+        ),
     },
     "Process": {
         "P1": Row(
