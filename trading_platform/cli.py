@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from trading_platform.domain.errors import UsageError, WorkError
-from trading_platform.domain.secrets import masked
+from trading_platform.domain.inputs.secrets import masked
 from trading_platform.processes import early_signals, standard_streams
 
 if TYPE_CHECKING:

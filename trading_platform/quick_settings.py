@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from trading_platform.domain.data_path import check_data_path
+from trading_platform.domain.inputs.data_path import check_data_path
 
 if TYPE_CHECKING:
     from trading_platform.settings import Settings

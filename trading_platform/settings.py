@@ -22,12 +22,12 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from trading_platform.domain.data_path import check_data_path
-from trading_platform.domain.duration import duration_s
 from trading_platform.domain.errors import SettingsError, UsageError
-from trading_platform.domain.host import check_host
+from trading_platform.domain.inputs.data_path import check_data_path
+from trading_platform.domain.inputs.duration import duration_s
+from trading_platform.domain.inputs.host import check_host
+from trading_platform.domain.inputs.secrets import MASK, masked
 from trading_platform.domain.instrument import check_venue, read_symbol
-from trading_platform.domain.secrets import MASK, masked
 from trading_platform.domain.timeframe import TIMEFRAMES
 
 PREFIX = "TRADING_PLATFORM_"

@@ -12,7 +12,7 @@ from trading_platform.jit.kernel import REGISTRY
 
 ELSEWHERE = (
     "trading_platform.ingest.decoder.archive.rows",
-    "trading_platform.ingest.decoder.digits",
+    "trading_platform.jit.digits",
     "trading_platform.ingest.decoder.trade_scanner",
     "trading_platform.ingest.transport.frame_splitter_jit",
 )

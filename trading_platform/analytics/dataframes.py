@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.domain.errors import UsageError
-from trading_platform.domain.instants import check_ns
+from trading_platform.domain.inputs.instants import check_ns
 
 Kind = Literal["pandas", "polars", "arrow"]
 Array = npt.NDArray[Any]

@@ -21,7 +21,7 @@ from trading_platform.analytics.driver import Plan, State, step_grid
 from trading_platform.analytics.indicator_names import AnyColumn
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, WorkError, shown
-from trading_platform.domain.instants import instant_ns
+from trading_platform.domain.inputs.instants import instant_ns
 from trading_platform.domain.timeframe import timeframe_ns
 
 Values = dict[str, float | None]

@@ -18,7 +18,7 @@ from trading_platform.api import stored_names as stored
 from trading_platform.domain.datasets import COMPUTED
 from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import SymbolError, UsageError, shown
-from trading_platform.domain.instants import Instant, instant_ns
+from trading_platform.domain.inputs.instants import Instant, instant_ns
 from trading_platform.domain.instrument import check_symbol, check_venue
 from trading_platform.domain.timeframe import timeframe_ns
 from trading_platform.store.fs.layout import DataDir

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 
-from trading_platform.domain.host import PATTERN, Host
+from trading_platform.domain.inputs.host import PATTERN, Host
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # structlog is imported with the first logger: a command that logs nothing starts faster.
 
-from trading_platform.domain.secrets import masked
+from trading_platform.domain.inputs.secrets import masked
 
 LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 

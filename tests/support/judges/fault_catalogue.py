@@ -408,7 +408,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         ),
         "E25": Row(
             "trades lost of a venue whose ids prove nothing, or a daily file that is late, damaged or lacks some",
-            "`unproven` until the day equals the venue's file, which brings what is missing; `gaps list` names the days",
+            "`unproven` until the day equals the venue's file, which brings what lacks; `gaps list` names the days",
             (
                 "tests/fault/test_unproven_ids.py::test_a_day_is_the_truth_or_not_proved",
                 "tests/integration/test_text_ids.py::test_a_day_is_reconciled_only_by_an_equal_listing",

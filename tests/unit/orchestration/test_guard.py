@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from trading_platform.domain.host import Host
+from trading_platform.domain.inputs.host import Host
 from trading_platform.orchestration.guard import Guard, refusal
 
 UI = "127.0.0.1:3000"

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from trading_platform.domain.errors import UsageError
-from trading_platform.domain.secrets import masked
+from trading_platform.domain.inputs.secrets import masked
 
 if TYPE_CHECKING:
     from trading_platform.ingest.recovery.fetcher import Endpoint, Means

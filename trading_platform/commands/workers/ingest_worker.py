@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trading_platform.domain.errors import PlatformError
-from trading_platform.domain.secrets import masked
+from trading_platform.domain.inputs.secrets import masked
 from trading_platform.ingest.workers import messages
 from trading_platform.ingest.workers.supervisor import CONFIG_VARIABLE, WorkerSpec
 from trading_platform.processes import memory as spare_memory, scheduling as priority

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.ingest.decoder.digits import (
+from trading_platform.ingest.decoder.trade_buffer import TradeBuffer
+from trading_platform.jit.digits import (
     before,
     eight_digits,
     half,
@@ -24,7 +25,6 @@ from trading_platform.ingest.decoder.digits import (
     some_digits,
     word,
 )
-from trading_platform.ingest.decoder.trade_buffer import TradeBuffer
 from trading_platform.jit.kernel import kernel
 from trading_platform.venues.trade_frame import TradeFrame
 

@@ -72,6 +72,7 @@ def coverage(
 def _listed_days(days: Sequence[TextDay]) -> list[tuple[int, int | None, str]]:
     """Return the days of a symbol whose ids prove nothing: a day that equals the venue's listing is proved.
 
+    >>> from trading_platform.completeness.records import ListedDay
     >>> listed = ListedDay("1970-01-01", 3, 0, 9)
     >>> days = [TextDay("v", "BTC-USDT", "1970-01-01", 3, listed), TextDay("v", "BTC-USDT", "1970-01-02", 3, None)]
     >>> [state for _, _, state in _listed_days(days)]

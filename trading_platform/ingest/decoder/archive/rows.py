@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.domain.trade_columns import TradeColumns
-from trading_platform.ingest.decoder.digits import (
+from trading_platform.ingest.decoder.trade_scanner import FLOAT_TENS, TENS
+from trading_platform.jit.digits import (
     before,
     eight_digits,
     half,
@@ -24,7 +25,6 @@ from trading_platform.ingest.decoder.digits import (
     some_digits,
     word,
 )
-from trading_platform.ingest.decoder.trade_scanner import FLOAT_TENS, TENS
 from trading_platform.jit.kernel import kernel
 from trading_platform.venues.archive import RowForm
 

@@ -10,7 +10,7 @@ import pytest
 
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import UsageError
-from trading_platform.domain.instants import instant_ns
+from trading_platform.domain.inputs.instants import instant_ns
 
 MIDNIGHT = day_start("2024-08-08")
 HOUR = 3600 * 10**9
