@@ -11,7 +11,7 @@ from tests.support.fuzz.frames import corpus, decoded, fuzz, judged
 from tests.support.fuzz.harness import MOST_GROWTH, Mutator, values
 from trading_platform.domain.errors import FrameError
 from trading_platform.ingest.decoder.bounds import Bounds
-from trading_platform.venues import binance
+from trading_platform.venues.binance import wire
 
 COUNT = 250_000
 
@@ -46,7 +46,7 @@ def test_a_decoder_without_the_check_of_numbers_is_caught(monkeypatch: pytest.Mo
     """The judge can fail: a decoder that takes NaN, Infinity, 1_000 and full-width digits does not pass."""
     frames = Mutator(corpus(), values, 1).make(20_000)
     assert judged(frames)["kept"]
-    monkeypatch.setattr(binance, "check_decimal", lenient)
+    monkeypatch.setattr(wire, "check_decimal", lenient)
     with pytest.raises(AssertionError, match="no decimal"):
         judged(frames)
     monkeypatch.setattr(Bounds, "broken", lambda *told: None)

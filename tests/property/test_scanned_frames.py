@@ -105,7 +105,8 @@ def plain(result: Decoded) -> dict[str, Any]:
         for key, s in batch.seen.items()
     }
     trades = {
-        key: [(column.dtype.str, column.tobytes()) for column in columns] for key, columns in result.trades.items()
+        key: [column if column is None else (column.dtype.str, column.tobytes()) for column in columns]
+        for key, columns in result.trades.items()
     }
     return {"seen": seen, "trades": trades, "quarantine": batch.quarantine, "bans": batch.bans}
 

@@ -75,7 +75,10 @@ def place(item: Quarantined) -> int:
 def told(result: Decoded) -> dict[str, Any]:
     """Return what was decoded as values that compare."""
     return {
-        "trades": {key: [column.tobytes() for column in columns] for key, columns in result.trades.items()},
+        "trades": {
+            key: [None if column is None else column.tobytes() for column in columns]
+            for key, columns in result.trades.items()
+        },
         "voids": {key: seen.voids for key, seen in result.batch.seen.items()},
         "quarantine": sorted(result.batch.quarantine, key=lambda item: (place(item), item.kind)),
     }
