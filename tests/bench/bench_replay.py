@@ -26,7 +26,7 @@ from tests.bench import bench_processor
 from tests.bench.__main__ import Line
 from tests.bench.bench_processor import LANE
 from tests.bench.streams import HISTORY_START, fresh_data
-from trading_platform.commands.workers.replay_worker import VARIABLE, Config
+from trading_platform.commands.workers.replay_worker import VARIABLE, HelperConfig
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.trade_scanner import scan_frames
 from trading_platform.ingest.processor.log_maintenance import LogMaintenance
@@ -127,7 +127,7 @@ def run(source: DataDir, processes: int, expected: dict[str, str]) -> Run:
 
 def start(root: Path, task: Task, locks: Sequence[int]) -> children.Child:
     """Start a process that helps."""
-    config = msgspec.json.encode(Config(task, str(root), "", HISTORY_START, None)).decode()
+    config = msgspec.json.encode(HelperConfig(task, str(root), "", HISTORY_START, None)).decode()
     module = "trading_platform.commands.workers.replay_worker"
     return children.start(f"helper {task.number}", [module], {VARIABLE: config}, descriptors=locks)
 

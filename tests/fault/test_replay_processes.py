@@ -16,7 +16,7 @@ from quality.schemas import GATES
 from tests.support.builders.ingest_process import COMMAND
 from tests.support.builders.platform_in_process import BOUNDS, SmallPlatform
 from tests.support.waiting import wait_until
-from trading_platform.commands.workers.replay_worker import VARIABLE, Config
+from trading_platform.commands.workers.replay_worker import VARIABLE, HelperConfig
 from trading_platform.domain.errors import CorruptionError, StorageError
 from trading_platform.ingest.replay.helpers import Task
 from trading_platform.ingest.replay.replay import Company, Replayed, replay
@@ -58,7 +58,7 @@ def company(platform: SmallPlatform, *, kill: int | None = None, processes: int 
     """Return what starts helpers; one of them is killed at once if wanted."""
 
     def start(task: Task, locks: Sequence[int]) -> children.Child:
-        config = Config(task, str(platform.data.root), "", "2020-01-01", None)
+        config = HelperConfig(task, str(platform.data.root), "", "2020-01-01", None)
         environ = {VARIABLE: msgspec.json.encode(config).decode()}
         child = children.start(f"helper {task.number}", [HELPER], environ, descriptors=locks)
         if task.number == kill:

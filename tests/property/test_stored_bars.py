@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from quality.schemas import GATES
 from tests.support.builders.lakes import SYMBOL, VENUE, Market, Trades, ticks_table
 from tests.support.judges.naive.stored_bars import DAY, Bar, Held, stored_bars, touched
-from trading_platform.completeness.records import LeafRecord, SequenceRow
+from trading_platform.completeness.records import LeafRecord, SequenceRow, TextDay
 from trading_platform.domain.days import day_of, day_start
 from trading_platform.domain.timeframe import timeframe_ns
 from trading_platform.pipeline.bar_rows import day_bars, trades_of
@@ -127,6 +127,9 @@ class _Book:
 
     def voids(self, venue: str, symbol: str, epoch: int = 0) -> Ranges:
         return self._voids
+
+    def text_days(self, venue: str | None = None, symbol: str | None = None) -> list[TextDay]:
+        return []
 
 
 def _bars(chain: Chain, day: str, held: list[Held], frame: str) -> pa.Table:
