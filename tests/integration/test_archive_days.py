@@ -199,7 +199,7 @@ def test_a_download_goes_on_where_it_was_interrupted(worlds: Worlds) -> None:
 
 
 def test_a_part_of_something_else_begins_again(worlds: Worlds) -> None:
-    """What a power cut left under the name of a download fails the checksum: the file is downloaded anew, at once."""
+    """A download that a power cut left incomplete fails the checksum and is downloaded again at once."""
     world = worlds()
     world.cut(700)
     with pytest.raises(Stopped):

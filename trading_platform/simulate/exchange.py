@@ -264,5 +264,8 @@ class Exchange(ABC):
         """Return the trade as the stream tells it."""
 
     def farewell(self, session: Session) -> bytes:
-        """Return the message that announces the end of a connection; only for who can show `server_shutdown`."""
+        """Return the message that announces the end of a connection.
+
+        An exchange that names `server_shutdown` in `cannot` sends none and is never asked: such a plan is refused.
+        """
         raise NotImplementedError

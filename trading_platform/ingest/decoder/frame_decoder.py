@@ -130,7 +130,7 @@ class FrameDecoder:
             decoder.keep_state()
 
     def tell_alive(self) -> None:
-        """Tell which streams have delivered since the last call, before anything else is told of their ends."""
+        """Report the streams that delivered since the last call. Call it before reporting that a stream ended."""
         for number in np.flatnonzero(self._alive != _NEVER).tolist():
             key = self._output.trades.key(number)
             self._output.facts.tail(key.venue, key.symbol, "live", self._clock.live(int(self._alive[number])))

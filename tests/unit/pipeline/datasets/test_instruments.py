@@ -72,7 +72,7 @@ def test_a_listing_stays_in_force_until_the_next(market: Market) -> None:
 
 
 def test_what_was_taken_over_follows_its_listing_and_gives_way_to_one(market: Market) -> None:
-    """A listing that is published anew reaches the days after it; one that came on such a day replaces it for good."""
+    """A republished listing applies to later days too, except days that received a listing of their own."""
     listed(market, DAYS[1], instrument("BTC-USDT"))
     statuses(market)
     listed(market, DAYS[1], instrument("BTC-USDT"), instrument("SOL-USDT"))

@@ -142,7 +142,7 @@ def test_one_wrong_topic_refuses_the_message():
 
 
 def test_spot_and_linear_of_one_name_are_two_topics():
-    """A frame of the one never goes to who listens to the other."""
+    """A listener to one market never receives a frame of the other."""
     exchange = make()
     topics = {listing.symbol: exchange.topic(listing) for listing in MARKET.listings}
     assert topics["BTC-USDT"] == f"spot {TRADE}"
