@@ -23,7 +23,7 @@ from trading_platform.ingest.recorder.recorder import Clocks, Recorder
 from trading_platform.ingest.transport import fast_websocket, websocket
 from trading_platform.ingest.transport.protocol import Transport
 from trading_platform.ingest.workers import messages
-from trading_platform.simulate.exchanges.kraken import Kraken as SimulatedKraken
+from trading_platform.simulate.exchanges.kraken import KrakenExchange as SimulatedKraken
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
 from trading_platform.store.log import control_records as control

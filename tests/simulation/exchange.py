@@ -22,9 +22,14 @@ from tests.simulation.clockwork import Clock, Process, S, VirtualLoop
 from trading_platform.ingest.rate_limits.message_limiter import MessageLimiter
 from trading_platform.ingest.transport.delivery import Take
 from trading_platform.ingest.transport.protocol import ConnectionLost, HandshakeRefused
-from trading_platform.simulate.exchange import ADDRESS_BYTES, Answer
-from trading_platform.simulate.exchanges.binance_rest import RestApi
-from trading_platform.simulate.exchanges.binance_stream import Session, shutdown_payload, stream_of, trade_payload
+from trading_platform.simulate.exchange import ADDRESS_BYTES, HttpAnswer
+from trading_platform.simulate.exchanges.binance_rest import BinanceRest
+from trading_platform.simulate.exchanges.binance_stream import (
+    BinanceSession,
+    shutdown_payload,
+    stream_of,
+    trade_payload,
+)
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.tape import Market, Print
 from trading_platform.venues.adapter import KeepAlive
@@ -44,7 +49,9 @@ class Connection:
     What is sent takes the line's latency and keeps its order; what is on the way when the line breaks is lost.
     """
 
-    def __init__(self, exchange: Exchange, number: int, session: Session, process: Process, latency_ns: int) -> None:
+    def __init__(
+        self, exchange: Exchange, number: int, session: BinanceSession, process: Process, latency_ns: int
+    ) -> None:
         self.exchange, self.number, self.session, self.process = exchange, number, session, process
         self.latency_ns = latency_ns
         self.up = True  # the exchange serves it
@@ -242,7 +249,9 @@ class Exchange:
         last_ids = {name: market.last_id(name) for name in self._symbols}
         self._faults = FrameFaults(plan, seed, self._symbols, last_ids)
         self._heads: dict[str, int] = {}
-        self.api = RestApi(market, head=self._heads.get, server_ms=lambda: clock.utc() // 10**6, plan=plan, seed=seed)
+        self.api = BinanceRest(
+            market, head=self._heads.get, server_ms=lambda: clock.utc() // 10**6, plan=plan, seed=seed
+        )
         self.truth: dict[str, dict[int, Print]] = {symbol: {} for symbol in self._symbols.values()}
         self.connections: set[Connection] = set()
         self.all_connections: list[Connection] = []
@@ -342,7 +351,7 @@ class Exchange:
             refusal = 429, None
         elif len(path) > self._address_bytes:
             refusal = 414, None
-        session = Session.open(path)
+        session = BinanceSession.open(path)
         assert session is not None, path
         self.attempts.append((now, "open" if refusal is None else str(refusal[0]), began))
         self.trace("connect", path, refusal)
@@ -422,7 +431,7 @@ class Exchange:
         """Return the way to REST for one client."""
         return _Rest(self)
 
-    def answer(self, request: httpx.Request) -> Answer:
+    def answer(self, request: httpx.Request) -> HttpAnswer:
         """Answer one request now."""
         url = request.url
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from trading_platform.domain.days import DAY_NS
-from trading_platform.simulate.exchange import Answer, Stage
+from trading_platform.simulate.exchange import HttpAnswer, Stage
 from trading_platform.simulate.faults import Event
 from trading_platform.simulate.tape import Print
 
@@ -21,7 +21,7 @@ _KEPT = 8
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
-STOPPED = Answer(503, b"")
+STOPPED = HttpAnswer(503, b"")
 """What a request for a file is answered that was being made when the venue stopped."""
 
 
@@ -104,7 +104,7 @@ class DailyFiles:
             self._kept.move_to_end(key)
             return self._kept[key]
 
-    def download(self, body: bytes | None, kind: str, headers: Mapping[str, str]) -> Answer:
+    def download(self, body: bytes | None, kind: str, headers: Mapping[str, str]) -> HttpAnswer:
         """Return a file as it is downloaded: whole, or the range that is asked for; damaged if that is planned."""
         if body is None:
             return STOPPED
@@ -119,11 +119,11 @@ class DailyFiles:
         )
         asked = _RANGE.fullmatch(headers.get("range", ""))
         if asked is None:
-            return Answer(200, body, sent)
+            return HttpAnswer(200, body, sent)
         first, last = int(asked[1]), min(int(asked[2] or len(body)), len(body) - 1)
         if first > last:
-            return Answer(416, b"", (("content-range", f"bytes */{len(body)}"),))
-        return Answer(206, body[first : last + 1], (*sent, ("content-range", f"bytes {first}-{last}/{len(body)}")))
+            return HttpAnswer(416, b"", (("content-range", f"bytes */{len(body)}"),))
+        return HttpAnswer(206, body[first : last + 1], (*sent, ("content-range", f"bytes {first}-{last}/{len(body)}")))
 
     def _span(self, name: str, day: int) -> tuple[int, int]:
         """Return the first id of a day and the one after its last, in the market's own ids."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 
-from trading_platform.simulate.exchange import Refusal, Session, StreamLimits
+from trading_platform.simulate.exchange import Refusal, StreamLimits, StreamSession
 
 
 class Door:
@@ -39,7 +39,7 @@ class Door:
     def __init__(
         self,
         limits: StreamLimits,
-        open_session: Callable[[str], Session | Refusal],
+        open_session: Callable[[str], StreamSession | Refusal],
         refuse: Callable[[list[str]], int | None] | None = None,
     ) -> None:
         self._limits, self._open, self._refuse = limits, open_session, refuse
@@ -55,7 +55,7 @@ class Door:
         """Answer every connection with a ban until then."""
         self._banned_until_s = until_s
 
-    def answer(self, target: str, now_s: float) -> Session | Refusal:
+    def answer(self, target: str, now_s: float) -> StreamSession | Refusal:
         """Count an attempt; return the session that it gets, or what it is answered instead."""
         limits = self._limits
         while self._connects and now_s - self._connects[0] > limits.connects_window_s:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 from trading_platform.domain.errors import UsageError
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import PROFILES, Profile
-from trading_platform.simulate.tape import Listing, Market, Print
+from trading_platform.simulate.tape import ListedSymbol, Market, Print
 from trading_platform.simulate.tape_epochs import TapeNumbering
 
 Ids = Literal["contiguous", "opaque"]
@@ -40,7 +40,7 @@ class Capture(Protocol):
         ...
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """An HTTP answer."""
 
     status: int
@@ -104,7 +104,7 @@ class StreamLimits(NamedTuple):
     ban_tells_when: bool = False
 
 
-class Told(NamedTuple):
+class StreamedTrade(NamedTuple):
     """A trade as the exchange's stream tells it; one of the two ids is None.
 
     Attributes
@@ -120,7 +120,7 @@ class Told(NamedTuple):
     side: Literal["buy", "sell"]
 
 
-class Session(Protocol):
+class StreamSession(Protocol):
     """One stream connection, without its socket."""
 
     @property
@@ -154,7 +154,7 @@ class Api(Protocol):
 
     def handle(
         self, method: str, path: str, query: str, headers: Mapping[str, str], *, now_s: float, wall_ns: int
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Answer one request; `headers` have lower-case names."""
         ...
 
@@ -174,7 +174,7 @@ class Archive(Protocol):
         """Tell whether a path is one of the archive's, whatever it leads to."""
         ...
 
-    def get(self, path: str, headers: Mapping[str, str], *, now_s: float) -> Answer:
+    def get(self, path: str, headers: Mapping[str, str], *, now_s: float) -> HttpAnswer:
         """Answer one request; may take seconds, and runs beside everything else. `headers` have lower-case names."""
         ...
 
@@ -248,11 +248,11 @@ class Exchange(ABC):
                 raise UsageError(f"fault plan: {cls.name} cannot show {event.kind}")
 
     @abstractmethod
-    def topic(self, listing: Listing) -> str:
+    def topic(self, listing: ListedSymbol) -> str:
         """Return what a session is subscribed to that gets this listing's trades."""
 
     @abstractmethod
-    def open(self, target: str) -> Session | Refusal:
+    def open(self, target: str) -> StreamSession | Refusal:
         """Return the session that a request's path and query ask for."""
 
     @abstractmethod
@@ -260,10 +260,10 @@ class Exchange(ABC):
         """Return the messages that tell of these trades, each with the topic it belongs to."""
 
     @abstractmethod
-    def told(self, row: Print) -> Told:
+    def told(self, row: Print) -> StreamedTrade:
         """Return the trade as the stream tells it."""
 
-    def farewell(self, session: Session) -> bytes:
+    def farewell(self, session: StreamSession) -> bytes:
         """Return the message that announces the end of a connection.
 
         An exchange that names `server_shutdown` in `cannot` sends none and is never asked: such a plan is refused.

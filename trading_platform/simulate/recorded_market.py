@@ -25,7 +25,7 @@ import msgspec
 from trading_platform.domain.errors import RecordingError, SymbolError
 from trading_platform.domain.instrument import check_symbol, normalise_asset
 from trading_platform.simulate.exchanges import CAPTURE
-from trading_platform.simulate.tape import Listing, Print, time_ns
+from trading_platform.simulate.tape import ListedSymbol, Print, time_ns
 
 _BLOCK = 4096
 _MESSAGE = re.compile(rb"[0-9]{1,10}(?:\.[0-9]+)?: |[0-9]{16,20} ")
@@ -83,7 +83,7 @@ class RecordedMarket:
             chosen = sorted(by_symbol[name].values(), key=lambda row: row.trade_id)
             self._tracks[name] = _track(chosen, order)
             listings.append(_listing(name, chosen))
-        self.listings: tuple[Listing, ...] = tuple(listings)
+        self.listings: tuple[ListedSymbol, ...] = tuple(listings)
         self._all = sorted(row for track in self._tracks.values() for row in track.prints)
         self.start_ns = self._all[0].due_ns
         self.name = _name(self._tracks)
@@ -213,12 +213,12 @@ def canonical_symbol(venue_symbol: str) -> str:
     raise SymbolError(f"{venue_symbol[:40]!r} does not end in a quote asset known here")
 
 
-def _listing(name: str, rows: Sequence[Print]) -> Listing:
+def _listing(name: str, rows: Sequence[Print]) -> ListedSymbol:
     try:
         symbol = canonical_symbol(name)
     except SymbolError as error:
         raise RecordingError(f"recording of {name[:40]!r}: {error}") from None
-    return Listing(name, symbol, _finest([row.price for row in rows]), _finest([row.quantity for row in rows]))
+    return ListedSymbol(name, symbol, _finest([row.price for row in rows]), _finest([row.quantity for row in rows]))
 
 
 def _finest(literals: Sequence[str]) -> str:

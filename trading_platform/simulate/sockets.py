@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 
 from trading_platform.domain.errors import UsageError
-from trading_platform.simulate.exchange import Answer, Session
+from trading_platform.simulate.exchange import HttpAnswer, StreamSession
 
 
 class Client(ServerConnection):
@@ -31,7 +31,7 @@ class Client(ServerConnection):
     heard_s, written_s : when something came from it and went to it, by the loop's time.
     """
 
-    session: Session
+    session: StreamSession
     deaf = False
     inbound_per_s: int | None = None
 
@@ -86,7 +86,7 @@ def http_config(app: Any) -> uvicorn.Config:
     )
 
 
-def http_app(answer: Callable[[str, str, str, dict[str, str]], Awaitable[Answer]]) -> Any:
+def http_app(answer: Callable[[str, str, str, dict[str, str]], Awaitable[HttpAnswer]]) -> Any:
     """Return an ASGI application that answers by (method, path, query, headers); names of headers in lower case."""
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:

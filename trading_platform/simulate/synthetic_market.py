@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import UsageError
-from trading_platform.simulate.tape import Listing, Print
+from trading_platform.simulate.tape import ListedSymbol, Print
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -129,7 +129,7 @@ class SyntheticMarket:
         self._profiles = [p for p in profiles if symbols is None or p.symbol in symbols]
         self._order = {p.venue_symbol: n for n, p in enumerate(self._profiles)}
         self.listings = tuple(
-            Listing(p.venue_symbol, p.symbol, f"{10.0**-p.price_places:.8f}", f"{10.0**-p.quantity_places:.8f}")
+            ListedSymbol(p.venue_symbol, p.symbol, f"{10.0**-p.price_places:.8f}", f"{10.0**-p.quantity_places:.8f}")
             for p in self._profiles
         )
         self._base = [_base_path(seed, profiles.index(p), p) for p in self._profiles]

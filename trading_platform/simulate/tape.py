@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 
-class Listing(NamedTuple):
+class ListedSymbol(NamedTuple):
     """One symbol that the venue lists.
 
     Attributes
@@ -92,7 +92,7 @@ class Market(Protocol):
         ...
 
     @property
-    def listings(self) -> Sequence[Listing]:
+    def listings(self) -> Sequence[ListedSymbol]:
         """What is traded."""
         ...
 

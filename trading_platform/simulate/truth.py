@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from trading_platform.domain.errors import UsageError
-from trading_platform.simulate.exchange import Told
+from trading_platform.simulate.exchange import StreamedTrade
 
 
 class LineFile:
@@ -52,7 +52,7 @@ class LineFile:
             self._descriptor = None
 
 
-def truth_line(told: Told, symbol: str, *, venue: str, sent: bool, epoch: int = 0) -> str:
+def truth_line(told: StreamedTrade, symbol: str, *, venue: str, sent: bool, epoch: int = 0) -> str:
     """Return the truth about one issued trade; `sent` tells whether a frame of it goes to anyone, now or later."""
     named = (
         f'"trade_id":{told.trade_id}' if told.trade_uid is None else f'"trade_id":null,"trade_uid":"{told.trade_uid}"'

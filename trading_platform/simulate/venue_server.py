@@ -28,7 +28,7 @@ from websockets.http11 import Request, Response
 
 from trading_platform.simulate.clients import Clients
 from trading_platform.simulate.door import Door
-from trading_platform.simulate.exchange import Answer, Exchange, Refusal, Stage
+from trading_platform.simulate.exchange import Exchange, HttpAnswer, Refusal, Stage
 from trading_platform.simulate.exchanges import DEFAULT, EXCHANGES
 from trading_platform.simulate.faults import Event, FaultPlan, FrameFaults, Signal
 from trading_platform.simulate.sockets import Client, HttpServer, address_of, http_app, http_config, listen
@@ -487,7 +487,7 @@ class VenueServer:
 
     # REST
 
-    async def _answer(self, method: str, path: str, query: str, headers: dict[str, str]) -> Answer:
+    async def _answer(self, method: str, path: str, query: str, headers: dict[str, str]) -> HttpAnswer:
         archive = self.exchange.archive
         if archive is not None and archive.serves(path):  # a day's file takes seconds to make
             return await asyncio.to_thread(archive.get, path, headers, now_s=self._clock())

@@ -6,15 +6,15 @@ import itertools
 
 from tests.support.builders.plain_clients import subscribe, take, truth
 from tests.support.builders.venue_thread import simulator  # noqa: F401  the fixture
-from trading_platform.simulate.exchanges.bybit import Bybit
+from trading_platform.simulate.exchanges.bybit import BybitExchange
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
 
 
 def test_each_stream_carries_its_own(simulator):  # noqa: F811
     """A client of spot and one of linear, both subscribed to BTCUSDT, each see exactly their symbol's truth."""
     end_ns = DEMO_START_NS + 20 * 10**9
-    market = SyntheticMarket(start_ns=DEMO_START_NS, end_ns=end_ns, profiles=Bybit.profiles)
-    venue = simulator(market, exchange=Bybit, speed=20.0)
+    market = SyntheticMarket(start_ns=DEMO_START_NS, end_ns=end_ns, profiles=BybitExchange.profiles)
+    venue = simulator(market, exchange=BybitExchange, speed=20.0)
     with subscribe(venue, "BTC-USDT") as spot, subscribe(venue, "BTC-USDT-PERP") as linear:
         seen = {"BTC-USDT": take(venue, spot)[0], "BTC-USDT-PERP": take(venue, linear)[0]}
     for symbol, rows in seen.items():
@@ -24,15 +24,15 @@ def test_each_stream_carries_its_own(simulator):  # noqa: F811
     assert all(line["trade_id"] is None for line in venue.truth())
 
 
-class Impatient(Bybit):
+class Impatient(BybitExchange):
     """The same, but it cuts off who is silent for a moment."""
 
-    limits = Bybit.limits._replace(idle_s=0.4)
+    limits = BybitExchange.limits._replace(idle_s=0.4)
 
 
 def test_who_says_nothing_is_cut_off(simulator):  # noqa: F811
     """Without a ping the connection is closed, though trades flow; one that pings gets its answers and stays."""
-    market = SyntheticMarket(start_ns=DEMO_START_NS, profiles=Bybit.profiles)
+    market = SyntheticMarket(start_ns=DEMO_START_NS, profiles=BybitExchange.profiles)
     venue = simulator(market, exchange=Impatient, speed=20.0)
     pings = itertools.count()
     with subscribe(venue, "BTC-USDT") as quiet, subscribe(venue, "BTC-USDT") as lively:

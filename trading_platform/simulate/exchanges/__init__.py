@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from trading_platform.simulate.exchange import Capture, Exchange
 from trading_platform.simulate.exchanges import binance_capture
-from trading_platform.simulate.exchanges.binance import Binance
-from trading_platform.simulate.exchanges.bybit import Bybit
-from trading_platform.simulate.exchanges.kraken import Kraken
+from trading_platform.simulate.exchanges.binance import BinanceExchange
+from trading_platform.simulate.exchanges.bybit import BybitExchange
+from trading_platform.simulate.exchanges.kraken import KrakenExchange
 
 EXCHANGES: dict[str, type[Exchange]] = {
-    "binance": Binance,
-    "bybit": Bybit,
-    "kraken": Kraken,
+    "binance": BinanceExchange,
+    "bybit": BybitExchange,
+    "kraken": KrakenExchange,
 }
 """Every exchange by its canonical name."""
 DEFAULT = "binance"

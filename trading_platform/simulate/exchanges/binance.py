@@ -13,21 +13,21 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Literal
 
-from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamLimits, Told
-from trading_platform.simulate.exchanges.binance_archive import BinanceArchive
-from trading_platform.simulate.exchanges.binance_rest import Limits, RestApi
+from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamedTrade, StreamLimits
+from trading_platform.simulate.exchanges.binance_archive import BinanceArchiveServer
+from trading_platform.simulate.exchanges.binance_rest import BinanceRest, WeightLimit
 from trading_platform.simulate.exchanges.binance_stream import (
     MAX_STREAMS,
-    Session,
+    BinanceSession,
     shutdown_payload,
     stream_of,
     streams_of,
     trade_payload,
 )
-from trading_platform.simulate.tape import Listing, Print, time_ns
+from trading_platform.simulate.tape import ListedSymbol, Print, time_ns
 
 
-class Binance(Exchange):
+class BinanceExchange(Exchange):
     """The spot market of Binance, after its web-socket-streams.md and rest-api.md."""
 
     name = "binance"
@@ -44,10 +44,10 @@ class Binance(Exchange):
         ban_tells_when=True,
     )
 
-    def __init__(self, stage: Stage, limits: Limits | None = None) -> None:
+    def __init__(self, stage: Stage, limits: WeightLimit | None = None) -> None:
         self._now_ns = stage.now_ns
-        self.archive = BinanceArchive(stage)
-        self.api = RestApi(
+        self.archive = BinanceArchiveServer(stage)
+        self.api = BinanceRest(
             stage.market,
             head=stage.head,
             server_ms=self._server_ms,
@@ -57,18 +57,18 @@ class Binance(Exchange):
             numbering=stage.numbering,
         )
 
-    def topic(self, listing: Listing) -> str:
+    def topic(self, listing: ListedSymbol) -> str:
         """Return the listing's trade stream."""
         return stream_of(listing.venue_symbol)
 
-    def open(self, target: str) -> Session | Refusal:
+    def open(self, target: str) -> BinanceSession | Refusal:
         """Return the session of an address, or why there is none."""
         streams = streams_of(target)
         if streams is None:
             return Refusal(HTTPStatus.NOT_FOUND, "Not found\n", "")
         if len(streams) > MAX_STREAMS:
             return Refusal(HTTPStatus.BAD_REQUEST, f"More than {MAX_STREAMS} streams\n")
-        session = Session.open(target)
+        session = BinanceSession.open(target)
         assert session is not None
         return session
 
@@ -77,7 +77,7 @@ class Binance(Exchange):
         combined, micros = form
         return [(stream_of(row.venue_symbol), trade_payload(row, combined=combined, micros=micros)) for row in rows]
 
-    def told(self, row: Print) -> Told:
+    def told(self, row: Print) -> StreamedTrade:
         """Return the trade as it is on the tape, which has the venue's own literals."""
         return told(row)
 
@@ -89,11 +89,11 @@ class Binance(Exchange):
         return self._now_ns() // 1_000_000
 
 
-def told(row: Print) -> Told:
+def told(row: Print) -> StreamedTrade:
     """Return a trade as the stream tells it.
 
     >>> told(Print(0, 0, 7, "BTCUSDT", 1_723_161_255_342, 0, "61837.63000000", "0.02000000", True)).side
     'sell'
     """
     side: Literal["buy", "sell"] = "sell" if row.buyer_is_maker else "buy"
-    return Told(row.trade_id, None, time_ns(row.time), row.price, row.quantity, side)
+    return StreamedTrade(row.trade_id, None, time_ns(row.time), row.price, row.quantity, side)

@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 
 from trading_platform.simulate.daily_files import DailyFiles
-from trading_platform.simulate.exchange import Answer, Stage
+from trading_platform.simulate.exchange import HttpAnswer, Stage
 from trading_platform.simulate.tape import Print
 
 _ROOT = "/data/"
@@ -27,7 +27,7 @@ _AFTER_S = 3600.0
 _FILE = re.compile(r"/data/spot/daily/trades/(?P<name>[^/]+)/(?P=name)-trades-(\d{4}-\d\d-\d\d)\.zip(\.CHECKSUM)?")
 _MICROS_SINCE = dt.date(2025, 1, 1)
 _EPOCH = dt.date(1970, 1, 1)
-_MISSING = Answer(
+_MISSING = HttpAnswer(
     404,
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>NoSuchKey</Code>'
     b"<Message>The specified key does not exist.</Message></Error>",
@@ -35,7 +35,7 @@ _MISSING = Answer(
 )
 
 
-class BinanceArchive:
+class BinanceArchiveServer:
     """The archive of one simulated venue."""
 
     def __init__(self, stage: Stage) -> None:
@@ -54,7 +54,7 @@ class BinanceArchive:
         """Give up files that are being made."""
         self._files.close()
 
-    def get(self, path: str, headers: Mapping[str, str], *, now_s: float) -> Answer:
+    def get(self, path: str, headers: Mapping[str, str], *, now_s: float) -> HttpAnswer:
         """Return a zip or its checksum."""
         asked = _FILE.fullmatch(path)
         if asked is None or asked["name"] not in self._names:
@@ -70,7 +70,7 @@ class BinanceArchive:
         if asked[3] is None or body is None:
             return self._files.download(body, "application/zip", headers)
         line = f"{hashlib.sha256(body).hexdigest()}  {name}-trades-{date}.zip\n"
-        return Answer(200, line.encode(), (("content-type", "binary/octet-stream"),))
+        return HttpAnswer(200, line.encode(), (("content-type", "binary/octet-stream"),))
 
 
 def _zip(name: str, date: dt.date, pages: Iterator[list[Print]]) -> bytes:

@@ -15,10 +15,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from trading_platform.simulate.exchange import Answer, RequestRecord
+from trading_platform.simulate.exchange import HttpAnswer, RequestRecord
 from trading_platform.simulate.faults import Event, FaultPlan, RequestFaults
 from trading_platform.simulate.issued_trades import IssuedTrades
-from trading_platform.simulate.tape import Listing, Market, Print
+from trading_platform.simulate.tape import ListedSymbol, Market, Print
 from trading_platform.simulate.tape_epochs import TapeNumbering
 
 WEIGHT_PER_MINUTE = 6000
@@ -39,15 +39,15 @@ class _Refused(Exception):
 
     def __init__(self, code: int, text: str, status: int = 400) -> None:
         super().__init__(text)
-        self.answer = Answer(status, msgspec.json.encode({"code": code, "msg": text}))
+        self.answer = HttpAnswer(status, msgspec.json.encode({"code": code, "msg": text}))
 
 
-class Limits:
+class WeightLimit:
     """The request weight of one address: fixed windows of a minute, 429 beyond it, 418 for a client that goes on.
 
     Examples
     --------
-    >>> limits = Limits(weight_per_minute=50)
+    >>> limits = WeightLimit(weight_per_minute=50)
     >>> [limits.charge(25, now_s) is None for now_s in (0.0, 1.0, 2.0, 60.0)]
     [True, True, False, True]
     """
@@ -90,7 +90,7 @@ class Limits:
         self._wait_until = max(self._wait_until, now_s + seconds)
 
 
-class RestApi:
+class BinanceRest:
     """Answers requests from what has been issued.
 
     Parameters
@@ -111,14 +111,14 @@ class RestApi:
         server_ms: Callable[[], int],
         plan: FaultPlan | None = None,
         seed: int = 0,
-        limits: Limits | None = None,
+        limits: WeightLimit | None = None,
         numbering: TapeNumbering | None = None,
     ) -> None:
         plan = plan or FaultPlan()
         self._server_ms = server_ms
         self._listings = {listing.venue_symbol: listing for listing in market.listings}
         self._halted: set[str] = set()
-        self.limits = limits or Limits()
+        self.limits = limits or WeightLimit()
         self.requests: deque[RequestRecord] = deque(maxlen=_REMEMBERED)
         self.faults = RequestFaults(plan, seed)
         symbols = {listing.venue_symbol: listing.symbol for listing in market.listings}
@@ -148,7 +148,7 @@ class RestApi:
 
     def handle(
         self, method: str, path: str, query: str, headers: Mapping[str, str], *, now_s: float, wall_ns: int
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Answer one request; `headers` have lower-case names."""
         weight, route = self._routes.get(path, (1, None))
         pairs = parse_qsl(query, keep_blank_values=True)
@@ -156,9 +156,11 @@ class RestApi:
         if refused is not None:
             answer = refused
         elif route is None:
-            answer = Answer(404, b"<html><body><h2>404 Not found</h2></body></html>", (("content-type", "text/html"),))
+            answer = HttpAnswer(
+                404, b"<html><body><h2>404 Not found</h2></body></html>", (("content-type", "text/html"),)
+            )
         elif method != "GET":
-            answer = Answer(405, msgspec.json.encode({"code": -1020, "msg": "This operation is not supported."}))
+            answer = HttpAnswer(405, msgspec.json.encode({"code": -1020, "msg": "This operation is not supported."}))
         else:
             answer = self._answer(route, pairs, headers)
         record = RequestRecord(wall_ns, now_s, path, dict(pairs), weight, answer.status, self.limits.used)
@@ -173,27 +175,27 @@ class RestApi:
         route: Callable[[dict[str, str], bool], bytes],
         pairs: Sequence[tuple[str, str]],
         headers: Mapping[str, str],
-    ) -> Answer:
+    ) -> HttpAnswer:
         params = dict(pairs)
         try:
             if len(params) != len(pairs):
                 raise _Refused(-1101, "Duplicate values for a parameter detected.")
-            return Answer(200, route(params, headers.get("x-mbx-time-unit", "").lower() == "microsecond"))
+            return HttpAnswer(200, route(params, headers.get("x-mbx-time-unit", "").lower() == "microsecond"))
         except _Refused as error:
             return error.answer
 
-    def _fault(self, now_s: float) -> Answer | None:
+    def _fault(self, now_s: float) -> HttpAnswer | None:
         failure = self.faults.meets(now_s)
         if failure is None:
             return None
         kind, left, event = failure
         if kind == "rest_garbage":
-            return Answer(
+            return HttpAnswer(
                 200, b"<html><body>Service Temporarily Unavailable</body></html>", (("content-type", "text/html"),)
             )
         if kind == "rest_5xx":
             body = {"code": -1001, "msg": "Internal error; unable to process your request. Please try again."}
-            return Answer(event.status if event else 503, msgspec.json.encode(body))
+            return HttpAnswer(event.status if event else 503, msgspec.json.encode(body))
         if kind == "rest_429":
             self.limits.charge(0, now_s)  # requests within the last Retry-After count towards a ban
             self.limits.wait(left, now_s)
@@ -202,7 +204,7 @@ class RestApi:
             return _too_many(418, left, event.retry_after, self._server_ms() + int(left * 1000), 0)
         return None
 
-    def _limit(self, weight: int, now_s: float, wall_ns: int) -> Answer | None:
+    def _limit(self, weight: int, now_s: float, wall_ns: int) -> HttpAnswer | None:
         refused = self.limits.charge(weight, now_s)
         if refused is None:
             return None
@@ -278,7 +280,7 @@ class RestApi:
             raise _Refused(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
         return self._listing(name).venue_symbol
 
-    def _listing(self, name: str) -> Listing:
+    def _listing(self, name: str) -> ListedSymbol:
         if _SYMBOL.fullmatch(name) is None:
             raise _Refused(-1100, f"Illegal characters found in parameter 'symbol'; legal range is '{_SYMBOL_RANGE}'.")
         listing = self._listings.get(name)
@@ -287,7 +289,7 @@ class RestApi:
         return listing
 
 
-def _too_many(status: int, left_s: float, retry_after: str | None, until_ms: int, limit: int) -> Answer:
+def _too_many(status: int, left_s: float, retry_after: str | None, until_ms: int, limit: int) -> HttpAnswer:
     if status == 418:
         text = f"Way too much request weight used; IP banned until {until_ms}."
     else:
@@ -296,7 +298,7 @@ def _too_many(status: int, left_s: float, retry_after: str | None, until_ms: int
     text += "bans." if status == 418 else "polling the API."
     value = str(max(1, -int(-left_s // 1))) if retry_after is None else retry_after
     headers = (("retry-after", value),) if value else ()
-    return Answer(status, msgspec.json.encode({"code": -1003, "msg": text}), headers)
+    return HttpAnswer(status, msgspec.json.encode({"code": -1003, "msg": text}), headers)
 
 
 def _only(params: Mapping[str, str], *known: str) -> None:
@@ -354,7 +356,7 @@ def _aggregate(row: Print, micros: bool) -> bytes:
     ).encode()
 
 
-def _listed(listing: Listing, *, halted: bool) -> dict[str, Any]:
+def _listed(listing: ListedSymbol, *, halted: bool) -> dict[str, Any]:
     return {
         "symbol": listing.venue_symbol,
         "status": "BREAK" if halted else "TRADING",

@@ -17,7 +17,7 @@ MAX_STREAMS = 1024
 _METHODS = "SUBSCRIBE UNSUBSCRIBE LIST_SUBSCRIPTIONS SET_PROPERTY GET_PROPERTY".split()
 
 
-class Session:
+class BinanceSession:
     """What one connection is subscribed to.
 
     Attributes
@@ -28,7 +28,7 @@ class Session:
 
     Examples
     --------
-    >>> session = Session.open("/ws")
+    >>> session = BinanceSession.open("/ws")
     >>> session.answer('{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}')
     '{"result":null,"id":1}'
     >>> list(session.streams)
@@ -41,7 +41,7 @@ class Session:
         self.micros = micros
 
     @classmethod
-    def open(cls, target: str) -> Session | None:
+    def open(cls, target: str) -> BinanceSession | None:
         """Return the session that a request's path and query ask for, None if there is nothing at that address."""
         streams = streams_of(target)
         if streams is None or len(streams) > MAX_STREAMS:

@@ -31,12 +31,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamLimits, Told
-from trading_platform.simulate.exchanges.bybit_archive import BybitArchive
+from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamedTrade, StreamLimits
+from trading_platform.simulate.exchanges.bybit_archive import BybitArchiveServer
 from trading_platform.simulate.exchanges.bybit_rest import BybitRest, IpLimit
 from trading_platform.simulate.exchanges.bybit_spelling import CATEGORIES, Spelling, spelling, trade_uid, trimmed
 from trading_platform.simulate.synthetic_market import Profile
-from trading_platform.simulate.tape import Listing, Print, time_ns, with_places
+from trading_platform.simulate.tape import ListedSymbol, Print, time_ns, with_places
 
 _MOST_ARGS = {"spot": 10}
 _MOST_CHARACTERS = 21_000
@@ -65,7 +65,7 @@ class BybitSession:
 
     form = None
 
-    def __init__(self, exchange: Bybit, category: str, number: int) -> None:
+    def __init__(self, exchange: BybitExchange, category: str, number: int) -> None:
         self.topics: dict[str, None] = {}
         self._exchange, self._category = exchange, category
         self.conn_id = f"{blake2b(str(number).encode(), digest_size=10).hexdigest()}-{number:x}"
@@ -125,7 +125,7 @@ class BybitSession:
         return msgspec.json.encode({"success": False, "ret_msg": text, "conn_id": self.conn_id, **number, "op": op})
 
 
-class Bybit(Exchange):
+class BybitExchange(Exchange):
     """The spot and linear markets of Bybit, its v5 streams."""
 
     name = "bybit"
@@ -149,13 +149,13 @@ class Bybit(Exchange):
 
     def __init__(self, stage: Stage, limits: IpLimit | None = None) -> None:
         self.api = self._rest = BybitRest(stage, limits)
-        self.archive = BybitArchive(stage)
+        self.archive = BybitArchiveServer(stage)
         self._topics = {row.venue_symbol: _topic(row) for row in stage.market.listings}
         self._names = {(topic.spelled.category, topic.spelled.name): name for name, topic in self._topics.items()}
         self._markets = len(self._topics)
         self._connections = 0
 
-    def topic(self, listing: Listing) -> str:
+    def topic(self, listing: ListedSymbol) -> str:
         """Return the listing's trades, after its category."""
         return _topic(listing).key
 
@@ -177,13 +177,13 @@ class Bybit(Exchange):
             frames += [(key, self._frame(name, piece)) for piece in pieces]
         return frames
 
-    def told(self, row: Print) -> Told:
+    def told(self, row: Print) -> StreamedTrade:
         """Return the trade as the stream tells it."""
         spelled = self._topics[row.venue_symbol].spelled
         side: Literal["buy", "sell"] = "sell" if row.buyer_is_maker else "buy"
         uid = trade_uid(row, spelled.category, self._markets)
         price, quantity = with_places(row.price, spelled.places), trimmed(row.quantity)
-        return Told(None, uid, time_ns(row.time) // 1_000_000 * 1_000_000, price, quantity, side)
+        return StreamedTrade(None, uid, time_ns(row.time) // 1_000_000 * 1_000_000, price, quantity, side)
 
     def knows(self, category: str, topic: str) -> bool:
         """Tell whether a topic may be subscribed to on a stream now."""
@@ -215,6 +215,6 @@ class Bybit(Exchange):
                 )
 
 
-def _topic(listing: Listing) -> _Topic:
+def _topic(listing: ListedSymbol) -> _Topic:
     spelled = spelling(listing)
     return _Topic(spelled, f"{spelled.category} publicTrade.{spelled.name}")

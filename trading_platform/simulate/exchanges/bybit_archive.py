@@ -26,7 +26,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from trading_platform.simulate.daily_files import DailyFiles
-from trading_platform.simulate.exchange import Answer, Stage
+from trading_platform.simulate.exchange import HttpAnswer, Stage
 from trading_platform.simulate.exchanges.bybit_spelling import spelling, trade_uid, trimmed
 from trading_platform.simulate.tape import Print, time_ns
 
@@ -35,13 +35,13 @@ _FILE = re.compile(r"/(?:trading/(?P<l>[^/]+)/(?P=l)|spot/(?P<s>[^/]+)/(?P=s)_)(
 _FOLDER = re.compile(r"/(?P<root>trading|spot)/(?:(?P<name>[^/]+)/)?")
 _EPOCH = dt.date(1970, 1, 1)
 _RPI_SINCE = dt.date(2025, 5, 1)
-_MISSING = Answer(404, b"<html><body><h1>404 Not Found</h1></body></html>", (("content-type", "text/html"),))
+_MISSING = HttpAnswer(404, b"<html><body><h1>404 Not Found</h1></body></html>", (("content-type", "text/html"),))
 _ROOTS = {"trading": "linear", "spot": "spot"}
 _LINEAR = "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional"
 _SPOT = "id,timestamp,price,volume,side"
 
 
-class BybitArchive:
+class BybitArchiveServer:
     """The archive of one simulated venue."""
 
     def __init__(self, stage: Stage) -> None:
@@ -62,7 +62,7 @@ class BybitArchive:
         """Give up files that are being made."""
         self._files.close()
 
-    def get(self, path: str, headers: Mapping[str, str], *, now_s: float) -> Answer:
+    def get(self, path: str, headers: Mapping[str, str], *, now_s: float) -> HttpAnswer:
         """Return a file or a page of links."""
         folder = _FOLDER.fullmatch(path)
         if folder is not None:
@@ -87,7 +87,7 @@ class BybitArchive:
         body = self._files.file(name, (date - _EPOCH).days, now_s, make)
         return self._files.download(body, "application/gzip", headers)
 
-    def _page(self, category: str, symbol: str | None) -> Answer:
+    def _page(self, category: str, symbol: str | None) -> HttpAnswer:
         if symbol is None:
             links = sorted(f"{name}/" for of, name in self._names if of == category)
         else:
@@ -101,7 +101,7 @@ class BybitArchive:
         page = (
             f"<!DOCTYPE html>\n<html>\n  <body>\n    <h1>Index of</h1>\n    <ul>\n{rows}    </ul>\n  </body>\n</html>\n"
         )
-        return Answer(200, page.encode(), (("content-type", "text/html"),))
+        return HttpAnswer(200, page.encode(), (("content-type", "text/html"),))
 
     def _linear(self, symbol: str, date: dt.date, pages: Iterator[list[Print]]) -> Iterator[str]:
         rpi = date >= _RPI_SINCE

@@ -22,18 +22,18 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from trading_platform.simulate.exchange import Answer, RequestRecord, Stage
+from trading_platform.simulate.exchange import HttpAnswer, RequestRecord, Stage
 from trading_platform.simulate.exchanges.bybit_spelling import CATEGORIES, spelling, trade_uid, trimmed
 from trading_platform.simulate.faults import Event, RequestFaults
 from trading_platform.simulate.issued_trades import IssuedTrades
-from trading_platform.simulate.tape import Listing, Print, time_ns, with_places
+from trading_platform.simulate.tape import ListedSymbol, Print, time_ns, with_places
 
 _MOST_TRADES = {"spot": 60, "linear": 1000}
 _DEFAULT_TRADES = {"spot": 60, "linear": 500}
 _MOST_LISTED, _DEFAULT_LISTED = 1000, 500
 _REMEMBERED = 100_000
 _HTML = (("content-type", "text/html"),)
-_BANNED = Answer(403, b"access too frequent", (("content-type", "text/plain"),))
+_BANNED = HttpAnswer(403, b"access too frequent", (("content-type", "text/plain"),))
 _LAUNCHED_MS = 1_585_526_400_000
 
 
@@ -127,7 +127,7 @@ class BybitRest:
 
     def handle(
         self, method: str, path: str, query: str, headers: Mapping[str, str], *, now_s: float, wall_ns: int
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Answer one request."""
         del headers
         params = dict(parse_qsl(query, keep_blank_values=True))
@@ -137,7 +137,7 @@ class BybitRest:
         self.requests.append(RequestRecord(wall_ns, now_s, path, params, 1, answer.status, self.limits.used))
         return answer
 
-    def _fault(self, now_s: float) -> Answer | None:
+    def _fault(self, now_s: float) -> HttpAnswer | None:
         failure = self.faults.meets(now_s)
         if failure is None:
             return None
@@ -148,24 +148,26 @@ class BybitRest:
         if failure.kind == "rest_418":
             return _BANNED._replace(headers=(*_BANNED.headers, *headers))
         if failure.kind == "rest_garbage":
-            return Answer(200, b"<html><body>We are upgrading our system</body></html>", _HTML)
+            return HttpAnswer(200, b"<html><body>We are upgrading our system</body></html>", _HTML)
         if failure.event is None or failure.event.status == 503:
             return self._told(10016, "Internal server error.", {})
-        return Answer(failure.event.status, b"<html><body>Bad gateway</body></html>", _HTML)
+        return HttpAnswer(failure.event.status, b"<html><body>Bad gateway</body></html>", _HTML)
 
-    def _answer(self, method: str, path: str, params: dict[str, str]) -> Answer:
+    def _answer(self, method: str, path: str, params: dict[str, str]) -> HttpAnswer:
         route = self._routes.get(path)
         if route is None or method != "GET":
-            return Answer(404, b"404 page not found", (("content-type", "text/plain"),))
+            return HttpAnswer(404, b"404 page not found", (("content-type", "text/plain"),))
         try:
             return self._told(0, "OK", route(params))
         except _Refused as error:
             return self._told(error.code, str(error), {})
 
-    def _told(self, code: int, text: str, result: dict[str, Any], headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    def _told(
+        self, code: int, text: str, result: dict[str, Any], headers: tuple[tuple[str, str], ...] = ()
+    ) -> HttpAnswer:
         now_ms = self._now_ns() // 1_000_000
         told = {"retCode": code, "retMsg": text, "result": result, "retExtInfo": {}, "time": now_ms}
-        return Answer(200, msgspec.json.encode(told), headers)
+        return HttpAnswer(200, msgspec.json.encode(told), headers)
 
     def _time(self, _: dict[str, str]) -> dict[str, Any]:
         now_ns = self._now_ns()
@@ -209,7 +211,7 @@ class BybitRest:
         cursor = f"first%3D{first + limit}%26of%3Dlinear" if first + limit < len(found) else ""
         return {"category": category, "list": page, "nextPageCursor": cursor}
 
-    def _of(self, category: str) -> list[tuple[str, Listing]]:
+    def _of(self, category: str) -> list[tuple[str, ListedSymbol]]:
         return [(name, row) for name, row in self._listings.items() if spelling(row).category == category]
 
 
@@ -241,7 +243,7 @@ def _step(literal: str) -> str:
     return trimmed(literal)
 
 
-def _spot(listing: Listing) -> dict[str, Any]:
+def _spot(listing: ListedSymbol) -> dict[str, Any]:
     return {
         "symbol": spelling(listing).name,
         "baseCoin": listing.base,
@@ -261,7 +263,7 @@ def _spot(listing: Listing) -> dict[str, Any]:
     }
 
 
-def _linear(listing: Listing, status: str) -> dict[str, Any]:
+def _linear(listing: ListedSymbol, status: str) -> dict[str, Any]:
     return {
         "symbol": spelling(listing).name,
         "contractType": "LinearPerpetual",

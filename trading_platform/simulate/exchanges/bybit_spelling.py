@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple
 
-from trading_platform.simulate.tape import Listing, Print
+from trading_platform.simulate.tape import ListedSymbol, Print
 
 CATEGORIES = ("spot", "linear")
 _VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
@@ -20,10 +20,10 @@ class Spelling(NamedTuple):
     places: int
 
 
-def spelling(listing: Listing) -> Spelling:
+def spelling(listing: ListedSymbol) -> Spelling:
     """Return how a listing is spelled: a perpetual has the name of the spot symbol, and another category.
 
-    >>> spelling(Listing("BTCUSDTPERP", "BTC-USDT-PERP", "0.10000000", "0.00100000"))
+    >>> spelling(ListedSymbol("BTCUSDTPERP", "BTC-USDT-PERP", "0.10000000", "0.00100000"))
     Spelling(category='linear', name='BTCUSDT', places=1)
     """
     category = "linear" if listing.symbol.endswith("-PERP") else "spot"

@@ -30,12 +30,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamLimits, Told
+from trading_platform.simulate.exchange import Exchange, Refusal, Stage, StreamedTrade, StreamLimits
 from trading_platform.simulate.exchanges.kraken_rest import CallRate, KrakenRest, trade_ns
 from trading_platform.simulate.faults import KINDS
 from trading_platform.simulate.issued_trades import IssuedTrades
 from trading_platform.simulate.synthetic_market import Profile
-from trading_platform.simulate.tape import Listing, Print, with_places
+from trading_platform.simulate.tape import ListedSymbol, Print, with_places
 
 _CHANNELS = frozenset({"trade", "ticker", "book", "ohlc", "level3", "instrument"})
 _SNAPSHOT = 50
@@ -64,7 +64,7 @@ class KrakenSession:
 
     form = None
 
-    def __init__(self, exchange: Kraken, number: int) -> None:
+    def __init__(self, exchange: KrakenExchange, number: int) -> None:
         self.topics: dict[str, None] = {}
         self._exchange = exchange
         self.connection_id = int.from_bytes(blake2b(str(number).encode(), digest_size=8).digest()) | 1 << 63
@@ -128,7 +128,7 @@ class KrakenSession:
         return {"time_in": now, "time_out": now}
 
 
-class Kraken(Exchange):
+class KrakenExchange(Exchange):
     """The spot market of Kraken, its WebSocket v2."""
 
     name = "kraken"
@@ -151,7 +151,7 @@ class Kraken(Exchange):
         self._issued = IssuedTrades(stage.market, stage.head, stage.numbering, (), symbols)
         self._connections = 0
 
-    def topic(self, listing: Listing) -> str:
+    def topic(self, listing: ListedSymbol) -> str:
         """Return the symbol as WebSocket v2 spells it."""
         return _pair(listing).symbol
 
@@ -170,11 +170,11 @@ class Kraken(Exchange):
             for (name, _), group in groupby(rows, key=lambda row: (row.venue_symbol, row.time))
         ]
 
-    def told(self, row: Print) -> Told:
+    def told(self, row: Print) -> StreamedTrade:
         """Return the trade as the stream tells it."""
         price, quantity = self._literals(row)
         side: Literal["buy", "sell"] = "sell" if row.buyer_is_maker else "buy"
-        return Told(row.trade_id, None, trade_ns(row) // 1000 * 1000, price, quantity, side)
+        return StreamedTrade(row.trade_id, None, trade_ns(row) // 1000 * 1000, price, quantity, side)
 
     def farewell(self, session: Any) -> bytes:
         """Return the status message that maintenance begins."""
@@ -228,6 +228,6 @@ def iso(ts_ns: int) -> str:
     return f"{instant:%Y-%m-%dT%H:%M:%S}.{ns // 1000:06d}Z"
 
 
-def _pair(listing: Listing) -> _Pair:
+def _pair(listing: ListedSymbol) -> _Pair:
     step = listing.price_step.rstrip("0").partition(".")[2]
     return _Pair(f"{listing.base}/{listing.quote}", max(1, len(step)))

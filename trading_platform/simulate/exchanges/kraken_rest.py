@@ -25,10 +25,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from trading_platform.simulate.exchange import Answer, RequestRecord, Stage
+from trading_platform.simulate.exchange import HttpAnswer, RequestRecord, Stage
 from trading_platform.simulate.faults import Event, RequestFaults
 from trading_platform.simulate.issued_trades import IssuedTrades
-from trading_platform.simulate.tape import Listing, Print, time_ns, with_places
+from trading_platform.simulate.tape import ListedSymbol, Print, time_ns, with_places
 
 _MOST_ROWS = 1000
 _REMEMBERED = 100_000
@@ -112,7 +112,7 @@ class KrakenRest:
 
     def handle(
         self, method: str, path: str, query: str, headers: Mapping[str, str], *, now_s: float, wall_ns: int
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Answer one request."""
         del method, headers
         params = dict(parse_qsl(query, keep_blank_values=True))
@@ -123,7 +123,7 @@ class KrakenRest:
         self.requests.append(RequestRecord(wall_ns, now_s, path, params, 1, answer.status, used))
         return answer
 
-    def _fault(self, now_s: float) -> Answer | None:
+    def _fault(self, now_s: float) -> HttpAnswer | None:
         failure = self.faults.meets(now_s)
         if failure is None:
             return None
@@ -132,19 +132,19 @@ class KrakenRest:
         if failure.kind == "rest_429":
             return _error("EGeneral:Too many requests", headers)
         if failure.kind == "rest_418":
-            return Answer(429, b"error code: 1015", (*_HTML, *headers))
+            return HttpAnswer(429, b"error code: 1015", (*_HTML, *headers))
         if failure.kind == "rest_garbage":
-            return Answer(200, b"<html><body>We are currently performing maintenance</body></html>", _HTML)
+            return HttpAnswer(200, b"<html><body>We are currently performing maintenance</body></html>", _HTML)
         if failure.event is None or failure.event.status == 503:
             return _error("EService:Unavailable")
-        return Answer(failure.event.status, b"<html><body>Bad gateway</body></html>", _HTML)
+        return HttpAnswer(failure.event.status, b"<html><body>Bad gateway</body></html>", _HTML)
 
-    def _answer(self, path: str, params: dict[str, str]) -> Answer:
+    def _answer(self, path: str, params: dict[str, str]) -> HttpAnswer:
         route = self._routes.get(path)
         if route is None:
             return _error("EGeneral:Unknown method")._replace(status=404)
         try:
-            return Answer(200, b'{"error":[],"result":%b}' % route(params))
+            return HttpAnswer(200, b'{"error":[],"result":%b}' % route(params))
         except _Refused as error:
             return _error(str(error))
 
@@ -164,7 +164,7 @@ class KrakenRest:
             listings = [self._listing(name) for name in wanted.split(",")]
         return msgspec.json.encode({pair_key(row): self._pair(row) for row in listings})
 
-    def _pair(self, listing: Listing) -> dict[str, Any]:
+    def _pair(self, listing: ListedSymbol) -> dict[str, Any]:
         base, quote = _code(listing.base), _code(listing.quote)
         places = max(1, len(listing.price_step.rstrip("0").partition(".")[2]))
         return {
@@ -209,7 +209,7 @@ class KrakenRest:
         begin_ns = since_ns // 1_000_000 * 1_000_000
         return self.issued.page_from(name, begin_ns, lambda row: trade_ns(row) > since_ns, count)
 
-    def _listing(self, name: str) -> Listing:
+    def _listing(self, name: str) -> ListedSymbol:
         for listing in self._listings.values():
             base, quote = _code(listing.base), _code(listing.quote)
             if name in {pair_key(listing), base + quote, f"{base}/{quote}"}:
@@ -228,10 +228,10 @@ def trade_ns(row: Print) -> int:
     return time_ns(row.time) + digits % finer
 
 
-def pair_key(listing: Listing) -> str:
+def pair_key(listing: ListedSymbol) -> str:
     """Return the name that answers use for a pair.
 
-    >>> [pair_key(Listing("", name, "0.1", "1")) for name in ("BTC-USD", "BTC-USDT", "SOL-EUR")]
+    >>> [pair_key(ListedSymbol("", name, "0.1", "1")) for name in ("BTC-USD", "BTC-USDT", "SOL-EUR")]
     ['XXBTZUSD', 'XBTUSDT', 'SOLEUR']
     """
     codes = [_code(listing.base), _code(listing.quote)]
@@ -267,5 +267,5 @@ def _whole(params: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _error(text: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    return Answer(200, msgspec.json.encode({"error": [text]}), headers)
+def _error(text: str, headers: tuple[tuple[str, str], ...] = ()) -> HttpAnswer:
+    return HttpAnswer(200, msgspec.json.encode({"error": [text]}), headers)

@@ -12,7 +12,7 @@ import pytest
 from tests.support.builders.venue_thread import synthetic
 from trading_platform.domain.errors import Banned, RateLimited, VenueError
 from trading_platform.ingest.recovery.rest_client import RestClient
-from trading_platform.simulate.exchanges.binance_rest import Limits, RestApi
+from trading_platform.simulate.exchanges.binance_rest import BinanceRest, WeightLimit
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.venues.answers import Answer, Verdict
 from trading_platform.venues.binance import Binance
@@ -30,8 +30,8 @@ class World:
     def __init__(self, plan: FaultPlan | None = None, seed: int = 0) -> None:
         market = synthetic(60.0, symbols=["BTC-USDT"])
         self.now = 0.0
-        self.api = RestApi(
-            market, head=lambda name: FIRST + 500, server_ms=lambda: 0, plan=plan, seed=seed, limits=Limits()
+        self.api = BinanceRest(
+            market, head=lambda name: FIRST + 500, server_ms=lambda: 0, plan=plan, seed=seed, limits=WeightLimit()
         )
 
     def client(self, share: float, seed: int = 1, adapter: Binance = ADAPTER) -> RestClient:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.support.builders.venue_thread import synthetic
-from trading_platform.simulate.exchanges.binance_rest import Answer, Limits, RestApi
+from trading_platform.simulate.exchanges.binance_rest import BinanceRest, HttpAnswer, WeightLimit
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.tape_epochs import TapeNumbering
 from trading_platform.venues.binance import Binance
@@ -23,16 +23,16 @@ class Api:
         self.now_s = 0.0
         self.head = head
         self.numbering = TapeNumbering()
-        self.api = RestApi(
+        self.api = BinanceRest(
             synthetic(30),
             head=lambda _: self.head,
             server_ms=lambda: 1710460200000,
             plan=plan,
-            limits=Limits(weight),
+            limits=WeightLimit(weight),
             numbering=self.numbering,
         )
 
-    def get(self, path: str, query: str = "", **headers: str) -> Answer:
+    def get(self, path: str, query: str = "", **headers: str) -> HttpAnswer:
         return self.api.handle("GET", path, query, headers, now_s=self.now_s, wall_ns=1710460200 * 10**9)
 
     def ids(self, query: str, path: str = "/api/v3/historicalTrades", key: str = "id") -> list[int]:
@@ -41,7 +41,7 @@ class Api:
         return [row[key] for row in json.loads(answer.body)]
 
 
-def header(answer: Answer, name: str) -> str | None:
+def header(answer: HttpAnswer, name: str) -> str | None:
     return dict(answer.headers).get(name)
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from trading_platform.domain.trade import Trade
-from trading_platform.simulate.exchanges.binance_stream import Session, shutdown_payload, trade_payload
+from trading_platform.simulate.exchanges.binance_stream import BinanceSession, shutdown_payload, trade_payload
 from trading_platform.simulate.sockets import text_frame
 from trading_platform.simulate.tape import Print
 from trading_platform.venues.binance import Binance
@@ -30,7 +30,7 @@ ROW = Print(1723161255342000000, 0, 7, "BTCUSDT", 1723161255342, 1723161255343, 
 )
 def test_addresses_subscribe(target, streams, combined, micros):
     """Combined and raw addresses subscribe to what they name, in their form and unit of time."""
-    session = Session.open(target)
+    session = BinanceSession.open(target)
     assert (list(session.streams), session.combined, session.micros) == (streams, combined, micros)
 
 
@@ -39,12 +39,12 @@ def test_addresses_subscribe(target, streams, combined, micros):
 )
 def test_other_addresses_are_nothing(target):
     """Other paths, and more than 1024 streams, lead nowhere."""
-    assert Session.open(target) is None
+    assert BinanceSession.open(target) is None
 
 
 def test_subscriptions_are_changed_and_listed():
     """SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS act and acknowledge as documented."""
-    session = Session.open("/ws")
+    session = BinanceSession.open("/ws")
     ask = session.answer
     assert (
         ask('{"method":"SUBSCRIBE","params":["btcusdt@aggTrade","btcusdt@depth"],"id":1}') == '{"result":null,"id":1}'
@@ -55,7 +55,7 @@ def test_subscriptions_are_changed_and_listed():
 
 def test_the_combined_property_is_set_and_read():
     """SET_PROPERTY switches between raw and combined events."""
-    session = Session.open("/ws")
+    session = BinanceSession.open("/ws")
     assert session.answer('{"method":"GET_PROPERTY","params":["combined"],"id":2}') == '{"result":false,"id":2}'
     assert session.answer('{"method":"SET_PROPERTY","params":["combined",true],"id":5}') == '{"result":null,"id":5}'
     assert session.answer('{"method":"GET_PROPERTY","params":["combined"],"id":"a1"}') == '{"result":true,"id":"a1"}'
@@ -81,7 +81,7 @@ def test_the_combined_property_is_set_and_read():
 )
 def test_mistakes_get_the_documented_errors(message, code, says):
     """A wrong request changes nothing and is answered with the documented code."""
-    session = Session.open("/ws")
+    session = BinanceSession.open("/ws")
     answer = json.loads(session.answer(message))
     assert answer["code"] == code
     assert says in answer["msg"]

@@ -10,14 +10,14 @@ from hypothesis import given, strategies as st
 
 from tests.support.judges.shape import shape
 from trading_platform.simulate.exchange import Refusal, Stage
-from trading_platform.simulate.exchanges.bybit import Bybit
+from trading_platform.simulate.exchanges.bybit import BybitExchange
 from trading_platform.simulate.faults import FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
 from trading_platform.simulate.tape import Print
 from trading_platform.simulate.tape_epochs import TapeNumbering
 
 NOW_NS = DEMO_START_NS + 10 * 10**9
-MARKET = SyntheticMarket(start_ns=DEMO_START_NS, end_ns=NOW_NS, profiles=Bybit.profiles)
+MARKET = SyntheticMarket(start_ns=DEMO_START_NS, end_ns=NOW_NS, profiles=BybitExchange.profiles)
 TRADE = "publicTrade.BTCUSDT"
 
 LINEAR_EXAMPLE = (
@@ -28,9 +28,9 @@ LINEAR_EXAMPLE = (
 """After the example of the exchange's documents, docs/v5/websocket/public/trade."""
 
 
-def make() -> Bybit:
+def make() -> BybitExchange:
     heads = {listing.venue_symbol: MARKET.head_at(listing.venue_symbol, NOW_NS) for listing in MARKET.listings}
-    return Bybit(Stage(MARKET, heads.get, lambda: NOW_NS, TapeNumbering(), FaultPlan(), 0))
+    return BybitExchange(Stage(MARKET, heads.get, lambda: NOW_NS, TapeNumbering(), FaultPlan(), 0))
 
 
 def opened(category: str = "linear") -> Any:

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from tests.support.judges.shape import shape
-from trading_platform.simulate.exchange import Answer, Stage
-from trading_platform.simulate.exchanges.bybit import Bybit
+from trading_platform.simulate.exchange import HttpAnswer, Stage
+from trading_platform.simulate.exchanges.bybit import BybitExchange
 from trading_platform.simulate.exchanges.bybit_rest import BybitRest, IpLimit
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
 from trading_platform.simulate.tape_epochs import TapeNumbering
 
 NOW_NS = DEMO_START_NS + 200 * 10**9
-MARKET = SyntheticMarket(start_ns=DEMO_START_NS, end_ns=NOW_NS, profiles=Bybit.profiles)
+MARKET = SyntheticMarket(start_ns=DEMO_START_NS, end_ns=NOW_NS, profiles=BybitExchange.profiles)
 NAMES = {"spot": "BTCUSDT", "linear": "BTCUSDTPERP"}
 
 
@@ -28,7 +28,7 @@ class World:
         self.stage = Stage(MARKET, self.heads.get, lambda: NOW_NS, TapeNumbering(), FaultPlan(events=events), 0)
         self.api = BybitRest(self.stage, limits)
 
-    def ask(self, path: str, now_s: float = 0.0, **params: object) -> Answer:
+    def ask(self, path: str, now_s: float = 0.0, **params: object) -> HttpAnswer:
         query = "&".join(f"{name}={value}" for name, value in params.items())
         return self.api.handle("GET", f"/v5/market/{path}", query, {}, now_s=now_s, wall_ns=0)
 
@@ -69,7 +69,7 @@ def _names(value: Any) -> Any:
 def test_only_the_newest_trades_can_be_had(category, most, default):
     """Newest first, up to the category's most, as the stream tells them."""
     world = World()
-    exchange = Bybit(world.stage)
+    exchange = BybitExchange(world.stage)
     head = world.heads[NAMES[category]] or 0
     wanted = [exchange.told(row) for row in MARKET.newest(NAMES[category], head, most)][::-1]
     assert len(wanted) == most
@@ -108,7 +108,7 @@ def test_planned_faults_are_shown_in_the_exchanges_words():
     """Too many visits and an internal error are codes inside 200, a ban is 403, other statuses are pages."""
     world = World()
 
-    def meets(now_s: float = 0.0, **event: Any) -> Answer:
+    def meets(now_s: float = 0.0, **event: Any) -> HttpAnswer:
         world.api.begin(Event(at_s=0, **event), now_s)
         return world.ask("time", now_s)
 

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from tests.support.builders.venue_thread import synthetic
 from tests.support.judges.shape import shape
 from trading_platform.simulate.exchange import Refusal, Stage
-from trading_platform.simulate.exchanges.kraken import Kraken, iso
+from trading_platform.simulate.exchanges.kraken import KrakenExchange, iso
 from trading_platform.simulate.faults import FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS
 from trading_platform.simulate.tape import Print
@@ -23,12 +23,12 @@ NOW_NS = DEMO_START_NS + 60 * 10**9
 SUBSCRIBE = {"method": "subscribe", "params": {"channel": "trade", "symbol": ["BTC/USDT"], "snapshot": False}}
 
 
-def make() -> Kraken:
+def make() -> KrakenExchange:
     heads = {listing.venue_symbol: MARKET.head_at(listing.venue_symbol, NOW_NS) for listing in MARKET.listings}
-    return Kraken(Stage(MARKET, heads.get, lambda: NOW_NS, TapeNumbering(), FaultPlan(), 0))
+    return KrakenExchange(Stage(MARKET, heads.get, lambda: NOW_NS, TapeNumbering(), FaultPlan(), 0))
 
 
-def opened(exchange: Kraken) -> Any:
+def opened(exchange: KrakenExchange) -> Any:
     session = exchange.open("/v2")
     assert not isinstance(session, Refusal)
     return session

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.builders.venue_thread import synthetic
 from tests.support.judges.shape import shape
-from trading_platform.simulate.exchange import Answer, Stage
+from trading_platform.simulate.exchange import HttpAnswer, Stage
 from trading_platform.simulate.exchanges.kraken_rest import CallRate, KrakenRest, trade_ns
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS
@@ -31,7 +31,7 @@ class World:
         stage = Stage(MARKET, heads.get, lambda: NOW_NS, TapeNumbering(), plan, 0)
         self.api = KrakenRest(stage, limits or CallRate(most=10_000.0))
 
-    def ask(self, path: str, now_s: float = 0.0, **params: object) -> Answer:
+    def ask(self, path: str, now_s: float = 0.0, **params: object) -> HttpAnswer:
         query = "&".join(f"{name}={value}" for name, value in params.items())
         return self.api.handle("GET", f"/0/public/{path}", query, {}, now_s=now_s, wall_ns=0)
 
@@ -133,7 +133,7 @@ def test_planned_faults_are_shown_in_the_exchanges_words():
     """429 and 503 are errors inside 200, a ban is the proxy's 429, other statuses are pages."""
     world = World()
 
-    def meets(**event: Any) -> Answer:
+    def meets(**event: Any) -> HttpAnswer:
         world.api.begin(Event(at_s=0, **event), 0.0)
         return world.ask("Time")
 
