@@ -33,7 +33,7 @@ from trading_platform.ingest.processor.log_maintenance import LogMaintenance
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.replay.helpers import Task
-from trading_platform.ingest.replay.replay import Company, replay
+from trading_platform.ingest.replay.replay import WorkerPool, replay
 from trading_platform.processes import worker_process as children
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
@@ -116,7 +116,7 @@ def run(source: DataDir, processes: int, expected: dict[str, str]) -> Run:
             days=lambda day: True,
             scratch=None,
             on_lane=lambda lane: began.append(now()),
-            company=Company(processes, lambda task, locks: start(data.root, task, locks), together=True),
+            pool=WorkerPool(processes, lambda task, locks: start(data.root, task, locks), together=True),
         )
         ended = now()
         if told.trades != TRADES or published(data, ledger) != expected:

@@ -17,7 +17,7 @@ from tests.support.builders.venue_thread import Simulator, simulator, synthetic 
 from tests.support.judges.identity import accounts, judge, lake_rows
 from trading_platform.domain.days import day_start
 from trading_platform.ingest.recorder.recorder import Clocks
-from trading_platform.ingest.recovery.fetch_lane import Ground
+from trading_platform.ingest.recovery.fetch_lane import LaneEnvironment
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import SyntheticMarket
 
@@ -70,7 +70,7 @@ def test_a_wall_clock_that_jumps_moves_no_trade(simulator: Start, tmp_path: Path
     # A machine at work may stand still for seconds; nothing else opens another connection.
     assert ingest.opened() == 2 + sum("was paused" in end for end in ingest.ends()), ingest.ends()
     ingest.process()
-    outcome = ingest.recover(patient=True, wall_ns=wall, ground=Ground(wall_ns=wall))
+    outcome = ingest.recover(patient=True, wall_ns=wall, environment=LaneEnvironment(wall_ns=wall))
     assert outcome.nothing_open, outcome
     assert judge(ingest.data.root, venue.truth()) == []
     ingest.close()
@@ -85,14 +85,14 @@ def test_after_a_step_back_the_end_is_found_all_the_same(simulator: Start, tmp_p
     ingest = SmallIngest(tmp_path / "data", venue.ws_url, venue.rest_url, clocks=clocks)
     ingest.record(lambda: venue.server.sent > 100)
     ingest.process()
-    assert ingest.recover(wall_ns=wall, ground=Ground(wall_ns=wall)).nothing_open
+    assert ingest.recover(wall_ns=wall, environment=LaneEnvironment(wall_ns=wall)).nothing_open
     wall.ahead_ns = 0
     ingest.record(lambda: venue.wait_ended(0))
     ingest.process()
     # Who listens again knows the end no more, whatever time the answer before bears.
     assert accounts(ingest.data.root)[BTC].tail != "closed"
     assert judge(ingest.data.root, venue.truth()) == []
-    outcome = ingest.recover(wall_ns=wall, ground=Ground(wall_ns=wall))
+    outcome = ingest.recover(wall_ns=wall, environment=LaneEnvironment(wall_ns=wall))
     assert outcome.nothing_open, outcome
     assert judge(ingest.data.root, venue.truth()) == []
     ingest.close()
@@ -111,7 +111,7 @@ def test_an_end_is_found_though_the_clock_steps_between_two_readings(
     ingest.record(lambda: venue.wait_ended(0))
     ingest.process()
     wall.start_strobing(phase)
-    outcome = ingest.recover(wall_ns=wall, ground=Ground(wall_ns=wall))
+    outcome = ingest.recover(wall_ns=wall, environment=LaneEnvironment(wall_ns=wall))
     assert outcome.nothing_open, outcome
     assert judge(ingest.data.root, venue.truth()) == []
     ingest.close()
@@ -126,8 +126,8 @@ def test_a_gap_is_due_though_the_clock_was_set_back(simulator: Start, tmp_path: 
     ingest = SmallIngest(tmp_path / "data", venue.ws_url, venue.rest_url)
     ingest.record(lambda: venue.wait_ended(0))
     ingest.process()
-    ground = Ground(wall_ns=wall)
-    assert not ingest.recover(wall_ns=wall, ground=ground).nothing_open
+    environment = LaneEnvironment(wall_ns=wall)
+    assert not ingest.recover(wall_ns=wall, environment=environment).nothing_open
     venue.server.api.issued.events.clear()  # the venue remembers
     wall.ahead_ns = 0
     waits: list[float] = []
@@ -137,7 +137,7 @@ def test_a_gap_is_due_though_the_clock_was_set_back(simulator: Start, tmp_path: 
         wall.ahead_ns += int(seconds * S)
         return False
 
-    assert ingest.recover(patient=True, wall_ns=wall, ground=ground, wait=wait).nothing_open
+    assert ingest.recover(patient=True, wall_ns=wall, environment=environment, wait=wait).nothing_open
     assert sum(waits) < 150
     ingest.close()
 

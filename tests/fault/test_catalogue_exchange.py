@@ -20,7 +20,7 @@ from tests.support.builders.ingest_in_process import SmallIngest
 from tests.support.builders.ingest_process import run
 from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.support.judges.identity import accounts, judge, lake_rows
-from trading_platform.ingest.recovery.fetch_lane import Ground
+from trading_platform.ingest.recovery.fetch_lane import LaneEnvironment
 from trading_platform.ingest.recovery.recovery import Outcome
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
@@ -36,7 +36,7 @@ LATER_NS = 11 * 60 * 10**9
 def recover(ingest: SmallIngest, network: httpx.BaseTransport | None = None, *, later_ns: int = 0) -> Outcome:
     """Recover over this network, so much later by every wall clock."""
     wall_ns = lambda: time.time_ns() + later_ns  # noqa: E731
-    return ingest.recover(network=network, wall_ns=wall_ns, ground=Ground(wall_ns=wall_ns))
+    return ingest.recover(network=network, wall_ns=wall_ns, environment=LaneEnvironment(wall_ns=wall_ns))
 
 
 class World:

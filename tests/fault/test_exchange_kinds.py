@@ -21,7 +21,7 @@ from tests.support.builders.venue_thread import Simulator
 from tests.support.judges.lake_truth import compare
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
-from trading_platform.ingest.recovery.fetch_lane import Ground
+from trading_platform.ingest.recovery.fetch_lane import LaneEnvironment
 from trading_platform.simulate.exchanges import EXCHANGES
 from trading_platform.simulate.exchanges.kraken_rest import CallRate
 from trading_platform.simulate.faults import KINDS, Event, FaultPlan
@@ -181,7 +181,7 @@ class World:
                 wait=self._wait,
                 monotonic=lambda: time.monotonic() + self.passed_s,
                 wall_ns=self._wall_ns,
-                ground=Ground(wall_ns=self._wall_ns),
+                environment=LaneEnvironment(wall_ns=self._wall_ns),
             )
             if outcome.nothing_open or not until_whole:
                 return

@@ -27,7 +27,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.rate_limits.connect_history import ConnectHistory
 from trading_platform.ingest.replay import spill_buffer as held
 from trading_platform.ingest.replay.helpers import Share
-from trading_platform.ingest.replay.spill_buffer import Held, Run
+from trading_platform.ingest.replay.spill_buffer import SpillBuffer, SpilledRun
 from trading_platform.pipeline.day_context import RegimeConfig
 from trading_platform.pipeline.state import end_states as states, regime_models as models
 from trading_platform.store.fs import checked_file as checked
@@ -100,7 +100,7 @@ def a_mark(root: Path) -> Kept:
 
 def a_share(root: Path) -> Kept:
     """What a helper of a replay has decoded."""
-    share = Share(7, [Run(SequenceKey("binance", "BTC-USDT", 0), "2024-08-08", 1, 7, "scratch", 0, 99)])
+    share = Share(7, [SpilledRun(SequenceKey("binance", "BTC-USDT", 0), "2024-08-08", 1, 7, "scratch", 0, 99)])
     path = root / "share-1"
     path.write_bytes(checked.sealed(msgspec.json.encode(share)))
     return Kept(path, lambda: msgspec.json.encode(msgspec.json.decode(checked.read_checked(path), type=Share)))
@@ -111,7 +111,7 @@ def a_run(root: Path) -> Kept:
     n = 9
     kinds = {name: np.dtype(kind) for name, kind in zip(TradeColumns._fields[:-1], held._TYPES, strict=True)}
     columns = TradeColumns(**{name: np.arange(n).astype(kind) for name, kind in kinds.items()})
-    aside = Held(root / "trades-0", lambda day: True)
+    aside = SpillBuffer(root / "trades-0", lambda day: True)
     aside.add({SequenceKey("binance", "BTC-USDT", 0): columns})
     (run,) = aside.spill()
     aside.close()

@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 from trading_platform.commands.workers.replay_worker import VARIABLE, HelperConfig
 from trading_platform.domain.errors import CorruptionError, StorageError
 from trading_platform.ingest.replay.helpers import Task
-from trading_platform.ingest.replay.replay import Company, Replayed, replay
+from trading_platform.ingest.replay.replay import Replayed, WorkerPool, replay
 from trading_platform.processes import worker_process as children
 from trading_platform.store.fs.disk import REAL_DISK
 from trading_platform.store.lake import publish as lake
@@ -54,7 +54,7 @@ def ruin(platform: SmallPlatform) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
-def company(platform: SmallPlatform, *, kill: int | None = None, processes: int = 3) -> Company:
+def pool(platform: SmallPlatform, *, kill: int | None = None, processes: int = 3) -> WorkerPool:
     """Return what starts helpers; one of them is killed at once if wanted."""
 
     def start(task: Task, locks: Sequence[int]) -> children.Child:
@@ -65,10 +65,10 @@ def company(platform: SmallPlatform, *, kill: int | None = None, processes: int 
             os.kill(child.pid, signal.SIGKILL)
         return child
 
-    return Company(processes, start, each=1)
+    return WorkerPool(processes, start, each=1)
 
 
-def replay_all(platform: SmallPlatform, helped_by: Company | None, scratch: Ledger | None = None) -> Replayed:
+def replay_all(platform: SmallPlatform, helped_by: WorkerPool | None, scratch: Ledger | None = None) -> Replayed:
     """Rebuild everything."""
     return replay(
         platform.data,
@@ -79,7 +79,7 @@ def replay_all(platform: SmallPlatform, helped_by: Company | None, scratch: Ledg
         days=lambda day: True,
         scratch=scratch,
         on_lane=lambda lane: None,
-        company=helped_by,
+        pool=helped_by,
     )
 
 
@@ -87,7 +87,7 @@ def test_three_processes_give_the_bytes_of_one(platform: SmallPlatform) -> None:
     """A ruined lake comes back byte for byte, and the ledger knows the same of every leaf."""
     files, known = platform.lake_bytes(), platform.ledger.leaves("ticks")
     ruin(platform)
-    done = replay_all(platform, company(platform))
+    done = replay_all(platform, pool(platform))
     assert platform.lake_bytes() == files
     assert platform.ledger.leaves("ticks") == known
     ruin(platform)
@@ -102,9 +102,9 @@ def test_a_helper_that_is_killed_ends_the_replay_and_changes_nothing(platform: S
     ruin(platform)
     ruined = platform.lake_bytes()
     with pytest.raises(StorageError, match="ended with code -9"):
-        replay_all(platform, company(platform, kill=1))
+        replay_all(platform, pool(platform, kill=1))
     assert platform.lake_bytes() == ruined
-    replay_all(platform, company(platform, processes=2))
+    replay_all(platform, pool(platform, processes=2))
     assert platform.lake_bytes() == files
 
 
@@ -119,7 +119,7 @@ def test_a_damaged_segment_is_named_whoever_finds_it(platform: SmallPlatform) ->
         data[40] ^= 4
         path.write_bytes(data)
     with pytest.raises(CorruptionError, match="the log is damaged"):
-        replay_all(platform, company(platform, processes=2))
+        replay_all(platform, pool(platform, processes=2))
     assert platform.lake_bytes() == ruined
 
 
@@ -138,7 +138,7 @@ def test_kill_9_of_the_replay_takes_its_helpers_along(platform: SmallPlatform, a
     wait_until(lambda: not any(helper.is_running() for helper in helpers), timeout_s=5, what="helpers end")
     for name, data in platform.lake_bytes().items():
         assert data in (files[name], files[name][:-20])
-    replay_all(platform, company(platform, processes=2))
+    replay_all(platform, pool(platform, processes=2))
     assert platform.lake_bytes() == files
 
 

@@ -20,7 +20,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
-from trading_platform.ingest.recovery.recovery import Endpoint, Means, Outcome, recover
+from trading_platform.ingest.recovery.recovery import Endpoint, FetchContext, Outcome, recover
 from trading_platform.ingest.replay.replay import replay
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake import publish as lake
@@ -85,7 +85,7 @@ class World:
             lane.fact(control.Undertaken(*KEY, number))
 
     def recover(self, venue: Venue, *, patient: bool = True) -> Outcome:
-        means = Means(
+        context = FetchContext(
             BOUNDS,
             pass_all,
             1.0,
@@ -96,7 +96,7 @@ class World:
             network=httpx.MockTransport(venue),
         )
         endpoint = Endpoint(VENUES["binance"], "http://venue.invalid")
-        return recover(self.data, self.ledger, {"binance": endpoint}, means, patient=patient)
+        return recover(self.data, self.ledger, {"binance": endpoint}, context, patient=patient)
 
     def stored(self) -> list[int]:
         tables = [lake.read_leaf(self.data, leaf, ["trade_id"]) for leaf in lake.leaves(self.data, "ticks")]

@@ -16,8 +16,8 @@ import pytest
 from trading_platform.domain.days import day_start
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
-from trading_platform.ingest.recovery.fetch_lane import FetchLane, Ground
-from trading_platform.ingest.recovery.fetcher import Endpoint, Means
+from trading_platform.ingest.recovery.fetch_lane import FetchLane, LaneEnvironment
+from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
 from trading_platform.ingest.recovery.recovery import Outcome, recover
 from trading_platform.ingest.replay.replay import replay
 from trading_platform.store.fs.layout import DataDir
@@ -65,8 +65,8 @@ class World:
         self.data = DataDir(root).create()
         self.ledger = Ledger.open(self.data)
         self.now_s = 1_723_600_000.0
-        self.ground = Ground(wall_ns=lambda: int(self.now_s * 1e9))
-        with FetchLane(self.data, self.ledger, VENUES, BOUNDS, ground=self.ground) as lane:
+        self.environment = LaneEnvironment(wall_ns=lambda: int(self.now_s * 1e9))
+        with FetchLane(self.data, self.ledger, VENUES, BOUNDS, environment=self.environment) as lane:
             lane.page(control.Page(*KEY[:1], "trades", KEY[1]), Venue.page([FIRST]).content)
 
     def wait(self, seconds: float) -> bool:
@@ -74,19 +74,19 @@ class World:
         return False
 
     def recover(self, venue: Venue) -> Outcome:
-        means = Means(
+        context = FetchContext(
             BOUNDS,
             pass_all,
             1.0,
             self.wait,
             random.Random(1),
-            wall_ns=self.ground.wall_ns,
+            wall_ns=self.environment.wall_ns,
             monotonic=lambda: self.now_s,
-            ground=self.ground,
+            environment=self.environment,
             network=httpx.MockTransport(venue),
         )
         endpoints = {"binance": Endpoint(VENUES["binance"], "http://venue.invalid")}
-        return recover(self.data, self.ledger, endpoints, means, patient=False)
+        return recover(self.data, self.ledger, endpoints, context, patient=False)
 
     def later(self, minutes: float, venue: Venue) -> Outcome:
         self.now_s += 60 * minutes
@@ -165,7 +165,7 @@ def test_a_trade_that_comes_after_all_is_held(world: World) -> None:
     venue = Venue(lambda number: number > 2500)
     world.recover(venue)
     world.later(11, venue)
-    with FetchLane(world.data, world.ledger, VENUES, BOUNDS, ground=world.ground) as lane:
+    with FetchLane(world.data, world.ledger, VENUES, BOUNDS, environment=world.environment) as lane:
         lane.page(control.Page(*KEY[:1], "trades", KEY[1]), Venue.page([700]).content)
     assert world.account()["lost"] == [(2, 699), (701, 2500)]
 

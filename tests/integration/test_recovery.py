@@ -14,7 +14,7 @@ from tests.support.builders.venue_thread import Simulator, simulator, synthetic 
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
-from trading_platform.ingest.recovery.fetcher import Endpoint, Means
+from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
 from trading_platform.ingest.recovery.recovery import fetch_days, probe_ended, recover, undertake
 from trading_platform.ingest.recovery.rest_client import Stopped
 from trading_platform.simulate.faults import Event, FaultPlan
@@ -63,9 +63,9 @@ def played(simulator: Callable[..., Simulator]) -> Callable[..., Simulator]:  # 
     return start
 
 
-def means(wait: Callable[[float], bool] | None = None) -> Means:
+def context(wait: Callable[[float], bool] | None = None) -> FetchContext:
     """Return real time and a fixed chance."""
-    return Means(BOUNDS, pass_all, 0.5, wait or threading.Event().wait, random.Random(1))
+    return FetchContext(BOUNDS, pass_all, 0.5, wait or threading.Event().wait, random.Random(1))
 
 
 def endpoints(venue: Simulator) -> dict[str, Endpoint]:
@@ -92,7 +92,7 @@ def test_everything_missing_is_fetched_and_published(
     """From a promise and a head probe to every trade of the venue in the lake, across midnight."""
     venue = played(1200)
     promise_all(data, ledger, venue)
-    outcome = recover(data, ledger, endpoints(venue), means())
+    outcome = recover(data, ledger, endpoints(venue), context())
     assert outcome.nothing_open
     assert stored_ids(data) == sorted(line["trade_id"] for line in venue.truth())
     assert {day for _, _, day in outcome.touched} == {"2024-03-14", "2024-03-15"}
@@ -102,14 +102,14 @@ def test_a_dead_recoverys_lease_is_taken_over(data: DataDir, ledger: Ledger, pla
     """What a killed recovery had leased is fetched at once by the next one."""
     venue = played(60)
     promise_all(data, ledger, venue)
-    recover(data, ledger, {}, means())
+    recover(data, ledger, {}, context())
     with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
         newest = TradeHistory().read(_head(venue), "BTC-USDT").trades
         assert newest
         lane.page(control.Page("binance", "head", "BTC-USDT"), _head(venue))
     lease = ledger.lease(100, now_ns=2**62, holder="fetch-7/dead", ttl_ns=2**60)
     assert lease is not None
-    assert recover(data, ledger, endpoints(venue), means()).nothing_open
+    assert recover(data, ledger, endpoints(venue), context()).nothing_open
 
 
 def _head(venue: Simulator) -> bytes:
@@ -133,14 +133,14 @@ def test_days_are_fetched_with_witnesses_on_either_side(
     """A day never recorded comes whole, with the last trade before it; what is held is not asked for again."""
     venue = played(1200)
     truth = venue.truth()
-    outcome = fetch_days(data, ledger, endpoints(venue), means(), [PAIR], "2024-03-15", "2024-03-15")
+    outcome = fetch_days(data, ledger, endpoints(venue), context(), [PAIR], "2024-03-15", "2024-03-15")
     assert outcome.open_gaps == ()
     ids = stored_ids(data)
     midnight = 1710460800 * 10**9
     inside = [line["trade_id"] for line in truth if line["ts_event"] >= midnight]
     assert ids == [min(inside) - 1, *inside]
     pages = outcome.pages
-    again = fetch_days(data, ledger, endpoints(venue), means(), [PAIR], "2024-03-15", "2024-03-15")
+    again = fetch_days(data, ledger, endpoints(venue), context(), [PAIR], "2024-03-15", "2024-03-15")
     assert again.pages < pages
 
 
@@ -149,7 +149,7 @@ def test_a_witness_that_the_venue_never_had_is_not_missed(
 ) -> None:
     """Where the venue's own trades begin within the days, nothing before its first trade is undertaken."""
     venue = played(1200)
-    outcome = fetch_days(data, ledger, endpoints(venue), means(), [PAIR], "2024-03-14", "2024-03-15")
+    outcome = fetch_days(data, ledger, endpoints(venue), context(), [PAIR], "2024-03-14", "2024-03-15")
     ids = [line["trade_id"] for line in venue.truth()]
     assert (outcome.open_gaps, outcome.not_fetched) == ((), ())
     assert stored_ids(data) == ids
@@ -163,22 +163,22 @@ def test_a_day_is_undertaken_once_and_never_given_up(
     """From the last trade before the day on all is missing; asked once, kept by a later day, filled by recovery."""
     venue = played(1200)
     ids = [line["trade_id"] for line in venue.truth() if line["ts_event"] >= MIDNIGHT]
-    assert undertake(data, ledger, endpoints(venue), means(), {PAIR: "2024-03-15"})
+    assert undertake(data, ledger, endpoints(venue), context(), {PAIR: "2024-03-15"})
     asked = len(venue.server.api.requests)
     assert ledger.sequences()[0].from_id == min(ids) - 1
-    assert undertake(data, ledger, endpoints(venue), means(), {PAIR: "2024-03-15"})
+    assert undertake(data, ledger, endpoints(venue), context(), {PAIR: "2024-03-15"})
     assert len(venue.server.api.requests) == asked
-    assert not undertake(data, ledger, endpoints(venue), means(), {PAIR: "2024-03-16"})
-    assert undertake(data, ledger, endpoints(venue), means(), {PAIR: max(ids)})
+    assert not undertake(data, ledger, endpoints(venue), context(), {PAIR: "2024-03-16"})
+    assert undertake(data, ledger, endpoints(venue), context(), {PAIR: max(ids)})
     assert ledger.sequences()[0].from_id == min(ids) - 1
-    assert recover(data, ledger, endpoints(venue), means(), since={PAIR: "2024-03-15"}).nothing_open
+    assert recover(data, ledger, endpoints(venue), context(), since={PAIR: "2024-03-15"}).nothing_open
     assert stored_ids(data) == [min(ids) - 1, *ids]
 
 
 def test_an_id_is_undertaken_without_asking(data: DataDir, ledger: Ledger) -> None:
     """A venue that is down keeps nobody from promising everything from an id on; for a day it is left for later."""
     nobody = {"binance": Endpoint(VENUES["binance"], "http://127.0.0.1:9")}
-    gives_up = means(lambda seconds: seconds > 0)
+    gives_up = context(lambda seconds: seconds > 0)
     assert undertake(data, ledger, nobody, gives_up, {PAIR: 17})
     assert [(row.from_id, row.head) for row in ledger.sequences()] == [(17, 16)]
     with pytest.raises(Stopped):
@@ -196,7 +196,7 @@ def test_a_quiet_stop_leaves_nothing_open(
     last_heard = ids[-1] - heard if heard else ids[-1] - 1000 - left  # the head itself comes with the probe
     with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
         lane.page(control.Page("binance", "trades", "BTC-USDT"), _page(venue, last_heard))
-    assert probe_ended(data, ledger, endpoints(venue), means(), frozenset({"binance"})) == 0
+    assert probe_ended(data, ledger, endpoints(venue), context(), frozenset({"binance"})) == 0
     assert sum(gap.missing for gap in ledger.gaps()) == left
     assert [(row.head, row.tail) for row in ledger.sequences()] == [(ids[-1], "closed")]
 
@@ -214,7 +214,7 @@ def test_what_was_fetched_is_published_while_recovery_goes_on(
         published.append(len(stored_ids(data)))
         return False
 
-    given = means(wait)._replace(monotonic=lambda: 8.0 * len(venue.server.api.requests))
+    given = context(wait)._replace(monotonic=lambda: 8.0 * len(venue.server.api.requests))
     assert recover(data, ledger, endpoints(venue), given).nothing_open
     assert any(0 < count < len(ids) for count in published)
 
@@ -226,7 +226,7 @@ def test_what_was_fetched_is_published_when_recovery_is_stopped(
     venue = played(1200)
     promise_all(data, ledger, venue)
     with pytest.raises(Stopped):
-        recover(data, ledger, endpoints(venue), means(lambda seconds: len(venue.server.api.requests) > 2))
+        recover(data, ledger, endpoints(venue), context(lambda seconds: len(venue.server.api.requests) > 2))
     held = stored_ids(data)
     assert len(held) >= 1000
     assert sorted(held) == [number for number in held if ledger.holds(*PAIR, 0, number)]
@@ -238,7 +238,7 @@ def test_an_end_without_time_asks_for_what_fits(
     """Told to stop before it could ask, the end says how many tails it leaves open, and raises nothing."""
     venue = played(60)
     promise_all(data, ledger, venue)
-    assert probe_ended(data, ledger, endpoints(venue), means(lambda seconds: True), frozenset({"binance"})) == 1
+    assert probe_ended(data, ledger, endpoints(venue), context(lambda seconds: True), frozenset({"binance"})) == 1
 
 
 def test_an_answer_that_is_no_page_closes_nothing(
@@ -247,7 +247,7 @@ def test_an_answer_that_is_no_page_closes_nothing(
     """HTML with status 200 is no empty page: the gap stays open, the bytes are kept apart."""
     venue = played(30, FaultPlan(events=[Event(at_s=0, kind="rest_garbage", seconds=3600)]))
     promise_all(data, ledger, venue)
-    outcome = recover(data, ledger, endpoints(venue), means(), patient=False)
+    outcome = recover(data, ledger, endpoints(venue), context(), patient=False)
     assert not outcome.nothing_open or not stored_ids(data)
     assert ledger.quarantined("binance")
 
@@ -256,9 +256,9 @@ def test_a_ban_outlives_the_process(data: DataDir, ledger: Ledger, played: Calla
     """After a 418 the next recovery asks nothing: the ban came back from the log through the ledger."""
     venue = played(30, FaultPlan(events=[Event(at_s=0, kind="rest_418", seconds=3600)]))
     promise_all(data, ledger, venue)
-    first = recover(data, ledger, endpoints(venue), means(), patient=False)
+    first = recover(data, ledger, endpoints(venue), context(), patient=False)
     asked = len(venue.server.api.requests)
-    second = recover(data, ledger, endpoints(venue), means(), patient=False)
+    second = recover(data, ledger, endpoints(venue), context(), patient=False)
     assert len(venue.server.api.requests) == asked
     assert "banned" in " ".join(first.problems + second.problems)
     assert ledger.ban_until("binance") > 0

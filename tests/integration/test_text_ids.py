@@ -22,7 +22,7 @@ from trading_platform.ingest.decoder.decoder import Decoder
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.processor.staging_sink import StagingSink
 from trading_platform.ingest.recovery.open_tails import unknown_ends
-from trading_platform.ingest.replay.spill_buffer import Held
+from trading_platform.ingest.replay.spill_buffer import SpillBuffer
 from trading_platform.pipeline.pipeline import Pipeline
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import merge_slices as slices, publish as lake
@@ -228,7 +228,7 @@ def test_what_a_batch_tells_is_written_once(world: World) -> None:
 def test_a_replay_holds_text_ids(world: World, tmp_path: Path, limit: int) -> None:
     """What is spilled to a file comes back with its text ids."""
     decoded = world.decode(world.connect(), world.frames(PERP, A, B), world.frames(SPOT, C))
-    held = Held(tmp_path / "trades", lambda day: True, limit=limit)
+    held = SpillBuffer(tmp_path / "trades", lambda day: True, limit=limit)
     held.add(decoded.trades)
     groups = held.groups()[Leaf("ticks", NAME, PERP, DAY)]
     (table,) = slices.slices([], groups=groups)

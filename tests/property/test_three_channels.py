@@ -18,7 +18,7 @@ from trading_platform.ingest.decoder.archive.pieces import pack
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
-from trading_platform.ingest.recovery.fetch_lane import FetchLane, Ground
+from trading_platform.ingest.recovery.fetch_lane import FetchLane, LaneEnvironment
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
@@ -83,7 +83,7 @@ def play(data: DataDir, ledger: Ledger, arrivals: list[Arrival]) -> list[Copy]:
         control.Connected("binance", 1, {"BTCUSDT": "BTC-USDT"}),
     ):
         writer.append(Kind.CONTROL, [control.encode(fact)], ts_recv=now, mono_ns=0)
-    with FetchLane(data, ledger, VENUES, BOUNDS, ground=Ground(wall_ns=lambda: now)) as lane:
+    with FetchLane(data, ledger, VENUES, BOUNDS, environment=LaneEnvironment(wall_ns=lambda: now)) as lane:
         for turn, arrival in enumerate(arrivals):
             now = RECEIVED + turn // 2
             if arrival.channel == "publish":

@@ -39,8 +39,8 @@ from trading_platform.ingest.rate_limits.shared_cooldown import Refusals
 from trading_platform.ingest.rate_limits.stream_bans import stream_ban_until
 from trading_platform.ingest.recorder.disk_full import record_with_space
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
-from trading_platform.ingest.recovery.fetch_lane import Ground
-from trading_platform.ingest.recovery.fetcher import Endpoint, Means
+from trading_platform.ingest.recovery.fetch_lane import LaneEnvironment
+from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
 from trading_platform.ingest.recovery.open_tails import ingest_lock
 from trading_platform.ingest.recovery.recovery import probe_ended, recover
 from trading_platform.ingest.recovery.rest_client import RestClient, Waiter
@@ -184,9 +184,9 @@ class Machine:
         """Return the disk as a process has it."""
         return self._disks[process]
 
-    def _ground(self, process: Process) -> Ground:
+    def _environment(self, process: Process) -> LaneEnvironment:
         rng = Random(self.rng.getrandbits(64))
-        return Ground(self.clock.wall_ns, self.clock.monotonic_ns, rng.randbytes, self.disk_of(process))
+        return LaneEnvironment(self.clock.wall_ns, self.clock.monotonic_ns, rng.randbytes, self.disk_of(process))
 
     def _waiter(self, process: Process) -> Waiter:
         def wait(seconds: float, /) -> bool:
@@ -238,9 +238,9 @@ class Machine:
             supervisor.stop_workers()
         except WorkError:
             problem = 1
-        means = self._means(process)
+        context = self._context(process)
         with suppress(VenueError):
-            probe_ended(self.data, ledger, self.endpoints, means, frozenset({VENUE}))
+            probe_ended(self.data, ledger, self.endpoints, context, frozenset({VENUE}))
         supervisor.stop_publisher()
         return problem
 
@@ -272,11 +272,11 @@ class Machine:
             spelling,
             answered,
         )
-        prober._ground = self._ground(prober.process)
+        prober._environment = self._environment(prober.process)
         return prober
 
-    def _means(self, process: Process) -> Means:
-        return Means(
+    def _context(self, process: Process) -> FetchContext:
+        return FetchContext(
             BOUNDS,
             pass_all,
             0.5,
@@ -284,7 +284,7 @@ class Machine:
             Random(self.rng.getrandbits(64)),
             self.clock.wall_ns,
             self.clock.monotonic,
-            self._ground(process),
+            self._environment(process),
             self.exchange.rest(),
         )
 
@@ -448,7 +448,7 @@ class Machine:
     def _recover(self, process: Process, *, patient: bool) -> int:
         ledger = self.open_ledger()
         try:
-            outcome = recover(self.data, ledger, self.endpoints, self._means(process), patient=patient)
+            outcome = recover(self.data, ledger, self.endpoints, self._context(process), patient=patient)
             self.outcome_open = not outcome.nothing_open
             self.trace("recovered", outcome.pages, len(outcome.open_gaps), len(outcome.open_tails))
             return 0 if outcome.nothing_open else 1

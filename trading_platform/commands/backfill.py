@@ -127,10 +127,10 @@ def _fetch(
     if ledger.kind() is None:
         ledger.mark_kind("live")
     endpoints = runtime.endpoints(settings, ledger, asked.venue, args.rest_url)
-    means = runtime.means(settings, stop.wait)
+    context = runtime.fetch_context(settings, stop.wait)
     try:
         with Progress("fetching") as progress:
-            return fetch_days(data, ledger, endpoints, means, pairs, asked.first, asked.last, progress=progress)
+            return fetch_days(data, ledger, endpoints, context, pairs, asked.first, asked.last, progress=progress)
     except Stopped:
         raise WorkError("stopped while fetching; what was fetched is kept") from None
 

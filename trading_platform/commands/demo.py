@@ -214,8 +214,8 @@ def _recover(
 
     endpoint = Endpoint(VENUES[args.venue], venue.rest_url)
     # No other program shares this venue's request limit.
-    means = runtime.means(settings, stop.wait)._replace(rng=random.Random(0), share=1.0)
-    return recover(data, ledger, {args.venue: endpoint}, means).pages
+    context = runtime.fetch_context(settings, stop.wait)._replace(rng=random.Random(0), share=1.0)
+    return recover(data, ledger, {args.venue: endpoint}, context).pages
 
 
 def _compare(
@@ -234,7 +234,7 @@ def _compare(
     from trading_platform.venues import VENUES
 
     endpoints = {args.venue: Endpoint(VENUES[args.venue], venue.rest_url)}
-    means = runtime.means(settings, stop.wait)._replace(rng=random.Random(0), share=1.0)
+    context = runtime.fetch_context(settings, stop.wait)._replace(rng=random.Random(0), share=1.0)
     ends = time.monotonic() + (FILES_S if parse_speed(args.speed) is not None else 0.0)
     told = False
     while wanting := _not_equal(ledger):
@@ -243,7 +243,7 @@ def _compare(
             told = True
         days = [day.day for day in wanting]
         pairs = sorted({(day.venue, day.symbol) for day in wanting})
-        fetch_days(data, ledger, endpoints, means, pairs, min(days), max(days))
+        fetch_days(data, ledger, endpoints, context, pairs, min(days), max(days))
         if time.monotonic() >= ends or stop.wait(1.0):
             return
 

@@ -284,9 +284,9 @@ def _ask_ends(
         return
     deadline = time.monotonic() + min(within, supervisor.left_s(PUBLISH_S))
     # The stop signal has already come: only the deadline may end this early.
-    means = runtime.means(settings, runtime.waiter_until(threading.Event(), deadline))
+    context = runtime.fetch_context(settings, runtime.waiter_until(threading.Event(), deadline))
     try:
-        left = probe_ended(data, ledger, {venue: endpoint}, means, frozenset({venue}))
+        left = probe_ended(data, ledger, {venue: endpoint}, context, frozenset({venue}))
     except PlatformError as error:  # the next start or recover asks for the rest
         log.warning("newest ids not loaded at stop", venue=venue, reason=str(error))
     else:

@@ -37,11 +37,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     endpoints = runtime.endpoints(settings, ledger, args.venue, args.rest_url)
     for endpoint in endpoints.values():
         runtime.check_market(settings, ledger, endpoint, stop)
-    means = runtime.means(settings, stop.wait)
+    context = runtime.fetch_context(settings, stop.wait)
     while True:
         try:
             since = runtime.record_from(settings, ledger)
-            outcome = recover(data, ledger, endpoints, means, patient=args.once, since=since)
+            outcome = recover(data, ledger, endpoints, context, patient=args.once, since=since)
         except Stopped:
             return 0
         except LedgerUnavailable as error:

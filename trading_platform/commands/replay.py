@@ -81,7 +81,7 @@ def _replay(
     from quality.schemas import GATES
     from trading_platform.commands.workers.replay_worker import starter, wanted
     from trading_platform.ingest.decoder.bounds import Bounds
-    from trading_platform.ingest.replay.replay import HELP_FROM, Company, replay
+    from trading_platform.ingest.replay.replay import HELP_FROM, WorkerPool, replay
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
     from trading_platform.telemetry.logs import get_logger
@@ -102,7 +102,7 @@ def _replay(
                 scratch=scratch,
                 on_lane=lambda lane: get_logger(__name__).info("replaying", lane=lane),
                 on_listing=listings.append,
-                company=Company(processes, starter(settings, span), each),
+                pool=WorkerPool(processes, starter(settings, span), each),
             )
         finally:
             if scratch is not None:

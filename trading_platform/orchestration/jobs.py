@@ -54,7 +54,7 @@ class LeaseConfig(dg.Config):
 def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pipeline: PipelineResource) -> None:
     """Fetch a lease of gaps from the exchange, publish the trades, and recompute dependent datasets."""
     from trading_platform.ingest.decoder.bounds import Bounds
-    from trading_platform.ingest.recovery.fetcher import Means
+    from trading_platform.ingest.recovery.fetcher import FetchContext
     from trading_platform.ingest.recovery.recovery import fetch_leased
     from trading_platform.ingest.recovery.rest_client import Stopped
 
@@ -63,7 +63,7 @@ def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pi
     context.log.info(f"lease {config.lease}: {len(gaps)} gaps, {sum(gap.missing for gap in gaps)} trades missing")
     if not gaps:
         return
-    means = Means(
+    fetch_context = FetchContext(
         bounds=Bounds.of(pipeline.settings.history_start),
         gate=pipeline.gate("ticks"),
         share=pipeline.settings.rest.share,
@@ -71,7 +71,7 @@ def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pi
         rng=random.Random(),
     )
     try:
-        outcome = fetch_leased(pipeline.data, ledger, pipeline.endpoints(), means, gaps)
+        outcome = fetch_leased(pipeline.data, ledger, pipeline.endpoints(), fetch_context, gaps)
     except Stopped:
         context.log.warning(f"no answer within {config.patience_s:.0f} s; the gaps are open and due again later")
         return

@@ -15,8 +15,8 @@ import httpx
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
-from trading_platform.ingest.recovery.fetch_lane import Ground
-from trading_platform.ingest.recovery.fetcher import Endpoint, Means
+from trading_platform.ingest.recovery.fetch_lane import LaneEnvironment
+from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
 from trading_platform.ingest.recovery.recovery import Outcome, fetch_days
 from trading_platform.simulate.exchange import Stage
 from trading_platform.simulate.exchanges import EXCHANGES
@@ -78,7 +78,7 @@ class ArchiveWorld:
 
     def fetch(self, first: str = FIRST, last: str = LAST, progress: Progress | None = None) -> Outcome:
         """Fetch whole days, as `backfill --fetch` does."""
-        means = Means(
+        context = FetchContext(
             BOUNDS,
             pass_all,
             1.0,
@@ -86,12 +86,12 @@ class ArchiveWorld:
             random.Random(1),
             wall_ns=lambda: int(self.now_s * 1e9),
             monotonic=lambda: self.now_s,
-            ground=Ground(wall_ns=lambda: int(self.now_s * 1e9)),
+            environment=LaneEnvironment(wall_ns=lambda: int(self.now_s * 1e9)),
             network=httpx.MockTransport(self._answer),
         )
         endpoints = {self._venue: Endpoint(VENUES[self._venue], "http://venue.invalid")}
         pairs = [(self._venue, self._symbol)]
-        return fetch_days(self.data, self.ledger, endpoints, means, pairs, first, last, progress=progress)
+        return fetch_days(self.data, self.ledger, endpoints, context, pairs, first, last, progress=progress)
 
     def rows(self, column: str = "trade_id") -> list[object]:
         """Return a column of everything published, in the order of days."""

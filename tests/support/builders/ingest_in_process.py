@@ -25,7 +25,7 @@ from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
-from trading_platform.ingest.recovery.recovery import Endpoint, Means, Outcome, fetch_days, recover
+from trading_platform.ingest.recovery.recovery import Endpoint, FetchContext, Outcome, fetch_days, recover
 from trading_platform.ingest.transport.protocol import Transport
 from trading_platform.ingest.transport.websocket import open_stream
 from trading_platform.store.fs.layout import DataDir
@@ -125,15 +125,15 @@ class SmallIngest:
                 processor.close()
         publish_staged(self.data, self.ledger, pass_all)
 
-    def recover(self, *, patient: bool = False, **means: Any) -> Outcome:
+    def recover(self, *, patient: bool = False, **context: Any) -> Outcome:
         """Close what is open."""
-        wait = means.pop("wait", threading.Event().wait)
-        given = Means(BOUNDS, pass_all, means.pop("share", 0.5), wait, random.Random(2), **means)
+        wait = context.pop("wait", threading.Event().wait)
+        given = FetchContext(BOUNDS, pass_all, context.pop("share", 0.5), wait, random.Random(2), **context)
         return recover(self.data, self.ledger, self._endpoints(), given, patient=patient)
 
     def fetch_days(self, first: str, last: str) -> Outcome:
         """Fetch whole days of every symbol, as `backfill --fetch` does; waits are not waited for."""
-        given = Means(BOUNDS, pass_all, 0.5, lambda seconds: False, random.Random(2))
+        given = FetchContext(BOUNDS, pass_all, 0.5, lambda seconds: False, random.Random(2))
         pairs = [(self.adapter.name, symbol) for symbol in self.symbols.values()]
         return fetch_days(self.data, self.ledger, self._endpoints(), given, pairs, first, last)
 

@@ -69,7 +69,7 @@ class SilenceWatcher:
         self.said.append(message)
         if isinstance(message, messages.Renew):
             self.loop.call_soon_threadsafe(self.recorder.renew, message.symbols)
-        elif isinstance(message, messages.Probe):
+        elif isinstance(message, messages.ProbeRequest):
             heads = {symbol: self._head(symbol) for symbol in message.symbols}
             self.loop.call_soon_threadsafe(self.recorder.probed, heads)
             for answer in messages.heads(heads):

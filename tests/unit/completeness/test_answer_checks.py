@@ -14,7 +14,7 @@ import pytest
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
-from trading_platform.ingest.recovery.fetcher import Endpoint, Means
+from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
 from trading_platform.ingest.recovery.recovery import fetch_days, recover, undertake
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
@@ -76,9 +76,9 @@ class Place:
         self.ledger = Ledger.open(self.data)
         self.endpoints = {"binance": Endpoint(VENUES["binance"], "http://venue")}
 
-    def means(self, venue: Venue) -> Means:
+    def context(self, venue: Venue) -> FetchContext:
         clock = iter(range(10**9))
-        return Means(
+        return FetchContext(
             BOUNDS,
             pass_all,
             100.0,
@@ -94,7 +94,7 @@ class Place:
             lane.page(control.Page("binance", "trades", "BTC-USDT"), body)
 
     def recover(self, venue: Venue) -> Any:
-        return recover(self.data, self.ledger, self.endpoints, self.means(venue), patient=False)
+        return recover(self.data, self.ledger, self.endpoints, self.context(venue), patient=False)
 
 
 @pytest.fixture
@@ -117,14 +117,14 @@ FIRSTS = {
 def test_the_first_trade_of_a_day_is_checked(place: Place, lie: dict[str, Any]) -> None:
     """By its own time, by what is listed around it: else a day began late, or millions of ids were undertaken."""
     venue = Venue(lambda params: [lie] if "startTime" in params else None)
-    means = place.means(venue)
-    assert not undertake(place.data, place.ledger, place.endpoints, means, {PAIR: DAY})
+    context = place.context(venue)
+    assert not undertake(place.data, place.ledger, place.endpoints, context, {PAIR: DAY})
     assert place.ledger.sequences() == []
-    done = fetch_days(place.data, place.ledger, place.endpoints, means, [PAIR], DAY, DAY)
+    done = fetch_days(place.data, place.ledger, place.endpoints, context, [PAIR], DAY, DAY)
     assert len(done.problems) == 1
     assert done.problems[0].startswith("binance BTC-USDT: trade ")
     assert place.ledger.sequences() == []
-    assert undertake(place.data, place.ledger, place.endpoints, place.means(Venue()), {PAIR: DAY})
+    assert undertake(place.data, place.ledger, place.endpoints, place.context(Venue()), {PAIR: DAY})
     assert place.ledger.sequences()[0].from_id == FIRST - 1
 
 
@@ -132,7 +132,7 @@ def test_a_venue_that_knows_no_trade_of_a_day_that_we_hold_is_not_believed(place
     """An empty answer is no answer where a trade of that day was delivered."""
     place.holds(FIRST + 100)
     venue = Venue(lambda params: [] if "startTime" in params else None)
-    done = fetch_days(place.data, place.ledger, place.endpoints, place.means(venue), [PAIR], DAY, DAY)
+    done = fetch_days(place.data, place.ledger, place.endpoints, place.context(venue), [PAIR], DAY, DAY)
     assert "although" in done.problems[0]
 
 

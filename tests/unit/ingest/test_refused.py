@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from trading_platform.ingest.rate_limits.connect_policy import Address, ConnectLimits
 from trading_platform.ingest.recorder.actions import Action, Connect, Split, meaning_of
 from trading_platform.ingest.recorder.connection_groups import Spread
-from trading_platform.ingest.recorder.session import Session, Terms
+from trading_platform.ingest.recorder.session import ConnectionTerms, Session
 from trading_platform.venues.adapter import KeepAlive, Notice
 from trading_platform.venues.answers import Answer, judged
 
@@ -26,7 +26,7 @@ class Feed:
         self.rng = random.Random(seed)
         self.address = address or Address(ConnectLimits(), self.rng)
         names = [f"S{number}" for number in range(symbols)]
-        terms = Terms(KeepAlive("none", stale_s=1e9), 86_400.0)
+        terms = ConnectionTerms(KeepAlive("none", stale_s=1e9), 86_400.0)
         self.session = Session(names, terms, self.address, self.rng, number=count(1).__next__, mono_ns=0, boot_ns=0)
         self.now = 0
 

@@ -80,7 +80,7 @@ def test_any_number_of_symbols_is_said_in_lines_that_fit(symbols: int) -> None:
         told |= message.heads
     assert list(told) == names
     asked = [messages.read(line) for line in messages.probe(names)]
-    assert sum(len(message.symbols) for message in asked if isinstance(message, messages.Probe)) == symbols
+    assert sum(len(message.symbols) for message in asked if isinstance(message, messages.ProbeRequest)) == symbols
 
 
 def test_a_line_of_another_version_is_passed_over() -> None:

@@ -233,12 +233,12 @@ def _undertake(
     from trading_platform.ingest.recovery.rest_client import Stopped
     from trading_platform.telemetry.logs import get_logger
 
-    endpoints, means = {endpoint.adapter.name: endpoint}, runtime.means(settings, over.wait)
+    endpoints, context = {endpoint.adapter.name: endpoint}, runtime.fetch_context(settings, over.wait)
     while not over.is_set():
         try:
             ledger = runtime.open_ledger(data, settings)
             try:
-                if undertake(data, ledger, endpoints, means, since):
+                if undertake(data, ledger, endpoints, context, since):
                     return
             finally:
                 ledger.close()

@@ -20,7 +20,7 @@ from trading_platform.domain.errors import UsageError
 from trading_platform.domain.inputs.secrets import masked
 
 if TYPE_CHECKING:
-    from trading_platform.ingest.recovery.fetcher import Endpoint, Means
+    from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
     from trading_platform.ingest.recovery.rest_client import RestClient, Waiter
     from trading_platform.settings import Settings
     from trading_platform.store.fs.layout import DataDir
@@ -133,14 +133,14 @@ def waiter_until(stop: threading.Event, deadline: float | None = None) -> Waiter
     return wait
 
 
-def means(settings: Settings, wait: Waiter) -> Means:
+def fetch_context(settings: Settings, wait: Waiter) -> FetchContext:
     """Return a recovery's dependencies (clock, randomness, limits) for a real process."""
     from quality.schemas import GATES
     from trading_platform.ingest.decoder.bounds import Bounds
-    from trading_platform.ingest.recovery.fetcher import Means
+    from trading_platform.ingest.recovery.fetcher import FetchContext
 
     bounds = Bounds.of(settings.history_start)
-    return Means(bounds, GATES["ticks"], settings.rest.share, wait, random.SystemRandom())
+    return FetchContext(bounds, GATES["ticks"], settings.rest.share, wait, random.SystemRandom())
 
 
 def endpoints(

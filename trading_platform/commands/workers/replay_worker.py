@@ -57,7 +57,7 @@ def main() -> int:
     """Help."""
     from quality.schemas import GATES
     from trading_platform.ingest.decoder.bounds import Bounds
-    from trading_platform.ingest.replay.tasks import Means
+    from trading_platform.ingest.replay.tasks import ReplayContext
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
     from trading_platform.venues import VENUES
@@ -65,8 +65,8 @@ def main() -> int:
     logs.configure(level=os.environ.get("TP_LOG_LEVEL", "info"), as_json=not sys.stderr.isatty())
     config = msgspec.json.decode(os.environ.pop(VARIABLE), type=HelperConfig)
     data = DataDir(Path(config.data_dir))
-    means = Means(data, VENUES, Bounds.of(config.history_start), GATES["ticks"], wanted(config.span))
-    return help_out(config.task, means, partial(Ledger.open, data, config.database_url))
+    context = ReplayContext(data, VENUES, Bounds.of(config.history_start), GATES["ticks"], wanted(config.span))
+    return help_out(config.task, context, partial(Ledger.open, data, config.database_url))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ AHEAD_NS = 366 * 86_400 * 1_000_000_000
 a replayed market that runs faster than ours), and errors of unit, which this is against, are off by a thousand."""
 
 
-class Checked(NamedTuple):
+class CheckedNumbers(NamedTuple):
     """A trade's numbers, and what is wrong with it.
 
     Attributes
@@ -51,11 +51,11 @@ class Bounds(NamedTuple):
         """Return the limits for a history that starts on this day. Age is never a reason to refuse."""
         return cls(day_start(history_start))
 
-    def check(self, trade: Trade, ts_recv: int) -> Checked:
+    def check(self, trade: Trade, ts_recv: int) -> CheckedNumbers:
         """Return the numbers of a trade that was received then, and what is wrong with it.
 
         >>> Bounds(0).check(Trade("BTC-USDT", 7, 1, "1.5", "2", "buy"), 1)
-        Checked(price=1.5, quantity=2.0, error=None, stored=True)
+        CheckedNumbers(price=1.5, quantity=2.0, error=None, stored=True)
         >>> Bounds(0).check(Trade("BTC-USDT", 7, 1, "0", "2", "buy"), 1).stored
         False
         """
@@ -63,14 +63,14 @@ class Bounds(NamedTuple):
         broken = self.broken(trade, price, quantity, ts_recv)
         if broken is not None:
             error = FrameError(broken, f"{trade.price} x {trade.quantity} at {trade.ts_event}")
-            return Checked(price, quantity, error, stored=False)
+            return CheckedNumbers(price, quantity, error, stored=False)
         # Most literals are short: their length alone tells that they are exact.
         long = len(trade.price) > EXACT_DIGITS or len(trade.quantity) > EXACT_DIGITS
         if long and max(significant_digits(trade.price), significant_digits(trade.quantity)) > EXACT_DIGITS:
             # Stored all the same, as the nearest float64; the raw bytes keep every digit.
             told = f"{trade.price} x {trade.quantity} has more than {EXACT_DIGITS} digits"
-            return Checked(price, quantity, FrameError("precision", told))
-        return Checked(price, quantity)
+            return CheckedNumbers(price, quantity, FrameError("precision", told))
+        return CheckedNumbers(price, quantity)
 
     def broken(self, trade: Trade, price: float, quantity: float, ts_recv: int) -> str | None:
         """Return the name of the first limit the trade breaks, None if it is possible."""

@@ -9,7 +9,7 @@ from trading_platform.completeness.records import Claim, ListedDay, SequenceKey
 from trading_platform.domain.channels import check_channel
 from trading_platform.domain.errors import FrameError
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
-from trading_platform.ingest.decoder.decoder_state import Connection, Context, Reading
+from trading_platform.ingest.decoder.decoder_state import Connection, DecoderContext, ListingProgress
 from trading_platform.ingest.decoder.quarantine import Origin
 from trading_platform.ingest.decoder.venue_readers import VenueReaders
 from trading_platform.store.log import control_records as control
@@ -22,7 +22,7 @@ _OfConnections = control.Started | control.Connected | control.Disconnected | co
 class ControlReader:
     """Reads the control records of one batch; keeps the table of connections in `context`."""
 
-    def __init__(self, context: Context, readers: VenueReaders, output: BatchOutput) -> None:
+    def __init__(self, context: DecoderContext, readers: VenueReaders, output: BatchOutput) -> None:
         self._connections, self._clock, self._readers = context.connections, context.clock, readers
         self._readings = context.readings
         self._facts, self._quarantine = output.facts, output.quarantine
@@ -86,9 +86,9 @@ class ControlReader:
         match fact:
             case control.ListingBegins():
                 self._facts.unproven(key)
-                self._readings[name] = Reading()
+                self._readings[name] = ListingProgress()
             case control.Listed():
-                reading = self._readings.pop(name, None) or Reading()
+                reading = self._readings.pop(name, None) or ListingProgress()
                 refused = max(0, fact.trades - reading.stored)
                 self._facts.whole_day(key, ListedDay(fact.day, fact.trades, refused, now_ns))
 

@@ -21,7 +21,7 @@ from trading_platform.ingest.decoder.batch_facts import BatchFacts, BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.control_reader import ControlReader
 from trading_platform.ingest.decoder.decoded import Decoded
-from trading_platform.ingest.decoder.decoder_state import Context
+from trading_platform.ingest.decoder.decoder_state import DecoderContext
 from trading_platform.ingest.decoder.epoch_assigner import EpochAssigner
 from trading_platform.ingest.decoder.frame_decoder import FrameDecoder
 from trading_platform.ingest.decoder.page_decoder import PageDecoder
@@ -56,7 +56,7 @@ class Decoder:
         scan_after: int = SCAN_AFTER,
     ) -> None:
         self._lane, self._bounds, self._book = lane, bounds, book
-        self._context = msgspec.json.decode(context, type=Context) if context else Context()
+        self._context = msgspec.json.decode(context, type=DecoderContext) if context else DecoderContext()
         self._readers = VenueReaders(lane, venues, bounds, scan_after)
 
     def context(self) -> str:

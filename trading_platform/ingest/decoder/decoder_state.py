@@ -22,14 +22,14 @@ class Connection(msgspec.Struct, omit_defaults=True):
     heard: dict[str, int] = {}
 
 
-class Reading(msgspec.Struct):
+class ListingProgress(msgspec.Struct):
     """A venue's own listing of a day while it is read: how many of its trades are stored, and their names so far."""
 
     stored: int = 0
     equals: EqualTrades = msgspec.field(default_factory=EqualTrades)
 
 
-class Context(msgspec.Struct):
+class DecoderContext(msgspec.Struct):
     """All of it: connections by number, what streams have shown of ids by symbol, and the order of what was told.
 
     `equals`: of symbols whose trades are named by what they say, what the lane's streams have shown of late.
@@ -40,4 +40,4 @@ class Context(msgspec.Struct):
     numberings: dict[str, Numbering] = {}
     clock: TailClock = msgspec.field(default_factory=TailClock)
     equals: dict[str, EqualTrades] = {}
-    readings: dict[str, Reading] = {}
+    readings: dict[str, ListingProgress] = {}

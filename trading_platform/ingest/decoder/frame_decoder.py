@@ -20,7 +20,7 @@ from trading_platform.domain.trade import Trade
 from trading_platform.domain.trade_columns import TradeColumns
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
-from trading_platform.ingest.decoder.decoder_state import Connection, Context
+from trading_platform.ingest.decoder.decoder_state import Connection, DecoderContext
 from trading_platform.ingest.decoder.page_claims import raw_of
 from trading_platform.ingest.decoder.payload_ids import EqualTrades
 from trading_platform.ingest.decoder.quarantine import Origin, unpacked
@@ -96,7 +96,7 @@ class ConnectionDecoder:
 class FrameDecoder:
     """Decodes the stream frames of one batch."""
 
-    def __init__(self, context: Context, readers: VenueReaders, bounds: Bounds, output: BatchOutput) -> None:
+    def __init__(self, context: DecoderContext, readers: VenueReaders, bounds: Bounds, output: BatchOutput) -> None:
         self._connections, self._clock, self._equals = context.connections, context.clock, context.equals
         self._readers, self._bounds, self._output = readers, bounds, output
         self._decoders: dict[int, ConnectionDecoder] = {}

@@ -22,7 +22,7 @@ from trading_platform.ingest.decoder.archive.pieces import PieceDecoder
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoded import Listing
-from trading_platform.ingest.decoder.decoder_state import Context, Reading
+from trading_platform.ingest.decoder.decoder_state import DecoderContext, ListingProgress
 from trading_platform.ingest.decoder.page_claims import RawRows, raw_of, skipped, unserved
 from trading_platform.ingest.decoder.payload_ids import EqualTrades
 from trading_platform.ingest.decoder.quarantine import Origin
@@ -49,7 +49,7 @@ class PageDecoder:
     """Decodes the pages of one batch."""
 
     def __init__(
-        self, context: Context, epochs: Epochs, readers: VenueReaders, bounds: Bounds, output: BatchOutput
+        self, context: DecoderContext, epochs: Epochs, readers: VenueReaders, bounds: Bounds, output: BatchOutput
     ) -> None:
         self._readings, self._clock = context.readings, context.clock
         self._epochs, self._readers, self._bounds = epochs, readers, bounds
@@ -98,7 +98,7 @@ class PageDecoder:
         else:
             key = SequenceKey(page.venue, page.symbol)
             self._facts.unproven(key)
-            reading = self._readings.get(f"{page.venue} {page.symbol} {page.day}") or Reading()
+            reading = self._readings.get(f"{page.venue} {page.symbol} {page.day}") or ListingProgress()
 
             def take(origin: Origin, trade: Trade, row: bytes) -> None:
                 reading.stored += self._store(key, origin, trade, row, reading.equals)

@@ -47,7 +47,7 @@ class SilenceLimits:
     settle_s: float = 5.0
 
 
-class Verdicts(NamedTuple):
+class StaleSymbols(NamedTuple):
     """What to do: symbols to ask the venue about, and symbols whose subscription to renew."""
 
     probe: tuple[str, ...] = ()
@@ -69,21 +69,21 @@ class _Symbol:
     watched: bool = False
 
 
-class Silence:
+class SilenceTracker:
     """The symbols of one venue.
 
     Examples
     --------
-    >>> silence = Silence(["A"], SilenceLimits())
+    >>> silence = SilenceTracker(["A"], SilenceLimits())
     >>> for second in range(100):
     ...     silence.seen("A", trade_id=second, now_ns=second * 10**9)
     >>> silence.tick(120 * 10**9)
-    Verdicts(probe=(), renew=())
+    StaleSymbols(probe=(), renew=())
     >>> silence.tick(140 * 10**9)
-    Verdicts(probe=('A',), renew=())
+    StaleSymbols(probe=('A',), renew=())
     >>> silence.probed({"A": 105}, now_ns=141 * 10**9)  # it traded, and we were not told
     >>> silence.tick(147 * 10**9)
-    Verdicts(probe=(), renew=('A',))
+    StaleSymbols(probe=(), renew=('A',))
     """
 
     def __init__(self, symbols: Iterable[str], patience: SilenceLimits) -> None:
@@ -137,7 +137,7 @@ class Silence:
                 mine.updated_ns = mine.quiet_since_ns = now_ns
                 mine.asked_ns = None
 
-    def tick(self, now_ns: int) -> Verdicts:
+    def tick(self, now_ns: int) -> StaleSymbols:
         """Decide. Call only when everything that was received has been seen."""
         probe, renew = [], []
         for symbol, mine in self._symbols.items():
@@ -152,7 +152,7 @@ class Silence:
             if now_ns - since_ns >= self.patience_s(symbol) * NS_PER_S:
                 probe.append(symbol)
                 mine.asked_ns = now_ns
-        return Verdicts(tuple(probe), tuple(renew))
+        return StaleSymbols(tuple(probe), tuple(renew))
 
     def patience_s(self, symbol: str) -> float:
         """Return for how long this symbol's silence is believed."""

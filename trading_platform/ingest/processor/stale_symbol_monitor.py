@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 from trading_platform.ingest.decoder.decoded import Decoded
 from trading_platform.ingest.liveness.keepalive import PauseDetector
-from trading_platform.ingest.liveness.stale_symbols import Silence, SilenceLimits
+from trading_platform.ingest.liveness.stale_symbols import SilenceLimits, SilenceTracker
 from trading_platform.ingest.workers import messages
 
 JUDGE_NS = 500_000_000
@@ -32,7 +32,7 @@ class SilenceWatch:
         monotonic_ns: Callable[[], int],
         patience: SilenceLimits | None = None,
     ) -> None:
-        self._silence = Silence(symbols, patience or SilenceLimits())
+        self._silence = SilenceTracker(symbols, patience or SilenceLimits())
         self._tell, self._monotonic_ns = tell, monotonic_ns
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self._judged_ns = monotonic_ns()

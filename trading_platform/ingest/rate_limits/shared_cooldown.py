@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 
-class Facts(Protocol):
+class CooldownLedger(Protocol):
     """What is asked of the ledger."""
 
     def fact(self, name: str) -> str | None:
@@ -45,7 +45,7 @@ class Refusals:
     0.0
     """
 
-    def __init__(self, facts: Facts, venue: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, facts: CooldownLedger, venue: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._facts, self._name, self._monotonic = facts, f"refused:{venue}", monotonic
 
     def until(self) -> float:

@@ -28,7 +28,7 @@ USED_BYTES = 64 << 10
 """How much is committed between two looks at the space ahead."""
 
 
-class Run:
+class FrameRun:
     """Frames that become one record."""
 
     __slots__ = ("connection", "count", "frames", "kind", "mono_ns", "packed", "size", "ts_recv")
@@ -66,8 +66,8 @@ class Backlog:
     def __init__(self, wall_ns: Callable[[], int], monotonic_ns: Callable[[], int]) -> None:
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
-        self._runs: list[Run] = []
-        self._open: Run | None = None
+        self._runs: list[FrameRun] = []
+        self._open: FrameRun | None = None
         self.size = 0
 
     def __bool__(self) -> bool:
@@ -95,7 +95,7 @@ class Backlog:
             run.frames.extend(batch)
             self._taken(run, len(batch), sum(map(len, batch)))
 
-    def take(self) -> list[Run]:
+    def take(self) -> list[FrameRun]:
         """Return all that is to be committed now; none of it grows any more."""
         runs, self._runs, self._open = self._runs, [], None
         return runs
@@ -104,7 +104,7 @@ class Backlog:
         """Take note that so many of the bytes taken are durable."""
         self.size -= size
 
-    def _place(self, kind: Kind, connection: int, *, packed: bool = False) -> Run:
+    def _place(self, kind: Kind, connection: int, *, packed: bool = False) -> FrameRun:
         now = self._monotonic_ns()
         run = self._open
         if (
@@ -116,11 +116,11 @@ class Backlog:
             or run.size > RUN_BYTES
             or bool(run.frames if packed else run.packed)
         ):
-            run = self._open = Run(kind, connection, self._wall_ns(), now)
+            run = self._open = FrameRun(kind, connection, self._wall_ns(), now)
             self._runs.append(run)
         return run
 
-    def _taken(self, run: Run, count: int, size: int) -> None:
+    def _taken(self, run: FrameRun, count: int, size: int) -> None:
         run.count += count
         run.size += size
         self.size += size
@@ -236,7 +236,7 @@ class Committer:
             while self._writer.zero_ahead() and not self._over:
                 pass
 
-    def _next(self) -> list[Run]:
+    def _next(self) -> list[FrameRun]:
         """Wait for something to commit; nothing means that there will be no more."""
         while True:
             with self._guard:
@@ -256,7 +256,7 @@ class Committer:
             if not self._backlog.full:
                 self._room.set()
 
-    def _commit(self, runs: list[Run]) -> None:
+    def _commit(self, runs: list[FrameRun]) -> None:
         frames = 0
         for run in runs:
             when_and_whence = {"ts_recv": run.ts_recv, "mono_ns": run.mono_ns, "connection": run.connection}

@@ -16,7 +16,7 @@ SETTLE_S = 2.0
 """What the venue traded before the probe's answer may still be on its way to us for so long."""
 
 
-class Takeover:
+class HandoverTracker:
     """The symbols of one new connection, until each is known to have lost nothing, or its loss is on record.
 
     A symbol is taken over once
@@ -34,14 +34,14 @@ class Takeover:
 
     Examples
     --------
-    >>> takeover = Takeover(["A", "B"], opened_ns=0, replaces=True)
-    >>> takeover.old("A", 7)
-    >>> takeover.new("A", 9)  # 8 is still on its way
-    >>> takeover.new("B", 3); takeover.old("B", 3)
-    >>> takeover.waiting(now_ns=0)
+    >>> handover = HandoverTracker(["A", "B"], opened_ns=0, replaces=True)
+    >>> handover.old("A", 7)
+    >>> handover.new("A", 9)  # 8 is still on its way
+    >>> handover.new("B", 3); handover.old("B", 3)
+    >>> handover.waiting(now_ns=0)
     ['A']
-    >>> takeover.old("A", 8)
-    >>> takeover.waiting(now_ns=0)
+    >>> handover.old("A", 8)
+    >>> handover.waiting(now_ns=0)
     []
     """
 

@@ -18,7 +18,7 @@ from trading_platform.ingest.recorder import actions
 from trading_platform.ingest.recorder.actions import Meaning
 from trading_platform.ingest.recorder.connection_groups import Spread
 from trading_platform.ingest.recorder.group_commit import Committer
-from trading_platform.ingest.recorder.session import Session, Terms
+from trading_platform.ingest.recorder.session import ConnectionTerms, Session
 from trading_platform.ingest.transport.frame_batch import Packed
 from trading_platform.ingest.transport.protocol import ConnectionLost, HandshakeRefused, OpenStream, Transport
 from trading_platform.ingest.transport.websocket import open_stream
@@ -174,7 +174,7 @@ class Recorder:
     def _session(self, names: list[str], refused_as: Meaning | None) -> Session:
         return Session(
             names,
-            Terms.of(self.adapter),
+            ConnectionTerms.of(self.adapter),
             self.address,
             self._rng,
             number=self._number,

@@ -29,7 +29,7 @@ from trading_platform.ingest.recorder.actions import (
     SymbolsLost,
     meaning_of,
 )
-from trading_platform.ingest.recorder.handover import Takeover
+from trading_platform.ingest.recorder.handover import HandoverTracker
 from trading_platform.ingest.recorder.subscriptions import Ask, Subscriptions
 from trading_platform.venues.adapter import KeepAlive, Notice, Subscribe, VenueAdapter
 from trading_platform.venues.answers import Verdict
@@ -46,7 +46,7 @@ PUSHED_BACK = frozenset({1008, 1013})
 
 
 @dataclass(frozen=True)
-class Terms:
+class ConnectionTerms:
     """How a venue's connections live.
 
     Attributes
@@ -59,7 +59,7 @@ class Terms:
     lifetime_s: float
 
     @classmethod
-    def of(cls, adapter: VenueAdapter) -> Terms:
+    def of(cls, adapter: VenueAdapter) -> ConnectionTerms:
         """Return what the adapter declares."""
         return cls(adapter.keepalive, adapter.connection_lifetime_s)
 
@@ -75,7 +75,7 @@ class _Connection:
     delivered: bool = False
     closing: bool = False
     farewell: bool = False
-    takeover: Takeover | None = None
+    handover: HandoverTracker | None = None
     subscriptions: Subscriptions | None = None
 
 
@@ -107,7 +107,7 @@ class Session:
     >>> from itertools import count
     >>> from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
     >>> rng = random.Random(1)
-    >>> session = Session(["A"], Terms(KeepAlive("ping"), 86_400.0), Address(ConnectLimits(), rng), rng,
+    >>> session = Session(["A"], ConnectionTerms(KeepAlive("ping"), 86_400.0), Address(ConnectLimits(), rng), rng,
     ...                   number=count(1).__next__, mono_ns=0, boot_ns=0)
     >>> session.tick(0, 0)
     [Connect(connection=1)]
@@ -116,7 +116,7 @@ class Session:
     def __init__(
         self,
         symbols: Sequence[str],
-        terms: Terms,
+        terms: ConnectionTerms,
         address: Address,
         rng: random.Random,
         *,
@@ -159,7 +159,7 @@ class Session:
         old = self._live(self._current)
         wish = self._wish
         deaf = wish.deaf if wish is not None else frozenset()
-        mine.takeover = Takeover(symbols, opened_ns=now_ns, replaces=old is not None, deaf=deaf)
+        mine.handover = HandoverTracker(symbols, opened_ns=now_ns, replaces=old is not None, deaf=deaf)
         if old is None:
             self._current, self._wish = connection, None
         else:
@@ -185,18 +185,18 @@ class Session:
         if mine is not None and mine.subscriptions is not None:
             mine.subscriptions.delivers(symbol)
         for other in self._connections.values():
-            if other.takeover is None:
+            if other.handover is None:
                 continue
             if other.number == connection:
-                other.takeover.new(symbol, trade_id)
+                other.handover.new(symbol, trade_id)
             else:
-                other.takeover.old(symbol, trade_id)
+                other.handover.old(symbol, trade_id)
 
     def probed(self, heads: Mapping[str, int | None], now_ns: int) -> None:
         """Take note of heads that the venue's REST returned; they are in the log by now."""
         for mine in self._connections.values():
-            if mine.takeover is not None:
-                mine.takeover.probed(heads, now_ns)
+            if mine.handover is not None:
+                mine.handover.probed(heads, now_ns)
 
     def said(self, connection: int, message: Subscribe, now_ns: int) -> None:
         """Take note that a message was sent."""
@@ -237,9 +237,9 @@ class Session:
         self._address.open -= mine.opened_ns is not None
         others = [other for other in self._connections.values() if self._serves(other)]
         for other in others:
-            if other.takeover is not None and mine.opened_ns is not None:
-                other.takeover.alone()
-                if not mine.closing and (left := other.takeover.waiting(now_ns)):
+            if other.handover is not None and mine.opened_ns is not None:
+                other.handover.alone()
+                if not mine.closing and (left := other.handover.waiting(now_ns)):
                     # It ended before the other had taken these over: what it would have brought is unknown.
                     self._facts.append(SymbolsLost(tuple(left), "ended during a handover"))
         if connection == self._current:
@@ -306,7 +306,7 @@ class Session:
             return [*actions, split]
         self._connect(now_ns, actions)
         self.looking = any(
-            not mine.closing and (mine.takeover is not None or mine.opened_ns is None)
+            not mine.closing and (mine.handover is not None or mine.opened_ns is None)
             for mine in self._connections.values()
         )
         return actions
@@ -361,7 +361,7 @@ class Session:
             self._give_up(mine, reason, now_ns, actions)
             return
         others = [other for other in self._connections.values() if other is not mine and self._serves(other)]
-        if all(other.takeover is not None for other in others):
+        if all(other.handover is not None for other in others):
             actions.append(SymbolsLost(self.symbols, reason))
         self._shut(mine, reason, actions, abort=abort)
 
@@ -373,8 +373,8 @@ class Session:
             self._current = heirs[0] if heirs else None
             self._wish = None
         for other in self._connections.values():
-            if other is not mine and other.takeover is not None and abort and mine.opened_ns is not None:
-                other.takeover.alone()
+            if other is not mine and other.handover is not None and abort and mine.opened_ns is not None:
+                other.handover.alone()
 
     @staticmethod
     def _serves(mine: _Connection) -> bool:
@@ -385,13 +385,13 @@ class Session:
         if current is not None and now_ns >= current.retire_ns:
             self._want("venue announced shutdown" if current.farewell else "venue closes it at its time limit")
         for mine in self._connections.values():
-            if mine.takeover is None or mine.closing:
+            if mine.handover is None or mine.closing:
                 continue
-            if symbols := mine.takeover.ask(now_ns):
+            if symbols := mine.handover.ask(now_ns):
                 actions.append(Probe(tuple(symbols)))
-            if mine.takeover.waiting(now_ns):
+            if mine.handover.waiting(now_ns):
                 continue
-            mine.takeover = None
+            mine.handover = None
             if current is not None and mine is not current:
                 reason = self._wish.reason if self._wish is not None else "replaced"
                 actions.append(HandoverStep("taken over", current.number, mine.number, reason))

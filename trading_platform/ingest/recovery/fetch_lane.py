@@ -31,7 +31,7 @@ FILES_BYTES = 16 << 20
 """Of a segment that takes files of whole days."""
 
 
-class Ground(NamedTuple):
+class LaneEnvironment(NamedTuple):
     """What lanes are written on: clocks, entropy and the disk. The real ones unless told."""
 
     wall_ns: Callable[[], int] = time.time_ns
@@ -40,7 +40,7 @@ class Ground(NamedTuple):
     disk: Disk = REAL_DISK
 
 
-REAL_GROUND = Ground()
+REAL_ENVIRONMENT = LaneEnvironment()
 
 
 class FetchLane:
@@ -53,13 +53,13 @@ class FetchLane:
         venues: Mapping[str, VenueAdapter],
         bounds: Bounds,
         *,
-        ground: Ground = REAL_GROUND,
+        environment: LaneEnvironment = REAL_ENVIRONMENT,
         segment_bytes: int = FETCHED_BYTES,
     ) -> None:
-        self._ground, self._ledger = ground, ledger
-        self._writer, name = _first_free(data, ground, segment_bytes)
+        self._environment, self._ledger = environment, ledger
+        self._writer, name = _first_free(data, environment, segment_bytes)
         try:
-            self._processor = Processor(data, name, ledger, venues, bounds, wait_s=5.0, disk=ground.disk)
+            self._processor = Processor(data, name, ledger, venues, bounds, wait_s=5.0, disk=environment.disk)
         except BaseException:
             self._writer.close()
             raise
@@ -107,21 +107,21 @@ class FetchLane:
             self._writer.close()
 
     def _append(self, kind: Kind, frames: list[bytes]) -> None:
-        self._writer.append(kind, frames, ts_recv=self._ground.wall_ns(), mono_ns=self._ground.monotonic_ns())
+        self._writer.append(kind, frames, ts_recv=self._environment.wall_ns(), mono_ns=self._environment.monotonic_ns())
         self._writer.commit()
         while self._processor.step():
             pass
 
 
-def _first_free(data: DataDir, ground: Ground, segment_bytes: int) -> tuple[LaneWriter, str]:
+def _first_free(data: DataDir, environment: LaneEnvironment, segment_bytes: int) -> tuple[LaneWriter, str]:
     for number in range(_MOST_LANES):
         name = f"fetch-{number}"
         try:
             writer = LaneWriter.open(
                 data.lane(name),
-                clock=ground.wall_ns,
-                entropy=ground.entropy,
-                disk=ground.disk,
+                clock=environment.wall_ns,
+                entropy=environment.entropy,
+                disk=environment.disk,
                 segment_bytes=segment_bytes,
             )
         except LockHeld:

@@ -20,7 +20,7 @@ from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest.decoder.bounds import AHEAD_NS, Bounds
 from trading_platform.ingest.rate_limits.shared_cooldown import Refusals
-from trading_platform.ingest.recovery.fetch_lane import REAL_GROUND, FetchLane, Ground
+from trading_platform.ingest.recovery.fetch_lane import REAL_ENVIRONMENT, FetchLane, LaneEnvironment
 from trading_platform.ingest.recovery.heads import ask_head
 from trading_platform.ingest.recovery.rest_client import RestClient, Stopped, Waiter
 from trading_platform.ingest.recovery.simulated_market import MarketName
@@ -59,7 +59,7 @@ class Endpoint(NamedTuple):
         return archive.url if archive is not None and own else self.rest_url
 
 
-class Means(NamedTuple):
+class FetchContext(NamedTuple):
     """What a recovery works with: limits, time, chance, how to wait, what lanes lie on, and the network."""
 
     bounds: Bounds
@@ -69,11 +69,11 @@ class Means(NamedTuple):
     rng: random.Random
     wall_ns: Callable[[], int] = time.time_ns
     monotonic: Callable[[], float] = time.monotonic
-    ground: Ground = REAL_GROUND
+    environment: LaneEnvironment = REAL_ENVIRONMENT
     network: httpx.BaseTransport | None = None
 
 
-class Desk:
+class RangeFetcher:
     """Asks the venues of some endpoints, with a fetch lane and clients of its own.
 
     Attributes
@@ -82,8 +82,10 @@ class Desk:
     problems : why a venue did not answer, in words.
     """
 
-    def __init__(self, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, lane: FetchLane) -> None:
-        self._ledger, self._endpoints, self._means, self._lane = ledger, endpoints, means, lane
+    def __init__(
+        self, ledger: Ledger, endpoints: Mapping[str, Endpoint], context: FetchContext, lane: FetchLane
+    ) -> None:
+        self._ledger, self._endpoints, self._context, self._lane = ledger, endpoints, context, lane
         self._clients: dict[str, RestClient] = {}
         self._spelling: dict[str, dict[str, str]] = {}
         self.pages = 0
@@ -91,7 +93,7 @@ class Desk:
 
     def wait(self, seconds: float) -> bool:
         """Wait, or until told to stop; return whether we were."""
-        return self._means.wait(seconds)
+        return self._context.wait(seconds)
 
     def close(self) -> None:
         """Close the clients."""
@@ -179,7 +181,7 @@ class Desk:
                 if error.kind != "page":
                     raise
                 wrong = str(error)
-        wrong = doubt.first_trade(first, ts_ns, self._means.wall_ns() + AHEAD_NS, listed) or wrong
+        wrong = doubt.first_trade(first, ts_ns, self._context.wall_ns() + AHEAD_NS, listed) or wrong
         if wrong is not None:
             raise VenueError(f"{about}: trade {first[0]} cannot be the first since {ts_ns}: {wrong}")
         # Not said to be a listing from that id on: what the venue never had must not look skipped by it.
@@ -285,22 +287,22 @@ class Desk:
 
     def _client(self, venue: str) -> RestClient:
         if venue not in self._clients:
-            endpoint, means = self._endpoints[venue], self._means
+            endpoint, context = self._endpoints[venue], self._context
             self._clients[venue] = RestClient(
                 endpoint.adapter,
                 endpoint.rest_url,
-                share=means.share,
-                wall_ns=means.wall_ns,
-                monotonic=means.monotonic,
+                share=context.share,
+                wall_ns=context.wall_ns,
+                monotonic=context.monotonic,
                 wait=self.wait,
-                rng=means.rng,
+                rng=context.rng,
                 banned_until_ns=self._ledger.ban_until(venue),
                 on_ban=lambda until_ns: self._lane.fact(control.BanSeen(venue, until_ns)),
                 heed=MarketName(self._ledger, venue).heed,
-                refusals=Refusals(self._ledger, venue, means.monotonic),
+                refusals=Refusals(self._ledger, venue, context.monotonic),
                 api_key=endpoint.api_key,
                 longest_wait_s=LONGEST_WAIT_S,
-                transport=means.network,
+                transport=context.network,
             )
         return self._clients[venue]
 

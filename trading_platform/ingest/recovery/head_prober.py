@@ -14,7 +14,7 @@ from typing import Self
 
 from trading_platform.domain.errors import FrameError, PlatformError, VenueError
 from trading_platform.ingest.decoder.bounds import Bounds
-from trading_platform.ingest.recovery.fetch_lane import REAL_GROUND, FetchLane, Ground
+from trading_platform.ingest.recovery.fetch_lane import REAL_ENVIRONMENT, FetchLane, LaneEnvironment
 from trading_platform.ingest.recovery.heads import ask_head
 from trading_platform.ingest.recovery.rest_client import RestClient, Stopped, Waiter
 from trading_platform.store.fs.layout import DataDir
@@ -56,9 +56,9 @@ class Prober:
         spelling: Mapping[str, str],
         answered: Callable[[dict[str, int | None]], object],
         *,
-        ground: Ground = REAL_GROUND,
+        environment: LaneEnvironment = REAL_ENVIRONMENT,
     ) -> None:
-        self._ground = ground
+        self._environment = environment
         self._data, self._open_ledger, self._adapter, self._make_client = data, ledger, adapter, client
         self._bounds, self._spelling, self._answered = bounds, dict(spelling), answered
         self._unseen: dict[str, int | None] = {}
@@ -134,7 +134,7 @@ class Prober:
         known = {row.symbol for row in ledger.sequences(venue)}
         adapter = self._adapter
         heads: dict[str, int | None] = {}
-        with FetchLane(self._data, ledger, {venue: self._adapter}, self._bounds, ground=self._ground) as lane:
+        with FetchLane(self._data, ledger, {venue: self._adapter}, self._bounds, environment=self._environment) as lane:
             self._lane = lane
             try:
                 for symbol in symbols:

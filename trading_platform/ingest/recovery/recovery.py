@@ -24,7 +24,7 @@ from trading_platform.ingest.recovery.fetch_lane import (
     is_written,
     settle_dead_lanes,
 )
-from trading_platform.ingest.recovery.fetcher import LONGEST_WAIT_S, Around, Desk, Endpoint, Means, Since
+from trading_platform.ingest.recovery.fetcher import LONGEST_WAIT_S, Around, Endpoint, FetchContext, RangeFetcher, Since
 from trading_platform.ingest.recovery.open_tails import ingest_lock, open_tails
 from trading_platform.ingest.recovery.rest_client import Stopped
 from trading_platform.store.fs.layout import DataDir
@@ -82,7 +82,7 @@ def recover(
     data: DataDir,
     ledger: Ledger,
     endpoints: Mapping[str, Endpoint],
-    means: Means,
+    context: FetchContext,
     *,
     patient: bool = True,
     since: Since | None = None,
@@ -105,18 +105,18 @@ def recover(
         work.probe()
         work.work_through(patient=patient)
 
-    return _with_lane(data, ledger, endpoints, means, act)
+    return _with_lane(data, ledger, endpoints, context, act)
 
 
 def fetch_leased(
-    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, gaps: Sequence[Gap]
+    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], context: FetchContext, gaps: Sequence[Gap]
 ) -> Outcome:
     """Fetch these gaps, which the caller has leased and will release."""
-    return _with_lane(data, ledger, endpoints, means, lambda work: work.fetch(gaps))
+    return _with_lane(data, ledger, endpoints, context, lambda work: work.fetch(gaps))
 
 
 def probe_ended(
-    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, ended: frozenset[str]
+    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], context: FetchContext, ended: frozenset[str]
 ) -> int:
     """Ask for the heads of venues that the caller has just stopped listening to; return how many could not be asked.
 
@@ -125,15 +125,17 @@ def probe_ended(
     that are left stay open, and whoever listens next asks for them.
     """
     heard = [row for row in _newest(ledger.sequences()) if row.venue in ended]
-    with _lane(data, ledger, endpoints, means) as lane:
-        work = _Recovery(data, ledger, endpoints, means, lane)
+    with _lane(data, ledger, endpoints, context) as lane:
+        work = _Recovery(data, ledger, endpoints, context, lane)
         try:
             return work.end(heard)
         finally:
             work.close()
 
 
-def undertake(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, since: Since) -> bool:
+def undertake(
+    data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], context: FetchContext, since: Since
+) -> bool:
     """Promise to hold all trades from these ids or UTC days on; return whether all of it is promised by now.
 
     What is missing of it is a gap from then on. A promise is remembered, and never taken back by a later day. Without
@@ -143,8 +145,8 @@ def undertake(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], 
     ------
     Stopped : if told to stop while waiting for the venue.
     """
-    with _lane(data, ledger, endpoints, means) as lane:
-        work = Desk(ledger, endpoints, means, lane)
+    with _lane(data, ledger, endpoints, context) as lane:
+        work = RangeFetcher(ledger, endpoints, context, lane)
         try:
             return work.undertake(since)
         finally:
@@ -155,7 +157,7 @@ def fetch_days(
     data: DataDir,
     ledger: Ledger,
     endpoints: Mapping[str, Endpoint],
-    means: Means,
+    context: FetchContext,
     symbols: Sequence[tuple[str, str]],
     first: str,
     last: str,
@@ -186,7 +188,7 @@ def fetch_days(
         files.extend(work.files)
         notes.extend(work.notes)
 
-    outcome = _with_lane(data, ledger, endpoints, means, act, FILES_BYTES)
+    outcome = _with_lane(data, ledger, endpoints, context, act, FILES_BYTES)
     missing = tuple(_within(outcome.open_gaps, asked))
     return outcome._replace(not_fetched=missing, files=tuple(files), notes=tuple(notes))
 
@@ -195,27 +197,27 @@ def _with_lane(
     data: DataDir,
     ledger: Ledger,
     endpoints: Mapping[str, Endpoint],
-    means: Means,
+    context: FetchContext,
     act: Callable[[_Recovery], object],
     segment_bytes: int = FETCHED_BYTES,
 ) -> Outcome:
     """Decode what the dead left, act with a fetch lane, publish, and tell what is open."""
     venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
     lost_before = {gap.id for gap in ledger.gaps(("unrecoverable",))}
-    disk = means.ground.disk
-    touched = settle_dead_lanes(data, ledger, venues, means.bounds, disk=disk, stopping=lambda: means.wait(0.0))
+    disk = context.environment.disk
+    touched = settle_dead_lanes(data, ledger, venues, context.bounds, disk=disk, stopping=lambda: context.wait(0.0))
     try:
-        with _lane(data, ledger, endpoints, means, segment_bytes) as lane:
-            work = _Recovery(data, ledger, endpoints, means, lane)
+        with _lane(data, ledger, endpoints, context, segment_bytes) as lane:
+            work = _Recovery(data, ledger, endpoints, context, lane)
             try:
                 act(work)
             finally:
                 work.close()
     except Stopped:
-        publish_staged(data, ledger, means.gate, disk=disk)
+        publish_staged(data, ledger, context.gate, disk=disk)
         raise
     touched |= lane.touched  # closing it has staged everything
-    touched |= work.republished | _changed(publish_staged(data, ledger, means.gate, disk=disk))
+    touched |= work.republished | _changed(publish_staged(data, ledger, context.gate, disk=disk))
     for gap in ledger.gaps(("unrecoverable",)):
         if gap.id not in lost_before:
             log.error("trades lost", **gap._asdict())
@@ -228,11 +230,11 @@ def _lane(
     data: DataDir,
     ledger: Ledger,
     endpoints: Mapping[str, Endpoint],
-    means: Means,
+    context: FetchContext,
     segment_bytes: int = FETCHED_BYTES,
 ) -> FetchLane:
     venues = {name: endpoint.adapter for name, endpoint in endpoints.items()}
-    return FetchLane(data, ledger, venues, means.bounds, ground=means.ground, segment_bytes=segment_bytes)
+    return FetchLane(data, ledger, venues, context.bounds, environment=context.environment, segment_bytes=segment_bytes)
 
 
 def _changed(published: Sequence[Published]) -> set[tuple[str, str, str]]:
@@ -240,15 +242,15 @@ def _changed(published: Sequence[Published]) -> set[tuple[str, str, str]]:
     return {(each.leaf.venue, each.leaf.symbol, each.leaf.day) for each in published if each.changed}
 
 
-class _Recovery(Desk):
+class _Recovery(RangeFetcher):
     """One act of recovery."""
 
     def __init__(
-        self, data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], means: Means, lane: FetchLane
+        self, data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], context: FetchContext, lane: FetchLane
     ) -> None:
-        super().__init__(ledger, endpoints, means, lane)
+        super().__init__(ledger, endpoints, context, lane)
         self._data = data
-        self._publish_at = means.monotonic() + PUBLISH_EVERY_S
+        self._publish_at = context.monotonic() + PUBLISH_EVERY_S
         self.republished: set[tuple[str, str, str]] = set()
         self.files: list[tuple[str, str, str]] = []
         self.notes: list[str] = []
@@ -256,17 +258,17 @@ class _Recovery(Desk):
 
     def wait(self, seconds: float) -> bool:
         """Wait, or until told to stop; what would become due for publishing meanwhile is published before."""
-        if self._means.monotonic() + seconds >= self._publish_at:
+        if self._context.monotonic() + seconds >= self._publish_at:
             self._publish()
-        return self._means.wait(seconds)
+        return self._context.wait(seconds)
 
     def _publish(self) -> None:
-        began = self._means.monotonic()
+        began = self._context.monotonic()
         self._lane.settle()
         self.republished |= _changed(
-            publish_staged(self._data, self._ledger, self._means.gate, disk=self._means.ground.disk)
+            publish_staged(self._data, self._ledger, self._context.gate, disk=self._context.environment.disk)
         )
-        took_s = self._means.monotonic() - began
+        took_s = self._context.monotonic() - began
         self._publish_at = began + took_s + max(PUBLISH_EVERY_S, PUBLISH_REST_FACTOR * took_s)
 
     def probe(self) -> None:
@@ -314,22 +316,22 @@ class _Recovery(Desk):
 
     def work_through(self, *, patient: bool) -> None:
         """Lease and fetch until nothing is due; if patient, wait for what is due soon."""
-        means = self._means
+        context = self._context
         self._free_dead_leases()
         stuck: set[str] = set()
         while True:
             before = self.pages
             for venue in self._endpoints.keys() - stuck:
                 # A lease bears the name of the fetch lane: while that is locked, its holder lives.
-                holder = f"{self._lane.name}/{means.rng.getrandbits(64):016x}"
-                lease = self._ledger.lease(LEASE_GAPS, means.wall_ns(), holder, venue=venue)
+                holder = f"{self._lane.name}/{context.rng.getrandbits(64):016x}"
+                lease = self._ledger.lease(LEASE_GAPS, context.wall_ns(), holder, venue=venue)
                 if lease is None:
                     continue
                 try:
                     if not self.fetch(lease.gaps):
                         stuck.add(venue)
                 finally:
-                    self._ledger.release(holder, means.wall_ns())
+                    self._ledger.release(holder, context.wall_ns())
             if self.pages > before and not stuck:
                 continue
             wait_s = self._next_due_s(stuck)
@@ -347,7 +349,7 @@ class _Recovery(Desk):
 
     def _next_due_s(self, stuck: set[str]) -> float | None:
         """Return in how many seconds the next gap is due, None if there is none to work on."""
-        now_ns, venues = self._means.wall_ns(), self._endpoints.keys() - stuck
+        now_ns, venues = self._context.wall_ns(), self._endpoints.keys() - stuck
         waits = [gap.due_ns - now_ns for gap in self._ledger.gaps(("open",)) if gap.venue in venues]
         return max(0.0, min(0 if wait > LONGEST_WAIT_NS else wait for wait in waits) / NS_PER_S) if waits else None
 
@@ -427,7 +429,7 @@ class _Recovery(Desk):
         if progress is not None:
             # A page begins with the last trade of the one before.
             pages = sum(-(-(high - low + 1) // max(1, self._history(venue).page_limit - 1)) for low, high in missing)
-            self._steps = Steps(progress, f"{venue} {symbol}", "pages over REST", pages, self._means.monotonic)
+            self._steps = Steps(progress, f"{venue} {symbol}", "pages over REST", pages, self._context.monotonic)
         for low, high in missing:
             self.fetch_range(venue, symbol, epoch, (low, high))
         self._steps = None
@@ -440,16 +442,16 @@ class _Recovery(Desk):
 
     def _fetch_files(self, whose: DaysOf, days: tuple[str, str], progress: Progress | None) -> None:
         """Fetch the venue's files of these days, as far as they are wanting and there are any."""
-        endpoint, means = self._endpoints[whose.venue], self._means
+        endpoint, context = self._endpoints[whose.venue], self._context
         if endpoint.adapter.archive is None:
             return
         # Of an older numbering nothing is promised: see undertake_day.
         begins_ns = max((turn.begins_ns for turn in self._ledger.turns(whose.venue, whose.symbol)), default=0)
         wanted = [day for day in day_range(*days) if day_start(day_after(day)) > begins_ns]
         stores = Stores(self._data, self._ledger, self._lane)
-        place = Place(means.ground.disk, means.wait, means.monotonic, means.rng, means.network)
+        place = Place(context.environment.disk, context.wait, context.monotonic, context.rng, context.network)
         work = ArchiveDays(endpoint.adapter.archive, endpoint.files_url, whose, stores, place, self.wait, progress)
-        fetched = work.fetch(wanted, means.wall_ns())
+        fetched = work.fetch(wanted, context.wall_ns())
         self.files += [(whose.venue, whose.symbol, day) for day in fetched.days]
         self.notes += fetched.notes
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trading_platform.domain.errors import MarketMismatch
-from trading_platform.ingest.rate_limits.shared_cooldown import Facts
+from trading_platform.ingest.rate_limits.shared_cooldown import CooldownLedger
 
 HEADER = "x-simulated-market"
 LONGEST_NAME = 200
@@ -30,7 +30,7 @@ class MarketName:
     trading_platform.domain.errors.MarketMismatch: this data directory holds the simulated market 'synthetic...
     """
 
-    def __init__(self, facts: Facts, venue: str) -> None:
+    def __init__(self, facts: CooldownLedger, venue: str) -> None:
         self._facts, self._name = facts, f"market:{venue}"
         self._heard: str | None = None
 

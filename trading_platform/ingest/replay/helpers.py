@@ -20,8 +20,8 @@ import msgspec
 
 from trading_platform.domain.errors import CorruptionError, PlatformError, StorageError
 from trading_platform.ingest.decoder.trade_scanner import scan_frames
-from trading_platform.ingest.replay.spill_buffer import Held, Run, grouped
-from trading_platform.ingest.replay.tasks import Claims, Means, decode, publish_shares, shared
+from trading_platform.ingest.replay.spill_buffer import SpillBuffer, SpilledRun, grouped
+from trading_platform.ingest.replay.tasks import Claims, ReplayContext, decode, publish_shares, shared
 from trading_platform.processes.worker_process import Child, obey_parent, parent_teller
 from trading_platform.store.fs.checked_file import read_checked, sealed
 from trading_platform.store.lake import schema
@@ -67,7 +67,7 @@ class Share(msgspec.Struct):
     """What a helper has decoded: how many trades, and where those are that are wanted."""
 
     trades: int = 0
-    runs: list[Run] = []
+    runs: list[SpilledRun] = []
 
 
 Start = Callable[[Task, Sequence[int]], Child]
@@ -137,7 +137,7 @@ class Helpers:
                     self._said[message].add(child.name)
             self._pause.wait(_POLL_S)
 
-    def publish(self, runs: Sequence[Run]) -> None:
+    def publish(self, runs: Sequence[SpilledRun]) -> None:
         """Let all publish what is made of these."""
         _plan_of(self._folder).write_bytes(sealed(msgspec.json.encode(runs)))
         for child in self._children:
@@ -151,7 +151,7 @@ class Helpers:
         self.check()
 
 
-def help_out(task: Task, means: Means, open_ledger: Callable[[], Ledger]) -> int:
+def help_out(task: Task, context: ReplayContext, open_ledger: Callable[[], Ledger]) -> int:
     """Do a helper's work; return its exit code."""
     told = threading.Event()
     tell = parent_teller()
@@ -163,10 +163,10 @@ def help_out(task: Task, means: Means, open_ledger: Callable[[], Ledger]) -> int
     try:
         if task.decodes:
             scan_frames.dispatcher()
-        means.gate(schema.LEAN.empty_table())  # what it needs is imported when it is first asked
+        context.gate(schema.LEAN.empty_table())  # what it needs is imported when it is first asked
         ledger = open_ledger()
         tell(READY)
-        _help(task, means, ledger, lambda: tell(DECODED), told.wait)
+        _help(task, context, ledger, lambda: tell(DECODED), told.wait)
         ledger.close()
     except PlatformError as error:
         kind = "damaged" if isinstance(error, CorruptionError) else "failed"
@@ -177,28 +177,28 @@ def help_out(task: Task, means: Means, open_ledger: Callable[[], Ledger]) -> int
 
 def _help(
     task: Task,
-    means: Means,
+    context: ReplayContext,
     ledger: Ledger,
     decoded: Callable[[], object],
     wait: Callable[[], object],
 ) -> None:
     folder = Path(task.folder)
     claims = Claims(folder)
-    held = Held(folder / f"trades-{task.number}", means.days)
+    held = SpillBuffer(folder / f"trades-{task.number}", context.days)
     share = Share()
     try:
         if task.decodes:
-            items = shared(means.data, all_lanes(means.data.log))
+            items = shared(context.data, all_lanes(context.data.log))
             for number in claims.take("stretch", len(items), task.begin(len(items))):
-                share.trades += decode(means, items[number], held).trades
+                share.trades += decode(context, items[number], held).trades
         share.runs = held.spill()
         _share_of(folder, task.number).write_bytes(sealed(msgspec.json.encode(share)))
     finally:
         held.close()
     decoded()
     wait()
-    runs = msgspec.json.decode(read_checked(_plan_of(folder)), type=list[Run])
-    publish_shares(means, ledger, claims, grouped(runs))
+    runs = msgspec.json.decode(read_checked(_plan_of(folder)), type=list[SpilledRun])
+    publish_shares(context, ledger, claims, grouped(runs))
 
 
 def _failure(folder: Path, child: Child, number: int) -> PlatformError:

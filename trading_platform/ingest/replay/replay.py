@@ -23,11 +23,11 @@ from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoded import Listing
 from trading_platform.ingest.processor.processor import processor_lock
 from trading_platform.ingest.replay.helpers import Helpers, Start
-from trading_platform.ingest.replay.spill_buffer import Held, grouped
+from trading_platform.ingest.replay.spill_buffer import SpillBuffer, grouped
 from trading_platform.ingest.replay.tasks import (
     Claims,
-    Means,
-    Stretch,
+    ReplayContext,
+    SegmentRange,
     decode,
     is_stream,
     publish_shares,
@@ -58,7 +58,7 @@ class Replayed(NamedTuple):
     leaves: int
 
 
-class Company(NamedTuple):
+class WorkerPool(NamedTuple):
     """Who works on a replay.
 
     Attributes
@@ -86,7 +86,7 @@ def replay(
     scratch: Ledger | None,
     on_lane: Callable[[str], object],
     on_listing: Callable[[Listing], object] = lambda listing: None,
-    company: Company | None = None,
+    pool: WorkerPool | None = None,
     disk: Disk = REAL_DISK,
 ) -> Replayed:
     """Decode the whole log again and publish the wanted days anew.
@@ -98,7 +98,7 @@ def replay(
         in one transaction. Where segments were retired it starts from the account so far: nothing else knows of them.
     on_lane : told each lane's name before it is read.
     on_listing : given each listing of a venue that the log holds; instruments.py publishes them.
-    company : who else may work on it; the result is the same. The account of ids is rebuilt by this process alone.
+    pool : who else may work on it; the result is the same. The account of ids is rebuilt by this process alone.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def replay(
     CorruptionError : if the log is damaged; nothing was replaced.
     StorageError : if the gate refused a leaf, which stays as it was, or a process that helped ended early.
     """
-    means = Means(data, venues, bounds, gate, days, disk)
+    context = ReplayContext(data, venues, bounds, gate, days, disk)
     with ExitStack() as held:
         lanes = _live_first(all_lanes(data.log))
         locks = [lock for lane in lanes for lock in _locks(data, lane, held)]
@@ -117,14 +117,14 @@ def replay(
         if account is None and any(row.epoch for row in ledger.sequences()):
             # Where ids started again, what a trade's id means follows from the account as it was then.
             account = held.enter_context(closing(Ledger.open(DataDir(folder))))
-        helpers = _helpers(means, lanes, folder, locks, company, decodes=account is None)
+        helpers = _helpers(context, lanes, folder, locks, pool, decodes=account is None)
         if helpers is not None:
             held.enter_context(helpers)
-            if company is not None and company.together:
+            if pool is not None and pool.together:
                 helpers.ready()
         if account is not None and any(_oldest(data, lane) for lane in lanes):
             account.adopt(ledger)
-        work = _Replay(means, ledger, folder, helpers, on_listing, ahead=scratch is None)
+        work = _Replay(context, ledger, folder, helpers, on_listing, ahead=scratch is None)
         ends = {} if scratch is None else {lane: ledger.lane(lane)[1:] for lane in lanes}
 
         def decoded() -> None:
@@ -172,13 +172,19 @@ class _Folder:
 
 
 def _helpers(
-    means: Means, lanes: Sequence[str], folder: Path, locks: Sequence[int], company: Company | None, *, decodes: bool
+    context: ReplayContext,
+    lanes: Sequence[str],
+    folder: Path,
+    locks: Sequence[int],
+    pool: WorkerPool | None,
+    *,
+    decodes: bool,
 ) -> Helpers | None:
     """Start as many helpers as are worth it."""
-    if company is None:
+    if pool is None:
         return None
-    count = min(company.processes - 1, len(shared(means.data, lanes)) // company.each)
-    return Helpers(folder, count, company.start, locks, decodes=decodes) if count > 0 else None
+    count = min(pool.processes - 1, len(shared(context.data, lanes)) // pool.each)
+    return Helpers(folder, count, pool.start, locks, decodes=decodes) if count > 0 else None
 
 
 class _Replay:
@@ -186,7 +192,7 @@ class _Replay:
 
     def __init__(
         self,
-        means: Means,
+        context: ReplayContext,
         ledger: Ledger,
         folder: Path,
         helpers: Helpers | None,
@@ -194,10 +200,10 @@ class _Replay:
         *,
         ahead: bool = False,
     ) -> None:
-        self._means, self._ledger, self._helpers, self._on_listing = means, ledger, helpers, on_listing
+        self._context, self._ledger, self._helpers, self._on_listing = context, ledger, helpers, on_listing
         self._decoded = {lane: decoded for lane, (decoded, _) in ledger.lane_positions().items()} if ahead else None
         self._claims = Claims(folder)
-        self._held = Held(folder / "trades", means.days)
+        self._held = SpillBuffer(folder / "trades", context.days)
 
     def run(
         self,
@@ -218,12 +224,12 @@ class _Replay:
                 runs = [*self._held.spill(), *(run for share in shares for run in share.runs)]
                 self._helpers.publish(runs)
                 leaves = grouped(runs)
-            publish_shares(self._means, self._ledger, self._claims, leaves)
+            publish_shares(self._context, self._ledger, self._claims, leaves)
             if self._helpers is not None:
                 self._helpers.join()
             published = self._ledger.leaves("ticks")
             for leaf in [leaf for leaf in leaves if midnight.has_neighbour(leaf, published)]:
-                midnight.settle(self._means.data, leaf, ledger=self._ledger, disk=self._means.disk)
+                midnight.settle(self._context.data, leaf, ledger=self._ledger, disk=self._context.disk)
         finally:
             self._held.close()
         return Replayed(len(lanes), trades, len(leaves))
@@ -239,35 +245,35 @@ class _Replay:
             self._ledger.apply(batch, advance)
 
     def _decode(self, lanes: Sequence[str], account: Ledger | None, on_lane: Callable[[str], object]) -> int:
-        data, trades = self._means.data, 0
+        data, trades = self._context.data, 0
         free = [] if account is not None else shared(data, lanes)
         for lane in lanes:
             on_lane(lane)
             if account is not None:
-                trades += self._account_for(Stretch(lane, _oldest(data, lane), None), account)
+                trades += self._account_for(SegmentRange(lane, _oldest(data, lane), None), account)
                 continue
             book = None if is_stream(lane) else self._ledger
             alone = [stretch for stretch in stretches(data, lane) if stretch not in free]
             for stretch in alone:
                 trades += decode(
-                    self._means, stretch, self._held, book=book, on_batch=self._know, on_listing=self._on_listing
+                    self._context, stretch, self._held, book=book, on_batch=self._know, on_listing=self._on_listing
                 ).trades
         for number in self._claims.take("stretch", len(free)):
-            trades += decode(self._means, free[number], self._held).trades
+            trades += decode(self._context, free[number], self._held).trades
             if self._helpers is not None:
                 self._helpers.check()
         if account is not None:
             account.settle_refused(advance)
         return trades
 
-    def _account_for(self, lane: Stretch, account: Ledger) -> int:
+    def _account_for(self, lane: SegmentRange, account: Ledger) -> int:
         """Decode a whole lane in order, each batch by the account so far."""
 
         def tell(batch: Batch) -> None:
             account.apply(batch, advance)
             self._know(batch)
 
-        told = decode(self._means, lane, self._held, book=account, on_batch=tell, on_listing=self._on_listing)
+        told = decode(self._context, lane, self._held, book=account, on_batch=tell, on_listing=self._on_listing)
         account.mark_staged(lane.lane, told.end, told.context)
         return told.trades
 

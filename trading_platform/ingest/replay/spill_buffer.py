@@ -33,7 +33,7 @@ _TYPES = (np.int64, np.int64, np.int64, np.float64, np.float64, np.int8, np.int8
 _ROW_BYTES = sum(np.dtype(kind).itemsize for kind in _TYPES)
 
 
-class Run(msgspec.Struct, frozen=True, array_like=True):
+class SpilledRun(msgspec.Struct, frozen=True, array_like=True):
     """Where a scratch file holds trades of one sequence and day, by rising id; `texts`: they have text ids."""
 
     key: SequenceKey
@@ -46,7 +46,7 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     texts: bool = False
 
 
-class Held:
+class SpillBuffer:
     """What one process has decoded and nobody has published yet.
 
     Parameters
@@ -62,7 +62,7 @@ class Held:
         self._wanted: dict[int, str | None] = {}
         self._columns: dict[tuple[SequenceKey, str], list[TradeColumns]] = {}
         self._rows = 0
-        self._runs: list[Run] = []
+        self._runs: list[SpilledRun] = []
         self._file: File | None = None
         self._end = 0
 
@@ -99,7 +99,7 @@ class Held:
             self._wanted[number] = day if self._days(day) else None
         return self._wanted[number]
 
-    def spill(self) -> list[Run]:
+    def spill(self) -> list[SpilledRun]:
         """Put everything into the scratch file; return all runs that it holds now."""
         if self._file is None and self._columns:
             self._file = self._disk.open(self._scratch, "create")
@@ -111,7 +111,7 @@ class Held:
                 self._file.write(data, self._end)
                 place = (str(self._scratch), self._end, google_crc32c.value(data))
                 texts = run.trade_uid is not None
-                self._runs.append(Run(key, day, int(run.trade_id[0]), len(run.trade_id), *place, texts))
+                self._runs.append(SpilledRun(key, day, int(run.trade_id[0]), len(run.trade_id), *place, texts))
                 self._end += len(data)
         self._rows = 0
         return self._runs
@@ -140,7 +140,7 @@ def leaf_of(key: SequenceKey, day: str) -> Leaf:
     return Leaf("ticks", key.venue, key.symbol, day)
 
 
-def grouped(runs: Sequence[Run]) -> dict[Leaf, list[slices.Group]]:
+def grouped(runs: Sequence[SpilledRun]) -> dict[Leaf, list[slices.Group]]:
     """Return runs by the leaf they belong to, ready to be merged; each is read when it is its turn."""
     found: dict[Leaf, list[slices.Group]] = {}
     for run in runs:
@@ -150,11 +150,11 @@ def grouped(runs: Sequence[Run]) -> dict[Leaf, list[slices.Group]]:
     return found
 
 
-def _load(run: Run) -> pa.Table:
+def _load(run: SpilledRun) -> pa.Table:
     return to_table(run.key, read(run))
 
 
-def read(run: Run) -> TradeColumns:
+def read(run: SpilledRun) -> TradeColumns:
     """Read a run back.
 
     Raises

@@ -24,7 +24,7 @@ from trading_platform.ingest.decoder.decoded import Listing
 from trading_platform.ingest.decoder.decoder import SCAN_AFTER, Decoder
 from trading_platform.ingest.processor.log_maintenance import context_before
 from trading_platform.ingest.processor.processor import read_batch
-from trading_platform.ingest.replay.spill_buffer import Held
+from trading_platform.ingest.replay.spill_buffer import SpillBuffer
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import merge_slices as slices, republish as rebuilt
@@ -40,7 +40,7 @@ SHARES = 8
 """A share is this part of what is left: so that nobody has a large one when the others are done."""
 
 
-class Stretch(NamedTuple):
+class SegmentRange(NamedTuple):
     """Segments of a lane that are decoded in one go, up to the lane's end if `last` is None."""
 
     lane: str
@@ -48,7 +48,7 @@ class Stretch(NamedTuple):
     last: int | None
 
 
-class Told(NamedTuple):
+class DecodeSummary(NamedTuple):
     """What came of decoding a stretch: how many trades, where it ended, the decoder's memory there."""
 
     trades: int
@@ -56,19 +56,19 @@ class Told(NamedTuple):
     context: str
 
 
-def stretches(data: DataDir, lane: str) -> list[Stretch]:
+def stretches(data: DataDir, lane: str) -> list[SegmentRange]:
     """Return a lane's stretches, in order; the last one is what has no sealed form behind it."""
     directory = data.lane(lane)
     numbers = segment_numbers(directory, REAL_DISK)
     sealed = set(sealed_numbers(directory, REAL_DISK))
-    found: list[Stretch] = []
+    found: list[SegmentRange] = []
     for number in numbers:
         follows = not found or found[-1].first + 1 == number
         if number not in sealed or segment_path(directory, number).exists() or not follows:
             break
-        found.append(Stretch(lane, number, number))
+        found.append(SegmentRange(lane, number, number))
     rest = numbers[len(found)] if len(found) < len(numbers) else None
-    return found if rest is None else [*found, Stretch(lane, rest, None)]
+    return found if rest is None else [*found, SegmentRange(lane, rest, None)]
 
 
 def is_stream(lane: str) -> bool:
@@ -76,7 +76,7 @@ def is_stream(lane: str) -> bool:
     return lane.startswith("live-")
 
 
-def shared(data: DataDir, lanes: Sequence[str]) -> list[Stretch]:
+def shared(data: DataDir, lanes: Sequence[str]) -> list[SegmentRange]:
     """Return the stretches that anyone may decode, in an order that is the same for all who ask."""
     return [
         item for lane in lanes if lane.startswith("live-") for item in stretches(data, lane) if item.last is not None
@@ -108,7 +108,7 @@ class Claims:
 
 
 @dataclass(frozen=True)
-class Means:
+class ReplayContext:
     """What every process of a replay works with."""
 
     data: DataDir
@@ -120,14 +120,14 @@ class Means:
 
 
 def decode(
-    means: Means,
-    stretch: Stretch,
-    held: Held,
+    context: ReplayContext,
+    stretch: SegmentRange,
+    held: SpillBuffer,
     *,
     book: EpochLookup | None = None,
     on_batch: Callable[[Batch], object] = lambda batch: None,
     on_listing: Callable[[Listing], object] = lambda listing: None,
-) -> Told:
+) -> DecodeSummary:
     """Decode a stretch; hold its trades, hand on what it tells the ledger and what the venue listed.
 
     Parameters
@@ -138,12 +138,12 @@ def decode(
     ------
     CorruptionError : if the log is damaged there.
     """
-    context = context_before(means.data, stretch.lane, stretch.first)
+    state = context_before(context.data, stretch.lane, stretch.first)
     # Where there are sealed segments there is much to decode.
-    scan_after = 0 if sealed_numbers(means.data.lane(stretch.lane), REAL_DISK) else SCAN_AFTER
-    decoder = Decoder(stretch.lane, means.venues, means.bounds, context, book=book, scan_after=scan_after)
+    scan_after = 0 if sealed_numbers(context.data.lane(stretch.lane), REAL_DISK) else SCAN_AFTER
+    decoder = Decoder(stretch.lane, context.venues, context.bounds, state, book=book, scan_after=scan_after)
     trades = 0
-    directory = means.data.lane(stretch.lane)
+    directory = context.data.lane(stretch.lane)
     begin = Position(stretch.first, 0)
     with LaneReader(directory, start=begin, last_segment=stretch.last, on_damage=_refuse) as reader:
         while True:
@@ -157,18 +157,20 @@ def decode(
                 on_listing(listing)
             trades += sum(len(columns.trade_id) for columns in decoded.trades.values())
             held.add(decoded.trades)
-        return Told(trades, reader.position, decoder.context())
+        return DecodeSummary(trades, reader.position, decoder.context())
 
 
 def _refuse(damaged: object) -> None:
     raise CorruptionError(f"the log is damaged: {damaged}; the lake keeps what it has")
 
 
-def publish_shares(means: Means, ledger: Ledger, claims: Claims, leaves: Mapping[Leaf, Sequence[slices.Group]]) -> None:
+def publish_shares(
+    context: ReplayContext, ledger: Ledger, claims: Claims, leaves: Mapping[Leaf, Sequence[slices.Group]]
+) -> None:
     """Publish those leaves that nobody else does, some at a time."""
     shares = in_shares(sorted(leaves))
     for number in claims.take("leaves", len(shares)):
-        _publish(means, ledger, [(leaf, leaves[leaf]) for leaf in shares[number]])
+        _publish(context, ledger, [(leaf, leaves[leaf]) for leaf in shares[number]])
 
 
 def in_shares(leaves: Sequence[Leaf]) -> list[Sequence[Leaf]]:
@@ -186,7 +188,7 @@ def in_shares(leaves: Sequence[Leaf]) -> list[Sequence[Leaf]]:
     return shares
 
 
-def _publish(means: Means, ledger: Ledger, wanted: Sequence[tuple[Leaf, Sequence[slices.Group]]]) -> None:
+def _publish(context: ReplayContext, ledger: Ledger, wanted: Sequence[tuple[Leaf, Sequence[slices.Group]]]) -> None:
     """Publish leaves anew.
 
     Raises
@@ -194,8 +196,8 @@ def _publish(means: Means, ledger: Ledger, wanted: Sequence[tuple[Leaf, Sequence
     StorageError : if the gate refused one; it stays as it was.
     """
     # A pinned leaf holds trades whose log is gone.
-    anew = [rebuilt.Anew(leaf, groups, into=is_pinned(means.data, leaf)) for leaf, groups in wanted]
-    for published in rebuilt.rebuild(means.data, anew, ledger=ledger, gate=means.gate, disk=means.disk):
+    anew = [rebuilt.Anew(leaf, groups, into=is_pinned(context.data, leaf)) for leaf, groups in wanted]
+    for published in rebuilt.rebuild(context.data, anew, ledger=ledger, gate=context.gate, disk=context.disk):
         if not published.verdict.passed:
             checks = " ".join(failure.check for failure in published.verdict.failures)
             raise StorageError(f"{published.leaf.path} was not published again, it stays as it was: {checks}")

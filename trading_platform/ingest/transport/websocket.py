@@ -125,7 +125,7 @@ class _Connection(ClientConnection):
         return not self._splitter and self.connection_lost_waiter.done()
 
 
-class Stream:
+class WebSocketStream:
     """An open connection of the library `websockets`."""
 
     def __init__(self, connection: _Connection) -> None:
@@ -184,7 +184,7 @@ async def open_stream(
     compression: bool = False,
     per_second: float = INBOUND_PER_SECOND,
     open_timeout_s: float = OPEN_TIMEOUT_S,
-) -> AsyncIterator[Stream]:
+) -> AsyncIterator[WebSocketStream]:
     """Connect to `url`. Whether it lives is for session.py to judge: the library's own keep-alive is off.
 
     Parameters
@@ -214,7 +214,7 @@ async def open_stream(
     except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, InvalidURI) as error:
         raise ConnectionLost(f"connect: {str(error) or type(error).__name__}") from error
     assert isinstance(connection, _Connection)
-    stream = Stream(connection)
+    stream = WebSocketStream(connection)
     try:
         yield stream
     finally:

@@ -21,7 +21,7 @@ MOST_BESIDE_A_REASON, MOST_REASON = 20, 200
 """And so with a reason, of so many characters."""
 
 
-class Probe(msgspec.Struct, frozen=True, tag="probe", tag_field="type"):
+class ProbeRequest(msgspec.Struct, frozen=True, tag="probe", tag_field="type"):
     """Ask the venue for the newest trade of these symbols (canonical)."""
 
     symbols: list[str]
@@ -65,7 +65,7 @@ class StopWithin(msgspec.Struct, frozen=True, tag="stop within", tag_field="type
 
 
 _T = TypeVar("_T")
-Message = Probe | Renew | Heads | Opened | Refused | Heard | StopWithin
+Message = ProbeRequest | Renew | Heads | Opened | Refused | Heard | StopWithin
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
@@ -77,7 +77,7 @@ def probe(symbols: Iterable[str]) -> Iterator[bytes]:
     >>> list(probe(["BTC-USDT"]))
     [b'{"type":"probe","symbols":["BTC-USDT"]}']
     """
-    return (_ENCODER.encode(Probe(some)) for some in _some(symbols))
+    return (_ENCODER.encode(ProbeRequest(some)) for some in _some(symbols))
 
 
 def renew(symbols: Iterable[str]) -> Iterator[bytes]:

@@ -186,7 +186,7 @@ class IngestSupervisor:
         for child in workers.values():
             for line in child.messages():
                 match messages.read(line):
-                    case messages.Probe(symbols):
+                    case messages.ProbeRequest(symbols):
                         self.ask(symbols)
                     case messages.Opened(symbols):
                         self.account.opened(symbols, self._wall_ns())

@@ -19,7 +19,7 @@ from trading_platform.ingest.recorder.actions import (
     Probe,
     SymbolsLost,
 )
-from trading_platform.ingest.recorder.session import Session, Terms
+from trading_platform.ingest.recorder.session import ConnectionTerms, Session
 from trading_platform.venues.adapter import KeepAlive, Notice
 
 S = 10**9
@@ -39,7 +39,7 @@ class World:
         self.slept = 0
         self.lifetime_s = lifetime_s
         address = Address(ConnectLimits(), self.rng)
-        terms = Terms(keepalive or KeepAlive("ping"), lifetime_s)
+        terms = ConnectionTerms(keepalive or KeepAlive("ping"), lifetime_s)
         self.session = Session(SYMBOLS, terms, address, self.rng, number=count(1).__next__, mono_ns=0, boot_ns=0)
         self.heads = dict.fromkeys(SYMBOLS, 0)
         self.received: dict[str, list[int]] = {name: [] for name in SYMBOLS}

@@ -22,7 +22,7 @@ from trading_platform.ingest.recorder.actions import (
     SymbolsLost,
     SymbolsRefused,
 )
-from trading_platform.ingest.recorder.session import Session, Terms
+from trading_platform.ingest.recorder.session import ConnectionTerms, Session
 from trading_platform.ingest.recorder.subscriptions import Subscriptions
 from trading_platform.venues.adapter import KeepAlive, Notice, Subscribe
 
@@ -167,7 +167,7 @@ class Line:
     def __init__(self, *names: str, keepalive: KeepAlive | None = None) -> None:
         self.rng = random.Random(1)
         self.address = Address(ConnectLimits(), self.rng)
-        terms = Terms(keepalive or KeepAlive("none", stale_s=1e9), 86_400.0)
+        terms = ConnectionTerms(keepalive or KeepAlive("none", stale_s=1e9), 86_400.0)
         number = count(1).__next__
         self.session = Session(names or NAMES, terms, self.address, self.rng, number=number, mono_ns=0, boot_ns=0)
         self.now = 0

@@ -11,7 +11,7 @@ import pytest
 from tests.support.builders.platform_in_process import DAY, MIDNIGHT
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.trade_columns import TradeColumns
-from trading_platform.ingest.replay.spill_buffer import Held, grouped
+from trading_platform.ingest.replay.spill_buffer import SpillBuffer, grouped
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake import merge_slices as slices
 from trading_platform.store.ledger import SequenceKey
@@ -45,9 +45,9 @@ BATCHES = [columns([105, 98, 99, 101]), columns([90, 91, 92]), columns([103, 102
 EXPECTED = {(DAY, 0): [90, 91, 92, 95, 98, 99], (NEXT, 0): [101, 102, 103, 105], (DAY, 1): [97], (NEXT, 1): [104]}
 
 
-def fill(path: Path, limit: int, days: Callable[[str], bool] = lambda day: True) -> Held:
+def fill(path: Path, limit: int, days: Callable[[str], bool] = lambda day: True) -> SpillBuffer:
     """Hold two epochs of a symbol."""
-    held = Held(path / "trades", days, limit=limit)
+    held = SpillBuffer(path / "trades", days, limit=limit)
     for batch in BATCHES:
         held.add({KEY: batch})
     held.add({KEY._replace(epoch=1): columns([104, 97])})

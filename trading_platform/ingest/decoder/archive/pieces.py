@@ -16,7 +16,7 @@ from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.trade import Trade
-from trading_platform.ingest.decoder.archive.rows import Limits, RowScanner
+from trading_platform.ingest.decoder.archive.rows import RowScanner, TimeLimits
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.quarantine import Origin
@@ -90,14 +90,14 @@ class PieceDecoder:
         self._one_by_one(record, page, archive, day, _lines(rows) if odd is None else iter(odd), take)
 
     def _scan(
-        self, record: Record, page: control.Page, archive: DailyArchive, day: Limits, rows: bytes, scope: PageScope
+        self, record: Record, page: control.Page, archive: DailyArchive, day: TimeLimits, rows: bytes, scope: PageScope
     ) -> list[_Odd] | None:
         """Take the usual rows in bulk and return the others; None if all have to be judged one by one."""
         if archive.row_form is None:
             return None
         numbers, columns, first = self._trades.reserve(rows.count(b"\n") + 1)
         latest = min(day.latest_ns, record.ts_recv + self._bounds.ahead_ns)
-        limits = Limits(max(day.earliest_ns, self._bounds.earliest_ns), latest)
+        limits = TimeLimits(max(day.earliest_ns, self._bounds.earliest_ns), latest)
         scanner, odd = RowScanner(archive.row_form), list[_Odd]()
         at, end = scanner.scan(rows, 0, limits, columns, first)
         while at < len(rows):
@@ -120,7 +120,7 @@ class PieceDecoder:
         record: Record,
         page: control.Page,
         archive: DailyArchive,
-        day: Limits,
+        day: TimeLimits,
         lines: Iterator[_Odd],
         take: Take,
     ) -> None:
@@ -144,12 +144,12 @@ class PieceDecoder:
                 take(origin, trade, row)
 
 
-def _day(day: str) -> Limits:
+def _day(day: str) -> TimeLimits:
     try:
         begin = day_start(day)
     except ValueError:
         raise FrameError("piece", f"{day[:40]!r} is not a day") from None
-    return Limits(begin, begin + DAY_NS - 1)
+    return TimeLimits(begin, begin + DAY_NS - 1)
 
 
 def _lines(rows: bytes) -> Iterator[_Odd]:

@@ -40,7 +40,7 @@ OFFSET, ROWS = 0, 1
 """Places in `told`: where the next row begins, how many rows were taken."""
 
 
-class Limits(NamedTuple):
+class TimeLimits(NamedTuple):
     """Times (ns, both inclusive) outside of which a row is left to the venue's own reader."""
 
     earliest_ns: int
@@ -65,7 +65,7 @@ class RowScanner:
         self._told = np.zeros(2, np.int64)
         self._number = np.zeros(1, np.float64)
 
-    def scan(self, rows: bytes, at: int, limits: Limits, columns: TradeColumns, row: int) -> tuple[int, int]:
+    def scan(self, rows: bytes, at: int, limits: TimeLimits, columns: TradeColumns, row: int) -> tuple[int, int]:
         """Write the trades of rows from `at` on into `columns` from `row` on, up to the first row of another form.
 
         Receive times and sources are not written.
