@@ -86,7 +86,7 @@ def run(path: Path) -> tuple[float, float]:
         wall, cpu = time.perf_counter(), time.process_time()
         with FetchLane(data, ledger, VENUES, Bounds.of(HISTORY_START), segment_bytes=FILES_BYTES) as lane:
             for rows in pieces(unpacked(file.read, archive.file(NAME, DAY)), archive, SYMBOL):
-                page = control.Page(
+                page = control.PageHeader(
                     VENUE, "archive", SYMBOL, FIRST_ID, FIRST_ID + TRADES - 1, "archive", day=DAY, size=len(rows)
                 )
                 lane.page(page, pack(rows))

@@ -8,7 +8,7 @@ from tests.support.fuzz import pages as fuzz_pages
 from tests.support.fuzz.harness import MOST_GROWTH
 from tests.support.fuzz.segments import Fuzzer, fuzz
 from trading_platform.store.log import segment_format
-from trading_platform.venues.binance.history import TradeHistory
+from trading_platform.venues.binance.history import BinanceHistory
 
 PAGES, SEGMENTS = 20_000, 40_000
 
@@ -27,8 +27,8 @@ def test_wrong_pages_are_read_row_by_row() -> None:
 
 def test_a_reader_that_drops_bad_rows_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge of pages can fail: a reader that says nothing of a bad row does not pass."""
-    whole = TradeHistory.read
-    monkeypatch.setattr(TradeHistory, "read", lambda *told: whole(*told)._replace(refused=[]))
+    whole = BinanceHistory.read
+    monkeypatch.setattr(BinanceHistory, "read", lambda *told: whole(*told)._replace(refused=[]))
     with pytest.raises(AssertionError):
         fuzz_pages.fuzz(2000, 3)
 

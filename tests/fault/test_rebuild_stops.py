@@ -30,7 +30,10 @@ def group(trades: list[Copy]) -> slices.Group:
 
 def rebuild(data: DataDir, ledger, **more) -> list[lake.Published]:
     """Publish both leaves anew; what lies in staging is in the log, too."""
-    anew = [rebuilt.Anew(OTHER, [group(OLD)]), rebuilt.Anew(LEAF, [group(NEW), group(OLD[10:]), group(OLD[:10])])]
+    anew = [
+        rebuilt.LeafRebuild(OTHER, [group(OLD)]),
+        rebuilt.LeafRebuild(LEAF, [group(NEW), group(OLD[10:]), group(OLD[:10])]),
+    ]
     return rebuilt.rebuild(data, anew, **({"ledger": ledger, "gate": pass_all} | more))
 
 
@@ -150,7 +153,7 @@ def test_a_damaged_leaf_is_replaced_and_a_pinned_one_is_not(data: DataDir) -> No
     path = data.lake / OTHER.path
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(CorruptionError):
-        rebuilt.rebuild(data, [rebuilt.Anew(OTHER, [group(OLD)], into=True)], ledger=ledger, gate=pass_all)
+        rebuilt.rebuild(data, [rebuilt.LeafRebuild(OTHER, [group(OLD)], into=True)], ledger=ledger, gate=pass_all)
     rebuild(data, ledger)
     assert look(data) == (True, True)
     ledger.close()
@@ -162,6 +165,6 @@ def test_memory_of_copies_follows_the_log(data: DataDir) -> None:
     ledger = Ledger.open(data)
     rebuild(data, ledger)
     assert lake.copies_path(data, LEAF).exists()
-    rebuilt.rebuild(data, [rebuilt.Anew(LEAF, [group(OLD)])], ledger=ledger, gate=pass_all)
+    rebuilt.rebuild(data, [rebuilt.LeafRebuild(LEAF, [group(OLD)])], ledger=ledger, gate=pass_all)
     assert not lake.copies_path(data, LEAF).exists()
     ledger.close()

@@ -126,7 +126,7 @@ def test_from_the_log_to_the_lake_and_again(tmp_path: Path) -> None:
     platform.process()
     row = {"id": 99, "price": "1.5", "qty": "0.5", "time": SMALL_MIDNIGHT // MS + 1, "isBuyerMaker": False}
     with FetchLane(platform.data, platform.ledger, VENUES, BOUNDS) as lane:
-        lane.page(control.Page("binance", "trades", "BTC-USDT"), json.dumps([row]).encode())
+        lane.page(control.PageHeader("binance", "trades", "BTC-USDT"), json.dumps([row]).encode())
     platform.publish()
     assert [number for _, number in platform.held()] == list(range(90, 110))
     assert len(platform.ledger.conflicts()) == 1

@@ -67,7 +67,7 @@ class World:
         self.now_s = 1_723_600_000.0
         self.environment = LaneEnvironment(wall_ns=lambda: int(self.now_s * 1e9))
         with FetchLane(self.data, self.ledger, VENUES, BOUNDS, environment=self.environment) as lane:
-            lane.page(control.Page(*KEY[:1], "trades", KEY[1]), Venue.page([FIRST]).content)
+            lane.page(control.PageHeader(*KEY[:1], "trades", KEY[1]), Venue.page([FIRST]).content)
 
     def wait(self, seconds: float) -> bool:
         self.now_s += seconds
@@ -166,7 +166,7 @@ def test_a_trade_that_comes_after_all_is_held(world: World) -> None:
     world.recover(venue)
     world.later(11, venue)
     with FetchLane(world.data, world.ledger, VENUES, BOUNDS, environment=world.environment) as lane:
-        lane.page(control.Page(*KEY[:1], "trades", KEY[1]), Venue.page([700]).content)
+        lane.page(control.PageHeader(*KEY[:1], "trades", KEY[1]), Venue.page([700]).content)
     assert world.account()["lost"] == [(2, 699), (701, 2500)]
 
 

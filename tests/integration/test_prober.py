@@ -40,7 +40,7 @@ class World:
         self.answer: Callable[[], httpx.Response] = lambda: httpx.Response(200, content=PAGE % (FIRST + 9))
         ledger = Ledger.open(self.data)
         with FetchLane(self.data, ledger, VENUES, BOUNDS) as lane:
-            lane.page(control.Page("binance", "trades", "BTC-USDT", FIRST), PAGE % FIRST)
+            lane.page(control.PageHeader("binance", "trades", "BTC-USDT", FIRST), PAGE % FIRST)
         ledger.close()
 
     def prober(self) -> Prober:

@@ -24,7 +24,7 @@ from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.venues import VENUES
 from trading_platform.venues.adapter import Request
-from trading_platform.venues.binance.history import TradeHistory
+from trading_platform.venues.binance.history import BinanceHistory
 from trading_platform.venues.history import Missing
 
 BOUNDS = Bounds.of("2016-01-01")
@@ -104,21 +104,21 @@ def test_a_dead_recoverys_lease_is_taken_over(data: DataDir, ledger: Ledger, pla
     promise_all(data, ledger, venue)
     recover(data, ledger, {}, context())
     with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
-        newest = TradeHistory().read(_head(venue), "BTC-USDT").trades
+        newest = BinanceHistory().read(_head(venue), "BTC-USDT").trades
         assert newest
-        lane.page(control.Page("binance", "head", "BTC-USDT"), _head(venue))
+        lane.page(control.PageHeader("binance", "head", "BTC-USDT"), _head(venue))
     lease = ledger.lease(100, now_ns=2**62, holder="fetch-7/dead", ttl_ns=2**60)
     assert lease is not None
     assert recover(data, ledger, endpoints(venue), context()).nothing_open
 
 
 def _head(venue: Simulator) -> bytes:
-    return _ask(venue, TradeHistory().newest("BTCUSDT"))
+    return _ask(venue, BinanceHistory().newest("BTCUSDT"))
 
 
 def _page(venue: Simulator, trade_id: int) -> bytes:
     """Return the page of one trade."""
-    return _ask(venue, TradeHistory().request("BTCUSDT", TradeHistory().from_ids(Missing(trade_id, trade_id))))
+    return _ask(venue, BinanceHistory().request("BTCUSDT", BinanceHistory().from_ids(Missing(trade_id, trade_id))))
 
 
 def _ask(venue: Simulator, request: Request) -> bytes:
@@ -195,7 +195,7 @@ def test_a_quiet_stop_leaves_nothing_open(
     ids = [line["trade_id"] for line in venue.truth()]
     last_heard = ids[-1] - heard if heard else ids[-1] - 1000 - left  # the head itself comes with the probe
     with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
-        lane.page(control.Page("binance", "trades", "BTC-USDT"), _page(venue, last_heard))
+        lane.page(control.PageHeader("binance", "trades", "BTC-USDT"), _page(venue, last_heard))
     assert probe_ended(data, ledger, endpoints(venue), context(), frozenset({"binance"})) == 0
     assert sum(gap.missing for gap in ledger.gaps()) == left
     assert [(row.head, row.tail) for row in ledger.sequences()] == [(ids[-1], "closed")]

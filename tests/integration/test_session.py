@@ -68,7 +68,7 @@ def controls(lane: Path) -> list[control.Control]:
 
 def steps(lane: Path) -> list[str]:
     """Return the steps of all handovers."""
-    return [fact.step for fact in controls(lane) if isinstance(fact, control.Handover)]
+    return [fact.step for fact in controls(lane) if isinstance(fact, control.HandoverRecord)]
 
 
 def ends(lane: Path) -> list[str]:
@@ -128,7 +128,7 @@ def test_each_of_several_connections_is_replaced_by_itself(simulator: Start, tmp
     carried = [set(fact.symbols.values()) for fact in controls(lane) if isinstance(fact, control.Connected)]
     assert all(len(symbols) == 1 for symbols in carried)
     assert min(sum(symbol in symbols for symbols in carried) for symbol in SYMBOLS.values()) >= 3
-    assert not [fact for fact in controls(lane) if isinstance(fact, control.Lost)]
+    assert not [fact for fact in controls(lane) if isinstance(fact, control.LostRecord)]
 
 
 def test_a_shutdown_that_is_announced_costs_nothing(simulator: Start, tmp_path: Path) -> None:  # noqa: F811
@@ -214,7 +214,9 @@ def test_a_stopped_recorder_sees_that_it_stood_still(simulator: Start, tmp_path:
     stopped = time.monotonic()
     wait_until(lambda: time.monotonic() - stopped > 7, what="seven seconds")
     recorder.send_signal(signal.SIGCONT)
-    lost = wait_until(lambda: [fact for fact in controls(lane) if isinstance(fact, control.Lost)], what="it notices")
+    lost = wait_until(
+        lambda: [fact for fact in controls(lane) if isinstance(fact, control.LostRecord)], what="it notices"
+    )
     assert "was paused" in lost[0].reason
     wait_until(lambda: sum(isinstance(fact, control.Connected) for fact in controls(lane)) == 2, what="connected anew")
     assert ingest.worker("recorder") == recorder

@@ -59,7 +59,7 @@ def market(seconds: float) -> SyntheticMarket:
 
 def handovers(ingest: SmallIngest) -> list[str]:
     """Return the steps of all handovers."""
-    return [fact.step for fact in ingest.controls() if isinstance(fact, control.Handover)]
+    return [fact.step for fact in ingest.controls() if isinstance(fact, control.HandoverRecord)]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -82,7 +82,7 @@ class World:
 
     def page(self, symbol: str, *rows: Print, source: str = "archive") -> Record:
         """Return the record of a page."""
-        told = control.Page(NAME, "trades", symbol, source=source)  # type: ignore[arg-type]
+        told = control.PageHeader(NAME, "trades", symbol, source=source)  # type: ignore[arg-type]
         return self.record(Kind.PAGE, control.encode_page(told), frame(symbol, *rows))
 
     def listing(self, symbol: str, *rows: Print, day: str = DAY) -> list[Record]:
@@ -92,7 +92,7 @@ class World:
         pieces = []
         for at in range(0, len(rows), 2):
             text = b"".join(json.dumps(row).encode() + b"\n" for row in rows[at : at + 2])
-            told = control.Page(NAME, "archive", symbol, source="archive", day=day, size=len(text))
+            told = control.PageHeader(NAME, "archive", symbol, source="archive", day=day, size=len(text))
             pieces.append(self.record(Kind.PAGE, control.encode_page(told), pack(text)))
         return [begins, *pieces, self.record(Kind.CONTROL, listed.frames[0])]
 

@@ -97,10 +97,10 @@ def page(symbol: str, items: Sequence[Item], ts_recv: int, *, from_id: int | Non
     items = sorted(items)
     says = _trades(symbol, items, ts_recv, source)
     if from_id is None:
-        head = control.Page("binance", "head", symbol, source=source)  # type: ignore[arg-type]
+        head = control.PageHeader("binance", "head", symbol, source=source)  # type: ignore[arg-type]
         says["tails"] = ((symbol, "closed"),)
     else:
-        head = control.Page("binance", "trades", symbol, from_id, source=source)  # type: ignore[arg-type]
+        head = control.PageHeader("binance", "trades", symbol, from_id, source=source)  # type: ignore[arg-type]
         ids = [number for number, _ in items]
         says["skips"] = tuple((symbol, a + 1, b - 1) for a, b in pairwise(ids) if b - a > 1)
     return _told(Kind.PAGE, 0, [control.encode_page(head), page_body(items)], ts_recv, **says)
@@ -125,7 +125,7 @@ def disconnected(connection: int, ts_recv: int, *, last: bool) -> Draft:
 
 def lost(symbol: str, ts_recv: int) -> Draft:
     """Return the fact that nobody listened."""
-    return _fact(control.Lost("binance", [symbol]), ts_recv, tails=((symbol, "open"),))
+    return _fact(control.LostRecord("binance", [symbol]), ts_recv, tails=((symbol, "open"),))
 
 
 def declared(symbol: str, first: int, last: int, ts_recv: int) -> Draft:

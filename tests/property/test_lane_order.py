@@ -75,7 +75,7 @@ def write_log(
     for lane, pages in zip(LANES[1:], (fetched[::2], fetched[1::2]), strict=True):
         with LaneWriter.open(data.lane(lane), clock=lambda: 0, entropy=dice.randbytes, segment_bytes=4096) as writer:
             for numbers in pages:
-                head = control.encode_page(control.Page("binance", "trades", "BTC-USDT", min(numbers)))
+                head = control.encode_page(control.PageHeader("binance", "trades", "BTC-USDT", min(numbers)))
                 append(writer, Kind.PAGE, [head, page(sorted(numbers))])
 
 

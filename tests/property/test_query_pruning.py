@@ -218,7 +218,7 @@ def test_a_leaf_that_vanishes_is_left_out(data: DataDir, tmp_path: Path) -> None
     there = DataDir(tmp_path).create()
     (there.lake / "ticks/venue=okx/symbol=BTC-USDT/date=2024-02-28").mkdir(parents=True)
     text = "SELECT count(*) AS n FROM ticks WHERE symbol = 'BTC-USDT'"
-    assert sql.few(there, text) == sql.Few(["n"], [True], [(0,)])
+    assert sql.few(there, text) == sql.ShortAnswer(["n"], [True], [(0,)])
 
 
 @pytest.mark.parametrize(

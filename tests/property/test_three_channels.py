@@ -93,10 +93,10 @@ def play(data: DataDir, ledger: Ledger, arrivals: list[Arrival]) -> list[Copy]:
             if arrival.channel == "ws":
                 writer.append(Kind.FRAMES, [frame(arrival)], ts_recv=now, mono_ns=0, connection=1)
             elif arrival.channel == "rest":
-                lane.page(control.Page("binance", "trades", "BTC-USDT"), page(arrival))
+                lane.page(control.PageHeader("binance", "trades", "BTC-USDT"), page(arrival))
             else:
                 told = row(arrival)
-                about = control.Page("binance", "archive", "BTC-USDT", 1, 9, "archive", day=DAY, size=len(told))
+                about = control.PageHeader("binance", "archive", "BTC-USDT", 1, 9, "archive", day=DAY, size=len(told))
                 lane.page(about, pack(told))
             micros = arrival.micros if arrival.channel == "archive" else 0
             time = (arrival.ms * 1000 + micros) * 1000

@@ -28,7 +28,7 @@ _THRESHOLD = re.compile(r"(imbalance:)?([0-9]{1,15}(?:\.[0-9]{1,15})?)([tvd])", 
 _EXAMPLES = "5m, 100t (ticks), 10v (volume), 1000000d (quote currency), imbalance:50t"
 
 
-class Rule(NamedTuple):
+class BarRule(NamedTuple):
     """What ends a bar: a width in ns, or a threshold over trades, volume or quote volume."""
 
     width_ns: int | None
@@ -37,23 +37,23 @@ class Rule(NamedTuple):
     signed: bool
 
 
-def parse_rule(text: str) -> Rule:
+def parse_rule(text: str) -> BarRule:
     """Read what kind of bars is meant.
 
     >>> parse_rule("imbalance:2.5v")
-    Rule(width_ns=None, threshold=Decimal('2.5'), unit='v', signed=True)
+    BarRule(width_ns=None, threshold=Decimal('2.5'), unit='v', signed=True)
     >>> parse_rule("7m")
     Traceback (most recent call last):
     trading_platform.domain.errors.UsageError: '7m' are no bars; known: 1s 1m 5m 15m 1h 4h 1d, 100t (ticks), \
 10v (volume), 1000000d (quote currency), imbalance:50t
     """
     if isinstance(text, str) and text in TIMEFRAMES:
-        return Rule(TIMEFRAMES[text], Decimal(0), "", False)
+        return BarRule(TIMEFRAMES[text], Decimal(0), "", False)
     match = _THRESHOLD.fullmatch(text) if isinstance(text, str) else None
     if match is None or not Decimal(match[2]) or (match[3] == "t" and "." in match[2]):
         known = " ".join(TIMEFRAMES) + _EXAMPLES.removeprefix("5m")
         raise UsageError(f"{shown(text)} are no bars; known: {known}")
-    return Rule(None, Decimal(match[2]), match[3], match[1] is not None)
+    return BarRule(None, Decimal(match[2]), match[3], match[1] is not None)
 
 
 class _Ticks(NamedTuple):
@@ -108,7 +108,7 @@ def make_bars(ticks: Any, bars: str) -> Any:
     return frame.like({name: columns[name] for name in _ORDER if name in columns})
 
 
-def _read(frame: Frame, rule: Rule) -> _Ticks:
+def _read(frame: Frame, rule: BarRule) -> _Ticks:
     rows = read_trades(frame, sides_by="imbalance bars" if rule.signed else "")
     _refuse_edges(rows.ts_event, rule.width_ns or DAY_NS)
     if (order := _order(rows)) is not None:
@@ -203,7 +203,7 @@ def _unbroken(held: _Ticks, begin: Ints, end: Ints) -> Flags:
     return np.asarray(holes[begin] == holes[end])
 
 
-def _by_threshold(held: _Ticks, rule: Rule) -> dict[str, Column]:
+def _by_threshold(held: _Ticks, rule: BarRule) -> dict[str, Column]:
     trades = held.trades
     bins, finished = cut(trades, rule.threshold, rule.unit, signed=rule.signed)
     count = len(finished)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from trading_platform.settings import Settings
-    from trading_platform.store.sql.query import Few
+    from trading_platform.store.sql.query import ShortAnswer
 
 Rows = Sequence[tuple[Any, ...]]
 """Rows of JSON-compatible values."""
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _short(args: argparse.Namespace, settings: Settings, form: str) -> Few | None:
+def _short(args: argparse.Namespace, settings: Settings, form: str) -> ShortAnswer | None:
     """Answer without Arrow and the ledger if possible: importing them takes longer than a short query."""
     if form == "parquet" or args.as_of is not None:
         return None

@@ -17,7 +17,7 @@ from trading_platform.analytics.regimes.scaled import ScaledModel
 from trading_platform.completeness.uncertain_spans import Spans
 from trading_platform.domain.timeframe import TIMEFRAMES
 from trading_platform.pipeline.bar_rows import trades_of
-from trading_platform.pipeline.tick_days import Facts
+from trading_platform.pipeline.tick_days import TickFacts
 from trading_platform.store.fs.layout import Leaf
 
 
@@ -39,7 +39,7 @@ class RegimeConfig(NamedTuple):
     lookback_days: int = 90
 
 
-class Config(NamedTuple):
+class PipelineConfig(NamedTuple):
     """What is computed."""
 
     timeframes: tuple[str, ...] = tuple(TIMEFRAMES)
@@ -57,13 +57,13 @@ class Upstream(NamedTuple):
 class Inputs(Protocol):
     """Where a symbol-day's inputs come from."""
 
-    def facts(self) -> Facts:
+    def facts(self) -> TickFacts:
         """Return what decides the bars besides the trades."""
 
     def ticks(self) -> pa.Table:
         """Return the held trades in the order of their ids."""
 
-    def spans(self, facts: Facts, ticks: pa.Table) -> Spans:
+    def spans(self, facts: TickFacts, ticks: pa.Table) -> Spans:
         """Return where in the day a trade may be missing."""
 
     def upstream(self, leaf: Leaf) -> Upstream:
@@ -77,14 +77,14 @@ class Inputs(Protocol):
 
 
 @dataclass
-class Work:
+class DayContext:
     """A symbol-day: everything is read at most once, and only if asked for."""
 
-    config: Config
+    config: PipelineConfig
     inputs: Inputs
 
     @cached_property
-    def facts(self) -> Facts:
+    def facts(self) -> TickFacts:
         """What decides the bars besides the trades."""
         return self.inputs.facts()
 

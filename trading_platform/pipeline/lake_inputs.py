@@ -17,10 +17,10 @@ from trading_platform.completeness.uncertain_spans import Spans
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.pipeline.datasets.table import above as above_of
 from trading_platform.pipeline.day_context import RegimeConfig, Upstream
-from trading_platform.pipeline.ledger_snapshot import Known
+from trading_platform.pipeline.ledger_snapshot import LedgerSnapshot
 from trading_platform.pipeline.state import regime_models as models
 from trading_platform.pipeline.state.regime_models import DayOfBars
-from trading_platform.pipeline.tick_days import Book, Chain, Facts
+from trading_platform.pipeline.tick_days import Chain, TickFacts, TickLedger
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import parquet, publish as lake, schema as shapes
 
@@ -45,14 +45,14 @@ class LakeInputs:
     """The inputs of one symbol's day."""
 
     data: DataDir
-    known: Known
-    book: Book
+    known: LedgerSnapshot
+    book: TickLedger
     chain: Chain
     day: str
     regimes: RegimeConfig
     _models: dict[Leaf, ScaledModel] = field(default_factory=dict)
 
-    def facts(self) -> Facts:
+    def facts(self) -> TickFacts:
         """Return what decides the bars besides the trades."""
         return self.chain.facts(self.day)
 
@@ -63,7 +63,7 @@ class LakeInputs:
             return shapes.TICKS.empty_table().select(_COLUMNS)
         return self._read(mine.leaf, mine.record, _COLUMNS)
 
-    def spans(self, facts: Facts, ticks: pa.Table) -> Spans:
+    def spans(self, facts: TickFacts, ticks: pa.Table) -> Spans:
         """Return where in the day a trade may be missing."""
         return self.chain.uncertain(self.day, facts, ticks)
 

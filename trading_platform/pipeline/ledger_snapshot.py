@@ -15,17 +15,17 @@ from trading_platform.pipeline.results import describe
 from trading_platform.store.fs.layout import Leaf
 
 
-class Entries(Protocol):
+class LeafEntryReader(Protocol):
     """What is asked of the ledger."""
 
     def entries(self, dataset: str, venue: str, symbol: str, day: str) -> dict[Leaf, LeafEntry]:
         """Return everything known of a symbol-day's leaves."""
 
 
-class Known:
+class LedgerSnapshot:
     """The ledger's entries as they were when first asked for."""
 
-    def __init__(self, ledger: Entries) -> None:
+    def __init__(self, ledger: LeafEntryReader) -> None:
         self._ledger = ledger
         self._days: dict[tuple[str, str, str, str], dict[Leaf, LeafEntry]] = {}
 

@@ -15,7 +15,7 @@ from trading_platform.domain.days import day_range
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import Gate
 from trading_platform.pipeline.datasets.table import computation, listing
-from trading_platform.pipeline.day_context import Config, RegimeConfig
+from trading_platform.pipeline.day_context import PipelineConfig, RegimeConfig
 from trading_platform.pipeline.lake_inputs import Moved
 from trading_platform.pipeline.results import DayReport, LeafResult, Status, describe
 from trading_platform.pipeline.symbol_day import PipelineLedger, Refresher
@@ -32,7 +32,7 @@ OnReport = Callable[[DayReport], object]
 LOCK_WAIT_S = 600.0
 """How long a symbol's dataset waits for another process that is bringing it up to date."""
 
-DEFAULT = Config()
+DEFAULT = PipelineConfig()
 _ATTEMPTS = 5
 
 
@@ -68,7 +68,7 @@ class Pipeline:
     ) -> None:
         self.data = data
         self.ledger = ledger
-        self.config = Config(tuple(timeframes), tuple(indicator_names), regimes)
+        self.config = PipelineConfig(tuple(timeframes), tuple(indicator_names), regimes)
         self._gates = gates
         self._refresher = Refresher(data, ledger, self.config, gates)
 

@@ -20,20 +20,20 @@ from trading_platform.domain.datasets import DATASETS, Dataset
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import Gate
 from trading_platform.pipeline.datasets.table import Computed, above as above_of, computation
-from trading_platform.pipeline.day_context import Config, Work
+from trading_platform.pipeline.day_context import DayContext, PipelineConfig
 from trading_platform.pipeline.lake_inputs import LakeInputs
-from trading_platform.pipeline.ledger_snapshot import Known
+from trading_platform.pipeline.ledger_snapshot import LedgerSnapshot
 from trading_platform.pipeline.results import LeafResult, Status, describe
 from trading_platform.pipeline.state import end_states as states
 from trading_platform.pipeline.state.end_states import EndState
-from trading_platform.pipeline.tick_days import Book, Chain
+from trading_platform.pipeline.tick_days import Chain, TickLedger
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import parquet, publish as lake, publish_computed as computed
 from trading_platform.store.lake.publish import Published
-from trading_platform.store.lake.publish_computed import Fresh
+from trading_platform.store.lake.publish_computed import LeafRows
 
 
-class PipelineLedger(Book, computed.Leaves, Protocol):
+class PipelineLedger(TickLedger, computed.ComputedLeafLedger, Protocol):
     """What the pipeline asks of the ledger."""
 
     def symbols(self) -> list[tuple[str, str]]:
@@ -61,7 +61,9 @@ class _Start(NamedTuple):
 class Refresher:
     """Refreshes single symbol-days; see `engine.Pipeline` for the parameters."""
 
-    def __init__(self, data: DataDir, ledger: PipelineLedger, config: Config, gates: Mapping[str, Gate]) -> None:
+    def __init__(
+        self, data: DataDir, ledger: PipelineLedger, config: PipelineConfig, gates: Mapping[str, Gate]
+    ) -> None:
         self._data = data
         self._ledger = ledger
         self._config = config
@@ -75,16 +77,16 @@ class Refresher:
         Moved : if an input was replaced meanwhile; nothing was published.
         """
         leaves = computation(dataset).leaves(self._config, chain.venue, chain.symbol, day)
-        known = Known(self._ledger)
+        known = LedgerSnapshot(self._ledger)
         one = _SymbolDay(self._data, self._config, dataset, chain, known, self._ledger)
         results: list[LeafResult] = []
-        fresh: list[Fresh] = []
+        fresh: list[LeafRows] = []
         for leaf in leaves:
             if reason := known.refusal_above(leaf):
                 results.append(_held_back(leaf, "refused", known, reason))
             elif chain.has(day):
                 done = one.plan(leaf)
-                (fresh if isinstance(done, Fresh) else results).append(done)  # type: ignore[arg-type]
+                (fresh if isinstance(done, LeafRows) else results).append(done)  # type: ignore[arg-type]
         if not leaves or not (results or fresh):
             return self._remove(dataset, chain, day, known.of_day(Leaf(dataset.name, chain.venue, chain.symbol, day)))
         states.save(self._data, one.ended)
@@ -101,7 +103,7 @@ class Refresher:
                 return False
         return True
 
-    def _settle(self, dataset: Dataset, fresh: Fresh, published: Published, known: Known) -> LeafResult:
+    def _settle(self, dataset: Dataset, fresh: LeafRows, published: Published, known: LedgerSnapshot) -> LeafResult:
         """Drop the states that are no longer named, and say what became of the leaf."""
         leaf, before = fresh.leaf, known.leaf(fresh.leaf)
         good = published.verdict.passed
@@ -127,7 +129,13 @@ class _SymbolDay:
     """Plans and computes the leaves of one symbol-day; publishes nothing."""
 
     def __init__(
-        self, data: DataDir, config: Config, dataset: Dataset, chain: Chain, known: Known, ledger: PipelineLedger
+        self,
+        data: DataDir,
+        config: PipelineConfig,
+        dataset: Dataset,
+        chain: Chain,
+        known: LedgerSnapshot,
+        ledger: PipelineLedger,
     ) -> None:
         self._data = data
         self._config = config
@@ -135,10 +143,10 @@ class _SymbolDay:
         self._chain = chain
         self._known = known
         self._ledger = ledger
-        self._works: dict[str, Work] = {}
+        self._works: dict[str, DayContext] = {}
         self.ended: list[EndState] = []
 
-    def plan(self, leaf: Leaf) -> LeafResult | Fresh:
+    def plan(self, leaf: Leaf) -> LeafResult | LeafRows:
         """Return what stands in the way, or nothing to do, or the leaf computed anew."""
         try:
             return self._plan(leaf)
@@ -147,7 +155,7 @@ class _SymbolDay:
         except CorruptionError as error:
             return _held_back(leaf, "refused", self._known, str(error))
 
-    def _plan(self, leaf: Leaf) -> LeafResult | Fresh:
+    def _plan(self, leaf: Leaf) -> LeafResult | LeafRows:
         dataset, before = self._dataset, self._known.leaf(leaf)
         above = above_of(leaf)
         if DATASETS[above.dataset].upstream is not None and self._known.leaf(above) is None:
@@ -159,12 +167,12 @@ class _SymbolDay:
         if before is not None and before.input_hash == input_hash and self._intact(leaf, before):
             return LeafResult(leaf, "unchanged", before.rows, self._known.verdict(leaf))
         done = computation(dataset).compute(work, leaf, self._state(start))
-        return Fresh(leaf, done.table, input_hash, self._keep(leaf, input_hash, done))
+        return LeafRows(leaf, done.table, input_hash, self._keep(leaf, input_hash, done))
 
-    def _work(self, day: str) -> Work:
+    def _work(self, day: str) -> DayContext:
         if day not in self._works:
             inputs = LakeInputs(self._data, self._known, self._ledger, self._chain, day, self._config.regimes)
-            self._works[day] = Work(self._config, inputs)
+            self._works[day] = DayContext(self._config, inputs)
         return self._works[day]
 
     def _start(self, leaf: Leaf) -> _Start:
@@ -206,16 +214,16 @@ class _SymbolDay:
         return states.digest(kept)
 
 
-def _held_back(leaf: Leaf, status: Status, known: Known, reason: str) -> LeafResult:
+def _held_back(leaf: Leaf, status: Status, known: LedgerSnapshot, reason: str) -> LeafResult:
     record = known.leaf(leaf)
     return LeafResult(leaf, status, 0 if record is None else record.rows, None, reason)
 
 
-def _settings(dataset: Dataset, config: Config) -> str:
+def _settings(dataset: Dataset, config: PipelineConfig) -> str:
     return _digest(dataset.name, dataset.version, dict(computation(dataset).settings(config)))
 
 
-def _payload(kept: bytes, dataset: Dataset, config: Config) -> bytes | None:
+def _payload(kept: bytes, dataset: Dataset, config: PipelineConfig) -> bytes | None:
     """Return the state in a state file, None if it is of another version or other settings."""
     settings, _, payload = kept.partition(b"\n")
     return payload if settings.decode() == _settings(dataset, config) else None

@@ -28,7 +28,7 @@ from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import publish as lake
 
 
-class Book(Protocol):
+class TickLedger(Protocol):
     """What of the ledger says which trades exist."""
 
     def leaves(
@@ -51,7 +51,7 @@ class Book(Protocol):
         """Return the ids that were used up without a trade."""
 
 
-class Facts(NamedTuple):
+class TickFacts(NamedTuple):
     """All that decides a day's bars besides the trades it holds; part of their input hash.
 
     Attributes
@@ -125,7 +125,7 @@ class Chain:
     _group_of: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, data: DataDir, book: Book, venue: str, symbol: str) -> Chain:
+    def load(cls, data: DataDir, book: TickLedger, venue: str, symbol: str) -> Chain:
         """Read what the ledger knows of a symbol's trades."""
         sequences = book.sequences(venue, symbol)
         epochs = sorted({row.epoch for row in sequences} or {0})
@@ -198,7 +198,7 @@ class Chain:
         at = bisect_left(self.days, day)
         return at < len(self.days) and self.days[at] == day
 
-    def facts(self, day: str) -> Facts:
+    def facts(self, day: str) -> TickFacts:
         """Return what decides the bars of a day that has some."""
         mine = self.ticks.get(day)
         if mine is None:
@@ -209,10 +209,10 @@ class Chain:
         first, running = day == self.days[0], day == self.days[-1]
         at = self._group_of.get(day)
         if at is None:
-            facts = Facts(mine.record.content_hash, proved=False, first=first, running=running)
+            facts = TickFacts(mine.record.content_hash, proved=False, first=first, running=running)
             return facts._replace(listed=day in self._listed)
         group = self._groups[at]
-        facts = Facts(
+        facts = TickFacts(
             mine.record.content_hash,
             first=first,
             running=running,
@@ -225,19 +225,19 @@ class Chain:
         first = self._groups[at].first
         return self.account.missing(self._groups[at - 1].last, first) if at else self.account.missing_below(first)
 
-    def _gap_day(self, day: str, group: _Group | None) -> Facts:
+    def _gap_day(self, day: str, group: _Group | None) -> TickFacts:
         if group is None:
-            return Facts(None, missing_before=True, missing_after=True)
-        return self._among(group, day, Facts(None))
+            return TickFacts(None, missing_before=True, missing_after=True)
+        return self._among(group, day, TickFacts(None))
 
-    def _among(self, group: _Group, day: str, facts: Facts) -> Facts:
+    def _among(self, group: _Group, day: str, facts: TickFacts) -> TickFacts:
         return facts._replace(
             voids=tuple(self.account.voids_within(group.first, group.last)),
             turns=tuple(self.account.turns_within(group.first, group.last)),
             interleaved=tuple((d.leaf.day, d.record.content_hash) for d in group.days if d.leaf.day != day),
         )
 
-    def uncertain(self, day: str, facts: Facts, ticks: pa.Table) -> Spans:
+    def uncertain(self, day: str, facts: TickFacts, ticks: pa.Table) -> Spans:
         """Return where in the day a trade may be missing, or may lie outside what is covered.
 
         What lies before the first trade that we undertook to hold is neither: nothing is known of it, or asked.
@@ -258,7 +258,7 @@ class Chain:
             spans = spans.and_(int(times.min()), int(times.min()))
         return spans.and_(int(times.max()), end - 1) if facts.running else spans
 
-    def _spans(self, day: str, facts: Facts, ticks: pa.Table | None) -> Spans:
+    def _spans(self, day: str, facts: TickFacts, ticks: pa.Table | None) -> Spans:
         start, end = day_start(day), day_start(day_after(day))
         parts = list(self._interleaved(day, facts))
         if ticks is not None:
@@ -273,7 +273,7 @@ class Chain:
         missing = np.concatenate(([facts.missing_before], between, [facts.missing_after][: len(ids)]))
         return uncertain_spans(times, missing, start_ns=start, end_ns=end)
 
-    def _interleaved(self, day: str, facts: Facts) -> Iterator[tuple[Int64, Int64, Int64]]:
+    def _interleaved(self, day: str, facts: TickFacts) -> Iterator[tuple[Int64, Int64, Int64]]:
         """Yield the keys of the other days of the group, their times cut off at this day's edges."""
         for other, _ in facts.interleaved:
             epoch, ids = self._keys(self.ticks[other].leaf)

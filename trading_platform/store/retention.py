@@ -25,7 +25,7 @@ from trading_platform.store.log.sealed_segment import Entry, Index, read
 from trading_platform.store.log.segment_files import sealed_numbers, sealed_path
 
 
-class Published(Protocol):
+class RetentionLedger(Protocol):
     """What retiring asks of the ledger."""
 
     def leaf(self, leaf: Leaf) -> LeafRecord | None:
@@ -46,7 +46,7 @@ class Retirement:
     before_ns : segments whose newest record was received earlier may go.
     """
 
-    def __init__(self, data: DataDir, ledger: Published, before_ns: int, *, disk: Disk = REAL_DISK) -> None:
+    def __init__(self, data: DataDir, ledger: RetentionLedger, before_ns: int, *, disk: Disk = REAL_DISK) -> None:
         self._data, self._ledger, self._before_ns, self._disk = data, ledger, before_ns, disk
         self._held: dict[Leaf, dict[int, IdRanges] | str] = {}
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.sequencing import Sequencing
 from trading_platform.domain.trade import Trade
-from trading_platform.venues.answers import Answer, Request, Verdict
+from trading_platform.venues.answers import Answer, AnswerVerdict, Request
 from trading_platform.venues.archive import DailyArchive
 from trading_platform.venues.history import History
 from trading_platform.venues.limits import RateLimit
@@ -171,7 +171,7 @@ class VenueAdapter(Protocol):
         """Its trades of the past, None if its REST serves none."""
         ...
 
-    def judge(self, answer: Answer) -> Verdict:
+    def judge(self, answer: Answer) -> AnswerVerdict:
         """Return what an answer means, a good one too: the venue may say there what is used up."""
         ...
 

@@ -68,7 +68,7 @@ asking again changes nothing by itself; the latter or the former, which only sho
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AnswerVerdict:
     """What an answer means.
 
     Attributes
@@ -109,7 +109,7 @@ _WORDS = {
 }
 
 
-def judged(answer: Answer) -> Verdict:
+def judged(answer: Answer) -> AnswerVerdict:
     """Return what an answer means by HTTP alone.
 
     Examples
@@ -124,30 +124,30 @@ def judged(answer: Answer) -> Verdict:
     return _judged_stream(answer) if answer.to == "stream" else _judged_request(answer)
 
 
-def _judged_request(answer: Answer) -> Verdict:
+def _judged_request(answer: Answer) -> AnswerVerdict:
     status, reason = answer.status, f"HTTP {answer.status}"
     if status == 200:
-        return Verdict("ok")
+        return AnswerVerdict("ok")
     if status == 429:
-        return Verdict("rate_limited", answer.retry_after_s, reason=reason)
+        return AnswerVerdict("rate_limited", answer.retry_after_s, reason=reason)
     if status >= 500 or status == 408:
-        return Verdict("retry", answer.retry_after_s, reason=reason)
-    return Verdict("refused", reason=reason, about="request" if status in _OF_THE_REQUEST else "client")
+        return AnswerVerdict("retry", answer.retry_after_s, reason=reason)
+    return AnswerVerdict("refused", reason=reason, about="request" if status in _OF_THE_REQUEST else "client")
 
 
-def _judged_stream(answer: Answer) -> Verdict:
+def _judged_stream(answer: Answer) -> AnswerVerdict:
     status, reason = answer.status, in_words(answer.status, answer.headers.get("location"))
     if status == 429:
-        return Verdict("rate_limited", answer.retry_after_s, reason=reason)
+        return AnswerVerdict("rate_limited", answer.retry_after_s, reason=reason)
     if status in _TOO_LONG:
-        return Verdict("refused", reason=reason, about="length")
+        return AnswerVerdict("refused", reason=reason, about="length")
     if status in _EITHER:
-        return Verdict("refused", reason=reason, about="either")
+        return AnswerVerdict("refused", reason=reason, about="either")
     if status in _CLIENT or 300 <= status < 400:
-        return Verdict("refused", reason=reason, about="client")
+        return AnswerVerdict("refused", reason=reason, about="client")
     if 400 <= status < 500 and status not in _TROUBLE:
-        return Verdict("refused", reason=reason)
-    return Verdict("retry", answer.retry_after_s, reason=reason)
+        return AnswerVerdict("refused", reason=reason)
+    return AnswerVerdict("retry", answer.retry_after_s, reason=reason)
 
 
 def in_words(status: int, location: str | None = None) -> str:

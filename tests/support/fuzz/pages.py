@@ -20,9 +20,9 @@ from trading_platform.ingest.workers import messages
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, Record
 from trading_platform.venues import VENUES
-from trading_platform.venues.binance.history import TradeHistory
+from trading_platform.venues.binance.history import BinanceHistory
 
-HISTORY = TradeHistory()
+HISTORY = BinanceHistory()
 SYMBOL = "BTC-USDT"
 BATCH = 1000
 THROUGH_THE_LOG = 4
@@ -52,9 +52,9 @@ def lines() -> list[bytes]:
         control.Connected("binance", 3, {"BTCUSDT": SYMBOL}),
         control.Declared("binance", SYMBOL, 5, 9, "a reason"),
         control.BanSeen("binance", NOW),
-        control.Handover("binance", "begins", 1, 2, "cut soon"),
+        control.HandoverRecord("binance", "begins", 1, 2, "cut soon"),
     ]
-    page = control.encode_page(control.Page("binance", "trades", SYMBOL, 7))
+    page = control.encode_page(control.PageHeader("binance", "trades", SYMBOL, 7))
     spoken = [*messages.probe([SYMBOL]), *messages.renew([SYMBOL]), *messages.heads({SYMBOL: 7, "ETH-USDT": None})]
     return [*(control.encode(fact) for fact in facts), page, *spoken]
 
@@ -93,7 +93,7 @@ def as_told(trade: Trade) -> Told:
 
 def through_the_log(body: bytes) -> None:
     """Every row of a page that the decoder of the log meets is stored, void or kept apart, with its bytes."""
-    head = control.encode_page(control.Page("binance", "trades", SYMBOL, 28457))
+    head = control.encode_page(control.PageHeader("binance", "trades", SYMBOL, 28457))
     record = Record(Position(0, 1), Position(0, 2), Kind.PAGE, 0, NOW, 1, (head, body))
     result = Decoder("fetch-0", VENUES, BOUNDS).decode([record], START, Position(0, 2))
     kept = sum(len(columns.trade_id) for columns in result.trades.values())

@@ -153,7 +153,7 @@ def lies() -> list[bytes]:
         b'{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":5,"p":"61837.63",'
         b'"q":"0.02","T":1723161255342,"m":true,"M":true}}'
     )
-    page = control.encode_page(control.Page("binance", "trades", "BTC-USDT", 7))
+    page = control.encode_page(control.PageHeader("binance", "trades", "BTC-USDT", 7))
     bodies = [
         (1, [frame, frame.replace(b'"t":5', b'"t":6')]),
         (1, [frame]),

@@ -91,7 +91,7 @@ class Place:
     def holds(self, *numbers: int) -> None:
         body = msgspec.json.encode([row(number) for number in numbers])
         with FetchLane(self.data, self.ledger, VENUES, BOUNDS) as lane:
-            lane.page(control.Page("binance", "trades", "BTC-USDT"), body)
+            lane.page(control.PageHeader("binance", "trades", "BTC-USDT"), body)
 
     def recover(self, venue: Venue) -> Any:
         return recover(self.data, self.ledger, self.endpoints, self.context(venue), patient=False)

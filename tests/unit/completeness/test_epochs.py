@@ -45,7 +45,7 @@ def page(ids: range, ms: int, at: int, epoch: int = 0, kind: str = "trades", las
         for i, n in enumerate(ids)
     ]
     from_id = ids.start if kind == "trades" else None
-    head = control.Page("binance", kind, "BTC-USDT", from_id, last, epoch=epoch)  # type: ignore[arg-type]
+    head = control.PageHeader("binance", kind, "BTC-USDT", from_id, last, epoch=epoch)  # type: ignore[arg-type]
     return record(Kind.PAGE, control.encode_page(head), json.dumps(rows).encode(), at=at)
 
 
@@ -183,7 +183,7 @@ def test_a_page_that_disagrees_is_a_contradiction_and_no_epoch(lanes: Lanes) -> 
 def test_what_is_said_of_an_ended_numbering(lanes: Lanes) -> None:
     """Its tail stays closed; what is declared, refused or promised is of the epoch that it names."""
     lanes.take(frames(range(1000, 1003), 0, 30), frames(range(1006, 1010), 6, 40), RESET)
-    lanes.take(fact(control.Lost("binance", ["BTC-USDT"]), at=60))
+    lanes.take(fact(control.LostRecord("binance", ["BTC-USDT"]), at=60))
     assert [row.tail for row in lanes.ledger.sequences()] == ["closed", "open"]
     lanes.take(fact(control.Declared("binance", "BTC-USDT", 1003, 1005, "gone", epoch=0), at=70))
     assert list(lanes.ledger.state("binance", "BTC-USDT", 0).unrecoverable) == [(1003, 1005)]
@@ -215,7 +215,7 @@ def test_refused_copies_are_of_the_numbering_that_was_known(lanes: Lanes) -> Non
     """Two refused copies from before a turn close no id of the numbering after it."""
     lanes.take(frames(range(1, 4), 0, 30), frames(range(6, 10), 6, 40))
     bad = b'[{"id":5,"price":"x","qty":"1","quoteQty":"1","time":1,"isBuyerMaker":true}]'
-    asked = control.encode_page(control.Page("binance", "trades", "BTC-USDT", 5))
+    asked = control.encode_page(control.PageHeader("binance", "trades", "BTC-USDT", 5))
     for at in (41, 42):
         lanes.take(record(Kind.PAGE, asked, bad, at=at))
     assert list(lanes.ledger.state("binance", "BTC-USDT").unrecoverable) == [(5, 5)]
@@ -235,7 +235,7 @@ def test_a_first_stream_begins_with_what_is_on_record(lanes: Lanes) -> None:
 def test_a_page_says_with_which_turns_it_is_understood(lanes: Lanes) -> None:
     """Not the clock, which may be set back, but what was on record when the page was logged decides."""
     lanes.take(OLD, RESET)
-    early = msgspec.structs.replace(control.Page("binance", "trades", "BTC-USDT", 7, epoch=1), turns=1)
+    early = msgspec.structs.replace(control.PageHeader("binance", "trades", "BTC-USDT", 7, epoch=1), turns=1)
     late = msgspec.structs.replace(early, turns=0)
     body = page(range(7, 9), 106, 0).frames[1]
     decoded = lanes.take(record(Kind.PAGE, control.encode_page(late), body, at=99))

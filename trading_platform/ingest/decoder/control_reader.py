@@ -16,7 +16,7 @@ from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Record
 
 _OfIds = control.Declared | control.Unserved | control.Undertaken
-_OfConnections = control.Started | control.Connected | control.Disconnected | control.Lost
+_OfConnections = control.Started | control.Connected | control.Disconnected | control.LostRecord
 
 
 class ControlReader:
@@ -42,7 +42,7 @@ class ControlReader:
         # Every record, of whatever kind, has its place in the order in which the lane tells of ends.
         told_ns = self._clock.event(record.ts_recv, getattr(fact, "after_ns", 0))
         match fact:
-            case control.Started() | control.Connected() | control.Disconnected() | control.Lost():
+            case control.Started() | control.Connected() | control.Disconnected() | control.LostRecord():
                 self._of_connections(fact, told_ns)
             case control.Declared() | control.Unserved() | control.Undertaken():
                 self._of_ids(fact, record.ts_recv)
@@ -52,7 +52,7 @@ class ControlReader:
                 self._facts.banned(banned, fact.until_ns)
             case control.ListingBegins() | control.Listed():
                 self._of_listing(fact, record.ts_recv)
-            case control.Handover():
+            case control.HandoverRecord():
                 pass  # for people: the connections' own records say what follows from it
 
     def _of_connections(self, fact: _OfConnections, told_ns: int) -> None:
@@ -67,7 +67,7 @@ class ControlReader:
                 self._connections[fact.connection] = Connection(fact.venue, fact.symbols)
             case control.Disconnected():
                 self._disconnected(fact, told_ns)
-            case control.Lost():
+            case control.LostRecord():
                 for symbol in fact.symbols:
                     self._facts.tail(fact.venue, symbol, "open", told_ns)
 

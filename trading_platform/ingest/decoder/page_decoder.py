@@ -38,7 +38,7 @@ class _Answer(NamedTuple):
     """A page of trades while it is read: its record, what it answers, and in the light of what it is understood."""
 
     record: Record
-    page: control.Page
+    page: control.PageHeader
     scope: PageScope
 
     def origin(self, item: int) -> Origin:
@@ -85,7 +85,7 @@ class PageDecoder:
             return
         self._rows(_Answer(record, page, _scope(record, page, adapter)), rows, RawRows(_history(adapter), body))
 
-    def _piece(self, record: Record, page: control.Page, adapter: VenueAdapter) -> None:
+    def _piece(self, record: Record, page: control.PageHeader, adapter: VenueAdapter) -> None:
         """Take a piece of a daily file. Raises FrameError if it is none."""
         asked = None if page.from_id is None or page.to_id is None else (page.epoch, page.from_id, page.to_id)
         answer = _Answer(record, page, PageScope(record.ts_recv, page.turns, asked))
@@ -209,14 +209,14 @@ def _history(adapter: VenueAdapter) -> History:
     return adapter.history
 
 
-def _asked(page: control.Page) -> Asked | None:
+def _asked(page: control.PageHeader) -> Asked | None:
     """Return what a page answers; before cursors were logged, it was the first id."""
     if page.cursor is None and page.from_id is None:
         return None
     return Asked(Cursor(page.cursor or str(page.from_id)), page.from_id, page.to_id)
 
 
-def _scope(record: Record, page: control.Page, adapter: VenueAdapter) -> PageScope:
+def _scope(record: Record, page: control.PageHeader, adapter: VenueAdapter) -> PageScope:
     """Return in the light of what a page is understood."""
     asked = _asked(page)
     span = None if asked is None or adapter.history is None else adapter.history.span(asked)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from trading_platform.venues.adapter import Subscribe
-from trading_platform.venues.answers import Verdict
+from trading_platform.venues.answers import AnswerVerdict
 
 Meaning = Literal["wait", "too long", "asked too much", "final", "trouble"]
 """Come back later; the address is too long; something about what was asked for; it is about us or about the address as
@@ -90,7 +90,7 @@ class Split(NamedTuple):
 Action = Connect | Close | Ping | Say | Subscribed | SymbolsRefused | Probe | SymbolsLost | HandoverStep | Split
 
 
-def meaning_of(verdict: Verdict, *, serves_others: bool) -> Meaning:
+def meaning_of(verdict: AnswerVerdict, *, serves_others: bool) -> Meaning:
     """Return what a verdict means to who asked for a stream.
 
     Parameters
@@ -100,7 +100,7 @@ def meaning_of(verdict: Verdict, *, serves_others: bool) -> Meaning:
 
     Examples
     --------
-    >>> told = Verdict("refused", about="either")
+    >>> told = AnswerVerdict("refused", about="either")
     >>> meaning_of(told, serves_others=False), meaning_of(told, serves_others=True)
     ('final', 'asked too much')
     """

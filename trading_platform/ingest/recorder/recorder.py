@@ -300,11 +300,11 @@ class _Feed:
                 recorder.probe([self._symbols[name] for name in names])
             case actions.SymbolsLost(names, reason):
                 log.warning("feed lost", venue=venue, reason=reason)
-                recorder.control(control.Lost(venue, [self._symbols[name] for name in names], reason))
+                recorder.control(control.LostRecord(venue, [self._symbols[name] for name in names], reason))
             case actions.HandoverStep(step, old, new, reason):
                 log.info("handover", venue=venue, step=step, old=old, new=new, reason=reason)
                 told = cast("Literal['begins', 'opened', 'taken over']", step)
-                recorder.control(control.Handover(venue, told, old, new, reason))
+                recorder.control(control.HandoverRecord(venue, told, old, new, reason))
 
     def _close(self, number: int, reason: str, *, abort: bool) -> None:
         self._ends.setdefault(number, reason)

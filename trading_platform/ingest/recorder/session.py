@@ -32,7 +32,7 @@ from trading_platform.ingest.recorder.actions import (
 from trading_platform.ingest.recorder.handover import HandoverTracker
 from trading_platform.ingest.recorder.subscriptions import Ask, Subscriptions
 from trading_platform.venues.adapter import KeepAlive, Notice, Subscribe, VenueAdapter
-from trading_platform.venues.answers import Verdict
+from trading_platform.venues.answers import AnswerVerdict
 
 TICK_S = 0.5
 BEHIND_S = 0.1
@@ -255,7 +255,7 @@ class Session:
             self._address.failed(now_ns)
         return 0.0
 
-    def refused(self, connection: int, now_ns: int, verdict: Verdict) -> float:
+    def refused(self, connection: int, now_ns: int, verdict: AnswerVerdict) -> float:
         """Take note of what an HTTP answer means instead of a stream; return for how many seconds it forbids more."""
         self._connections.pop(connection, None)
         meaning = self._meaning(verdict)
@@ -399,7 +399,7 @@ class Session:
                 self._current, self._wish = mine.number, None
                 return
 
-    def _meaning(self, verdict: Verdict) -> Meaning:
+    def _meaning(self, verdict: AnswerVerdict) -> Meaning:
         address = self._address
         meaning = meaning_of(verdict, serves_others=address.open > 0)
         hopeless = not address.open and address.alone >= HOPELESS.get(meaning, address.alone + 1)

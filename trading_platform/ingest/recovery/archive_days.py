@@ -263,7 +263,9 @@ class ArchiveDays:
         for rows in pieces(chunks, self._archive, symbol):
             if self._wait(0.0):
                 raise Stopped(f"{self._about}: stopped within {day}")
-            page = control.Page(venue, "archive", symbol, first, last, "archive", epoch=epoch, day=day, size=len(rows))
+            page = control.PageHeader(
+                venue, "archive", symbol, first, last, "archive", epoch=epoch, day=day, size=len(rows)
+            )
             self._lane.page(page, pack(rows))
             count += rows.count(b"\n") + (not rows.endswith(b"\n"))
         if asked is None:

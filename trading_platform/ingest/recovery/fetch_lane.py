@@ -76,7 +76,7 @@ class FetchLane:
         """The (venue, symbol, day) of everything staged so far."""
         return self._processor.touched
 
-    def page(self, page: control.Page, body: bytes) -> None:
+    def page(self, page: control.PageHeader, body: bytes) -> None:
         """Log an answer, durably, and decode it."""
         if page.kind == "head":
             page = msgspec.structs.replace(page, after_ns=self._known_ns(page.venue, [page.symbol]))
@@ -86,7 +86,7 @@ class FetchLane:
 
     def fact(self, fact: control.Control) -> None:
         """Log a fact, durably, and take it into the ledger."""
-        if isinstance(fact, control.Lost):
+        if isinstance(fact, control.LostRecord):
             fact = msgspec.structs.replace(fact, after_ns=self._known_ns(fact.venue, fact.symbols))
         self._append(Kind.CONTROL, [control.encode(fact)])
 

@@ -185,7 +185,7 @@ class RangeFetcher:
         if wrong is not None:
             raise VenueError(f"{about}: trade {first[0]} cannot be the first since {ts_ns}: {wrong}")
         # Not said to be a listing from that id on: what the venue never had must not look skipped by it.
-        self._page(control.Page(venue, "trades", symbol, epoch=epoch), body)
+        self._page(control.PageHeader(venue, "trades", symbol, epoch=epoch), body)
         return first[0]
 
     def probe_head(self, venue: str, symbol: str) -> None:
@@ -198,7 +198,7 @@ class RangeFetcher:
         held = self._ledger.reach(venue, symbol, len(self._ledger.turns(venue, symbol)))
         adapter, name = self._endpoints[venue].adapter, self._venue_symbol(venue, symbol)
         body = ask_head(adapter, lambda request: self._ask(venue, request, symbol), name, symbol, held)
-        self._page(control.Page(venue, "head", symbol), body)
+        self._page(control.PageHeader(venue, "head", symbol), body)
 
     def fetch_range(
         self,
@@ -243,7 +243,7 @@ class RangeFetcher:
                     raise
                 asked = span.then
                 continue
-            told = control.Page(
+            told = control.PageHeader(
                 venue, "trades", symbol, asked.from_id, asked.to_id, epoch=epoch, cursor=str(asked.cursor)
             )
             self._page(told, body)
@@ -276,7 +276,7 @@ class RangeFetcher:
             raise VenueError(f"{venue}: the venue serves no past trades")
         return history
 
-    def _page(self, page: control.Page, body: bytes) -> None:
+    def _page(self, page: control.PageHeader, body: bytes) -> None:
         self._lane.page(page, body)
         self.pages += 1
 

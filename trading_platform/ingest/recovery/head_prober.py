@@ -143,7 +143,7 @@ class Prober:
                     body = ask_head(adapter, ask, self._spelling[symbol], symbol, held)
                     heads[symbol] = head = self._newest(body, symbol)
                     if symbol in known or self._traded_unseen(lane, symbol, head):
-                        lane.page(control.Page(venue, "head", symbol, listening=True), body)
+                        lane.page(control.PageHeader(venue, "head", symbol, listening=True), body)
             except VenueError as error:
                 if isinstance(error, Stopped):
                     raise

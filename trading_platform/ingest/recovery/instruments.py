@@ -49,7 +49,7 @@ def fetch_instruments(
         raise VenueError(f"{adapter.name}: {error}") from error
     with FetchLane(data, ledger, {adapter.name: adapter}, bounds) as lane:
         for part in parts:
-            lane.page(control.Page(adapter.name, "instruments"), part)
+            lane.page(control.PageHeader(adapter.name, "instruments"), part)
     return ledger.instruments(adapter.name)
 
 

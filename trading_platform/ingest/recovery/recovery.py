@@ -278,7 +278,7 @@ class _Recovery(RangeFetcher):
             if row.venue not in self._endpoints or held_by(ingest_lock(self._data, row.venue)) is not None:
                 continue
             if row.tail == "live":
-                self._lane.fact(control.Lost(row.venue, [row.symbol]))
+                self._lane.fact(control.LostRecord(row.venue, [row.symbol]))
             if not row.numbered:
                 continue  # its ids prove nothing: no answer could tell its end
             if row.venue not in silent and not self._probe(row):
@@ -302,7 +302,7 @@ class _Recovery(RangeFetcher):
             if row.tail == "live":
                 live.setdefault(row.venue, []).append(row.symbol)
         for venue, symbols in live.items():
-            self._lane.fact(control.Lost(venue, symbols))
+            self._lane.fact(control.LostRecord(venue, symbols))
         silent: set[str] = set()
         for place, row in enumerate(heard):
             try:
@@ -435,7 +435,7 @@ class _Recovery(RangeFetcher):
         self._steps = None
         return begin, end
 
-    def _page(self, page: control.Page, body: bytes) -> None:
+    def _page(self, page: control.PageHeader, body: bytes) -> None:
         super()._page(page, body)
         if self._steps is not None:
             self._steps.step()

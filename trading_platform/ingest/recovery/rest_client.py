@@ -24,7 +24,7 @@ from trading_platform.processes.call_deadline import Call, GivenUp
 from trading_platform.telemetry import metrics
 from trading_platform.telemetry.logs import get_logger
 from trading_platform.venues.adapter import VenueAdapter
-from trading_platform.venues.answers import Answer, Request, Verdict
+from trading_platform.venues.answers import Answer, AnswerVerdict, Request
 
 log = get_logger(__name__)
 
@@ -222,7 +222,7 @@ class RestClient:
         now_ns = self._now_ns()
         return 0.0 if self._breaker.admits(now_ns) else (self._breaker.ready_ns(now_ns) - now_ns) / 1e9
 
-    def _refused(self, answer: httpx.Response, verdict: Verdict) -> None:
+    def _refused(self, answer: httpx.Response, verdict: AnswerVerdict) -> None:
         venue, asked_s = self._adapter.name, verdict.retry_after_s
         if verdict.kind in {"rate_limited", "banned"}:
             self._breaker.worked()  # it answers; the wait says all there is to say

@@ -196,7 +196,7 @@ def _publish(context: ReplayContext, ledger: Ledger, wanted: Sequence[tuple[Leaf
     StorageError : if the gate refused one; it stays as it was.
     """
     # A pinned leaf holds trades whose log is gone.
-    anew = [rebuilt.Anew(leaf, groups, into=is_pinned(context.data, leaf)) for leaf, groups in wanted]
+    anew = [rebuilt.LeafRebuild(leaf, groups, into=is_pinned(context.data, leaf)) for leaf, groups in wanted]
     for published in rebuilt.rebuild(context.data, anew, ledger=ledger, gate=context.gate, disk=context.disk):
         if not published.verdict.passed:
             checks = " ".join(failure.check for failure in published.verdict.failures)

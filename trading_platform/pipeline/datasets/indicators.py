@@ -17,28 +17,28 @@ from trading_platform.analytics import driver
 from trading_platform.domain.days import day_start
 from trading_platform.domain.timeframe import timeframe_ns
 from trading_platform.pipeline.datasets.table import Computed
-from trading_platform.pipeline.day_context import Config, Work, timeframe_of
+from trading_platform.pipeline.day_context import DayContext, PipelineConfig, timeframe_of
 from trading_platform.pipeline.day_grid import grid_end, numbers
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake import schema
 
 
-def leaves(config: Config, venue: str, symbol: str, day: str) -> list[Leaf]:
+def leaves(config: PipelineConfig, venue: str, symbol: str, day: str) -> list[Leaf]:
     """Return a leaf for each timeframe."""
     return [Leaf("indicators", venue, symbol, day, timeframe) for timeframe in config.timeframes]
 
 
-def settings(config: Config) -> Mapping[str, Any]:
+def settings(config: PipelineConfig) -> Mapping[str, Any]:
     """Return the names: all their states are kept as one."""
     return {"names": config.indicators, "state": driver.STATE_VERSION}
 
 
-def inputs(work: Work, leaf: Leaf) -> Mapping[str, Any]:
+def inputs(work: DayContext, leaf: Leaf) -> Mapping[str, Any]:
     """Return the bars, and how their day ended: the grid is stepped to there."""
     return work.inputs.upstream(leaf)._asdict()
 
 
-def compute(work: Work, leaf: Leaf, state: bytes | None) -> Computed:
+def compute(work: DayContext, leaf: Leaf, state: bytes | None) -> Computed:
     """Step over the day."""
     plan = _plan(work.config.indicators)
     needed = dict.fromkeys(("ts_open", "trade_count", "close", *plan.inputs))

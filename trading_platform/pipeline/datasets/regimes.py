@@ -19,29 +19,29 @@ from trading_platform.analytics.regimes.scaled import RegimeRows
 from trading_platform.domain.days import day_start
 from trading_platform.domain.timeframe import timeframe_ns
 from trading_platform.pipeline.datasets.table import Computed
-from trading_platform.pipeline.day_context import Config, Work, timeframe_of
+from trading_platform.pipeline.day_context import DayContext, PipelineConfig, timeframe_of
 from trading_platform.pipeline.day_grid import grid_end, numbers
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake import schema
 
 
-def leaves(config: Config, venue: str, symbol: str, day: str) -> list[Leaf]:
+def leaves(config: PipelineConfig, venue: str, symbol: str, day: str) -> list[Leaf]:
     """Return a leaf for each timeframe that is both built and labelled."""
     wanted = [timeframe for timeframe in config.timeframes if timeframe in config.regimes.timeframes]
     return [Leaf("regimes", venue, symbol, day, timeframe, config.regimes.model) for timeframe in wanted]
 
 
-def settings(config: Config) -> Mapping[str, Any]:  # noqa: ARG001 - one form for all datasets
+def settings(config: PipelineConfig) -> Mapping[str, Any]:  # noqa: ARG001 - one form for all datasets
     """Return the state's form: under another model the scale goes on and the filter begins anew."""
     return {"state": scaled.STATE_VERSION}
 
 
-def inputs(work: Work, leaf: Leaf) -> Mapping[str, Any]:
+def inputs(work: DayContext, leaf: Leaf) -> Mapping[str, Any]:
     """Return the bars and the model."""
     return {**work.inputs.upstream(leaf)._asdict(), "model": work.inputs.model(leaf).model_version}
 
 
-def compute(work: Work, leaf: Leaf, state: bytes | None) -> Computed:
+def compute(work: DayContext, leaf: Leaf, state: bytes | None) -> Computed:
     """Filter the day."""
     model = work.inputs.model(leaf)
     bars = work.inputs.bars(leaf, ["ts_open", "ts_close", "trade_count", "close"])

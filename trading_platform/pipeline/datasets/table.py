@@ -14,14 +14,14 @@ from trading_platform.domain.datasets import DATASETS, Dataset
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.verdict import Gate
 from trading_platform.pipeline.results import LeafResult
-from trading_platform.pipeline.tick_days import Book
+from trading_platform.pipeline.tick_days import TickLedger
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import publish_computed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from trading_platform.pipeline.day_context import Config, Work
+    from trading_platform.pipeline.day_context import DayContext, PipelineConfig
 
 
 class Computed(NamedTuple):
@@ -38,11 +38,11 @@ class Computed(NamedTuple):
     ended: str | None = None
 
 
-class VenueLedger(Book, publish_computed.Leaves, Protocol):
+class VenueLedger(TickLedger, publish_computed.ComputedLeafLedger, Protocol):
     """What a dataset that is kept per venue asks of the ledger."""
 
 
-class Listing(Protocol):
+class VenueDataset(Protocol):
     """What the module of a dataset offers that is kept per venue."""
 
     def refresh(self, data: DataDir, ledger: VenueLedger, venue: str, day: str, gate: Gate) -> LeafResult:
@@ -52,16 +52,16 @@ class Listing(Protocol):
 class Computation(Protocol):
     """What the module of a computed dataset offers."""
 
-    def leaves(self, config: Config, venue: str, symbol: str, day: str) -> list[Leaf]:
+    def leaves(self, config: PipelineConfig, venue: str, symbol: str, day: str) -> list[Leaf]:
         """Return the leaves of a symbol-day."""
 
-    def inputs(self, work: Work, leaf: Leaf) -> Mapping[str, Any]:
+    def inputs(self, work: DayContext, leaf: Leaf) -> Mapping[str, Any]:
         """Return everything that decides the rows besides the previous day's end state; plain values, hashed."""
 
-    def settings(self, config: Config) -> Mapping[str, Any]:
+    def settings(self, config: PipelineConfig) -> Mapping[str, Any]:
         """Return what a state depends on: a state kept under other settings is not continued."""
 
-    def compute(self, work: Work, leaf: Leaf, state: bytes | None) -> Computed:
+    def compute(self, work: DayContext, leaf: Leaf, state: bytes | None) -> Computed:
         """Return the rows; `state` is the previous day's end state, None on a symbol's first day."""
 
 
@@ -70,9 +70,9 @@ def computation(dataset: Dataset) -> Computation:
     return cast("Computation", import_module(f"trading_platform.pipeline.datasets.{dataset.name}"))
 
 
-def listing(dataset: Dataset) -> Listing:
+def listing(dataset: Dataset) -> VenueDataset:
     """Return the module that brings a dataset up to date that is kept per venue."""
-    return cast("Listing", import_module(f"trading_platform.pipeline.datasets.{dataset.name}"))
+    return cast("VenueDataset", import_module(f"trading_platform.pipeline.datasets.{dataset.name}"))
 
 
 def above(leaf: Leaf) -> Leaf:

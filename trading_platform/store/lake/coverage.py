@@ -28,7 +28,7 @@ Span = tuple[int, int]
 _RANK = {"proved": 0, "open": 1, "lost": 2}
 
 
-class Account(Protocol):
+class CoverageLedger(Protocol):
     """What is asked of the ledger."""
 
     def sequences(self, venue: str | None = None, symbol: str | None = None) -> list[SequenceRow]:
@@ -45,7 +45,12 @@ class Account(Protocol):
 
 
 def coverage(
-    data: DataDir, ledger: Account, venue: str, symbol: str, start_ns: int | None = None, end_ns: int | None = None
+    data: DataDir,
+    ledger: CoverageLedger,
+    venue: str,
+    symbol: str,
+    start_ns: int | None = None,
+    end_ns: int | None = None,
 ) -> pa.Table:
     """Return a symbol's stretches in [start, end), ascending, with the columns of `schema.COVERAGE`.
 
@@ -96,7 +101,7 @@ def _least(last: int | None, end_ns: int | None) -> int | None:
     return min(x for x in (last, end_ns) if x is not None) if (last, end_ns) != (None, None) else None
 
 
-def _sequence(data: DataDir, ledger: Account, row: SequenceRow) -> list[tuple[int, int | None, str]]:
+def _sequence(data: DataDir, ledger: CoverageLedger, row: SequenceRow) -> list[tuple[int, int | None, str]]:
     state = ledger.state(row.venue, row.symbol, row.epoch)
     held = _Held(data, row, [day for day in ledger.days(row.venue, row.symbol) if day.epoch == row.epoch])
     first, last = held.first(), held.last()

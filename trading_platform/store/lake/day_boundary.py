@@ -28,13 +28,13 @@ from trading_platform.store.lake import (
     publish_computed as computed,
     schema as shapes,
 )
-from trading_platform.store.lake.publish_computed import Aside, Leaves
+from trading_platform.store.lake.publish_computed import ComputedLeafLedger, PreparedLeaf
 
 Ids = dict[int, npt.NDArray[np.int64]]
 """Trade ids by epoch."""
 
 
-def settle(data: DataDir, leaf: Leaf, *, ledger: Leaves, disk: Disk = REAL_DISK) -> list[Leaf]:
+def settle(data: DataDir, leaf: Leaf, *, ledger: ComputedLeafLedger, disk: Disk = REAL_DISK) -> list[Leaf]:
     """Settle what a published symbol-day shares with its neighbours; return the leaves that gave rows up.
 
     Raises
@@ -72,7 +72,7 @@ def _may_share(early: LeafRecord | None, late: LeafRecord | None) -> bool:
     return turned or (last >= then_first and then_last >= first)
 
 
-def _settle_pair(data: DataDir, pair: tuple[Leaf, Leaf], ledger: Leaves, disk: Disk) -> list[Leaf]:
+def _settle_pair(data: DataDir, pair: tuple[Leaf, Leaf], ledger: ComputedLeafLedger, disk: Disk) -> list[Leaf]:
     with ExitStack() as held:
         for leaf in pair:  # the earlier day first, whoever does this
             held.enter_context(lake.locked(data, leaf))
@@ -121,7 +121,7 @@ def _among(table: pa.Table, keys: Ids) -> pa.Array:
     return pa.array(found)
 
 
-def _give_up(data: DataDir, leaf: Leaf, lost: Ids, ledger: Leaves, disk: Disk) -> None:
+def _give_up(data: DataDir, leaf: Leaf, lost: Ids, ledger: ComputedLeafLedger, disk: Disk) -> None:
     """Publish the day without these keys."""
     fresh = lake.aside(data, leaf, disk)
     bounds: list[int] = []
@@ -137,7 +137,9 @@ def _give_up(data: DataDir, leaf: Leaf, lost: Ids, ledger: Leaves, disk: Disk) -
             lake.take_out(data, leaf, ledger, disk)
             return
         record = lake.verified(fresh, written, disk, lean=True)
-        aside = Aside(fresh, record._replace(first_id=bounds[0], last_id=bounds[-1]), ledger.leaf(leaf), changed=True)
+        aside = PreparedLeaf(
+            fresh, record._replace(first_id=bounds[0], last_id=bounds[-1]), ledger.leaf(leaf), changed=True
+        )
         verdict = ledger.verdict(leaf) or Verdict()
         computed.swap(data, {leaf: aside}, {leaf: verdict}, ledger, disk, lambda name: None)
     finally:

@@ -49,7 +49,7 @@ STEPS = ("merged", "verified", "remembered", "intended", "renamed", "confirmed",
 Step = Callable[[str], None]
 
 
-class Leaves(Protocol):
+class LeafLedger(Protocol):
     """What publishing asks of the ledger."""
 
     def leaf(self, leaf: Leaf) -> LeafRecord | None:
@@ -111,7 +111,7 @@ def publish(
     data: DataDir,
     leaf: Leaf,
     *,
-    ledger: Leaves,
+    ledger: LeafLedger,
     gate: Gate,
     disk: Disk = REAL_DISK,
     wait_s: float = WAIT_S,
@@ -182,7 +182,7 @@ def _emptied(
     parts: Iterable[tuple[Path, tuple[int, int, int]]],
     verdict: Verdict,
     *,
-    ledger: Leaves,
+    ledger: LeafLedger,
     disk: Disk,
 ) -> Published | None:
     """Take out what is published of a leaf that holds no trade; return what became of it, None if nothing did."""
@@ -198,7 +198,7 @@ def write_leaf(
     leaf: Leaf,
     table: pa.Table,
     *,
-    ledger: Leaves,
+    ledger: LeafLedger,
     gate: Gate,
     input_hash: str | None,
     end_state: str | None = None,
@@ -239,13 +239,15 @@ def write_leaf(
         return as_published(leaf, before, record, verdict, changed=changed)
 
 
-def remove_leaf(data: DataDir, leaf: Leaf, *, ledger: Leaves, disk: Disk = REAL_DISK, wait_s: float = WAIT_S) -> None:
+def remove_leaf(
+    data: DataDir, leaf: Leaf, *, ledger: LeafLedger, disk: Disk = REAL_DISK, wait_s: float = WAIT_S
+) -> None:
     """Take a leaf out of the lake, with what is remembered of its copies; its staged parts stay."""
     with locked(data, leaf, wait_s=wait_s):
         take_out(data, leaf, ledger, disk)
 
 
-def take_out(data: DataDir, leaf: Leaf, ledger: Leaves, disk: Disk) -> None:
+def take_out(data: DataDir, leaf: Leaf, ledger: LeafLedger, disk: Disk) -> None:
     """Do so for who holds the leaf's lock."""
     # The ledger first: a file that it does not know is published again or removed again, a missing one is a loss.
     ledger.forget(leaf)
@@ -357,7 +359,7 @@ def _swap(
     before: LeafRecord | None,
     record: LeafRecord,
     *,
-    ledger: Leaves,
+    ledger: LeafLedger,
     disk: Disk,
     step: Step,
 ) -> bool:
@@ -384,7 +386,7 @@ def differs(data: DataDir, leaf: Leaf, record: LeafRecord, disk: Disk) -> bool:
     return not disk.exists(path) or parquet.file_sha256(path) != record.file_sha256
 
 
-def settle(data: DataDir, leaf: Leaf, ledger: Leaves, disk: Disk) -> None:
+def settle(data: DataDir, leaf: Leaf, ledger: LeafLedger, disk: Disk) -> None:
     """Finish what a crash left between intent and confirmation."""
     intent = ledger.intent(leaf)
     if intent is None:

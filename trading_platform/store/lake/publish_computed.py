@@ -22,7 +22,7 @@ STEPS = ("written", "intended", "renamed", "confirmed")
 """What `write_leaves` has just done when it calls `step`; ``renamed`` once a leaf."""
 
 
-class Leaves(lake.Leaves, Protocol):
+class ComputedLeafLedger(lake.LeafLedger, Protocol):
     """What publishing several leaves asks of the ledger."""
 
     def entries(self, dataset: str, venue: str, symbol: str, day: str) -> dict[Leaf, LeafEntry]:
@@ -35,7 +35,7 @@ class Leaves(lake.Leaves, Protocol):
         """Make the intents the records."""
 
 
-class Fresh(NamedTuple):
+class LeafRows(NamedTuple):
     """Rows to be published, and what the ledger shall know of where they come from and where their state ends."""
 
     leaf: Leaf
@@ -48,7 +48,7 @@ def _no_step(name: str) -> None:
     """Go on."""
 
 
-class Aside(NamedTuple):
+class PreparedLeaf(NamedTuple):
     """A leaf's next file, durable beside the lake; `before` is what the ledger knows of the one that is there."""
 
     path: Path
@@ -59,9 +59,9 @@ class Aside(NamedTuple):
 
 def write_leaves(
     data: DataDir,
-    fresh: Sequence[Fresh],
+    fresh: Sequence[LeafRows],
     *,
-    ledger: Leaves,
+    ledger: ComputedLeafLedger,
     gate: Gate,
     disk: Disk = REAL_DISK,
     step: Step = _no_step,
@@ -95,7 +95,7 @@ def write_leaves(
     return [_result(each.leaf, known, verdicts[each.leaf], written.get(each.leaf)) for each in fresh]
 
 
-def _settled(data: DataDir, fresh: Sequence[Fresh], ledger: Leaves, disk: Disk) -> dict[Leaf, LeafEntry]:
+def _settled(data: DataDir, fresh: Sequence[LeafRows], ledger: ComputedLeafLedger, disk: Disk) -> dict[Leaf, LeafEntry]:
     """Finish what a crash left, and return what is known then."""
     dataset, venue, symbol, day, *_ = fresh[0].leaf
     known = ledger.entries(dataset, venue, symbol, day)
@@ -105,7 +105,9 @@ def _settled(data: DataDir, fresh: Sequence[Fresh], ledger: Leaves, disk: Disk) 
     return ledger.entries(dataset, venue, symbol, day) if unsettled else known
 
 
-def _write(data: DataDir, fresh: Sequence[Fresh], known: Mapping[Leaf, LeafEntry], disk: Disk) -> dict[Leaf, Aside]:
+def _write(
+    data: DataDir, fresh: Sequence[LeafRows], known: Mapping[Leaf, LeafEntry], disk: Disk
+) -> dict[Leaf, PreparedLeaf]:
     """Write leaves aside, durably. They are not read back: what is damaged is noticed, and computed again."""
     # All are written before the first is synced: one commit of the file system's journal then serves them all.
     rows = {}
@@ -122,15 +124,15 @@ def _write(data: DataDir, fresh: Sequence[Fresh], known: Mapping[Leaf, LeafEntry
         record = LeafRecord(count.rows, count.content_hash, sha256, each.input_hash, each.end_state)
         target = data.lake / each.leaf.path
         changed = not disk.exists(target) or parquet.file_sha256(target) != record.file_sha256
-        written[each.leaf] = Aside(path, record, known.get(each.leaf, LeafEntry()).record, changed)
+        written[each.leaf] = PreparedLeaf(path, record, known.get(each.leaf, LeafEntry()).record, changed)
     return written
 
 
 def swap(
     data: DataDir,
-    written: Mapping[Leaf, Aside],
+    written: Mapping[Leaf, PreparedLeaf],
     verdicts: Mapping[Leaf, Verdict],
-    ledger: Leaves,
+    ledger: ComputedLeafLedger,
     disk: Disk,
     step: Step,
 ) -> None:
@@ -150,7 +152,7 @@ def swap(
     step("confirmed")
 
 
-def _result(leaf: Leaf, known: Mapping[Leaf, LeafEntry], verdict: Verdict, written: Aside | None) -> Published:
+def _result(leaf: Leaf, known: Mapping[Leaf, LeafEntry], verdict: Verdict, written: PreparedLeaf | None) -> Published:
     if written is None:
         return lake.as_before(leaf, known.get(leaf, LeafEntry()).record, verdict)
     return lake.as_published(leaf, written.before, written.record, verdict, changed=written.changed)

@@ -24,13 +24,13 @@ from trading_platform.store.lake import (
 )
 from trading_platform.store.lake.first_day import note_first_day
 from trading_platform.store.lake.publish import Published, Step
-from trading_platform.store.lake.publish_computed import Aside, Leaves
+from trading_platform.store.lake.publish_computed import ComputedLeafLedger, PreparedLeaf
 
 STEPS = ("merged", "verified", *computed.STEPS[1:], "removed")
 """What `rebuild` has just done when it calls `step`; ``merged``, ``verified`` and ``renamed`` once a leaf."""
 
 
-class Anew(NamedTuple):
+class LeafRebuild(NamedTuple):
     """A leaf to be published anew.
 
     Attributes
@@ -50,9 +50,9 @@ def _no_step(name: str) -> None:
 
 def rebuild(
     data: DataDir,
-    wanted: Sequence[Anew],
+    wanted: Sequence[LeafRebuild],
     *,
-    ledger: Leaves,
+    ledger: ComputedLeafLedger,
     gate: Gate,
     disk: Disk = REAL_DISK,
     step: Step = _no_step,
@@ -100,7 +100,7 @@ def rebuild(
 
 
 def _publish(
-    data: DataDir, works: Sequence[_Work], good: Sequence[_Work], ledger: Leaves, disk: Disk, step: Step
+    data: DataDir, works: Sequence[_Work], good: Sequence[_Work], ledger: ComputedLeafLedger, disk: Disk, step: Step
 ) -> None:
     conflicts = [conflict for work in good for conflict in work.conflicts()]
     if conflicts:
@@ -115,9 +115,9 @@ class _Work:
     """What is done for one leaf."""
 
     merged: merge_file.Merge
-    aside: Aside
+    aside: PreparedLeaf
 
-    def __init__(self, data: DataDir, anew: Anew, disk: Disk) -> None:
+    def __init__(self, data: DataDir, anew: LeafRebuild, disk: Disk) -> None:
         self._data, self._anew, self._disk = data, anew, disk
         self.leaf = anew.leaf
         self.fresh = lake.aside(data, anew.leaf, disk)
@@ -125,7 +125,7 @@ class _Work:
         self._parts: list[tuple[Path, tuple[int, int, int]]] = []
         self._entry = LeafEntry()
 
-    def merge(self, ledger: Leaves, gate: Gate, step: Step) -> None:
+    def merge(self, ledger: ComputedLeafLedger, gate: Gate, step: Step) -> None:
         """Write the leaf's next file."""
         lake.settle(self._data, self.leaf, ledger, self._disk)
         known = ledger.entries("ticks", self.leaf.venue, self.leaf.symbol, self.leaf.day)
@@ -147,7 +147,7 @@ class _Work:
         """Read the file back and compare it with what is published."""
         record = lake.verified_ticks(self.fresh, self.merged, self._disk)
         changed = lake.differs(self._data, self.leaf, record, self._disk)
-        self.aside = Aside(self.fresh, record, self._entry.record, changed)
+        self.aside = PreparedLeaf(self.fresh, record, self._entry.record, changed)
 
     def conflicts(self) -> list[Conflict]:
         """Return the copies that do not agree."""
@@ -161,7 +161,7 @@ class _Work:
             self._disk.sync_directory(path.parent)
         lake.remove_parts(self._data, self.leaf, self._parts, self._disk)
 
-    def take_out(self, ledger: Leaves) -> None:
+    def take_out(self, ledger: ComputedLeafLedger) -> None:
         """Take out what is published: none of its ids holds a trade."""
         if self._entry.record is not None:
             lake.take_out(self._data, self.leaf, ledger, self._disk)

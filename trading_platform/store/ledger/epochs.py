@@ -13,7 +13,7 @@ from trading_platform.store.ledger.database import Database, insert_missing
 _COLUMNS = [t.turns.c[name] for name in EpochReset._fields]
 
 
-class Numberings:
+class EpochBook:
     """The part of the ledger that tells one numbering from another."""
 
     database: Database

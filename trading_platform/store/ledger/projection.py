@@ -30,7 +30,7 @@ from trading_platform.domain.position import START, Position
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.changes import TAIL, Changes, bound, of_bound, of_keys
 from trading_platform.store.ledger.database import Database, damage_named, insert_missing
-from trading_platform.store.ledger.epochs import Numberings, ended_at, note_turns, readmit, turns_of
+from trading_platform.store.ledger.epochs import EpochBook, ended_at, note_turns, readmit, turns_of
 from trading_platform.store.ledger.gaps import reconcile, workable
 from trading_platform.store.ledger.kept_days import KeptDays, Outdated, goes_on
 from trading_platform.store.ledger.sinks import STAGING, SinkBook, adopt_staging, begin_staging, positions
@@ -49,7 +49,7 @@ _REBUILT = (
 """Tables that a replay of the log rebuilds row by row."""
 
 
-class Projection(Numberings, VoidBook, KeptDays, SinkBook, TextDays):
+class Projection(EpochBook, VoidBook, KeptDays, SinkBook, TextDays):
     """The part of the ledger that is a projection of the log."""
 
     database: Database

@@ -44,7 +44,7 @@ class Disconnected(_Control, frozen=True, tag="disconnected"):
     reason: str
 
 
-class Lost(_Control, frozen=True, tag="lost"):
+class LostRecord(_Control, frozen=True, tag="lost"):
     """These symbols (canonical) were not received up to now: their recorder was dead, or paused."""
 
     venue: str
@@ -53,7 +53,7 @@ class Lost(_Control, frozen=True, tag="lost"):
     after_ns: int = 0  # it was known by then what this comes after, see lane_clock.py
 
 
-class Handover(_Control, frozen=True, tag="handover"):
+class HandoverRecord(_Control, frozen=True, tag="handover"):
     """A change from one living connection to another: what for, and how far it is."""
 
     venue: str
@@ -123,8 +123,8 @@ Control = (
     Started
     | Connected
     | Disconnected
-    | Lost
-    | Handover
+    | LostRecord
+    | HandoverRecord
     | Declared
     | Undertaken
     | BanSeen
@@ -155,7 +155,7 @@ def decode(frame: bytes) -> Control:
         raise FrameError("control", str(error)) from error
 
 
-class Page(msgspec.Struct, frozen=True):
+class PageHeader(msgspec.Struct, frozen=True):
     """The first frame of a PAGE record, saying what the second frame, the answer's body, answers.
 
     Asked for were all ids from `from_id` on, up to `to_id` as far as they fit into one page. Of kind ``archive`` the
@@ -179,15 +179,15 @@ class Page(msgspec.Struct, frozen=True):
     size: int = 0
 
 
-_PAGE: msgspec.json.Decoder[Page] = msgspec.json.Decoder(Page)
+_PAGE: msgspec.json.Decoder[PageHeader] = msgspec.json.Decoder(PageHeader)
 
 
-def encode_page(page: Page) -> bytes:
+def encode_page(page: PageHeader) -> bytes:
     """Return the bytes of a PAGE record's first frame."""
     return _ENCODER.encode(page)
 
 
-def decode_page(frame: bytes) -> Page:
+def decode_page(frame: bytes) -> PageHeader:
     """Return what a PAGE record answers. Raises FrameError of kind ``page``."""
     try:
         return _PAGE.decode(frame)

@@ -248,7 +248,7 @@ def _split(body: bytes, count: int) -> tuple[bytes, ...]:
     return tuple(map(body.__getitem__, map(slice, ends, ends[1:])))
 
 
-class Checked(NamedTuple):
+class CheckedRecord(NamedTuple):
     """A record that passed its checks, not yet taken apart."""
 
     start: int
@@ -256,12 +256,12 @@ class Checked(NamedTuple):
     durable_to: int
 
 
-def check(data: bytes, at: int, base: int, seed: int) -> Checked | int | str:
+def check(data: bytes, at: int, base: int, seed: int) -> CheckedRecord | int | str:
     """Judge the record at `data[at]`, which lies at offset `base + at` of its segment.
 
     Returns
     -------
-    A Checked record; or, if it goes on beyond `data`, the number of bytes it needs in all (at most
+    A CheckedRecord; or, if it goes on beyond `data`, the number of bytes it needs in all (at most
     RECORD_BYTES_MAX); or the reason why these bytes are no record.
     """
     if len(data) - at < _FRAMES_AT:
@@ -277,7 +277,7 @@ def check(data: bytes, at: int, base: int, seed: int) -> Checked | int | str:
         return int(length)
     if _extend(seed, data[at + 8 : at + length]) != _HEAD.unpack_from(data, at)[1]:
         return "a record fails its checksum"
-    return Checked(base + at, base + at + length, durable_to)
+    return CheckedRecord(base + at, base + at + length, durable_to)
 
 
 def decode(
@@ -319,22 +319,22 @@ def decode_packed(
     return position, verdict if isinstance(verdict, int | str) else "a record fails its checksum"
 
 
-def find_record(data: bytes, at: int, base: int, seed: int) -> Checked | None:
+def find_record(data: bytes, at: int, base: int, seed: int) -> CheckedRecord | None:
     """Return the first whole record that begins at `data[at]` or later, None if there is none."""
     while (at := data.find(_RECORD_MAGIC, at)) >= 0:
         found = check(data, at, base, seed)
-        if isinstance(found, Checked):
+        if isinstance(found, CheckedRecord):
             return found
         at += 1
     return None
 
 
-def runs(data: bytes, seed: int) -> Iterator[Checked]:
+def runs(data: bytes, seed: int) -> Iterator[CheckedRecord]:
     """Yield every whole record of a segment's bytes, whatever lies between them."""
     at = RECORDS_AT
     while at < len(data):
         verdict = check(data, at, 0, seed)
-        found = verdict if isinstance(verdict, Checked) else find_record(data, at + 1, 0, seed)
+        found = verdict if isinstance(verdict, CheckedRecord) else find_record(data, at + 1, 0, seed)
         if found is None:
             return
         yield found

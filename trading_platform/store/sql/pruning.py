@@ -56,7 +56,7 @@ class Truth(NamedTuple):
 _ANY = Truth(true=True, false=True)
 
 
-class Dataset(NamedTuple):
+class ViewSource(NamedTuple):
     """What a view reads: its folders' keys, and the columns of time that lie within the folder's date."""
 
     name: str
@@ -95,7 +95,7 @@ def _last(column: Node) -> str:
     return str(column["column_names"][-1]).lower()
 
 
-def files(db: duckdb.DuckDBPyConnection, tree: Node, dataset: Dataset) -> list[Path] | None:
+def files(db: duckdb.DuckDBPyConnection, tree: Node, dataset: ViewSource) -> list[Path] | None:
     """Return the files that a statement can need of a view, None if it may be any.
 
     Parameters
@@ -129,7 +129,7 @@ def _values(place: Path, key: str) -> list[str]:
     return sorted(name.removeprefix(start) for name in folders.entries(place) if name.startswith(start))
 
 
-def _conditions(tree: Node, dataset: Dataset) -> list[_Condition | None]:
+def _conditions(tree: Node, dataset: ViewSource) -> list[_Condition | None]:
     """Return for each place that names the view what its rows must fulfil, None where that is not certain."""
     found: dict[int, _Condition] = {}
     for node in dicts(tree):
@@ -243,7 +243,7 @@ def _is_plain_table(table: Node) -> bool:
 class _Asked:
     """What DuckDB says of the conditions for each value of a key."""
 
-    def __init__(self, db: duckdb.DuckDBPyConnection, dataset: Dataset, conditions: Sequence[_Condition]) -> None:
+    def __init__(self, db: duckdb.DuckDBPyConnection, dataset: ViewSource, conditions: Sequence[_Condition]) -> None:
         self._db, self._dataset = db, dataset
         self._plans = [self._plan(condition, condition.where) for condition in conditions]
         self._outer = [plan for plan, each in zip(self._plans, conditions, strict=True) if each.outer]

@@ -102,7 +102,7 @@ def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
-class Few(NamedTuple):
+class ShortAnswer(NamedTuple):
     """A short answer of plain values: numbers (some Decimal), texts, truths, dates, None.
 
     `numbers`: which columns are numbers.
@@ -113,7 +113,7 @@ class Few(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
-def few(data: DataDir, sql: str, most: int = 10_000) -> Few | None:
+def few(data: DataDir, sql: str, most: int = 10_000) -> ShortAnswer | None:
     """Return the answer of a SELECT if it has up to `most` rows of plain values, found without listing the lake.
 
     None if it has not, or anything is wrong with it: `answer` does it then, and says what.
@@ -134,7 +134,7 @@ def few(data: DataDir, sql: str, most: int = 10_000) -> Few | None:
         except (duckdb.Error, QueryError):
             return None
     numbers = [kind not in _NO_NUMBERS for kind in kinds]
-    return None if len(rows) > most else Few(names, numbers, rows)
+    return None if len(rows) > most else ShortAnswer(names, numbers, rows)
 
 
 _NO_NUMBERS = {"BOOLEAN", "VARCHAR", "DATE", '"NULL"'}

@@ -99,7 +99,7 @@ def _files(db: duckdb.DuckDBPyConnection, data: DataDir, name: str, wanted: Want
     if not wanted.pruned or wanted.as_of_ns is not None:
         return None
     of = DATASETS[name]
-    dataset = pruning.Dataset(name, data.lake.resolve() / name, of.keys, of.times)
+    dataset = pruning.ViewSource(name, data.lake.resolve() / name, of.keys, of.times)
     if not of.open_ended:
         return pruning.files(db, wanted.tree, dataset)
     # Its columns are those of all files: only where each is named, and named in files that are read, is it the same.

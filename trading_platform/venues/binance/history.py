@@ -16,12 +16,12 @@ _SINCE = "since "
 _TRADES = "/api/v3/historicalTrades"
 
 
-class TradeHistory:
+class BinanceHistory:
     """Trades by `historicalTrades`; needs neither key nor signature. A cursor is an id, or ``since`` and a time in ms.
 
     Examples
     --------
-    >>> history = TradeHistory()
+    >>> history = BinanceHistory()
     >>> history.from_ids(Missing(7, 9, held_before=True))
     Asked(cursor='6', from_id=6, to_id=9)
     >>> history.request("BTCUSDT", history.from_ids(Missing(7, 9))).params
@@ -76,7 +76,7 @@ class TradeHistory:
         Examples
         --------
         >>> body = b'[{"a":1,"p":"1","q":"1","f":100,"l":105,"T":1498793709153,"m":true,"M":true}]'
-        >>> TradeHistory().read(body, "BTC-USDT", TradeHistory().from_time(1498793700000000000)).first
+        >>> BinanceHistory().read(body, "BTC-USDT", BinanceHistory().from_time(1498793700000000000)).first
         (100, 1498793709153000000)
         """
         if asked is not None and asked.cursor.startswith(_SINCE):
@@ -100,7 +100,7 @@ class TradeHistory:
     def raw_rows(self, body: bytes) -> dict[int, bytes]:
         """Return the bytes of each row by its id.
 
-        >>> TradeHistory().raw_rows(b'[{"id":7,"price":"1"}, {"id":8}]')
+        >>> BinanceHistory().raw_rows(b'[{"id":7,"price":"1"}, {"id":8}]')
         {7: b'{"id":7,"price":"1"}', 8: b'{"id":8}'}
         """
         return pages.raw_rows(body)

@@ -35,11 +35,11 @@ from trading_platform.venues.adapter import (
     StreamDecoder,
     StreamPlan,
 )
-from trading_platform.venues.answers import Answer, Request, Verdict, in_words, judged
+from trading_platform.venues.answers import Answer, AnswerVerdict, Request, in_words, judged
 from trading_platform.venues.archive import DailyArchive
 from trading_platform.venues.binance import pages
 from trading_platform.venues.binance.archive import BinanceArchive
-from trading_platform.venues.binance.history import TradeHistory
+from trading_platform.venues.binance.history import BinanceHistory
 from trading_platform.venues.binance.wire import MS_END, MS_FIRST, REFUSED, US_END, US_FIRST, Id, broken, trade
 from trading_platform.venues.limits import RateLimit
 from trading_platform.venues.strict_json import check_strict, text_of
@@ -110,7 +110,7 @@ class Binance:
         # Not documented. Servers and proxies accept request lines of 8 KB (nginx, Apache) or 4 KB (IIS), headers apart.
         RateLimit("address_bytes", 4000, scope="connection"),
     )
-    history = TradeHistory()
+    history = BinanceHistory()
     archive: DailyArchive | None = BinanceArchive()
     sequencing: Sequencing = Contiguous()
     connection_lifetime_s = 86_400.0
@@ -127,7 +127,7 @@ class Binance:
     notice_bytes = 127  # shorter than any trade
     listing_field = "symbols"
 
-    def judge(self, answer: Answer) -> Verdict:
+    def judge(self, answer: Answer) -> AnswerVerdict:
         """Return what an answer means: 418 is a ban, a header tells the weight used at this address.
 
         >>> Binance().judge(Answer(200, {"x-mbx-used-weight-1m": "75"})).used
@@ -137,7 +137,7 @@ class Binance:
         used = {"weight": float(told)} if told.isascii() and told.isdigit() and len(told) < 10 else {}
         if answer.status == 418:
             reason = in_words(418) if answer.to == "stream" else "HTTP 418"
-            return Verdict("banned", answer.retry_after_s, used, reason)
+            return AnswerVerdict("banned", answer.retry_after_s, used, reason)
         return replace(judged(answer), used=used)
 
     def authorize(self, request: Request, key: str) -> Request:

@@ -15,7 +15,7 @@ from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, normalise_asset
 from trading_platform.domain.trade import Trade
-from trading_platform.venues.answers import Answer, Request, Verdict
+from trading_platform.venues.answers import Answer, AnswerVerdict, Request
 from trading_platform.venues.bybit.wire import LINEAR, REFUSED, SPOT, broken, spelled, spelling, timestamp_ns, trade
 from trading_platform.venues.history import Asked, Cursor, Missing, Page, RefusedRow, Span
 from trading_platform.venues.strict_json import check_strict
@@ -73,7 +73,7 @@ _row: Callable[[bytes], _Row] = msgspec.json.Decoder(_Row).decode
 _instrument: Callable[[bytes], _Instrument] = msgspec.json.Decoder(_Instrument).decode
 
 
-def judge(answer: Answer) -> Verdict:
+def judge(answer: Answer) -> AnswerVerdict:
     """Return what a 200 means.
 
     >>> judge(Answer(200, body=b'{"retCode":10016,"retMsg":"Internal server error."}')).kind
@@ -82,15 +82,15 @@ def judge(answer: Answer) -> Verdict:
     try:
         told = _told(answer.body)
     except REFUSED:
-        return Verdict("ok")  # what the body is, its reader says
+        return AnswerVerdict("ok")  # what the body is, its reader says
     if not told.retCode:
-        return Verdict("ok")
+        return AnswerVerdict("ok")
     reason = f"error {told.retCode}: {told.retMsg[:200]}"
     if told.retCode in _TOO_MANY:
-        return Verdict("rate_limited", answer.retry_after_s, reason=reason)
+        return AnswerVerdict("rate_limited", answer.retry_after_s, reason=reason)
     if told.retCode in _ITS_TROUBLE:
-        return Verdict("retry", answer.retry_after_s, reason=reason)
-    return Verdict("refused", reason=reason)
+        return AnswerVerdict("retry", answer.retry_after_s, reason=reason)
+    return AnswerVerdict("refused", reason=reason)
 
 
 class RecentTrades:

@@ -30,7 +30,7 @@ from trading_platform.venues.adapter import (
     StreamPlan,
     Subscribe,
 )
-from trading_platform.venues.answers import Answer, Request, Verdict, judged
+from trading_platform.venues.answers import Answer, AnswerVerdict, Request, judged
 from trading_platform.venues.archive import DailyArchive
 from trading_platform.venues.bybit import rest
 from trading_platform.venues.bybit.archive import BybitArchive
@@ -121,14 +121,14 @@ class Bybit:
     notice_bytes = 1024
     listing_field = "list"
 
-    def judge(self, answer: Answer) -> Verdict:
+    def judge(self, answer: Answer) -> AnswerVerdict:
         """Return what an answer means: 403 is a ban of the address, errors come inside a 200.
 
         >>> Bybit().judge(Answer(403)).kind, Bybit().judge(Answer(200, body=b'{"retCode":10006,"retMsg":""}')).kind
         ('banned', 'rate_limited')
         """
         if answer.status == 403:
-            return Verdict("banned", answer.retry_after_s, reason="HTTP 403: access too frequent")
+            return AnswerVerdict("banned", answer.retry_after_s, reason="HTTP 403: access too frequent")
         if answer.to == "request" and answer.status == 200:
             return rest.judge(answer)
         return judged(answer)

@@ -47,12 +47,12 @@ _row: Callable[[bytes], _Row] = msgspec.json.Decoder(_Row).decode
 _columns: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[Any]).decode
 
 
-class TradeHistory:
+class KrakenHistory:
     """Trades by `Trades`. A cursor is a time in ns that the trades are later than.
 
     Examples
     --------
-    >>> history = TradeHistory()
+    >>> history = KrakenHistory()
     >>> asked = history.from_ids(Missing(7, 9, held_before=True, after_ns=1_762_795_433_971_744_000))
     >>> asked
     Asked(cursor='1762795433968744000', from_id=6, to_id=9)
@@ -98,7 +98,7 @@ class TradeHistory:
         Examples
         --------
         >>> body = b'{"error":[],"result":{"XXBTZUSD":[["5.1","2",1762795433.9717445,"b","l","",7]],"last":"1"}}'
-        >>> TradeHistory().read(body, "BTC-USD").trades[0][:3]
+        >>> KrakenHistory().read(body, "BTC-USD").trades[0][:3]
         ('BTC-USD', 7, 1762795433971744500)
         """
         rows, last = _parts(body)
@@ -120,7 +120,7 @@ class TradeHistory:
     def raw_rows(self, body: bytes) -> dict[int, bytes]:
         """Return the bytes of each row by its id. Raises FrameError only.
 
-        >>> TradeHistory().raw_rows(b'{"result":{"XXBTZUSD":[["5.1","2",1,"b","l","",7]],"last":"1"}}')
+        >>> KrakenHistory().raw_rows(b'{"result":{"XXBTZUSD":[["5.1","2",1,"b","l","",7]],"last":"1"}}')
         {7: b'["5.1","2",1,"b","l","",7]'}
         """
         try:

@@ -36,9 +36,9 @@ from trading_platform.venues.adapter import (
     StreamPlan,
     Subscribe,
 )
-from trading_platform.venues.answers import Answer, Request, Verdict, judged
+from trading_platform.venues.answers import Answer, AnswerVerdict, Request, judged
 from trading_platform.venues.archive import DailyArchive
-from trading_platform.venues.kraken.history import TradeHistory
+from trading_platform.venues.kraken.history import KrakenHistory
 from trading_platform.venues.kraken.wire import REFUSED, Id, broken, instant_ns, number
 from trading_platform.venues.limits import RateLimit
 from trading_platform.venues.strict_json import check_strict, text_of
@@ -126,7 +126,7 @@ class Kraken:
         RateLimit("messages", 5, 1.0, "connection"),
         RateLimit("streams", 500, scope="connection"),
     )
-    history = TradeHistory()
+    history = KrakenHistory()
     sequencing: Sequencing = Contiguous()
     connection_lifetime_s = 86_400.0  # not documented; a connection is renewed daily all the same
     keepalive = KeepAlive("json", b'{"method":"ping"}')
@@ -138,7 +138,7 @@ class Kraken:
 
     # ---- limits and answers
 
-    def judge(self, answer: Answer) -> Verdict:
+    def judge(self, answer: Answer) -> AnswerVerdict:
         """Return what an answer means: an error stands inside a 200.
 
         >>> Kraken().judge(Answer(200, body=b'{"error":["EGeneral:Too many requests"]}')).kind
@@ -153,7 +153,7 @@ class Kraken:
         try:
             told = _errors(answer.body).error
         except REFUSED:
-            return Verdict("retry", answer.retry_after_s, reason="HTTP 200: a page instead of JSON")
+            return AnswerVerdict("retry", answer.retry_after_s, reason="HTTP 200: a page instead of JSON")
         errors = [text for text in told if not text.startswith("W")]
         if not errors:
             return verdict
@@ -288,18 +288,18 @@ class Kraken:
         return symbol.replace("-", "/")
 
 
-def _meant(error: str) -> Verdict:
+def _meant(error: str) -> AnswerVerdict:
     """Return what an error of REST means; one that is not known may pass."""
     group, _, text = error.partition(":")
     if "rate limit" in text.lower() or "too many" in text.lower():
-        return Verdict("rate_limited")
+        return AnswerVerdict("rate_limited")
     if "lockout" in text.lower():
-        return Verdict("banned")
+        return AnswerVerdict("banned")
     if group == "EQuery" or (group == "EGeneral" and ("arguments" in text.lower() or "method" in text.lower())):
-        return Verdict("refused")
+        return AnswerVerdict("refused")
     if group in {"EAPI", "EAuth"} or "permission" in text.lower():
-        return Verdict("refused", about="client")
-    return Verdict("retry")
+        return AnswerVerdict("refused", about="client")
+    return AnswerVerdict("retry")
 
 
 def _subscription(names: Sequence[str]) -> bytes:

@@ -128,7 +128,7 @@ def test_a_new_start_ends_what_the_dead_one_listened_to() -> None:
 
 def test_a_page_tells_which_ids_the_listing_skips() -> None:
     """Holes between ids that came are claims; before the first and beyond the last one nothing is said."""
-    page = control.Page("binance", "trades", "BTC-USDT", from_id=10)
+    page = control.PageHeader("binance", "trades", "BTC-USDT", from_id=10)
     decoded = decode(record(Kind.PAGE, control.encode_page(page), listed(12, 13, 16), at=4))
     claims = [(claim.first_id, claim.last_id) for claim in decoded.batch.seen[KEY].skips]
     assert claims == [(14, 15)]
@@ -138,7 +138,7 @@ def test_a_page_tells_which_ids_the_listing_skips() -> None:
 
 def test_a_page_tells_what_of_it_the_venue_does_not_serve() -> None:
     """A listing that begins late has forgotten the rest; one that ends early has nothing more."""
-    page = control.Page("binance", "trades", "BTC-USDT", from_id=10, to_id=20)
+    page = control.PageHeader("binance", "trades", "BTC-USDT", from_id=10, to_id=20)
     decoded = decode(record(Kind.PAGE, control.encode_page(page), listed(12, 13, 14), at=4))
     assert decoded.batch.seen[KEY].unserved == [
         Claim(10, 11, "retention", NOW + 4),
@@ -156,7 +156,7 @@ def test_a_request_refused_by_the_venue_is_a_claim() -> None:
 
 def test_an_empty_page_proves_nothing() -> None:
     """No trade, no claim, no tail."""
-    page = control.Page("binance", "trades", "BTC-USDT", from_id=10)
+    page = control.PageHeader("binance", "trades", "BTC-USDT", from_id=10)
     decoded = decode(record(Kind.PAGE, control.encode_page(page), b"[]"))
     assert decoded.trades == {}
     assert decoded.batch.seen == {}
@@ -164,7 +164,7 @@ def test_an_empty_page_proves_nothing() -> None:
 
 def test_a_page_of_html_is_kept_apart_and_closes_nothing() -> None:
     """An answer that is no page must not count as an empty one."""
-    page = control.Page("binance", "head", "BTC-USDT")
+    page = control.PageHeader("binance", "head", "BTC-USDT")
     decoded = decode(record(Kind.PAGE, control.encode_page(page), b"<html>busy</html>"))
     assert [item.source for item in decoded.batch.quarantine] == ["rest"]
     assert decoded.batch.seen == {}
@@ -172,7 +172,7 @@ def test_a_page_of_html_is_kept_apart_and_closes_nothing() -> None:
 
 def test_a_head_probe_closes_the_tail() -> None:
     """The newest trade, asked for after the end, is the end."""
-    page = control.Page("binance", "head", "BTC-USDT")
+    page = control.PageHeader("binance", "head", "BTC-USDT")
     decoded = decode(record(Kind.PAGE, control.encode_page(page), listed(20), at=4))
     assert decoded.batch.seen[KEY].tails == [TailEvent("closed", NOW + 4)]
 
@@ -198,7 +198,7 @@ def test_a_record_of_ours_that_cannot_be_read_is_kept_apart(kind: Kind, frames: 
 
 def test_a_venue_of_a_later_version_is_named() -> None:
     """Records of an exchange that this program does not know are not passed over: it says what to do."""
-    page = control.Page("nowhere", "trades", "BTC-USDT", from_id=10)
+    page = control.PageHeader("nowhere", "trades", "BTC-USDT", from_id=10)
     for unknown in (
         fact(control.Connected("nowhere", 1, SYMBOLS)),
         record(Kind.PAGE, control.encode_page(page), b"[]"),
@@ -209,7 +209,7 @@ def test_a_venue_of_a_later_version_is_named() -> None:
 
 def test_a_channel_of_a_later_version_is_named() -> None:
     """Rows of another kind are never taken for trades; a record written before channels had names is of trades."""
-    page = control.Page("binance", "trades", "BTC-USDT", from_id=10, channel="quotes")
+    page = control.PageHeader("binance", "trades", "BTC-USDT", from_id=10, channel="quotes")
     for unknown in (
         fact(control.Connected("binance", 1, SYMBOLS, channel="quotes")),
         record(Kind.PAGE, control.encode_page(page), b"[]"),

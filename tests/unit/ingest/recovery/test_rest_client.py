@@ -17,7 +17,7 @@ from trading_platform.ingest.recovery import rest_client as rest
 from trading_platform.ingest.recovery.rest_client import ATTEMPTS, RestClient, Stopped
 from trading_platform.venues import VENUES
 from trading_platform.venues.answers import Request
-from trading_platform.venues.binance.history import TradeHistory
+from trading_platform.venues.binance.history import BinanceHistory
 from trading_platform.venues.history import Missing
 
 ASK = Request("/api/v3/historicalTrades", (("symbol", "BTCUSDT"),), {"weight": 25})
@@ -331,7 +331,7 @@ def test_being_told_to_stop_ends_a_wait() -> None:
 
 def test_an_error_names_venue_symbol_and_reason() -> None:
     """Whoever reads it at three in the morning knows what did not come."""
-    page = TradeHistory().request("BTCUSDT", TradeHistory().from_ids(Missing(5, 5)))
+    page = BinanceHistory().request("BTCUSDT", BinanceHistory().from_ids(Missing(5, 5)))
     refusals = [
         (httpx.Response(400, text="no"), "binance BTC-USDT: HTTP 400 for /api/v3/historicalTrades: no"),
         (httpx.Response(403, text="no"), "binance BTC-USDT: HTTP 403"),

@@ -14,7 +14,7 @@ from trading_platform.domain.errors import Banned, RateLimited, VenueError
 from trading_platform.ingest.recovery.rest_client import RestClient
 from trading_platform.simulate.exchanges.binance_rest import BinanceRest, WeightLimit
 from trading_platform.simulate.faults import Event, FaultPlan
-from trading_platform.venues.answers import Answer, Verdict
+from trading_platform.venues.answers import Answer, AnswerVerdict
 from trading_platform.venues.binance import Binance
 from trading_platform.venues.history import Missing
 from trading_platform.venues.limits import limit_of
@@ -132,7 +132,7 @@ def test_a_storm_of_errors_is_met_with_one_request_in_thirty_seconds() -> None:
 class Heedless(Binance):
     """Does not look at what the venue says is used."""
 
-    def judge(self, answer: Answer) -> Verdict:
+    def judge(self, answer: Answer) -> AnswerVerdict:
         return replace(super().judge(answer), used={})
 
 

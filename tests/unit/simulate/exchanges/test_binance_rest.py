@@ -11,7 +11,7 @@ from trading_platform.simulate.exchanges.binance_rest import BinanceRest, HttpAn
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.simulate.tape_epochs import TapeNumbering
 from trading_platform.venues.binance import Binance
-from trading_platform.venues.binance.history import TradeHistory
+from trading_platform.venues.binance.history import BinanceHistory
 
 FIRST = 5_000_000_001
 
@@ -78,7 +78,7 @@ def test_the_adapter_reads_the_pages():
         for path in ("/api/v3/historicalTrades", "/api/v3/trades", "/api/v3/aggTrades")
         for headers in ({}, {"x-mbx-time-unit": "MICROSECOND"})
     ]
-    trades = [TradeHistory().read(page, "BTC-USDT").trades for page in pages]
+    trades = [BinanceHistory().read(page, "BTC-USDT").trades for page in pages]
     assert all(page == trades[0] for page in trades)
     assert len(trades[0]) == 50
     assert pages[0] != pages[1]

@@ -12,7 +12,7 @@ from trading_platform.domain.errors import StorageError
 from trading_platform.domain.verdict import Failure, Verdict, pass_all
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import publish as lake, publish_computed as computed, schema, staging
-from trading_platform.store.lake.publish_computed import STEPS, Fresh, write_leaves
+from trading_platform.store.lake.publish_computed import STEPS, LeafRows, write_leaves
 from trading_platform.store.ledger import Ledger
 
 LEAVES = [Leaf("indicators", "binance", "BTC-USDT", "2024-08-08", frame) for frame in ("1m", "1h", "1d")]
@@ -41,8 +41,8 @@ def table(value: float) -> pa.Table:
     return pa.table(columns, schema=schema.indicators(["rsi_14"]))
 
 
-def fresh(value: float) -> list[Fresh]:
-    return [Fresh(leaf, table(value), f"input of {value}", f"end of {value}") for leaf in LEAVES]
+def fresh(value: float) -> list[LeafRows]:
+    return [LeafRows(leaf, table(value), f"input of {value}", f"end of {value}") for leaf in LEAVES]
 
 
 def values(data: DataDir) -> list[float | None]:

@@ -13,7 +13,7 @@ from trading_platform.domain.position import Position
 from trading_platform.store.log.segment_format import (
     RECORD_BYTES_MAX,
     RECORDS_AT,
-    Checked,
+    CheckedRecord,
     Header,
     Kind,
     Record,
@@ -101,7 +101,7 @@ def test_a_record_passes_only_at_its_own_place_in_its_own_segment() -> None:
     """The same bytes at another offset, or under another generation, are no record."""
     record = encoded([b"abc"])
     other = HEADER._replace(generation=b"8 others")
-    assert isinstance(check(record, 0, RECORDS_AT, HEADER.seed), Checked)
+    assert isinstance(check(record, 0, RECORDS_AT, HEADER.seed), CheckedRecord)
     assert check(record, 0, RECORDS_AT + 8, HEADER.seed) == "a record that belongs elsewhere"
     assert check(record, 0, RECORDS_AT, other.seed) == "a record fails its checksum"
 
@@ -144,7 +144,7 @@ def test_a_record_is_found_behind_anything() -> None:
 @given(st.binary(max_size=200))
 def test_random_bytes_are_no_record(data: bytes) -> None:
     """Whatever is read, the answer is a verdict, never an exception or a record."""
-    assert not isinstance(check(data, 0, RECORDS_AT, HEADER.seed), Checked)
+    assert not isinstance(check(data, 0, RECORDS_AT, HEADER.seed), CheckedRecord)
     assert find_record(data, 0, RECORDS_AT, HEADER.seed) is None
     records: list[Record] = []
     decode(data, RECORDS_AT, HEADER, records, Position(3, RECORDS_AT))

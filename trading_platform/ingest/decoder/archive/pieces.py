@@ -74,7 +74,7 @@ class PieceDecoder:
         self._trades, self._quarantine = output.trades, output.quarantine
 
     def decode(
-        self, record: Record, page: control.Page, archive: DailyArchive | None, scope: PageScope, take: Take
+        self, record: Record, page: control.PageHeader, archive: DailyArchive | None, scope: PageScope, take: Take
     ) -> None:
         """Take one piece; `take` is given each trade that has to be read by itself.
 
@@ -90,7 +90,13 @@ class PieceDecoder:
         self._one_by_one(record, page, archive, day, _lines(rows) if odd is None else iter(odd), take)
 
     def _scan(
-        self, record: Record, page: control.Page, archive: DailyArchive, day: TimeLimits, rows: bytes, scope: PageScope
+        self,
+        record: Record,
+        page: control.PageHeader,
+        archive: DailyArchive,
+        day: TimeLimits,
+        rows: bytes,
+        scope: PageScope,
     ) -> list[_Odd] | None:
         """Take the usual rows in bulk and return the others; None if all have to be judged one by one."""
         if archive.row_form is None:
@@ -118,7 +124,7 @@ class PieceDecoder:
     def _one_by_one(
         self,
         record: Record,
-        page: control.Page,
+        page: control.PageHeader,
         archive: DailyArchive,
         day: TimeLimits,
         lines: Iterator[_Odd],

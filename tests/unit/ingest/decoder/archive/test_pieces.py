@@ -44,7 +44,7 @@ class Book:
 def decode(rows: bytes, book: Book | None = None, *, bulk: bool, **changes: object) -> Decoded:
     """Decode one piece, in bulk or row by row."""
     page = {"day": DAY, "size": len(rows), "from_id": 1, "to_id": 10**6} | changes
-    told = control.encode_page(control.Page("binance", "archive", "BTC-USDT", source="archive", **page))
+    told = control.encode_page(control.PageHeader("binance", "archive", "BTC-USDT", source="archive", **page))
     record = Record(Position(0, 1024), Position(0, 2048), Kind.PAGE, 0, RECEIVED, 0, (told, pack(rows)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "SCAN_FROM_BYTES", 0 if bulk else 1 << 40)
