@@ -109,7 +109,7 @@ def timed(out: Path, role: str) -> int:
     waits: list[tuple[int, int, int]] = []
     heard: list[int] = []
     durable_ns = 0
-    hear, add_batch = websocket_client._Connection.data_received, Committer.add_batch
+    hear, add_batch = websocket_client._ClientConnection.data_received, Committer.add_batch
     sync, commit = SegmentFiles.sync, Committer._commit
 
     def hearing(self, data):  # type: ignore[no-untyped-def]
@@ -134,7 +134,7 @@ def timed(out: Path, role: str) -> int:
             waits.append((count, begun, durable_ns - begun))
             left -= count
 
-    websocket_client._Connection.data_received = hearing  # type: ignore[method-assign]
+    websocket_client._ClientConnection.data_received = hearing  # type: ignore[method-assign]
     Committer.add_batch = adding  # type: ignore[method-assign]
     SegmentFiles.sync = syncing  # type: ignore[method-assign]
     Committer._commit = committing  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,21 @@ PLAYS_TIME = {
     "tests/simulation/exchange.py": "its loop's time is virtual: nobody waits",
     "tests/simulation/virtual_parts.py": "as above",
 }
+
+
+# One module an exchange: a private name there (`_Row`, `_Head`) says the same thing of each exchange's own wire format.
+ONE_AN_EXCHANGE = ("trading_platform/venues", "trading_platform/simulate/exchanges")
+
+
+def test_no_class_name_has_two_meanings():
+    """A class name is defined once, but for private ones that the modules of several exchanges share."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for path in files("trading_platform", "assets", "sensors", "quality"):
+        if path.suffix == ".py":
+            folder = next((name for name in ONE_AN_EXCHANGE if shown(path).startswith(name)), shown(path))
+            for name in re.findall(r"^ *class (\w+)[:(]", path.read_text(), re.MULTILINE):
+                places[name].add(folder if name.startswith("_") else shown(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def test_tests_do_not_sleep():

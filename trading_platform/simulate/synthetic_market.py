@@ -79,7 +79,7 @@ PROFILES = (
 )
 
 
-class _Day(NamedTuple):
+class _DayStart(NamedTuple):
     """What a symbol's blocks of one day start from."""
 
     regimes: Ints  # per block
@@ -187,7 +187,7 @@ class SyntheticMarket:
     def _generator(self, *path: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, *path])
 
-    def _make_day(self, order: int, day: int) -> _Day:
+    def _make_day(self, order: int, day: int) -> _DayStart:
         profile = self._profiles[order]
         regimes = _chain(self._generator(1, day).random(_BLOCKS))
         draw = self._generator(2, self._all.index(profile), day)
@@ -200,7 +200,7 @@ class SyntheticMarket:
         walk = np.concatenate([[0.0], np.cumsum(spread * draw.standard_normal(_BLOCKS))])
         variance = np.concatenate([[0.0], np.cumsum(spread**2)]) / np.sum(spread**2)
         begin, end = self._base[order][day - _FIRST_DAY], self._base[order][day - _FIRST_DAY + 1]
-        return _Day(regimes, first, begin + walk + variance * (end - begin - walk[-1]))
+        return _DayStart(regimes, first, begin + walk + variance * (end - begin - walk[-1]))
 
     def _times(self, order: int, block: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
         """Return the planned trades of a block, start and end not yet regarded: ms after its begin, takers that buy."""

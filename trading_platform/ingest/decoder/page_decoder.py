@@ -34,7 +34,7 @@ from trading_platform.venues.adapter import VenueAdapter
 from trading_platform.venues.history import Asked, Cursor, History, Page
 
 
-class _Answer(NamedTuple):
+class _PageBeingRead(NamedTuple):
     """A page of trades while it is read: its record, what it answers, and in the light of what it is understood."""
 
     record: Record
@@ -83,12 +83,12 @@ class PageDecoder:
             whole = Origin(record, 1, page.venue, page.source)
             self._quarantine.refuse(whole, page.symbol or None, None, error, body)
             return
-        self._rows(_Answer(record, page, _scope(record, page, adapter)), rows, RawRows(_history(adapter), body))
+        self._rows(_PageBeingRead(record, page, _scope(record, page, adapter)), rows, RawRows(_history(adapter), body))
 
     def _piece(self, record: Record, page: control.PageHeader, adapter: VenueAdapter) -> None:
         """Take a piece of a daily file. Raises FrameError if it is none."""
         asked = None if page.from_id is None or page.to_id is None else (page.epoch, page.from_id, page.to_id)
-        answer = _Answer(record, page, PageScope(record.ts_recv, page.turns, asked))
+        answer = _PageBeingRead(record, page, PageScope(record.ts_recv, page.turns, asked))
 
         if prove_completeness(adapter.sequencing):
 
@@ -105,7 +105,7 @@ class PageDecoder:
 
         self._pieces.decode(record, page, adapter.archive, answer.scope, take)
 
-    def _rows(self, answer: _Answer, rows: Page, raw: RawRows) -> None:
+    def _rows(self, answer: _PageBeingRead, rows: Page, raw: RawRows) -> None:
         page = answer.page
         if not prove_completeness(self._readers.adapter(page.venue).sequencing):
             self._unnumbered(answer, rows)
@@ -126,7 +126,7 @@ class PageDecoder:
             mine = (number for epoch, number in believed if epoch in (page.epoch, UNASSIGNED))
             self._listed(answer, rows, rows.covers, sorted([*mine, *refused]))
 
-    def _unnumbered(self, answer: _Answer, rows: Page) -> None:
+    def _unnumbered(self, answer: _PageBeingRead, rows: Page) -> None:
         """Take the trades of a page whose ids prove nothing: it lists some, and says nothing of others."""
         key = SequenceKey(answer.page.venue, answer.page.symbol)
         self._facts.unproven(key)
@@ -147,7 +147,7 @@ class PageDecoder:
             self._trades.append(self._trades.number(key), named, ts_recv, price, quantity, origin.source)
         return stored
 
-    def _trade(self, answer: _Answer, origin: Origin, trade: Trade, raw: bytes | RawRows) -> int | None:
+    def _trade(self, answer: _PageBeingRead, origin: Origin, trade: Trade, raw: bytes | RawRows) -> int | None:
         """Take one trade in; return its epoch, None if its id counts for none.
 
         A trade that is refused for its price, quantity or time returns UNASSIGNED: the page lists its id all the same.
@@ -173,7 +173,7 @@ class PageDecoder:
             self._trades.append(self._trades.number(key), trade, ts_recv, price, quantity, origin.source)
         return epoch
 
-    def _epoch(self, answer: _Answer, origin: Origin, trade: Trade, raw: bytes | RawRows) -> int | None:
+    def _epoch(self, answer: _PageBeingRead, origin: Origin, trade: Trade, raw: bytes | RawRows) -> int | None:
         """Return the epoch of a trade's id, None if it contradicts what is held; then it is refused."""
         assert trade.trade_id is not None
         epoch = self._epochs.of_page(origin.venue, trade.symbol, trade.trade_id, trade.ts_event, answer.scope)
@@ -184,7 +184,7 @@ class PageDecoder:
         self._quarantine.refuse(origin, trade.symbol, trade.trade_id, error, raw_of(trade, raw))
         return None
 
-    def _listed(self, answer: _Answer, rows: Page, covers: Range, listed: list[int]) -> None:
+    def _listed(self, answer: _PageBeingRead, rows: Page, covers: Range, listed: list[int]) -> None:
         """Take note of what a page says of ids that it covers and lacks; it lists these, ascending."""
         page, now = answer.page, answer.record.ts_recv
         key = SequenceKey(page.venue, page.symbol, page.epoch)
@@ -192,7 +192,7 @@ class PageDecoder:
         if page.to_id is not None:
             self._facts.unserved(key, unserved(listed, covers, now, ends=rows.ends))
 
-    def _head(self, answer: _Answer, believed: list[tuple[int, int]], refused: list[int]) -> None:
+    def _head(self, answer: _PageBeingRead, believed: list[tuple[int, int]], refused: list[int]) -> None:
         """Take note of where a sequence ends, as an answer says: ids by epoch, and those of rows that are no trades."""
         page, scope = answer.page, answer.scope
         told_ns = self._clock.event(scope.ts_recv, page.after_ns)

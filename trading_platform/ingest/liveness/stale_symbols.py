@@ -55,7 +55,7 @@ class StaleSymbols(NamedTuple):
 
 
 @dataclass
-class _Symbol:
+class _SymbolSilence:
     arrivals: float = 0.0
     exposure_s: float = 0.0
     updated_ns: int = 0
@@ -88,7 +88,7 @@ class SilenceTracker:
 
     def __init__(self, symbols: Iterable[str], patience: SilenceLimits) -> None:
         self._patience = patience
-        self._symbols = {symbol: _Symbol() for symbol in symbols}
+        self._symbols = {symbol: _SymbolSilence() for symbol in symbols}
 
     def seen(self, symbol: str, trade_id: int, now_ns: int, epoch: int = 0) -> None:
         """Take note of a delivery: one trade, or several at once, of which this is the newest id."""
@@ -167,13 +167,13 @@ class SilenceTracker:
         wait_s = mine.exposure_s * math.expm1(min(700.0, -math.log(allowed) / mine.arrivals))
         return min(terms.cap_s, max(terms.floor_s, wait_s * mine.stretch))
 
-    def _believe(self, mine: _Symbol, now_ns: int) -> None:
+    def _believe(self, mine: _SymbolSilence, now_ns: int) -> None:
         # The silence goes on and is learned from when it ends; it is asked about again after as long a time.
         if not mine.watched:
             mine.watched, mine.updated_ns = True, now_ns
         mine.quiet_since_ns, mine.asked_ns, mine.beyond = now_ns, None, None
 
-    def _age(self, mine: _Symbol, now_ns: int) -> None:
+    def _age(self, mine: _SymbolSilence, now_ns: int) -> None:
         seconds = max(0, now_ns - mine.updated_ns) / NS_PER_S
         faded = 0.5 ** (seconds / self._patience.memory_s)
         mine.arrivals *= faded

@@ -65,7 +65,7 @@ class ConnectionTerms:
 
 
 @dataclass
-class _Connection:
+class _SessionConnection:
     """A connection; `opened_ns` is when it was open and its symbols subscribed."""
 
     number: int
@@ -129,7 +129,7 @@ class Session:
         self._terms, self._address, self._rng, self._number = terms, address, rng, number
         self._backoff = Backoff(address.limits, rng)
         self._own = PauseDetector(mono_ns, boot_ns)
-        self._connections: dict[int, _Connection] = {}
+        self._connections: dict[int, _SessionConnection] = {}
         self._current: int | None = None
         self._wish: _Wish | None = None
         self._facts: list[Action] = []
@@ -148,7 +148,7 @@ class Session:
         else:
             mine.subscriptions = Subscriptions(self.symbols, ask, self._rng, now_ns=now_ns)
 
-    def _begin(self, mine: _Connection, symbols: Sequence[str], now_ns: int) -> None:
+    def _begin(self, mine: _SessionConnection, symbols: Sequence[str], now_ns: int) -> None:
         """Let a connection carry its symbols from now on."""
         connection = mine.number
         self._address.open += 1
@@ -317,7 +317,7 @@ class Session:
             return TICK_S
         return min(TICK_S, max(self.waits_s(now_ns), BEHIND_S if self.behind else 0.0))
 
-    def _keep_alive(self, mine: _Connection, now_ns: int, actions: list[Action]) -> None:
+    def _keep_alive(self, mine: _SessionConnection, now_ns: int, actions: list[Action]) -> None:
         assert mine.keepalive_timer is not None
         due = mine.keepalive_timer.tick(now_ns)
         if due == "ping":
@@ -325,7 +325,7 @@ class Session:
         elif due == "stale":
             self._end(mine, "stale", now_ns, actions, abort=True)
 
-    def _subscribe(self, mine: _Connection, now_ns: int, actions: list[Action]) -> None:
+    def _subscribe(self, mine: _SessionConnection, now_ns: int, actions: list[Action]) -> None:
         """Ask for what is not subscribed yet; let the connection begin once everything was answered."""
         asked = mine.subscriptions
         if asked is None or mine.closing:
@@ -345,7 +345,7 @@ class Session:
             # What was traded before is missing: the newest id, which goes into the log, shows how much.
             actions += [Subscribed(late), Probe(late)]
 
-    def _give_up(self, mine: _Connection, reason: str, now_ns: int, actions: list[Action]) -> None:
+    def _give_up(self, mine: _SessionConnection, reason: str, now_ns: int, actions: list[Action]) -> None:
         """End a connection that has carried nothing yet."""
         if mine.subscriptions is None or mine.subscriptions.wanted:
             self._address.failed(now_ns)
@@ -355,7 +355,7 @@ class Session:
             self._backoff.failed(now_ns, self._address.limits.longest_refused_s)
         self._shut(mine, reason, actions, abort=False)
 
-    def _end(self, mine: _Connection, reason: str, now_ns: int, actions: list[Action], *, abort: bool) -> None:
+    def _end(self, mine: _SessionConnection, reason: str, now_ns: int, actions: list[Action], *, abort: bool) -> None:
         """Give a connection up: whatever it should have delivered since is unknown."""
         if mine.opened_ns is None:
             self._give_up(mine, reason, now_ns, actions)
@@ -365,7 +365,7 @@ class Session:
             actions.append(SymbolsLost(self.symbols, reason))
         self._shut(mine, reason, actions, abort=abort)
 
-    def _shut(self, mine: _Connection, reason: str, actions: list[Action], *, abort: bool) -> None:
+    def _shut(self, mine: _SessionConnection, reason: str, actions: list[Action], *, abort: bool) -> None:
         mine.closing = True
         actions.append(Close(mine.number, reason, abort))
         if mine.number == self._current:
@@ -377,7 +377,7 @@ class Session:
                 other.handover.alone()
 
     @staticmethod
-    def _serves(mine: _Connection) -> bool:
+    def _serves(mine: _SessionConnection) -> bool:
         return mine.opened_ns is not None and not mine.closing
 
     def _hand_over(self, now_ns: int, actions: list[Action]) -> None:
@@ -442,7 +442,7 @@ class Session:
         if self._address.alone and not self._address.open and self._address.searcher is None:
             self._address.searcher = self
         self._address.connecting(now_ns)
-        self._connections[number] = _Connection(number)
+        self._connections[number] = _SessionConnection(number)
         if current is not None and self._wish is not None:
             actions.append(HandoverStep("begins", current.number, number, self._wish.reason))
         actions.append(Connect(number))
@@ -453,7 +453,7 @@ class Session:
     def _connecting(self) -> bool:
         return any(mine.opened_ns is None for mine in self._connections.values())
 
-    def _live(self, number: int | None) -> _Connection | None:
+    def _live(self, number: int | None) -> _SessionConnection | None:
         mine = None if number is None else self._connections.get(number)
         return None if mine is None or not self._serves(mine) else mine
 

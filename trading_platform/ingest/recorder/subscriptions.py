@@ -27,7 +27,7 @@ Ask = Callable[[Sequence[str]], Sequence[Subscribe]]
 
 
 @dataclass
-class _Topic:
+class _Subscription:
     """One symbol.
 
     Attributes
@@ -75,7 +75,7 @@ class Subscriptions:
     """
 
     def __init__(self, symbols: Iterable[str], ask: Ask, rng: random.Random, *, now_ns: int) -> None:
-        self._topics = {name: _Topic(now_ns) for name in symbols}
+        self._topics = {name: _Subscription(now_ns) for name in symbols}
         self._ask, self._rng = ask, rng
         self._unsent: list[Subscribe] = []
         self._sent: dict[str, Subscribe] = {}
@@ -116,7 +116,7 @@ class Subscriptions:
         """Take note that a symbol is subscribed: it was acknowledged, or a trade of it has come."""
         topic = self._topics.get(symbol)
         if topic is not None and not topic.subscribed:
-            self._topics[symbol] = _Topic(None, answered=True, subscribed=True)
+            self._topics[symbol] = _Subscription(None, answered=True, subscribed=True)
             self._subscribed.append(symbol)
 
     # ---- what to do

@@ -54,7 +54,7 @@ class Place(NamedTuple):
     network: httpx.BaseTransport | None = None
 
 
-class _Answer(NamedTuple):
+class _DownloadAnswer(NamedTuple):
     status: int
     asked_s: float | None = None
 
@@ -168,7 +168,9 @@ class ArchiveClient:
                 raise Stopped(f"{self._about}: stopped while downloading")
         raise VenueUnavailable(f"{self._about}: no end of {path}, the last: {reason}")
 
-    def _once(self, path: str, at: int, take: Callable[[bytes, int], None], restart: Callable[[], None]) -> _Answer:
+    def _once(
+        self, path: str, at: int, take: Callable[[bytes, int], None], restart: Callable[[], None]
+    ) -> _DownloadAnswer:
         place = self._place
         if self._http is None:
             # trust_env: a proxy or a .netrc of the user's must not see what we ask, nor answer for the venue.
@@ -212,12 +214,12 @@ class ArchiveClient:
 
     def _stream(
         self, http: httpx.Client, path: str, at: int, take: Callable[[bytes, int], None], restart: Callable[[], None]
-    ) -> _Answer:
+    ) -> _DownloadAnswer:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={at}-"} if at else {})
         with http.stream("GET", path, headers=headers) as answer:
             asked_s = retry_after.seconds(answer.headers.get("Retry-After"), answer.headers.get("Date"))
             if answer.status_code not in {_WHOLE, _PART}:
-                return _Answer(answer.status_code, asked_s)
+                return _DownloadAnswer(answer.status_code, asked_s)
             if at and not _goes_on(answer, at):
                 restart()
                 if answer.status_code == _PART:
@@ -233,7 +235,7 @@ class ArchiveClient:
                 take(part, at)
                 at += len(part)
                 self._progressed(at, len(part))
-        return _Answer(answer.status_code)
+        return _DownloadAnswer(answer.status_code)
 
     def _progressed(self, at: int, more: int) -> None:
         self.at = at

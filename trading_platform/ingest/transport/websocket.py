@@ -37,7 +37,7 @@ FRAGMENTS = 4096
 """A message of more than this many is refused: empty ones add nothing to its size."""
 
 
-class _Connection(ClientConnection):
+class _ClientConnection(ClientConnection):
     """The library's connection, with a rate-limited protocol object, keeping what arrives until it is taken.
 
     Messages do not pass the library's queue: a coroutine for each costs a third of receiving one, and two more rounds
@@ -128,7 +128,7 @@ class _Connection(ClientConnection):
 class WebSocketStream:
     """An open connection of the library `websockets`."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: _ClientConnection) -> None:
         self._connection = connection
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -207,13 +207,15 @@ async def open_stream(
             compression="deflate" if compression else None,
             user_agent_header=None,
             proxy=None,
-            create_connection=cast("type[ClientConnection]", functools.partial(_Connection, per_second=per_second)),
+            create_connection=cast(
+                "type[ClientConnection]", functools.partial(_ClientConnection, per_second=per_second)
+            ),
         )
     except InvalidStatus as error:
         raise refusal(error) from error
     except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, InvalidURI) as error:
         raise ConnectionLost(f"connect: {str(error) or type(error).__name__}") from error
-    assert isinstance(connection, _Connection)
+    assert isinstance(connection, _ClientConnection)
     stream = WebSocketStream(connection)
     try:
         yield stream

@@ -42,7 +42,7 @@ _SNAPSHOT = 50
 _VERSION = "2.0.10"
 
 
-class _Pair(NamedTuple):
+class _PairSpelling(NamedTuple):
     """How a symbol is spelled, and the decimals of its prices."""
 
     symbol: str
@@ -228,6 +228,6 @@ def iso(ts_ns: int) -> str:
     return f"{instant:%Y-%m-%dT%H:%M:%S}.{ns // 1000:06d}Z"
 
 
-def _pair(listing: ListedSymbol) -> _Pair:
+def _pair(listing: ListedSymbol) -> _PairSpelling:
     step = listing.price_step.rstrip("0").partition(".")[2]
-    return _Pair(f"{listing.base}/{listing.quote}", max(1, len(step)))
+    return _PairSpelling(f"{listing.base}/{listing.quote}", max(1, len(step)))

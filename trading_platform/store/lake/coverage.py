@@ -103,7 +103,7 @@ def _least(last: int | None, end_ns: int | None) -> int | None:
 
 def _sequence(data: DataDir, ledger: CoverageLedger, row: SequenceRow) -> list[tuple[int, int | None, str]]:
     state = ledger.state(row.venue, row.symbol, row.epoch)
-    held = _Held(data, row, [day for day in ledger.days(row.venue, row.symbol) if day.epoch == row.epoch])
+    held = _HeldTrades(data, row, [day for day in ledger.days(row.venue, row.symbol) if day.epoch == row.epoch])
     first, last = held.first(), held.last()
     if first is None or last is None:
         return []
@@ -142,19 +142,19 @@ def _paint(whole: Span, doubts: Iterable[tuple[Span, str]]) -> list[tuple[int, i
     return painted
 
 
-class _Day(NamedTuple):
+class _DayTimes(NamedTuple):
     ids: npt.NDArray[np.int64]
     ts: npt.NDArray[np.int64]
 
 
-class _Held:
+class _HeldTrades:
     """The held trades of one sequence; a day's file is read once and only if asked about."""
 
     def __init__(self, data: DataDir, row: SequenceRow, days: Sequence[DayRow]) -> None:
         self._data = data
         self._row = row
         self._days = days
-        self._read: dict[str, _Day] = {}
+        self._read: dict[str, _DayTimes] = {}
 
     def first(self) -> int | None:
         """Return the time of the earliest held trade."""
@@ -175,12 +175,12 @@ class _Held:
         after = int(right.ts[right.ids > gap[1]].min())
         return min(before, after), max(before, after) + 1
 
-    def _day(self, row: DayRow) -> _Day:
+    def _day(self, row: DayRow) -> _DayTimes:
         if row.day not in self._read:
             self._read[row.day] = self._load(row)
         return self._read[row.day]
 
-    def _load(self, row: DayRow) -> _Day:
+    def _load(self, row: DayRow) -> _DayTimes:
         leaf = Leaf("ticks", self._row.venue, self._row.symbol, row.day)
         table = lake.read_leaf(self._data, leaf, ["trade_id", "epoch", "ts_event"])
         ids, ts = np.empty(0, np.int64), np.empty(0, np.int64)
@@ -194,7 +194,7 @@ class _Held:
         extra = [
             (i, t) for i, t in zip(known, (begin, begin + DAY_NS - 1), strict=True) if not len(ids) or i not in ids
         ]
-        return _Day(
+        return _DayTimes(
             np.concatenate([ids, np.array([i for i, _ in extra], np.int64)]),
             np.concatenate([ts, np.array([t for _, t in extra], np.int64)]),
         )

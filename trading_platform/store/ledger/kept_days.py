@@ -111,7 +111,7 @@ class KeptDays:
         return kept
 
 
-class _Row(NamedTuple):
+class _KeptRow(NamedTuple):
     """What is kept of one sequence; `newest` is empty while no day holds a trade."""
 
     newest: str
@@ -155,24 +155,24 @@ def differing(now: Snapshot) -> list[SequenceRow]:
     return [row for row, mine, other in zip(now.sequences, told, derived, strict=True) if mine != other]
 
 
-def _kept(now: Snapshot) -> tuple[list[_Row | None], dict[int, tuple[int, int]]]:
+def _kept(now: Snapshot) -> tuple[list[_KeptRow | None], dict[int, tuple[int, int]]]:
     """Return what is kept of each sequence, and the last id and the count of its newest day as they are by now."""
     s, k, c = t.sequences.c, t.kept_days.c, t.coverage.c
     of_day = sa.and_(c.venue == s.venue, c.symbol == s.symbol, c.epoch == s.epoch, c.day == k.newest)
     joined = t.sequences.outerjoin(t.kept_days, _OF_SEQUENCE).outerjoin(t.coverage, of_day)
-    query = sa.select(*(k[name] for name in _Row._fields), c.last_id, c.stored).select_from(joined)
-    rows: list[_Row | None] = []
+    query = sa.select(*(k[name] for name in _KeptRow._fields), c.last_id, c.stored).select_from(joined)
+    rows: list[_KeptRow | None] = []
     ends = {}
     found = now.fetch(query.order_by(s.venue, s.symbol, s.epoch), t.sequences)
     for number, (newest, *further, last, stored) in enumerate(found):
         true = newest is not None and (not newest or last is not None)
-        rows.append(_Row(newest, *further) if true else None)
+        rows.append(_KeptRow(newest, *further) if true else None)
         if true and newest:
             ends[number] = (last, stored)
     return rows, ends
 
 
-def _facts(rows: Sequence[_Row], ends: Mapping[int, tuple[int, int]]) -> DayFacts:
+def _facts(rows: Sequence[_KeptRow], ends: Mapping[int, tuple[int, int]]) -> DayFacts:
     """Return the days of rows, the newest ones as they are by now."""
     with damage_named("the days that are kept"):
         facts = DayFacts.unpack([row.days for row in rows])
@@ -188,14 +188,14 @@ def _facts(rows: Sequence[_Row], ends: Mapping[int, tuple[int, int]]) -> DayFact
     return facts
 
 
-def _derived(db: sa.Connection, keys: Sequence[SequenceKey]) -> Iterator[tuple[SequenceKey, _Row]]:
+def _derived(db: sa.Connection, keys: Sequence[SequenceKey]) -> Iterator[tuple[SequenceKey, _KeptRow]]:
     """Derive what is to be kept of some sequences."""
     some = Snapshot(db, keys=keys)
     for row, mine in zip(some.sequences, _rows(some), strict=True):
         yield SequenceKey(*row[:3]), mine
 
 
-def _rows(now: Snapshot) -> list[_Row]:
+def _rows(now: Snapshot) -> list[_KeptRow]:
     """Derive what is to be kept of every sequence of a snapshot."""
     facts = day_facts(now.days, now.ids)
     newest = [""] * len(now.sequences)
@@ -204,7 +204,7 @@ def _rows(now: Snapshot) -> list[_Row]:
         newest[number] = day
     void, missing, lost = (now.ids[kind].total().tolist() for kind in ("void", "open", "unrecoverable"))
     gaps = now.ids["open"].counts().tolist()
-    return list(map(_Row, newest, void, missing, gaps, lost, facts.pack(len(newest))))
+    return list(map(_KeptRow, newest, void, missing, gaps, lost, facts.pack(len(newest))))
 
 
 def _lacking(db: sa.Connection) -> dict[SequenceKey, int]:

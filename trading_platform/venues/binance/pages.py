@@ -50,7 +50,7 @@ class _Filter(msgspec.Struct, frozen=True):
     stepSize: str | None = None  # noqa: N815
 
 
-class _Symbol(msgspec.Struct, frozen=True):
+class _SymbolInfo(msgspec.Struct, frozen=True):
     symbol: str
     status: str
     baseAsset: str  # noqa: N815
@@ -59,7 +59,7 @@ class _Symbol(msgspec.Struct, frozen=True):
 
 
 class _ExchangeInfo(msgspec.Struct, frozen=True):
-    symbols: list[_Symbol]
+    symbols: list[_SymbolInfo]
 
 
 _page: Callable[[bytes], list[_PageTrade]] = msgspec.json.Decoder(list[_PageTrade]).decode
@@ -179,7 +179,7 @@ def _id_of(raw: bytes) -> int | None:
     return number if type(number) is int and 0 <= number < 1 << 63 else None
 
 
-def _instrument(row: _Symbol) -> Instrument | None:
+def _instrument(row: _SymbolInfo) -> Instrument | None:
     base, quote = normalise_asset(row.baseAsset), normalise_asset(row.quoteAsset)
     try:
         symbol = check_symbol(f"{base}-{quote}")
