@@ -68,7 +68,7 @@ def install(lock: str) -> None:
     run([*pip, "--require-hashes", "-r", BOOTSTRAP_LOCK])
     say(f"installing {lock}")
     uv = [os.path.join(VENV, "bin", "uv"), "pip", "install", "-q", "--python", PYTHON]
-    locked = ["--require-hashes", "-r", lock]
+    locked = ["--no-deps", "--require-hashes", "-r", lock]  # the lock is whole, and overrides one cap (pyproject.toml)
     if subprocess.call([*uv, "--compile-bytecode", *locked], cwd=ROOT, env=environment()) != 0:
         say("trying again with pip")  # it may know a mirror or a certificate that uv was not told about
         run([*pip, "--compile", *locked])
