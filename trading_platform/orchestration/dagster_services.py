@@ -24,6 +24,7 @@ from pathlib import Path
 
 from trading_platform.domain.days import day_of
 from trading_platform.orchestration.dagster_home import LOCATION
+from trading_platform.orchestration.history import compaction
 from trading_platform.processes import process_tree as processes
 from trading_platform.processes.service_supervisor import Service, ServiceSupervisor
 from trading_platform.store.fs.layout import DataDir
@@ -148,6 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     supervisor = ServiceSupervisor()
     try:
         create_databases(args.home, environ, stopping)
+        compaction.prepare(args.home)  # now, while nothing has the databases open
         code, *others = services(folder, args.port, environ)
         ask = [sys.executable, "-m", _INSTANCE, "reload", str(folder / _SOCKET)]
         data = DataDir(args.home.parent)

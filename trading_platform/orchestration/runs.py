@@ -1,12 +1,11 @@
-"""Query Dagster's runs: active ones, the latest of a job, old ones to delete, and runs whose process died.
+"""Query Dagster's runs: active ones, the latest of a job, and runs whose process died.
 
 Dagster notices a dead run only while the code server that started it lives (after kill -9 or a power cut the run stays
-"started" for ever), so this module checks the process itself.
+"started" for ever), so this module checks the process itself. Deleting old runs is history/pruning.py.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -36,19 +35,6 @@ def latest(instance: dg.DagsterInstance, job_name: str, tags: Mapping[str, str])
     """Return the newest run of the job with these tags."""
     records = instance.get_run_records(dg.RunsFilter(job_name=job_name, tags=dict(tags)), limit=1)
     return Latest(records[0].dagster_run, records[0].update_timestamp.timestamp()) if records else None
-
-
-def forget_old(instance: dg.DagsterInstance, job_name: str, before_s: float, most: int = 50) -> int:
-    """Delete finished runs of the job that began before, with their events; at most `most` at once."""
-    older = dg.RunsFilter(
-        job_name=job_name,
-        statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
-        created_before=dt.datetime.fromtimestamp(before_s, dt.UTC),
-    )
-    found = instance.get_runs(older, limit=most)
-    for run in found:
-        instance.delete_run(run.run_id)
-    return len(found)
 
 
 def end_dead(instance: dg.DagsterInstance) -> list[str]:

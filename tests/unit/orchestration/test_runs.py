@@ -1,4 +1,4 @@
-"""Runs that only seem to be under way, and runs nobody will look at again."""
+"""Runs that only seem to be under way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from dagster._core.events import EngineEventData
 
 from tests.support.builders.dagster_instance import instance  # noqa: F401  the fixture
-from trading_platform.orchestration.runs import end_dead, forget_old, latest, under_way
+from trading_platform.orchestration.runs import end_dead, latest
 
 # ruff: noqa: F811
 
@@ -67,16 +67,6 @@ def test_another_process_under_the_same_number_is_not_the_run(
         assert end_dead(instance) == [run_id]
     finally:
         other.communicate()
-
-
-def test_old_refreshes_are_forgotten_and_others_are_not(instance: dg.DagsterInstance) -> None:
-    """Only finished runs of the named job, only from before."""
-    for state in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.STARTED):
-        instance.create_run_for_job(work, status=state)
-    assert forget_old(instance, "work", time.time() - 60) == 0
-    assert forget_old(instance, "other", time.time() + 60) == 0
-    assert forget_old(instance, "work", time.time() + 60) == 1
-    assert under_way(instance, "work") is not None
 
 
 def test_the_latest_run_of_a_venue_is_found_by_its_tag(instance: dg.DagsterInstance) -> None:

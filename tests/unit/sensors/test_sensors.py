@@ -239,6 +239,9 @@ def test_without_a_named_venue_nothing_is_recorded(
 
 
 def test_tidying_never_launches_anything(market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
-    """It says what it did."""
-    skipped = tick(tidy_runs, instance, pipeline).skip_message
-    assert NOW_NS and skipped == "0 dead runs marked as failed, 0 old runs deleted"
+    """It says what it did; files without a run are looked for once an hour."""
+    first = tick(tidy_runs, instance, pipeline)
+    assert first.skip_message == "0 dead runs marked as failed, 0 old runs deleted, 0 rows and 0 files of none"
+    assert float(first.cursor) == NOW_NS / 1e9 and first.run_requests == []
+    again = tick(tidy_runs, instance, pipeline, cursor=first.cursor)
+    assert again.skip_message == "0 dead runs marked as failed, 0 old runs deleted" and again.cursor == first.cursor
