@@ -6,7 +6,6 @@ library only. A second run with nothing changed returns at once. What is install
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import shutil
@@ -26,7 +25,7 @@ TOOLS = {  # program -> Debian package
     "strace": "strace",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
-    "initdb": "postgresql",
+    "mmdebstrap": "mmdebstrap",
     "chromium": "chromium",
 }
 PIP_TO_UV = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
@@ -59,6 +58,8 @@ def main(arguments: list[str]) -> int:
         say("filling the kernel cache")
         run([PYTHON, "-m", "trading_platform.warm"])
         remember("warm", kernels())
+    if "--test" in arguments:
+        unpack_database()
     return 0
 
 
@@ -78,7 +79,7 @@ def install(lock: str) -> None:
 
 def install_tools() -> None:
     """Install the system's programs that tests of faults need; without them those tests are skipped, loudly."""
-    places = ["/usr/sbin", "/sbin", *glob.glob("/usr/lib/postgresql/*/bin")]  # where Debian puts them
+    places = ["/usr/sbin", "/sbin"]  # where Debian puts them
     path = os.pathsep.join([os.environ.get("PATH", ""), *places])
     missing = [package for program, package in TOOLS.items() if shutil.which(program, path=path) is None]
     if not missing:
@@ -102,6 +103,15 @@ def install_tools() -> None:
         return
     if left:
         say("not installed, so some tests will be skipped: " + " ".join(left))
+
+
+def unpack_database() -> None:
+    """Unpack TimescaleDB for the tests, beside the system; without it those tests are skipped, loudly."""
+    script = "from trading_platform.store.database.local import debian; debian.unpacked() or debian.unpack()"
+    done = subprocess.run([PYTHON, "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        say("no TimescaleDB, so some tests will be skipped: " + last)
 
 
 def environment() -> dict[str, str]:

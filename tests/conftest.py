@@ -17,6 +17,8 @@ import hypothesis
 import psutil
 import pytest
 
+from tests.support import database
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
@@ -87,6 +89,26 @@ def _processes_of_this_run() -> Iterator[psutil.Process]:
                 yield process
         except psutil.Error:
             continue
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the place of the database server that the whole run shares; it is started by the first test that asks."""
+    if not hasattr(config, "workerinput"):
+        database.begin_run()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Unpack the database server's programs before the clock of a test runs, if a test may need them."""
+    if not session.config.option.collectonly and any(
+        hasattr(getattr(i, "module", 0), "postgres") for i in session.items
+    ):
+        database.absence()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the database server of the run."""
+    if not hasattr(config, "workerinput"):
+        database.end_run()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

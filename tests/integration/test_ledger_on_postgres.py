@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.builders.ingest_process import Ingest, expected, held, rows, run
 from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
-from tests.support.faults.postgres import Server, running
+from tests.support.database import Server, running
 from tests.support.waiting import wait_until
 from trading_platform.cli import main
 from trading_platform.commands.support import runtime

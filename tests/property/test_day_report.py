@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults.postgres import postgres  # noqa: F401  the fixture
+from tests.support.database import postgres  # noqa: F401  the fixture
 from tests.support.judges.naive import completeness as naive
 from trading_platform.completeness.day_status import day_table, runs
 from trading_platform.domain.days import DAY_NS, day_of, day_start

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from tests.support.faults.postgres import postgres  # noqa: F401  the fixture
+from tests.support.database import postgres  # noqa: F401  the fixture
 from trading_platform.completeness.day_status import day_table, judged
 from trading_platform.completeness.gap_detector import MIN_CONFIRMATION_INTERVAL_NS, advance
 from trading_platform.domain.days import DAY_NS, day_of, day_start

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from tests.support.faults.postgres import postgres  # noqa: F401  the fixture
+from tests.support.database import postgres  # noqa: F401  the fixture
 from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import UsageError

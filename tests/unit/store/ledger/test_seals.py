@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tests.support.faults.postgres import postgres  # noqa: F401  the fixture
+from tests.support.database import postgres  # noqa: F401  the fixture
 from trading_platform.completeness.day_status import day_names
 from trading_platform.completeness.records import LeafRecord
 from trading_platform.domain.verdict import Verdict
