@@ -151,11 +151,14 @@ def compute(
     WorkError : if `stop` was set; what was computed until then is kept.
     """
     from quality.schemas import GATES
+    from trading_platform.commands.support import runtime
     from trading_platform.domain.days import day_range
     from trading_platform.pipeline.pipeline import Pipeline
     from trading_platform.telemetry.progress import Progress
 
-    pipeline = Pipeline.from_settings(data, ledger, settings, gates=GATES)
+    pipeline = Pipeline.from_settings(
+        data, ledger, settings, gates=GATES, heal=runtime.leaf_rebuilder(settings, data, ledger)
+    )
     begin = pipeline.begin(assets, span[0], pairs)
     total = sum(1 for _ in day_range(begin, span[1])) * len(assets)
     with Progress("backfill", total) as progress:
@@ -178,6 +181,7 @@ def _payload(asked: _Request, reports: Sequence[DayReport], fetched: Outcome | N
         "to": asked.last,
         "datasets": {name: {"rows": rows, **counts} for name, (rows, counts) in _totals(reports).items()},
         "failed": [failure(result) for result in failed],
+        "healed": [result.healed for report in reports for result in report.healed],
         "fetched": None if fetched is None else _fetched(fetched),
     }
 
@@ -220,7 +224,14 @@ def _text(reports: Sequence[DayReport], fetched: Outcome | None) -> str:
         ]
         of_files = f"{len(fetched.files)} daily files and " if fetched.files else ""
         lines = [f"fetched {of_files}{fetched.pages} pages", *fetched.notes, *fetched.problems, *missing, *lines]
-    return "\n".join([*lines, *failure_lines(reports)])
+    return "\n".join([*lines, *healed_lines(reports), *failure_lines(reports)])
+
+
+def healed_lines(reports: Sequence[DayReport]) -> list[str]:
+    """Return a line for each of the first files that were damaged and have been made again."""
+    healed = [result.healed for report in reports for result in report.healed]
+    more = [f"… and {len(healed) - SHOWN} more"] if len(healed) > SHOWN else []
+    return [f"made again: {text}" for text in healed[:SHOWN]] + more
 
 
 def failure_lines(reports: Sequence[DayReport]) -> list[str]:

@@ -257,9 +257,12 @@ def _not_equal(ledger: Ledger) -> list[TextDay]:
 
 def _compute(settings: Settings, data: DataDir, ledger: Ledger) -> dict[str, int]:
     from quality.schemas import GATES
+    from trading_platform.commands.support import runtime
     from trading_platform.pipeline.pipeline import Pipeline
 
-    pipeline = Pipeline.from_settings(data, ledger, settings, gates=GATES)
+    pipeline = Pipeline.from_settings(
+        data, ledger, settings, gates=GATES, heal=runtime.leaf_rebuilder(settings, data, ledger)
+    )
     numbered = {day.day for venue, symbol in ledger.symbols() for day in ledger.days(venue, symbol)}
     days = sorted(numbered | {day.day for day in ledger.text_days()})
     if not days:

@@ -2,7 +2,7 @@
 
 The log gives ticks, instruments and the ledger. ``--all`` also computes the datasets that depend on ticks; without it
 the last line names the command that does. This module finds the days to recompute: it compares the ledger before and
-after.
+after. ``--leaf`` makes single files again (support/leaf_replay.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trading_platform.commands.support.arguments import add_days, emit, parse_days, whole
+from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from trading_platform.ingest.decoder.decoded import Listing
@@ -33,6 +34,12 @@ Span = tuple[str, str] | None
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the days, ``--ledger``, ``--all`` and ``--processes``."""
     add_days(parser)
+    parser.add_argument(
+        "--leaf",
+        action="append",
+        metavar="PATH",
+        help="only this file of the lake, also while ingest records; may be given several times",
+    )
     parser.add_argument("--ledger", action="store_true", help="rebuild the account of ids too")
     parser.add_argument("--all", action="store_true", help="then compute bars, indicators and regimes of these days")
     parser.add_argument(
@@ -53,6 +60,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from trading_platform.domain.datasets import COMPUTED
     from trading_platform.ingest.recovery.instruments import publish_listings
 
+    if args.leaf:
+        return _run_leaves(args, settings)
     span = parse_days(args.first, args.last, earliest=settings.history_start)
     stop = runtime.stop_event() if args.all else None
     data = runtime.existing(settings, log_suffices=args.ledger).create()
@@ -72,6 +81,27 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     follows = _follows(behind, args.data_dir)
     emit(args, _payload(done, listed, follows, reports), _text(done, listed, behind, follows, reports))
     return 0 if all(report.ok for report in reports) else 1
+
+
+def _run_leaves(args: argparse.Namespace, settings: Settings) -> int:
+    """Make single files again; exit 1 if one could not be."""
+    from trading_platform.commands.support import leaf_replay, runtime
+
+    if args.first or args.last or args.ledger or args.all:
+        raise UsageError("--leaf names the whole work: leave out --from, --to, --ledger and --all")
+    data = runtime.existing(settings).create()
+    leaves = leaf_replay.leaves_of(args.leaf, data.lake)
+    ledger = runtime.open_ledger(data, settings)
+    try:
+        results = leaf_replay.replay_leaves(settings, data, ledger, leaves)
+    finally:
+        ledger.close()
+    emit(
+        args,
+        {"leaves": [leaf_replay.fields_of(result) for result in results]},
+        "\n".join(leaf_replay.line_of(result) for result in results),
+    )
+    return 0 if all(result.status in ("computed", "unchanged") for result in results) else 1
 
 
 def _replay(

@@ -81,9 +81,14 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def build(self) -> "Pipeline":
         """Return the engine for the settings in force."""
+        from trading_platform.ingest.decoder.bounds import Bounds
+        from trading_platform.ingest.replay.one_leaf import LeafRebuilder
         from trading_platform.pipeline.pipeline import Pipeline
+        from trading_platform.venues import VENUES
 
-        return Pipeline.from_settings(self.data, self.ledger, self.settings, gates=self.gates())
+        bounds = Bounds.of(self.settings.history_start)
+        heal = LeafRebuilder(self.data, self.ledger, VENUES, bounds, self.gate("ticks"))
+        return Pipeline.from_settings(self.data, self.ledger, self.settings, gates=self.gates(), heal=heal)
 
     def gate(self, dataset: str) -> Gate:
         """Return one dataset's gate."""

@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
+from trading_platform.completeness.records import LeafRecord
 from trading_platform.domain.datasets import COMPUTED, DATASETS, Dataset, in_order
 from trading_platform.domain.days import day_range
-from trading_platform.domain.errors import CorruptionError
+from trading_platform.domain.errors import CorruptionError, WorkError
 from trading_platform.domain.verdict import Gate
+from trading_platform.ingest.replay.one_leaf import Heal
 from trading_platform.pipeline.datasets.table import computation, listing
 from trading_platform.pipeline.day_context import PipelineConfig, RegimeConfig
 from trading_platform.pipeline.lake_inputs import Moved
@@ -24,6 +26,7 @@ from trading_platform.settings import Settings
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.fs.locks import FileLock
 from trading_platform.store.lake import day_boundary as midnight, publish as lake, staging
+from trading_platform.store.lake.publish import Published
 
 Pair = tuple[str, str]
 """(venue, symbol)."""
@@ -54,6 +57,7 @@ class Pipeline:
     ledger : what is known of it.
     gates : dataset to gate; a root hands down `quality.schemas.GATES`.
     timeframes, indicator_names, regimes : what is computed.
+    heal : rebuilds damaged ticks from the log; without it they are refused.
     """
 
     def __init__(
@@ -65,16 +69,24 @@ class Pipeline:
         timeframes: Sequence[str] = DEFAULT.timeframes,
         indicator_names: Sequence[str] = DEFAULT.indicators,
         regimes: RegimeConfig = DEFAULT.regimes,
+        heal: Heal | None = None,
     ) -> None:
         self.data = data
         self.ledger = ledger
         self.config = PipelineConfig(tuple(timeframes), tuple(indicator_names), regimes)
         self._gates = gates
+        self._heal = heal
         self._refresher = Refresher(data, ledger, self.config, gates)
 
     @classmethod
     def from_settings(
-        cls, data: DataDir, ledger: PipelineLedger, settings: Settings, *, gates: Mapping[str, Gate]
+        cls,
+        data: DataDir,
+        ledger: PipelineLedger,
+        settings: Settings,
+        *,
+        gates: Mapping[str, Gate],
+        heal: Heal | None = None,
     ) -> Self:
         """Make the pipeline that the settings describe."""
         regimes = settings.regimes
@@ -88,6 +100,7 @@ class Pipeline:
             timeframes=settings.timeframes,
             indicator_names=settings.indicators,
             regimes=config,
+            heal=heal,
         )
 
     def refresh(
@@ -229,13 +242,19 @@ class Pipeline:
                 continue
             whole = Leaf(dataset, *pair, day)
             leaves = [whole] if spec.upstream is None else computation(spec).leaves(self.config, *pair, day)
-            found = [
-                LeafResult(x, "unchanged", records[x].rows, self.ledger.verdict(x)) for x in leaves if x in records
+            results += [self._as_published(x, records[x]) for x in leaves if x in records] or [
+                LeafResult(whole, "absent")
             ]
-            results += found or [LeafResult(whole, "absent")]
         return DayReport(
             dataset, day, tuple(sorted(results, key=lambda result: (result.leaf.venue, result.leaf.symbol)))
         )
+
+    def _as_published(self, leaf: Leaf, record: LeafRecord) -> LeafResult:
+        try:
+            lake.look_at(self.data, leaf, ledger=self.ledger)
+        except CorruptionError as error:
+            return LeafResult(leaf, "refused", record.rows, None, str(error))
+        return LeafResult(leaf, "unchanged", record.rows, self.ledger.verdict(leaf))
 
     def _computed_days(self, dataset: Dataset, pair: Pair, from_day: str) -> list[str]:
         computed = {leaf.day for leaf in self.ledger.leaves(dataset.name, *pair)}
@@ -257,25 +276,44 @@ class Pipeline:
         return DayReport(dataset.name, day, tuple(results))
 
     def _recorded(self, leaf: Leaf, *, seal: bool) -> LeafResult:
-        """Publish what is staged."""
-        record = self.ledger.leaf(leaf)
+        """Publish what is staged; look at what is published, and heal it if it is damaged."""
+        before = self.ledger.leaf(leaf)
+        healed = ""
         try:
-            if staging.parts_of(self.data, leaf) or self.ledger.intent(leaf) is not None:
-                published = lake.publish(self.data, leaf, ledger=self.ledger, gate=self._gates[leaf.dataset])
-                if published is not None and not published.verdict.passed:
-                    return LeafResult(leaf, "refused", published.rows, published.verdict, describe(published.verdict))
-                midnight.settle(self.data, leaf, ledger=self.ledger)
-                changed = published is not None and published.changed
-                record = self.ledger.leaf(leaf)
-            else:
-                changed = False
-        except CorruptionError as error:
-            return LeafResult(leaf, "refused", 0 if record is None else record.rows, None, str(error))
+            published = self._publish(leaf, before)
+        except CorruptionError as damage:
+            healed = str(damage)
+            try:
+                if self._heal is None:
+                    raise
+                published = self._heal(leaf)
+            except WorkError as error:
+                return LeafResult(leaf, "refused", 0 if before is None else before.rows, None, str(error))
+        if published is not None and not published.verdict.passed:
+            return LeafResult(leaf, "refused", published.rows, published.verdict, describe(published.verdict))
+        record = self.ledger.leaf(leaf)
         if record is None:
             return LeafResult(leaf, "absent")
         if seal:
             self.ledger.seal(leaf)
-        return LeafResult(leaf, "computed" if changed else "unchanged", record.rows, self.ledger.verdict(leaf))
+        status: Status = "computed" if published is not None and published.changed else "unchanged"
+        return LeafResult(leaf, status, record.rows, self.ledger.verdict(leaf), healed=healed)
+
+    def _publish(self, leaf: Leaf, record: LeafRecord | None) -> Published | None:
+        """Publish what is staged, if anything is.
+
+        Raises
+        ------
+        CorruptionError : if the published file is not the one that the ledger speaks of, or a part is damaged.
+        """
+        if staging.parts_of(self.data, leaf) or self.ledger.intent(leaf) is not None:
+            published = lake.publish(self.data, leaf, ledger=self.ledger, gate=self._gates[leaf.dataset])
+            if published is not None and published.verdict.passed:
+                midnight.settle(self.data, leaf, ledger=self.ledger)
+            return published
+        if record is not None:
+            lake.look_at(self.data, leaf, ledger=self.ledger)
+        return None
 
     def _symbol_day(self, dataset: Dataset, day: str, pair: Pair, chains: dict[Pair, Chain]) -> list[LeafResult]:
         moved: Moved | None = None

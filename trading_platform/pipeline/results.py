@@ -23,6 +23,7 @@ class LeafResult(NamedTuple):
     verdict : the gate's answer where it was asked.
     reason : one line for ``refused`` and ``waiting``, else empty.
     end_state_changed : whether the state that the next day starts from is another than before.
+    healed : what was wrong with the published file that this one replaced, empty if nothing was.
     """
 
     leaf: Leaf
@@ -31,6 +32,7 @@ class LeafResult(NamedTuple):
     verdict: Verdict | None = None
     reason: str = ""
     end_state_changed: bool = False
+    healed: str = ""
 
 
 class DayReport(NamedTuple):
@@ -62,6 +64,11 @@ class DayReport(NamedTuple):
     def failed(self) -> tuple[LeafResult, ...]:
         """What was refused or had to wait."""
         return tuple(result for result in self.results if result.status in ("refused", "waiting"))
+
+    @property
+    def healed(self) -> tuple[LeafResult, ...]:
+        """What was damaged and has been made again."""
+        return tuple(result for result in self.results if result.healed)
 
     @property
     def ok(self) -> bool:

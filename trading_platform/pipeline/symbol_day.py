@@ -92,6 +92,7 @@ class Refresher:
         states.save(self._data, one.ended)
         published = computed.write_leaves(self._data, fresh, ledger=self._ledger, gate=self._gates[dataset.name])
         results += [self._settle(dataset, *pair, known) for pair in zip(fresh, published, strict=True)]
+        results = [r._replace(healed=one.damaged.get(r.leaf, "")) if r.status == "computed" else r for r in results]
         return sorted(results, key=lambda result: leaves.index(result.leaf))
 
     def carries(self, dataset: Dataset, pair: tuple[str, str], day: str) -> bool:
@@ -145,6 +146,7 @@ class _SymbolDay:
         self._ledger = ledger
         self._works: dict[str, DayContext] = {}
         self.ended: list[EndState] = []
+        self.damaged: dict[Leaf, str] = {}
 
     def plan(self, leaf: Leaf) -> LeafResult | LeafRows:
         """Return what stands in the way, or nothing to do, or the leaf computed anew."""
@@ -164,8 +166,11 @@ class _SymbolDay:
         work = self._work(leaf.day)
         inputs = dict(computation(dataset).inputs(work, leaf))
         input_hash = _digest(leaf.path.as_posix(), _settings(dataset, self._config), inputs, start.end_state)
-        if before is not None and before.input_hash == input_hash and self._intact(leaf, before):
-            return LeafResult(leaf, "unchanged", before.rows, self._known.verdict(leaf))
+        if before is not None and before.input_hash == input_hash:
+            damage = self._damage(leaf, before)
+            if not damage:
+                return LeafResult(leaf, "unchanged", before.rows, self._known.verdict(leaf))
+            self.damaged[leaf] = damage
         done = computation(dataset).compute(work, leaf, self._state(start))
         return LeafRows(leaf, done.table, input_hash, self._keep(leaf, input_hash, done))
 
@@ -188,11 +193,16 @@ class _SymbolDay:
             day = self._chain.previous(day)
         return _Start()
 
-    def _intact(self, leaf: Leaf, record: LeafRecord) -> bool:
-        """Tell whether what was published is still there, with the state it ended in."""
-        if not parquet.is_file(self._data.lake / leaf.path, record.file_sha256):
-            return False
-        return not self._dataset.stateful or states.load(self._data, leaf, record) is not None
+    def _damage(self, leaf: Leaf, record: LeafRecord) -> str:
+        """Tell what is wrong with what was published: its file, or the state it ended in; empty if nothing is."""
+        path = self._data.lake / leaf.path
+        if not path.exists():
+            return f"{leaf.path} was missing"
+        if not parquet.is_file(path, record.file_sha256):
+            return f"{leaf.path} was not the file that was published"
+        if self._dataset.stateful and states.load(self._data, leaf, record) is None:
+            return f"the state that {leaf.path} ended in was lost"
+        return ""
 
     def _state(self, start: _Start) -> bytes | None:
         if start.leaf is None or start.record is None:

@@ -833,6 +833,18 @@ SECTIONS: dict[str, dict[str, Row]] = {
                 "tests/unit/store/ledger/test_lane_context.py::test_a_changed_position_is_refused",
             ),
         ),
+        "F13": Row(
+            "a published file is changed, cut short or removed, or a staged part is damaged, while recording goes on",
+            "the next publish, refresh, seal or `replay --leaf` compares the bytes with the ledger, makes the file "
+            "again from the log and says so; without the log it is refused, never passed; other files do not wait",
+            (
+                "tests/integration/test_damaged_leaves.py::test_a_refresh_finds_damage_and_makes_the_file_again",
+                "tests/integration/test_damaged_leaves.py::test_the_publisher_goes_on_while_recording",
+                "tests/integration/test_damaged_leaves.py::test_a_damaged_part_is_made_again_too",
+                "tests/integration/test_damaged_leaves.py::test_what_the_log_gave_up_is_not_made_from_the_rest",
+                "tests/integration/test_damaged_leaves.py::test_a_single_file_is_made_again_by_name",
+            ),
+        ),
     },
 }
 

@@ -22,6 +22,7 @@ from trading_platform.domain.inputs.secrets import masked
 if TYPE_CHECKING:
     from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
     from trading_platform.ingest.recovery.rest_client import RestClient, Waiter
+    from trading_platform.ingest.replay.one_leaf import LeafRebuilder
     from trading_platform.settings import Settings
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -141,6 +142,16 @@ def fetch_context(settings: Settings, wait: Waiter) -> FetchContext:
 
     bounds = Bounds.of(settings.history_start)
     return FetchContext(bounds, GATES["ticks"], settings.rest.share, wait, random.SystemRandom())
+
+
+def leaf_rebuilder(settings: Settings, data: DataDir, ledger: Ledger) -> LeafRebuilder:
+    """Return what rebuilds damaged ticks from the log."""
+    from quality.schemas import GATES
+    from trading_platform.ingest.decoder.bounds import Bounds
+    from trading_platform.ingest.replay.one_leaf import LeafRebuilder
+    from trading_platform.venues import VENUES
+
+    return LeafRebuilder(data, ledger, VENUES, Bounds.of(settings.history_start), GATES["ticks"])
 
 
 def endpoints(

@@ -283,6 +283,7 @@ def publish(config: WorkerSpec) -> int:
     from trading_platform.ingest.decoder.bounds import Bounds
     from trading_platform.ingest.processor.log_maintenance import LogMaintenance
     from trading_platform.ingest.processor.publisher import publish_until
+    from trading_platform.ingest.replay.one_leaf import LeafRebuilder
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
     from trading_platform.venues import VENUES
@@ -316,6 +317,7 @@ def publish(config: WorkerSpec) -> int:
         afterwards=afterwards,
         stopping=stop.is_set,
         over=budget.over,
+        heal=LeafRebuilder(data, ledger, VENUES, Bounds.of(config.history_start), GATES["ticks"]),
     )
     ledger.close()
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import Gate
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir, Leaf
@@ -29,15 +30,18 @@ def publish_staged(
     disk: Disk = REAL_DISK,
     enough: Callable[[], bool] = lambda: False,
     after: Leaf | None = None,
+    heal: Callable[[Leaf], Published] | None = None,
 ) -> list[Published]:
     """Publish every leaf that has staged parts; a leaf that its gate refuses keeps its parts and its last good file.
 
-    Also those that may hold ids which turned out to hold no trade.
+    Also those that may hold ids which turned out to hold no trade. A leaf that is damaged keeps none of the others
+    from being published.
 
     Parameters
     ----------
     enough : asked before each leaf; once it says so the others are left as they are, for another round.
     after : where an earlier round broke off: this one begins behind it and comes back to it at its end.
+    heal : rebuilds a damaged leaf from the log; without it the leaf keeps its parts.
     """
     published = []
     withdrawn = {one: _holders(ledger, one) for one in ledger.withdrawn()}  # first: what comes later waits
@@ -50,17 +54,43 @@ def publish_staged(
         if enough():
             undone |= set(due[at:])
             break
-        result = lake.publish(data, leaf, ledger=ledger, gate=gate, disk=disk, again=leaf in again)
+        try:
+            result = _publish(data, leaf, ledger, gate, disk, again=leaf in again, heal=heal)
+        except CorruptionError as error:
+            undone.add(leaf)
+            log.error("damaged, not published", leaf=str(leaf.path), reason=str(error))
+            continue
         if result is None:
             continue
         published.append(result)
-        midnight.settle(data, leaf, ledger=ledger, disk=disk)
         if not result.verdict.passed:
             undone.add(leaf)
             log.error("refused by its gate", leaf=str(leaf.path), failures=[f.check for f in result.verdict.failures])
     if done := [one for one, leaves in withdrawn.items() if undone.isdisjoint(leaves)]:
         ledger.left_out(done)
     return published
+
+
+def _publish(
+    data: DataDir,
+    leaf: Leaf,
+    ledger: Ledger,
+    gate: Gate,
+    disk: Disk,
+    *,
+    again: bool,
+    heal: Callable[[Leaf], Published] | None,
+) -> Published | None:
+    """Publish one leaf, rebuilt from the log if what is published or staged of it is damaged."""
+    try:
+        result = lake.publish(data, leaf, ledger=ledger, gate=gate, disk=disk, again=again)
+        if result is not None:
+            midnight.settle(data, leaf, ledger=ledger, disk=disk)
+    except CorruptionError:
+        if heal is None:
+            raise
+        return heal(leaf)
+    return result
 
 
 def _holders(ledger: Ledger, one: Withdrawn) -> list[Leaf]:
@@ -85,6 +115,7 @@ def publish_until(
     afterwards: Callable[[], object] = lambda: None,
     stopping: Callable[[], bool] = lambda: False,
     over: Callable[[], bool] = lambda: False,
+    heal: Callable[[Leaf], Published] | None = None,
     disk: Disk = REAL_DISK,
 ) -> int:
     """Publish again and again until `wait` says stop, and once more then; return how many symbol-days are left.
@@ -97,11 +128,12 @@ def publish_until(
     afterwards : called after each publish but the last: what is published no longer needs its log as it was.
     stopping : whether `wait` would say stop.
     over : whether the time for a stop is used up.
+    heal : see `publish_staged`.
     """
     pause, last = EVERY_S, None
     while not wait(pause):
         began = monotonic()
-        published = publish_staged(data, ledger, gate, disk=disk, enough=stopping)
+        published = publish_staged(data, ledger, gate, disk=disk, enough=stopping, heal=heal)
         last = published[-1].leaf if published else None
         pause = max(EVERY_S, REST_FACTOR * (monotonic() - began))
         if not stopping():
@@ -109,7 +141,7 @@ def publish_until(
             afterwards()
     refused = [
         each.leaf
-        for each in publish_staged(data, ledger, gate, disk=disk, enough=over, after=last)
+        for each in publish_staged(data, ledger, gate, disk=disk, enough=over, after=last, heal=heal)
         if not each.verdict.passed
     ]
     left = len(staging.parts(data).keys() - set(refused))

@@ -30,6 +30,8 @@ from trading_platform.ingest.replay.tasks import (
     SegmentRange,
     decode,
     is_stream,
+    live_first,
+    oldest_segment,
     publish_shares,
     shared,
     stretches,
@@ -40,7 +42,6 @@ from trading_platform.store.fs.locks import FileLock
 from trading_platform.store.lake import day_boundary as midnight
 from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.log.sealing import sealing_lock
-from trading_platform.store.log.segment_files import segment_numbers
 from trading_platform.store.log.writer import all_lanes, recover_lane
 from trading_platform.venues.adapter import VenueAdapter
 
@@ -108,7 +109,7 @@ def replay(
     """
     context = ReplayContext(data, venues, bounds, gate, days, disk)
     with ExitStack() as held:
-        lanes = _live_first(all_lanes(data.log))
+        lanes = live_first(all_lanes(data.log))
         locks = [lock for lane in lanes for lock in _locks(data, lane, held)]
         for lane in lanes:
             recover_lane(data.lane(lane), disk=disk, wait_s=5.0)
@@ -122,7 +123,7 @@ def replay(
             held.enter_context(helpers)
             if pool is not None and pool.together:
                 helpers.ready()
-        if account is not None and any(_oldest(data, lane) for lane in lanes):
+        if account is not None and any(oldest_segment(data, lane) for lane in lanes):
             account.adopt(ledger)
         work = _Replay(context, ledger, folder, helpers, on_listing, ahead=scratch is None)
         ends = {} if scratch is None else {lane: ledger.lane(lane)[1:] for lane in lanes}
@@ -140,11 +141,6 @@ def replay(
             for lane, end in ends.items():
                 ledger.mark_staged(lane, *end)
     return told
-
-
-def _live_first(lanes: Sequence[str]) -> list[str]:
-    """Return streams before answers, which are understood by what the streams said."""
-    return sorted(lanes, key=lambda lane: (not is_stream(lane), lane))
 
 
 def _locks(data: DataDir, lane: str, held: ExitStack) -> list[int]:
@@ -250,7 +246,7 @@ class _Replay:
         for lane in lanes:
             on_lane(lane)
             if account is not None:
-                trades += self._account_for(SegmentRange(lane, _oldest(data, lane), None), account)
+                trades += self._account_for(SegmentRange(lane, oldest_segment(data, lane), None), account)
                 continue
             book = None if is_stream(lane) else self._ledger
             alone = [stretch for stretch in stretches(data, lane) if stretch not in free]
@@ -276,8 +272,3 @@ class _Replay:
         told = decode(self._context, lane, self._held, book=account, on_batch=tell, on_listing=self._on_listing)
         account.mark_staged(lane.lane, told.end, told.context)
         return told.trades
-
-
-def _oldest(data: DataDir, lane: str) -> int:
-    """Return the number of a lane's oldest segment; not 0 where those before it are retired."""
-    return min(segment_numbers(data.lane(lane), REAL_DISK), default=0)

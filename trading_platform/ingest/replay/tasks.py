@@ -76,6 +76,16 @@ def is_stream(lane: str) -> bool:
     return lane.startswith("live-")
 
 
+def live_first(lanes: Sequence[str]) -> list[str]:
+    """Return streams before answers, which are understood by what the streams said."""
+    return sorted(lanes, key=lambda lane: (not is_stream(lane), lane))
+
+
+def oldest_segment(data: DataDir, lane: str) -> int:
+    """Return the number of a lane's oldest segment; not 0 where those before it are retired."""
+    return min(segment_numbers(data.lane(lane), REAL_DISK), default=0)
+
+
 def shared(data: DataDir, lanes: Sequence[str]) -> list[SegmentRange]:
     """Return the stretches that anyone may decode, in an order that is the same for all who ask."""
     return [
@@ -127,12 +137,14 @@ def decode(
     book: EpochLookup | None = None,
     on_batch: Callable[[Batch], object] = lambda batch: None,
     on_listing: Callable[[Listing], object] = lambda listing: None,
+    end: Position | None = None,
 ) -> DecodeSummary:
     """Decode a stretch; hold its trades, hand on what it tells the ledger and what the venue listed.
 
     Parameters
     ----------
     book : see `Decoder`.
+    end : where to stop, a position up to which the lane was decoded before; None: at the end of the stretch.
 
     Raises
     ------
@@ -146,12 +158,15 @@ def decode(
     directory = context.data.lane(stretch.lane)
     begin = Position(stretch.first, 0)
     with LaneReader(directory, start=begin, last_segment=stretch.last, on_damage=_refuse) as reader:
-        while True:
+        while end is None or reader.position < end:
             start = reader.position
             records = read_batch(reader)
             if reader.position == start:
                 break
-            decoded = decoder.decode(records, start, reader.position)
+            reached = reader.position
+            if end is not None and end < reached:
+                records, reached = [record for record in records if record.position < end], end
+            decoded = decoder.decode(records, start, reached)
             on_batch(decoded.batch)
             for listing in decoded.listings:
                 on_listing(listing)

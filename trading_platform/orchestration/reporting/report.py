@@ -37,6 +37,8 @@ def report(context: dg.AssetExecutionContext, day: str, done: DayReport) -> None
     for evaluation in evaluations(pipeline, done):
         if evaluation.check_name in wanted:
             context.log_event(evaluation)
+    for result in done.healed[:_SHOWN_FAILURES]:
+        context.log.warning(f"made again: {result.healed}")
     if done.failed:
         first = done.failed[0]
         rest = f" (and {len(done.failed) - 1} more)" if len(done.failed) > 1 else ""
@@ -62,6 +64,8 @@ def metadata(pipeline: PipelineResource, done: DayReport, *, charted: bool) -> d
         found["symbols"] = dg.MetadataValue.md(_ticks_table(done, statuses))
     else:
         found["symbols"] = dg.MetadataValue.md(_computed_table(done, statuses))
+    if done.healed:
+        found["damaged and made again"] = dg.MetadataValue.md(_healed(done.healed))
     if done.failed:
         found["problems"] = dg.MetadataValue.md(_problems(done.failed))
     if charted and "timeframe" in dataset.keys:
@@ -176,6 +180,11 @@ def _failures_table(refused: Sequence[LeafResult]) -> str:
 def _problems(failed: Sequence[LeafResult]) -> str:
     lines = [f"- {_name(result)} **{result.status}**: {_escape(result.reason)}" for result in failed[:_SHOWN_FAILURES]]
     return "\n".join([*lines, *([f"- and {len(failed) - len(lines)} more"] if len(lines) < len(failed) else [])])
+
+
+def _healed(results: Sequence[LeafResult]) -> str:
+    lines = [f"- {_escape(result.healed)}" for result in results[:_SHOWN_FAILURES]]
+    return "\n".join([*lines, *([f"- and {len(results) - len(lines)} more"] if len(lines) < len(results) else [])])
 
 
 def _name(result: LeafResult) -> str:
