@@ -153,6 +153,14 @@ class RestSettings(_Section):
     )
 
 
+class SimulatorSettings(_Section):
+    """The built-in simulator, which `up` starts if `venues` is empty."""
+
+    venues: Annotated[tuple[Venue, ...], Names, Distinct] = Field(
+        (), description="exchanges that the built-in simulator of `up` plays; empty: all"
+    )
+
+
 class LogSettings(_Section):
     """The raw log, and the log of events."""
 
@@ -208,6 +216,7 @@ class Settings(_Section):
         SecretStr(""), description="PostgreSQL of the ledger and the database sink; empty: embedded SQLite, no sink"
     )
     venues: dict[Venue, VenueSettings] = Field({}, description="venues to record; none: the built-in simulator")
+    simulator: SimulatorSettings = SimulatorSettings()
     rest: RestSettings = RestSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

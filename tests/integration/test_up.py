@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,14 +21,17 @@ import numpy as np
 import psutil
 import pytest
 
+from quality.schemas import GATES
 from tests.support.waiting import wait_until
 from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.days import day_of
 from trading_platform.domain.position import START
-from trading_platform.simulate.synthetic_market import DEMO_START_NS, synthetic_name
+from trading_platform.simulate.exchanges import EXCHANGES
+from trading_platform.simulate.synthetic_market import DEMO_START_NS, GENESIS_NS, synthetic_name
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake.first_day import note_first_day
 from trading_platform.store.ledger import Batch, Ledger, Seen, SequenceKey
+from trading_platform.store.verify import verify
 
 MARK = "TEST_OF_UP"
 _SENSORS = "{ ... on Sensors { results { name sensorState { status } } } }"
@@ -36,7 +40,7 @@ _SENSORS = "{ ... on Sensors { results { name sensorState { status } } } }"
 class Up:
     """A running `up` and every process that stems from it, known by a mark in their environment."""
 
-    def __init__(self, root: Path, *options: str) -> None:
+    def __init__(self, root: Path, *options: str, **environ: str) -> None:
         self.root = root
         self.mark = uuid.uuid4().hex
         self.began = time.monotonic()
@@ -47,7 +51,7 @@ class Up:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**os.environ, MARK: self.mark},
+                env={**os.environ, **environ, MARK: self.mark},
                 start_new_session=True,
             )
 
@@ -59,14 +63,14 @@ class Up:
         found: dict[str, Any] = json.loads(line)
         return found
 
-    def recording(self) -> bool:
-        """Tell whether a trade is in the ledger."""
+    def recorded(self) -> set[str]:
+        """Return the venues of which a trade is in the ledger."""
         data = DataDir(self.root)
         if not data.ledger_path.exists():
-            return False
+            return set()
         ledger = Ledger.open(data)
         try:
-            return bool(ledger.symbols())
+            return {venue for venue, _ in ledger.symbols()}
         finally:
             ledger.close()
 
@@ -103,21 +107,28 @@ def started(tmp_path: Path) -> Iterator[list[Up]]:
         up.close()
 
 
-def refused(root: Path, *options: str) -> str:
+def refused(root: Path, *options: str, **environ: str) -> str:
     """Start `up` where it must be refused; return its one line."""
-    done = subprocess.run(up_command(root, *options), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        up_command(root, *options),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, **environ},
+    )
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
     return line
 
 
 def test_everything_starts_and_stops_in_order(tmp_path: Path, started: list[Up]) -> None:
-    """Recording, the UI and the sensors run; a second start is refused; SIGTERM leaves no process and whole data."""
+    """Every exchange is recorded, UI and sensors run, a second start is refused; SIGTERM leaves whole data only."""
     root = tmp_path / "data"
     up = Up(root, "--port", "0")
     started.append(up)
     said = up.announced()
-    assert up.recording()
+    assert up.recorded()
     assert said["dagster_home"] == str(root / "dagster") and said["simulated"] is True
     location = 'repositoryName: "__repository__", repositoryLocationName: "trading_platform.definitions"'
     query = f"{{ sensorsOrError(repositorySelector: {{{location}}}) {_SENSORS} }}"
@@ -141,6 +152,7 @@ def test_everything_starts_and_stops_in_order(tmp_path: Path, started: list[Up])
     note_first_day(DataDir(root), ["2024-02-29"])
     wait_until(lambda: first_partitions() == {"2024-02-29"}, timeout_s=60, every_s=0.3, what="the code loaded again")
 
+    wait_until(lambda: up.recorded() == EXCHANGES.keys(), timeout_s=30, what="a trade of each exchange")
     assert f"in use by process {up.process.pid}" in refused(root, "--no-ui")
     port = said["ui"].rpartition(":")[2]
     assert f"port {port} is in use" in refused(tmp_path / "other", "--port", port)
@@ -152,20 +164,22 @@ def test_everything_starts_and_stops_in_order(tmp_path: Path, started: list[Up])
     assert time.monotonic() - stopping < 45
     assert up.processes() == []
     ledger = Ledger.open(DataDir(root))
-    held = {symbol: sum(day.stored for day in ledger.days("binance", symbol)) for _, symbol in ledger.symbols()}
-    published = {leaf.symbol: 0 for leaf in ledger.leaves("ticks")}
+    held = Counter((row.venue, row.symbol) for row in ledger.day_report(time.time_ns()) for _ in range(row.stored))
+    published: Counter[tuple[str, str]] = Counter()
     for leaf, record in ledger.leaves("ticks").items():
-        published[leaf.symbol] += record.rows
+        published[leaf.venue, leaf.symbol] += record.rows
+    assert published == held and {venue for venue, _ in held} == EXCHANGES.keys()
+    assert {ledger.fact(f"market:{venue}") for venue in EXCHANGES} == {synthetic_name(0, GENESIS_NS)}
+    assert verify(DataDir(root), ledger, GATES).violations == ()
     ledger.close()
-    assert published == held and sum(held.values()) > 0
 
 
 def test_whatever_kills_it_nothing_goes_on(tmp_path: Path, started: list[Up]) -> None:
     """After kill -9 of `up` its children end by themselves, and the next start finds everything free."""
-    up = Up(tmp_path / "data", "--no-ui")
+    up = Up(tmp_path / "data", "--no-ui", TRADING_PLATFORM_SIMULATOR__VENUES="kraken")
     started.append(up)
     up.announced()
-    wait_until(up.recording, timeout_s=20, what="a trade in the ledger")
+    wait_until(lambda: up.recorded() == {"kraken"}, timeout_s=20, what="a trade of the exchange that is chosen")
     wait_until(lambda: len(up.processes()) >= 6, timeout_s=30, what="ingest's workers, the simulator and Dagster")
     up.process.kill()
     up.process.wait()
@@ -179,6 +193,12 @@ def test_a_port_that_is_taken_is_refused_before_anything_starts(tmp_path: Path) 
         taken.listen()
         assert "is in use" in refused(tmp_path / "data", "--port", str(taken.getsockname()[1]))
     assert not (tmp_path / "data").exists()
+
+
+def test_only_what_can_be_simulated_is_played(tmp_path: Path) -> None:
+    """An exchange that the simulator does not know is refused by name, and the known ones are named."""
+    line = refused(tmp_path / "data", "--no-ui", TRADING_PLATFORM_SIMULATOR__VENUES="kraken,mars")
+    assert line == f"trading-platform: 'mars' cannot be simulated; known: {' '.join(EXCHANGES)}"
 
 
 def test_live_data_is_not_continued_by_the_simulator(tmp_path: Path) -> None:

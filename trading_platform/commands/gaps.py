@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from trading_platform.commands.support.arguments import MOST_ID, emit, whole
 from trading_platform.commands.support.tables import column_table, quick_json, table, uncollected
+from trading_platform.domain.days import day_of
 from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,16 +65,15 @@ def _list(ledger: Ledger, args: argparse.Namespace) -> str:
 
 
 def _not_compared(ledger: Ledger) -> Iterator[str]:
-    """Yield a line for each symbol whose ids show no gaps, and of which days do not equal the venue's listing."""
+    """Yield a line for each symbol whose ids show no gaps, and which of its past days differ from the venue's file."""
     days: dict[tuple[str, str], list[str]] = {}
+    today = day_of(time.time_ns())
     for day in ledger.text_days():
-        if not day.equal:
+        if not day.equal and day.day < today:
             days.setdefault((day.venue, day.symbol), []).append(day.day)
     for (venue, symbol), open_days in days.items():
-        yield (
-            f"{venue} {symbol}: its ids show no gaps; {len(open_days):,} days do not equal the venue's daily file"
-            f" or were not compared with it: {open_days[0]} .. {open_days[-1]}"
-        )
+        which = open_days[0] if len(open_days) == 1 else f"{len(open_days):,} days, {open_days[0]} .. {open_days[-1]}"
+        yield f"{venue} {symbol}: its ids show no gaps; not equal to the venue's daily file, or not compared: {which}"
 
 
 def _declare(data: DataDir, ledger: Ledger, gap: Gap, reason: str | None, settings: Settings) -> Gap:

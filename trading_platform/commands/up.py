@@ -10,7 +10,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,14 +55,15 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     stopping = stop_event()
     root, recorded = _what(args, settings)
     simulated = args.demo or not settings.venues
+    plays = None if args.demo or settings.venues else settings.simulator.venues
     port = None if args.no_ui else free_port(args.port)
     data = DataDir(root.absolute())
     check_usable(data)
     check_home(data.root)
-    _check_held(args, settings, data, recorded)
+    _check_held(args, settings, data)
     data.create()
     with FileLock.acquire(data.run / "up.lock", f"data directory {root}"):
-        platform = Platform(data.root, recorded, simulated=simulated, port=port)
+        platform = Platform(data.root, recorded, simulated=simulated, plays=plays, port=port)
         try:
             platform.start(stopping.wait)
             _watch(args, settings, platform, stopping)
@@ -74,18 +75,18 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _what(args: argparse.Namespace, settings: Settings) -> tuple[Path, tuple[Recorded, ...]]:
-    """Return the data directory and what is recorded: what the settings name, else the synthetic market."""
-    from trading_platform.commands.support.stack import SYNTHETIC, Recorded
+    """Return the data directory and what is recorded of real exchanges: what the settings name."""
+    from trading_platform.commands.support.stack import Recorded
 
     chosen = settings.source_of("data_dir") != "default"
     if args.demo:
         return settings.data_dir if chosen else Path(DEMO_DIR), ()
     if settings.venues:
         return settings.data_dir, tuple(Recorded(name, venue.symbols) for name, venue in settings.venues.items())
-    return settings.data_dir if chosen else Path(SIMULATED_DIR), (SYNTHETIC,)
+    return settings.data_dir if chosen else Path(SIMULATED_DIR), ()
 
 
-def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir, recorded: Sequence[Recorded]) -> None:
+def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir) -> None:
     """Refuse a venue or market that does not fit the data already stored, before anything starts.
 
     Raises
@@ -108,26 +109,29 @@ def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir, rec
             raise UsageError(f"no demonstration is in {data.root}; it holds {ledger.kind() or 'no'} data")
         if not args.demo:
             ledger.check_kind("live" if settings.venues else "simulated")
-        if recorded and not settings.venues:
-            _check_market(ledger, recorded[0].venue)
+        if not args.demo and not settings.venues:
+            _check_markets(ledger)
     finally:
         ledger.close()
 
 
-def _check_market(ledger: Ledger, venue: str) -> None:
-    """Refuse stored data of another market than the built-in one: by its name, or without a name by its ids."""
+def _check_markets(ledger: Ledger) -> None:
+    """Refuse stored data of other markets than the built-in ones: by their name, or without a name by their ids."""
     from trading_platform.ingest.recovery.simulated_market import MarketName, mismatch
     from trading_platform.simulate.exchanges import EXCHANGES
     from trading_platform.simulate.synthetic_market import GENESIS_NS, SyntheticMarket
 
-    market = SyntheticMarket(start_ns=GENESIS_NS, profiles=EXCHANGES[venue].profiles)
-    if MarketName(ledger, venue).expect(market.name) is not None:
-        return
-    for listing in market.listings:
-        reach = ledger.reach(venue, listing.symbol)
-        if reach is not None:
-            head = market.head_at(listing.venue_symbol, reach.first_ns) or 0
-            if abs(head - reach.from_id) > _SAME_IDS:
+    held = {venue for venue, _ in ledger.symbols()}
+    for venue, exchange in EXCHANGES.items():
+        if venue not in held:
+            continue
+        market = SyntheticMarket(start_ns=GENESIS_NS, profiles=exchange.profiles)
+        if MarketName(ledger, venue).expect(market.name) is not None:
+            continue
+        for listing in market.listings:
+            reach = ledger.reach(venue, listing.symbol)
+            head = None if reach is None else market.head_at(listing.venue_symbol, reach.first_ns) or 0
+            if reach is not None and head is not None and abs(head - reach.from_id) > _SAME_IDS:
                 raise mismatch(f"{listing.symbol} from id {reach.from_id} on", f"the simulated market {market.name!r}")
 
 
@@ -165,7 +169,7 @@ def _announce(args: argparse.Namespace, platform: Platform) -> None:
 
 
 class _LiveLine:
-    """The live line: stored trades by symbol, the rate since the last line, missing trades."""
+    """The live line: stored trades by symbol, of several venues by venue; the rate since the last line, what misses."""
 
     def __init__(self, settings: Settings, platform: Platform) -> None:
         self._settings = settings
@@ -231,12 +235,24 @@ class _LiveLine:
     def _of(self, ledger: Ledger) -> str:
         now = time.monotonic()
         elapsed, self._at = max(now - self._at, 1e-3), now
+        texts = ledger.text_symbols()
+        held = {pair: sum(day.stored for day in ledger.days(*pair)) for pair in ledger.symbols()}
+        for listed in ledger.text_days():
+            held[listed.venue, listed.symbol] += listed.held
+        several = len({venue for venue, _ in held}) > 1
+        shown: Counter[str] = Counter()
+        for (venue, symbol), count in held.items():
+            shown[venue if several else symbol] += count
         parts = []
-        for venue, symbol in ledger.symbols():
-            held = sum(day.stored for day in ledger.days(venue, symbol))
-            gained = held - self._before.get(symbol, held)
-            self._before[symbol] = held
-            parts.append(f"{symbol} {held:,} (+{gained / elapsed:,.0f}/s)")
+        # Where ids prove nothing trades are counted once they are published.
+        late = {venue if several else symbol for venue, symbol in texts}
+        for name, count in shown.items():
+            if name in late:
+                parts.append(f"{name} {count:,} published")
+                continue
+            gained = count - self._before.get(name, count)
+            self._before[name] = count
+            parts.append(f"{name} {count:,} (+{gained / elapsed:,.0f}/s)")
         gaps = ledger.gaps()
         missing = sum(gap.missing for gap in gaps)
         return "  ".join([*(parts or ["no trade yet"]), f"| open gaps {len(gaps)} ({missing:,} trades)"])

@@ -222,6 +222,7 @@ class Exchange(ABC):
     limits : of its streams.
     cannot : kinds of fault that it cannot show.
     profiles : what its synthetic market trades.
+    choice : what `up` records of it from the built-in simulator, (): all of `profiles`.
     heartbeat : a message sent after `heartbeat_s` in which a subscribed client got no other; b"" for none.
     api : its REST.
     archive : its files of past days, None if it has none.
@@ -232,6 +233,7 @@ class Exchange(ABC):
     limits: ClassVar[StreamLimits]
     cannot: ClassVar[frozenset[str]] = frozenset()
     profiles: ClassVar[Sequence[Profile]] = PROFILES
+    choice: ClassVar[tuple[str, ...]] = ()
     heartbeat: ClassVar[bytes] = b""
     heartbeat_s: ClassVar[float] = 1.0
     api: Api
@@ -246,6 +248,11 @@ class Exchange(ABC):
         for event in plan.events:
             if event.kind in cls.cannot:
                 raise UsageError(f"fault plan: {cls.name} cannot show {event.kind}")
+
+    @classmethod
+    def shown(cls) -> tuple[str, ...]:
+        """Return the symbols that `up` records of it from the built-in simulator."""
+        return cls.choice or tuple(profile.symbol for profile in cls.profiles)
 
     @abstractmethod
     def topic(self, listing: ListedSymbol) -> str:

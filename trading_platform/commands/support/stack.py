@@ -1,4 +1,4 @@
-"""Start, supervise and stop the processes of `up`: ingest, Dagster, and simulators if no venue is configured.
+"""Start, supervise and stop the processes of `up`: ingest, Dagster, and the simulator if no venue is configured.
 
 Imports no Dagster. Arguments, locks and output are commands/up.py; Dagster's own processes are
 orchestration/dagster_services.py.
@@ -13,9 +13,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from trading_platform.domain.errors import LOCKED, UsageError, WorkError
 from trading_platform.orchestration.dagster_home import prepare
@@ -24,6 +25,7 @@ from trading_platform.processes.service_supervisor import Service, ServiceSuperv
 
 HOST = "127.0.0.1"
 DAGSTER = "dagster"
+SIMULATOR = "simulator"
 
 _SIMULATOR_S = 20.0
 _RECORDING_S = 6.0
@@ -50,15 +52,6 @@ class Recorded(NamedTuple):
         """The name of the process that records it."""
         return f"ingest-{self.venue}"
 
-    @property
-    def simulator(self) -> str:
-        """The name of the process that plays it."""
-        return f"simulator-{self.venue}"
-
-
-SYNTHETIC = Recorded("binance", ("BTC-USDT", "ETH-USDT", "SOL-USDT"))
-"""What is recorded from the simulator if the settings name no venue."""
-
 
 class Platform:
     """All processes of one data directory.
@@ -66,7 +59,9 @@ class Platform:
     Parameters
     ----------
     root : the data directory, absolute.
-    recorded : what to record; empty to only show stored data. With `simulated`, a simulator of each venue is started.
+    recorded : what to record; empty to only show stored data, or what the simulator plays.
+    simulated : whether the data are.
+    plays : exchanges that the simulator plays, () for all that it can, None for no simulator.
     port : of the UI, None for none.
 
     Attributes
@@ -77,15 +72,17 @@ class Platform:
     def __init__(
         self,
         root: Path,
-        recorded: tuple[Recorded, ...],
+        recorded: tuple[Recorded, ...] = (),
         *,
         simulated: bool,
+        plays: Sequence[str] | None = None,
         port: int | None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.root = root
         self.recorded = recorded
         self.simulated = simulated
+        self.plays = plays
         self.port = port
         self.home = prepare(root)
         self.supervisor = ServiceSupervisor(monotonic=monotonic)
@@ -95,18 +92,21 @@ class Platform:
         self._environ = {**os.environ, "TRADING_PLATFORM_DATA_DIR": str(root)}
 
     def start(self, wait: Wait) -> None:
-        """Start the simulators, ingest, and Dagster once ingest records.
+        """Start the simulator, ingest, and Dagster once ingest records.
 
         Raises
         ------
-        UsageError : with ingest's message, if it refuses to start.
+        UsageError : with its message, if ingest or the simulator refuses to start.
         """
         processes.adopt_orphans()
-        if self.simulated:
-            self.recorded = tuple(self._simulate(recorded) for recorded in self.recorded)
-        for recorded in self.recorded:
-            self.supervisor.add(self._service(recorded.service, *self._ingest(recorded)))
-        self._until_recording(wait)
+        wanted = self.recorded
+        if self.plays is not None:
+            # One first: all at once, none would record within three seconds. A simulated market loses nothing by it,
+            # because REST serves what was traded before.
+            first, *rest = self._simulate(self.plays)
+            self._record([first], wait)
+            wanted = tuple(rest)
+        self._record(wanted, wait)
         port = () if self.port is None else ("--port", str(self.port))
         words = ("-m", "trading_platform.orchestration.dagster_services", "--home", str(self.home), *port)
         self.supervisor.add(self._service(DAGSTER, *words))
@@ -136,11 +136,11 @@ class Platform:
             return probe.connect_ex((HOST, self.port)) == 0
 
     def stop(self) -> None:
-        """Stop ingest and its children, then Dagster and its runs, then the simulators; leave no process."""
+        """Stop ingest and its children, then Dagster and its runs, then the simulator; leave no process."""
         deadline = self._monotonic() + _STOP_ALL_S
         self.supervisor.stop([recorded.service for recorded in self.recorded], _STOP_INGEST_S)
         self.supervisor.stop([DAGSTER], max(5.0, min(_STOP_DAGSTER_S, deadline - self._monotonic() - _STOP_REST_S)))
-        self.supervisor.stop([recorded.simulator for recorded in self.recorded], _STOP_REST_S)
+        self.supervisor.stop([SIMULATOR], _STOP_REST_S)
         processes.end_all(_STOP_REST_S)
 
     def log_of(self, service: str) -> Path:
@@ -157,23 +157,35 @@ class Platform:
             return words  # addresses may contain credentials: ingest reads them from the settings
         return [*words, "--ws-url", str(recorded.ws_url), "--rest-url", str(recorded.rest_url), "--simulated"]
 
-    def _simulate(self, recorded: Recorded) -> Recorded:
-        """Start its simulator, on ports that stay the same after a restart; return it with the addresses."""
-        words = ["-m", "trading_platform", "simulate", "--venue", recorded.venue, "--port", str(free_pair())]
-        service = self._service(recorded.simulator, *words)
-        with open_log(self.log_of(recorded.simulator)) as log:
-            first = processes.start(service.command, env=self._environ, stdout=subprocess.PIPE, stderr=log)
-        assert first.stdout is not None
-        urls = _first_line(first.stdout, _SIMULATOR_S)
-        if urls is None:
-            raise WorkError(f"the simulator did not start (see {self.log_of(recorded.simulator)})")
-        self.supervisor.take(service, first)
-        return recorded._replace(ws_url=urls["ws_url"], rest_url=urls["rest_url"])
+    def _record(self, wanted: Sequence[Recorded], wait: Wait) -> None:
+        """Start recording; return once all of these are in the log, or it takes too long."""
+        for recorded in wanted:
+            self.supervisor.add(self._service(recorded.service, *self._ingest(recorded)))
+        self.recorded = (*(each for each in self.recorded if each not in wanted), *wanted)
+        self._until_recording(wanted, wait)
 
-    def _until_recording(self, wait: Wait) -> None:
-        """Wait until the log has been written: Dagster's start takes all CPUs, so recording starts first."""
+    def _simulate(self, plays: Sequence[str]) -> tuple[Recorded, ...]:
+        """Start the simulator; return what it plays. After a restart it has the same addresses."""
+        words = ("-m", "trading_platform.commands.workers.simulators")
+        log = self.log_of(SIMULATOR)
+        with open_log(log) as stderr:
+            first = processes.start(
+                (sys.executable, *words, *plays), env=self._environ, stdout=subprocess.PIPE, stderr=stderr
+            )
+        assert first.stdout is not None
+        told = _first_line(first.stdout, _SIMULATOR_S)
+        if told is None:
+            if processes.wait_or_kill(first, _STOP_REST_S) == 2:
+                raise UsageError(_last_line(log))
+            raise WorkError(f"the simulator did not start (see {log})")
+        again = [f"{venue}={urlsplit(at['ws_url']).port},{urlsplit(at['rest_url']).port}" for venue, at in told.items()]
+        self.supervisor.take(self._service(SIMULATOR, *words, *again), first)
+        return tuple(Recorded(venue, tuple(at["symbols"]), at["ws_url"], at["rest_url"]) for venue, at in told.items())
+
+    def _until_recording(self, recorded: Sequence[Recorded], wait: Wait) -> None:
+        """Wait until the log has been written: what is started next takes all CPUs, so recording starts first."""
         deadline = self._monotonic() + _RECORDING_S
-        while not self.writing() and self._monotonic() < deadline and not wait(0.1):
+        while not self.writing(recorded) and self._monotonic() < deadline and not wait(0.1):
             self._check_refused()
 
     def _check_refused(self) -> None:
@@ -183,9 +195,9 @@ class Platform:
                 if LOCKED not in words:  # another ingest holds the lock: this one takes over when it ends
                     raise UsageError(words)
 
-    def writing(self) -> bool:
-        """Tell whether every venue's lane of the log has been written since the start."""
-        return all(any(map(self._is_new, (self.root / "log" / f"live-{r.venue}").glob("*.seg"))) for r in self.recorded)
+    def writing(self, recorded: Sequence[Recorded]) -> bool:
+        """Tell whether the lane of each of these venues has been written since the start."""
+        return all(any(map(self._is_new, (self.root / "log" / f"live-{r.venue}").glob("*.seg"))) for r in recorded)
 
     def _is_new(self, segment: Path) -> bool:
         try:
@@ -217,25 +229,13 @@ def free_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def free_pair() -> int:
-    """Return the first of two neighbouring free ports."""
-    for _ in range(50):
-        port = free_port(0)
-        try:
-            free_port(port + 1)
-        except UsageError:
-            continue
-        return port
-    raise WorkError("found no two neighbouring free ports")
-
-
-def _first_line(stream: IO[bytes], within_s: float) -> Mapping[str, str] | None:
+def _first_line(stream: IO[bytes], within_s: float) -> Mapping[str, Any] | None:
     """Return the JSON object in a child's first line of output, None if it does not come in time."""
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
         line = stream.readline() if selector.select(within_s) else b""
     try:
-        found: Mapping[str, str] = json.loads(line)
+        found: Mapping[str, Any] = json.loads(line)
     except ValueError:
         return None
     return found
@@ -243,5 +243,5 @@ def _first_line(stream: IO[bytes], within_s: float) -> Mapping[str, str] | None:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "ingest refused to start")
+    last = next((line for line in reversed(lines) if line.strip()), "it refused to start")
     return last.removeprefix("trading-platform: ")

@@ -146,6 +146,7 @@ class BybitExchange(Exchange):
         Profile("BTC-USDT-PERP", 1, 62_020.0, 2, 0.01, 3, 1_296_000, 1.0, pauses=False),
         Profile("ETH-USDT-PERP", 1, 3_301.0, 2, 0.2, 2, 864_000, 1.2, pauses=False),
     )
+    choice = ("BTC-USDT", "SOL-USDT", "BTC-USDT-PERP")
 
     def __init__(self, stage: Stage, limits: IpLimit | None = None) -> None:
         self.api = self._rest = BybitRest(stage, limits)

@@ -35,7 +35,7 @@ def test_what_ingest_refuses_ends_the_start_of_a_used_directory(used):
     """What lies there from before does not pass for recording: ingest's own words, and no Dagster."""
     platform = Refusing(used, (Recorded("binance", ("FOO-USDT",)),), simulated=False, port=None)
     try:
-        assert not platform.writing()
+        assert not platform.writing(platform.recorded)
         with pytest.raises(UsageError, match="binance does not list FOO-USDT"):
             platform.start(lambda seconds: False)
         assert not platform.log_of("dagster").exists()
