@@ -6,7 +6,7 @@ sequence_reset.py; decoding bytes is ingest/decoder/.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,9 +14,6 @@ import numpy.typing as npt
 
 from trading_platform.completeness.records import EpochReset, Reach, SequenceKey
 from trading_platform.completeness.sequence_reset import (
-    AHEAD,
-    DISORDER_MS,
-    FAR_AHEAD,
     SUSPECT,
     Numbering,
     Suspect,
@@ -26,6 +23,7 @@ from trading_platform.completeness.sequence_reset import (
     is_later,
 )
 from trading_platform.domain.position import Position
+from trading_platform.domain.sequencing import Contiguous
 from trading_platform.domain.trade import SOURCES
 from trading_platform.domain.trade_columns import TradeColumns, concatenate
 
@@ -88,10 +86,13 @@ class Epochs:
     ----------
     numberings : the state of each of the lane's streams, by ``venue symbol``; updated in place, part of its context.
     book : the ledger, asked at most once a batch for each symbol; None: nothing is recorded.
+    facts : asked by venue: how its ids start again.
     """
 
-    def __init__(self, numberings: dict[str, Numbering], book: EpochLookup | None) -> None:
-        self._numberings, self._book = numberings, book
+    def __init__(
+        self, numberings: dict[str, Numbering], book: EpochLookup | None, facts: Callable[[str], Contiguous]
+    ) -> None:
+        self._numberings, self._book, self._facts = numberings, book, facts
         self._turns: dict[Pair, list[EpochReset]] = {}
         self._reach: dict[SequenceKey, Reach | None] = {}
 
@@ -106,7 +107,7 @@ class Epochs:
     def place(self, venue: str, symbol: str, stream: TradeColumns) -> EpochBatches:
         """Assign epochs to the next trades of a symbol's stream."""
         numbering = self.of_stream(venue, symbol)
-        judged = numbering.judge(stream)
+        judged = numbering.judge(stream, self._facts(venue))
         if judged.epochs is None:
             return EpochBatches({SequenceKey(venue, symbol, numbering.epoch): stream}, [], [], {})
         placed = EpochBatches({}, np.flatnonzero(judged.epochs == SUSPECT).tolist(), [], {})
@@ -126,6 +127,10 @@ class Epochs:
         told = {row: (*position, item) for row, (position, item) in places.items()}
         self.of_stream(venue, symbol).locate(told)
 
+    def believes(self, venue: str, symbol: str, trade_id: int, ts_event: int) -> int:
+        """Return the epoch of an id that a stream says was used up, SUSPECT if it contradicts."""
+        return self.of_stream(venue, symbol).believes(trade_id, ts_event, self._facts(venue))
+
     def newest(self, venue: str, symbol: str, at_ns: int, turns: int | None = None) -> int:
         """Return the epoch of a symbol as known at a receive time (`turns`: see PageScope)."""
         numbering = self._numberings.get(f"{venue} {symbol}")
@@ -135,8 +140,8 @@ class Epochs:
         """Return the epoch of a page's trade, SUSPECT if it contradicts stored trades; note the trade."""
         epoch = epoch_of(self._known(venue, symbol, page.ts_recv, page.turns), trade_id, ts_event)
         key = SequenceKey(venue, symbol, epoch)
-        reach = self._reach_of(key)
-        if reach is not None and contradicts(reach, trade_id, ts_event, asked=_was_asked(page, epoch, trade_id)):
+        reach, asked = self._reach_of(key), _was_asked(page, epoch, trade_id)
+        if reach is not None and contradicts(reach, trade_id, ts_event, self._facts(venue), asked=asked):
             # A copy of a stored trade may differ: the merge detects that. It proves nothing about its neighbours.
             return epoch if self._holds(key, trade_id) else SUSPECT
         self._reach[key] = extended(reach, trade_id, ts_event)
@@ -156,10 +161,11 @@ class Epochs:
         key = SequenceKey(venue, symbol, epoch)
         first, last = int(ids.min()), int(ids.max())
         reach = self._reach_of(key)
-        steps = np.diff(ids)
-        if not bool((steps > 0).all()) or int(steps.max(initial=0)) > FAR_AHEAD:
+        steps, facts = np.diff(ids), self._facts(venue)
+        if not bool((steps > 0).all()) or int(steps.max(initial=0)) > facts.reset_ahead:
             return None
-        if reach is not None and not _within(reach, ids, times, asked=_were_asked(page, epoch, first, last)):
+        asked = _were_asked(page, epoch, first, last)
+        if reach is not None and not _within(reach, ids, times, facts, asked=asked):
             return None
         self._reach[key] = extended(extended(reach, first, first_ns), last, last_ns)
         return epoch
@@ -167,7 +173,7 @@ class Epochs:
     def is_stray(self, key: SequenceKey, trade_id: int) -> bool:
         """Tell whether an id whose trade was unreadable lies implausibly far ahead."""
         reach = self._reach_of(key)
-        return reach is not None and trade_id - reach.head > AHEAD
+        return reach is not None and trade_id - reach.head > self._facts(key.venue).stray_ahead
 
     def _known(self, venue: str, symbol: str, at_ns: int, turns: int | None) -> list[EpochReset]:
         on_record = self._on_record(venue, symbol)
@@ -197,14 +203,14 @@ def _were_asked(page: PageScope, epoch: int, first: int, last: int) -> bool:
     return _was_asked(page, epoch, first) and _was_asked(page, epoch, last)
 
 
-def _within(reach: Reach, ids: Int64, times: Int64, *, asked: bool) -> bool:
+def _within(reach: Reach, ids: Int64, times: Int64, facts: Contiguous, *, asked: bool) -> bool:
     """Tell whether no trade, of ids that rise in small steps, can contradict a reach, however it grows by them."""
     before, among = ids < reach.from_id, (ids >= reach.from_id) & (ids < reach.head)
     if before.any() and is_later(int(times[before].max()), reach.last_ns if asked else reach.first_ns):
         return False
-    if among.any() and is_later(int(times[among].max()), reach.last_ns, DISORDER_MS):
+    if among.any() and is_later(int(times[among].max()), reach.last_ns, facts.disorder_ms):
         return False
-    return int(ids[0]) - reach.head <= FAR_AHEAD
+    return int(ids[0]) - reach.head <= facts.reset_ahead
 
 
 def _as_columns(suspect: Suspect) -> TradeColumns:

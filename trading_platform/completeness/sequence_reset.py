@@ -5,7 +5,8 @@ or implausibly far ahead) is set apart; a second such trade close to it confirms
 new epoch begins. Nothing else starts an epoch: no duplicate, no history sent again, no disorder, no single stray id.
 
 Only a stream starts epochs, in the order of its lane (`Numbering`). The epoch of any other copy follows from its time
-and the recorded resets (`epoch_of`); `contradicts` checks it against stored trades. Why:
+and the recorded resets (`epoch_of`); `contradicts` checks it against stored trades. How far is "far ahead", and by how
+much times may disagree, are facts of the venue, handed in: `Contiguous` (domain/sequencing.py). Why:
 docs/decisions/0014-a-numbering-that-starts-again.md.
 """
 
@@ -19,22 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.completeness.records import EpochReset, Reach
+from trading_platform.domain.sequencing import Contiguous
 from trading_platform.domain.trade_columns import TradeColumns
 from trading_platform.domain.units import NS_PER_S
 
 Int64 = npt.NDArray[np.int64]
 
 _MS = 1_000_000
-DISORDER_MS = 2
-"""Times of neighbouring trades may contradict their ids by this much: a venue's servers have several clocks."""
-AHEAD = 1_000_000
-"""An id this far beyond the newest needs a second one near it: a single stray id must not open such a gap."""
-FAR_AHEAD = 100_000_000
-"""An id this far beyond is a new epoch, not a gap: fetching such a gap would take a whole day's requests."""
-FASTEST = 100_000
-"""More trades a second than any symbol has: ids may have advanced this fast while nothing was recorded."""
-NEARBY = 1_000
-"""Two ids of a new epoch may lie this far apart: frames are often lost when a venue restarts."""
 MOST_SUSPECTS = 8
 SUSPECT = -1
 """The epoch of a trade that belongs to no known epoch."""
@@ -74,6 +66,7 @@ class EpochAssignment(NamedTuple):
 
 
 class _Judging(NamedTuple):
+    facts: Contiguous
     epochs: Int64
     readmitted: list[tuple[int, Suspect]]
     turns: list[tuple[int, EpochReset]]
@@ -105,32 +98,33 @@ def is_later(ts_event: int, than_ns: int, tolerance_ms: int = 0) -> bool:
     return ts_event // _MS > than_ns // _MS + tolerance_ms
 
 
-def is_ahead(trade_id: int, ts_event: int, head: int, head_ns: int, by: int = FAR_AHEAD) -> bool:
+def is_ahead(trade_id: int, ts_event: int, head: int, head_ns: int, facts: Contiguous, by: int) -> bool:
     """Tell whether an id lies further beyond the newest one than any symbol can have traded since.
 
-    >>> is_ahead(10**12, 1_000, 5, 0), is_ahead(10**7, 1_000, 5, 0), is_ahead(10**9, 10**15, 5, 0)
-    (True, False, False)
+    >>> facts = Contiguous(fastest=100_000)
+    >>> is_ahead(10**12, 1_000, 5, 0, facts, 10**8), is_ahead(10**9, 10**15, 5, 0, facts, 10**8)
+    (True, False)
     """
-    return trade_id - head > by + FASTEST * max(0, ts_event - head_ns) // NS_PER_S
+    return trade_id - head > by + facts.fastest * max(0, ts_event - head_ns) // NS_PER_S
 
 
-def contradicts(reach: Reach, trade_id: int, ts_event: int, *, asked: bool = False) -> bool:
+def contradicts(reach: Reach, trade_id: int, ts_event: int, facts: Contiguous, *, asked: bool = False) -> bool:
     """Tell whether a trade that is not stored cannot belong to a sequence of this reach.
 
     The earliest stored time may be the wrong time of a single trade. It counts against lower ids that were not
     requested, but not against ids `asked` for by number: a restarted id is later than everything stored.
 
     >>> held = Reach(100, 200, 5 * _MS, 9 * _MS)
-    >>> contradicts(held, 50, 20 * _MS), contradicts(held, 50, 4 * _MS), contradicts(held, 150, 20 * _MS)
-    (True, False, True)
-    >>> contradicts(held, 50, 7 * _MS), contradicts(held, 50, 7 * _MS, asked=True)
-    (True, False)
+    >>> [contradicts(held, 50, ms * _MS, Contiguous()) for ms in (20, 4)]
+    [True, False]
+    >>> [contradicts(held, 50, 7 * _MS, Contiguous(), asked=asked) for asked in (False, True)]
+    [True, False]
     """
     if trade_id > reach.head:
-        return is_ahead(trade_id, ts_event, reach.head, reach.last_ns)
+        return is_ahead(trade_id, ts_event, reach.head, reach.last_ns, facts, facts.reset_ahead)
     if trade_id < reach.from_id:
         return is_later(ts_event, reach.last_ns if asked else reach.first_ns)
-    return trade_id < reach.head and is_later(ts_event, reach.last_ns, DISORDER_MS)
+    return trade_id < reach.head and is_later(ts_event, reach.last_ns, facts.disorder_ms)
 
 
 def extended(reach: Reach | None, trade_id: int, ts_event: int) -> Reach:
@@ -184,20 +178,20 @@ class Numbering(msgspec.Struct):
         first, head, first_ns, last_ns = reach
         return cls(first=first, first_ns=first_ns, head=head, head_ns=last_ns, turns=list(turns))
 
-    def judge(self, trades: TradeColumns) -> EpochAssignment:
+    def judge(self, trades: TradeColumns, facts: Contiguous) -> EpochAssignment:
         """Assign epochs to the next trades of the symbol's stream, in the order of their lane."""
         ids, times = trades.trade_id, trades.ts_event
         if self.head is None:
             self.first = self.head = int(ids[0])
             self.first_ns = self.head_ns = int(times[0])
-        if self._rises(ids, times):
+        if self._rises(ids, times, facts):
             return EpochAssignment(None, rising=True)
-        return EpochAssignment(None) if self._agrees(ids, times) else self._one_by_one(trades)
+        return EpochAssignment(None) if self._agrees(ids, times, facts) else self._one_by_one(trades, facts)
 
-    def believes(self, trade_id: int, ts_event: int) -> int:
+    def believes(self, trade_id: int, ts_event: int, facts: Contiguous) -> int:
         """Return the epoch of a void id, SUSPECT if it contradicts."""
         epoch = epoch_of(self.turns, trade_id, ts_event)
-        return SUSPECT if epoch == self.epoch and self._contradicts(trade_id, ts_event) else epoch
+        return SUSPECT if epoch == self.epoch and self._contradicts(trade_id, ts_event, facts) else epoch
 
     def locate(self, places: Mapping[int, tuple[int, int, int]]) -> None:
         """Record the lane position (segment, offset, item) of the rows that were just set apart."""
@@ -208,14 +202,14 @@ class Numbering(msgspec.Struct):
 
     # ---- the two fast paths, for nearly all trades
 
-    def _rises(self, ids: Int64, times: Int64) -> bool:
+    def _rises(self, ids: Int64, times: Int64, facts: Contiguous) -> bool:
         """Take trades that simply continue the epoch (a few comparisons); return whether they do."""
         assert self.head is not None
         before, last = self.head, int(ids[-1])
         if (
             self.suspects
             or int(ids[0]) <= before
-            or last - before > AHEAD
+            or last - before > facts.stray_ahead
             or not bool((ids[1:] > ids[:-1]).all())
             or not self._is_of_newest(times)
         ):
@@ -233,7 +227,7 @@ class Numbering(msgspec.Struct):
         if len(steps):
             self.hole = int(heads[steps[-1]]) + 1, int(heads[steps[-1] + 1]) - 1
 
-    def _agrees(self, ids: Int64, times: Int64) -> bool:
+    def _agrees(self, ids: Int64, times: Int64, facts: Contiguous) -> bool:
         """Take trades with repeats or disorder but no contradiction; return whether that is so."""
         assert self.head is not None
         if self.suspects or int(ids.min()) < self.first or not self._is_of_newest(times):
@@ -245,7 +239,7 @@ class Numbering(msgspec.Struct):
         place = np.maximum.accumulate(np.where(new, np.arange(len(known)), 0))
         before, before_ns = heads[:-1], known_ns[place[:-1]]
         as_late = (ids < before) & (times // _MS >= before_ns // _MS)
-        if bool(as_late.any()) or int((ids - before).max()) > AHEAD:
+        if bool(as_late.any()) or int((ids - before).max()) > facts.stray_ahead:
             return False
         self._note_hole(heads)
         self.head, self.head_ns, self.run = int(heads[-1]), int(known_ns[place[-1]]), None
@@ -253,9 +247,9 @@ class Numbering(msgspec.Struct):
 
     # ---- the slow path
 
-    def _one_by_one(self, trades: TradeColumns) -> EpochAssignment:
+    def _one_by_one(self, trades: TradeColumns, facts: Contiguous) -> EpochAssignment:
         epochs = np.empty(len(trades.trade_id), np.int64)
-        judged = _Judging(epochs, [], [])
+        judged = _Judging(facts, epochs, [], [])
         columns = (column.tolist() for column in trades[:6])  # a suspect always comes from a stream
         for row, (trade_id, ts_event, ts_recv, price, quantity, side) in enumerate(zip(*columns, strict=True)):
             trade = Suspect(trade_id, ts_event, ts_recv, price, quantity, side, item=row)
@@ -269,7 +263,7 @@ class Numbering(msgspec.Struct):
         if epoch < self.epoch:
             self.run = None
             return epoch
-        if self._contradicts(trade_id, ts_event):
+        if self._contradicts(trade_id, ts_event, judged.facts):
             return self._suspect(trade, judged)
         if trade_id > self.head:
             if any(ts_event >= suspect.ts_event for suspect in self.suspects):
@@ -296,25 +290,27 @@ class Numbering(msgspec.Struct):
     def _in_hole(self, trade_id: int) -> bool:
         return self.hole is not None and self.hole[0] <= trade_id <= self.hole[1]
 
-    def _contradicts(self, trade_id: int, ts_event: int) -> bool:
+    def _contradicts(self, trade_id: int, ts_event: int, facts: Contiguous) -> bool:
         if self.head is None or trade_id == self.head:
             return False
         if trade_id > self.head:
-            return is_ahead(trade_id, ts_event, self.head, self.head_ns, AHEAD)
+            return is_ahead(trade_id, ts_event, self.head, self.head_ns, facts, facts.stray_ahead)
         if trade_id < self.first:
             return is_later(ts_event, self.first_ns)
-        return is_later(ts_event, self.head_ns, DISORDER_MS) and not self._in_hole(trade_id)
+        return is_later(ts_event, self.head_ns, facts.disorder_ms) and not self._in_hole(trade_id)
 
     def _suspect(self, trade: Suspect, judged: _Judging) -> int:
         """Set a trade apart, or accept it together with those that it confirms."""
         assert self.head is not None
-        confirmed = [suspect for suspect in self.suspects if _confirm(suspect, trade)]
+        facts = judged.facts
+        confirmed = [suspect for suspect in self.suspects if _confirm(suspect, trade, facts)]
         if not any(suspect.trade_id != trade.trade_id for suspect in confirmed):
             self.suspects = [*self.suspects, trade][-MOST_SUSPECTS:]
             return SUSPECT
         members = sorted([*confirmed, trade], key=lambda member: (member.trade_id, member.ts_event))
         least, greatest = members[0], members[-1]
-        if least.trade_id < self.head or is_ahead(least.trade_id, least.ts_event, self.head, self.head_ns):
+        far = is_ahead(least.trade_id, least.ts_event, self.head, self.head_ns, facts, facts.reset_ahead)
+        if least.trade_id < self.head or far:
             self._turn(least, greatest, trade.ts_recv, judged)
         else:
             for member in members:
@@ -342,7 +338,7 @@ class Numbering(msgspec.Struct):
         judged.turns.append((self.epoch, self.turns[-1]))
 
 
-def _confirm(one: Suspect, other: Suspect) -> bool:
+def _confirm(one: Suspect, other: Suspect, facts: Contiguous) -> bool:
     """Tell whether two suspects may belong to one epoch: ids close together, and the greater one not earlier."""
     apart, later = other.trade_id - one.trade_id, other.ts_event - one.ts_event
-    return abs(apart) <= NEARBY and (apart == 0 or later == 0 or (apart > 0) == (later > 0))
+    return abs(apart) <= facts.nearby and (apart == 0 or later == 0 or (apart > 0) == (later > 0))

@@ -16,9 +16,11 @@ from trading_platform.completeness.sequence_reset import (
     epoch_of,
     extended,
 )
+from trading_platform.domain.sequencing import Contiguous
 from trading_platform.domain.trade_columns import TradeColumns
 
 MS = 1_000_000
+FACTS = Contiguous()
 Stream = list[tuple[int, int]]
 
 
@@ -37,7 +39,7 @@ def judge(stream: Stream, cuts: tuple[int, ...] = ()) -> tuple[list[int], Number
     for begin, end in zip((0, *cuts), (*cuts, len(stream)), strict=True):
         if begin == end:
             continue
-        judged = numbering.judge(trades(stream[begin:end], begin))
+        judged = numbering.judge(trades(stream[begin:end], begin), FACTS)
         told[begin:end] = [numbering.epoch] * (end - begin) if judged.epochs is None else judged.epochs.tolist()
         for epoch, suspect in judged.readmitted:
             assert suspect.segment != HERE
@@ -144,7 +146,7 @@ def test_two_turns() -> None:
 def test_voids_are_judged_too() -> None:
     """An id that was used up without a trade is believed where a trade would be."""
     _, numbering = judge(OLD + rising(1, 5, 1000))
-    assert [numbering.believes(number, ms * MS) for number, ms in [(6, 1050), (1050, 495), (10**12, 1060)]] == [
+    assert [numbering.believes(number, ms * MS, FACTS) for number, ms in [(6, 1050), (1050, 495), (10**12, 1060)]] == [
         1,
         0,
         SUSPECT,
@@ -163,10 +165,12 @@ def test_what_is_held_contradicts() -> None:
     held = Reach(100, 200, 5 * MS, 90 * MS)
     odd = [(50, 20), (150, 95), (10**9, 91)]
     fine = [(50, 5), (150, 92), (201, 95), (10**7, 91)]
-    assert all(contradicts(held, number, ms * MS) for number, ms in odd)
-    assert all(contradicts(held, number, ms * MS, asked=True) for number, ms in [(50, 91), (150, 95), (10**9, 91)])
-    assert not any(contradicts(held, number, ms * MS, asked=True) for number, ms in [(50, 90), (50, 20), *fine])
-    assert not any(contradicts(held, number, ms * MS) for number, ms in fine)
+    assert all(contradicts(held, number, ms * MS, FACTS) for number, ms in odd)
+    assert all(
+        contradicts(held, number, ms * MS, FACTS, asked=True) for number, ms in [(50, 91), (150, 95), (10**9, 91)]
+    )
+    assert not any(contradicts(held, number, ms * MS, FACTS, asked=True) for number, ms in [(50, 90), (50, 20), *fine])
+    assert not any(contradicts(held, number, ms * MS, FACTS) for number, ms in fine)
     assert extended(held, 300, 99 * MS) == Reach(100, 300, 5 * MS, 99 * MS)
     assert extended(None, 7, 5) == Reach(7, 7, 5, 5)
 
@@ -174,7 +178,7 @@ def test_what_is_held_contradicts() -> None:
 def test_a_lane_that_remembers_nothing_begins_with_what_is_on_record() -> None:
     """A reset before a lane's first trade is found out by what is held from other lanes."""
     numbering = Numbering.after([], Reach(1000, 1049, 0, 490 * MS))
-    judged = numbering.judge(trades(rising(1, 3, 1000)))
+    judged = numbering.judge(trades(rising(1, 3, 1000)), FACTS)
     assert judged.epochs is not None and judged.epochs.tolist() == [1, 1, 1]
     assert Numbering.after([], None).head is None
 
@@ -182,3 +186,15 @@ def test_a_lane_that_remembers_nothing_begins_with_what_is_on_record() -> None:
 def test_the_rule_has_teeth() -> None:
     """Negative control: a rule that never sets anything apart differs from the naive twin at the first turn."""
     assert naive.epochs(OLD + rising(1, 3, 1000)) != [0] * 53
+
+
+def test_how_far_is_far_is_the_venues_fact() -> None:
+    """The same ids are a gap for one venue and a new start for another; so are times that disagree."""
+    jump = rising(1049 + 3000, 5, 500)
+    for facts, epochs in ((FACTS, 1), (Contiguous(stray_ahead=100, reset_ahead=1000, fastest=1), 2)):
+        numbering = Numbering()
+        for part in (OLD, jump):
+            numbering.judge(trades(part), facts)
+        assert numbering.epoch + 1 == epochs
+    held = Reach(100, 200, 5 * MS, 9 * MS)
+    assert [contradicts(held, 150, 14 * MS, Contiguous(disorder_ms=ms)) for ms in (2, 5)] == [True, False]

@@ -71,7 +71,7 @@ class Decoder:
         UsageError : if the lane tells of a venue or a channel that is not known here.
         """
         output = BatchOutput(TradeBuffer(), BatchFacts(), Quarantine())
-        epochs = Epochs(self._context.numberings, self._book)
+        epochs = Epochs(self._context.numberings, self._book, self._readers.id_facts)
         frames = FrameDecoder(self._context, self._readers, self._bounds, output)
         pages = PageDecoder(self._context, epochs, self._readers, self._bounds, output)
         controls = ControlReader(self._context, self._readers, output)

@@ -61,7 +61,7 @@ class EpochAssigner:
         """Tell the epoch of an id that a stream says was used up; refuse it if it contradicts."""
         origin, trade, frame = void
         assert trade.trade_id is not None
-        epoch = self._epochs.of_stream(origin.venue, trade.symbol).believes(trade.trade_id, trade.ts_event)
+        epoch = self._epochs.believes(origin.venue, trade.symbol, trade.trade_id, trade.ts_event)
         if epoch != SUSPECT:
             key = SequenceKey(origin.venue, trade.symbol, epoch)
             self._output.facts.void(key, trade, origin.record.ts_recv)

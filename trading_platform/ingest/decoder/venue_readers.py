@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trading_platform.domain.errors import UsageError
+from trading_platform.domain.sequencing import Contiguous, id_facts
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.trade_scanner import Scanner, SymbolTable
 from trading_platform.venues.adapter import VenueAdapter
@@ -41,6 +42,10 @@ class VenueReaders:
         if venue not in self._venues:
             raise UsageError(f"lane {self._lane}: the venue {venue[:40]!r} is not known here; use a newer version")
         return self._venues[venue]
+
+    def id_facts(self, venue: str) -> Contiguous:
+        """Return the venue's facts about where its ids start again. Raises UsageError as `adapter` does."""
+        return id_facts(self.adapter(venue).sequencing)
 
     def scanner(self, venue: str) -> Scanner | None:
         """Return the venue's scanner, None if it has no usual form or too few frames were read so far."""

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from trading_platform.completeness import answer_checks as doubt
 from trading_platform.completeness.records import Reach
-from trading_platform.completeness.sequence_reset import AHEAD
 from trading_platform.domain.errors import FrameError, VenueError
+from trading_platform.domain.sequencing import id_facts
 from trading_platform.venues.adapter import VenueAdapter
 from trading_platform.venues.answers import Request
 from trading_platform.venues.history import History, Missing, Page
@@ -43,7 +43,7 @@ def ask_head(adapter: VenueAdapter, ask: Ask, venue_symbol: str, symbol: str, he
     if (against := _stale(page, held)) is not None:
         raise VenueError(f"{about}: the newest trade cannot be what the venue says: {against}")
     newest = page.newest()
-    if held is not None and newest is not None and newest - held.head > AHEAD:
+    if held is not None and newest is not None and newest - held.head > id_facts(adapter.sequencing).stray_ahead:
         try:
             listed = _after(history, ask, venue_symbol, symbol, held)
         except FrameError as error:

@@ -112,7 +112,10 @@ class Binance:
     )
     history = BinanceHistory()
     archive: DailyArchive | None = BinanceArchive()
-    sequencing: Sequencing = Contiguous()
+    # A page has 1,000 ids: 100 million take more than a day. No symbol has traded 100,000 times in a second.
+    sequencing: Sequencing = Contiguous(
+        disorder_ms=2, stray_ahead=1_000_000, reset_ahead=100_000_000, fastest=100_000, nearby=1_000
+    )
     connection_lifetime_s = 86_400.0
     trade_frame: TradeFrame | None = TradeFrame(
         (

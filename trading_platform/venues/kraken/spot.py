@@ -127,7 +127,10 @@ class Kraken:
         RateLimit("streams", 500, scope="connection"),
     )
     history = KrakenHistory()
-    sequencing: Sequencing = Contiguous()
+    # A tenth of the busiest venue's pace, and half of our budget: 43 million trades a day can be fetched.
+    sequencing: Sequencing = Contiguous(
+        disorder_ms=2, stray_ahead=100_000, reset_ahead=40_000_000, fastest=10_000, nearby=1_000
+    )
     connection_lifetime_s = 86_400.0  # not documented; a connection is renewed daily all the same
     keepalive = KeepAlive("json", b'{"method":"ping"}')
     notices: tuple[bytes, ...] = (b'"method"', b'"status"')

@@ -7,6 +7,7 @@ import numpy as np
 from trading_platform.completeness.gap_detector import advance
 from trading_platform.completeness.sequence_reset import contradicts
 from trading_platform.domain.position import Position
+from trading_platform.domain.sequencing import Contiguous
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Batch, Claim, Ledger, Seen, SequenceKey
 
@@ -28,9 +29,9 @@ def test_an_id_without_a_trade_bounds_no_time(tmp_path) -> None:
     reach = ledger.reach("binance", "BTC-USDT")
     ledger.close()
     assert reach == (92, 100, 92 * S, 100 * S)
-    assert not contradicts(reach, 104, 104 * S)
-    assert not contradicts(reach, 85, 85 * S)
-    assert contradicts(reach, 95, 104 * S)
+    assert not contradicts(reach, 104, 104 * S, Contiguous())
+    assert not contradicts(reach, 85, 85 * S, Contiguous())
+    assert contradicts(reach, 95, 104 * S, Contiguous())
 
 
 def test_nothing_held_reaches_nowhere(tmp_path) -> None:
