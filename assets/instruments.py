@@ -3,14 +3,11 @@
 import dagster as dg
 
 from quality import checks
-from trading_platform.orchestration.asset_factory import Reported, daily_asset, materialized
-from trading_platform.orchestration.reporting.report import report
+from trading_platform.orchestration.asset_factory import Reported, daily_asset, refreshed
 from trading_platform.orchestration.resources import PipelineResource
 
 
 @daily_asset("instruments", checks=checks.of("instruments"))
 def instruments(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Reported:
     """What each venue lists, with its price and quantity steps, as it was listed on the day or last before it."""
-    for day in context.partition_keys:
-        report(context, day, pipeline.refresh("instruments", day))
-    yield from materialized(context)
+    yield from refreshed(context, pipeline, "instruments")

@@ -3,14 +3,11 @@
 import dagster as dg
 
 from quality import checks
-from trading_platform.orchestration.asset_factory import Reported, daily_asset, materialized
-from trading_platform.orchestration.reporting.report import report
+from trading_platform.orchestration.asset_factory import Reported, daily_asset, refreshed
 from trading_platform.orchestration.resources import PipelineResource
 
 
 @daily_asset("ticks", checks=checks.of("ticks"))
 def ticks(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Reported:
     """Every trade of the day, once, as the exchange printed it. Published while it runs, sealed when it is over."""
-    for day in context.partition_keys:
-        report(context, day, pipeline.refresh("ticks", day, seal=pipeline.is_over(day)))
-    yield from materialized(context)
+    yield from refreshed(context, pipeline, "ticks")

@@ -14,6 +14,7 @@ from trading_platform.domain.days import day_of
 
 if TYPE_CHECKING:
     from trading_platform.completeness.day_status import DayRun, DayTable, RunTable
+    from trading_platform.completeness.open_ends import OpenEnd
     from trading_platform.settings import Settings
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -69,6 +70,7 @@ class _SequenceStatus(NamedTuple):
     conflicts: int
     quarantined: dict[str, int]
     proof: str  # what shows that nothing is missing: ids, or the venue's own listing of a day
+    not_known_since: str | None  # ISO time, None while somebody vouches for the end
 
 
 class _Report(NamedTuple):
@@ -77,6 +79,7 @@ class _Report(NamedTuple):
     symbols: list[_SequenceStatus]
     days: DayTable
     runs: RunTable
+    ends: list[OpenEnd]
 
 
 def _by_symbol(data: DataDir, ledger: Ledger, args: argparse.Namespace) -> str:
@@ -89,7 +92,7 @@ def _by_symbol(data: DataDir, ledger: Ledger, args: argparse.Namespace) -> str:
 def _report(data: DataDir, ledger: Ledger) -> _Report:
     from trading_platform.completeness.day_status import judged, run_table
     from trading_platform.completeness.text_days import with_text_days
-    from trading_platform.ingest.recovery.open_tails import unknown_ends
+    from trading_platform.ingest.recovery.open_tails import open_ends, unknown_ends
     from trading_platform.store.ledger.kept_days import accounts
     from trading_platform.store.ledger.text_days import text_days, text_symbols
 
@@ -104,19 +107,23 @@ def _report(data: DataDir, ledger: Ledger) -> _Report:
     for day in texts:
         held[day.venue, day.symbol] += day.held
     ends = {(row.venue, row.symbol, row.epoch) for row in unknown_ends(data, rows)}
+    open_now = open_ends(data, rows)
+    since = {end[:2]: end.since.isoformat() for end in open_now}
+    newest = {(row.venue, row.symbol): row.epoch for row in rows}
     symbols = []
     for row, stored, void, missing, gaps, lost in zip(rows, *found[:5], strict=True):
         pair = (row.venue, row.symbol)
         counts = (conflicts[pair], quarantined.get(pair, {}))
+        unknown = since.get(pair) if newest[pair] == row.epoch else None
         if pair in text_pairs:
             none = (None, None, row.tail, None, held[pair], 0, 0, 0, 0)
-            symbols.append(_SequenceStatus._make((*row[:3], *none, *counts, "listing")))
+            symbols.append(_SequenceStatus._make((*row[:3], *none, *counts, "listing", unknown)))
             continue
         tail = "open" if (*pair, row.epoch) in ends else row.tail
         expected, gaps_here = row.head - row.from_id + 1, gaps + (tail == "open")
-        told = (expected, stored, void, missing, gaps_here, lost, *counts, "ids")
+        told = (expected, stored, void, missing, gaps_here, lost, *counts, "ids", unknown)
         symbols.append(_SequenceStatus._make((*row[:5], tail, *told)))
-    return _Report(symbols, days, run_table(days))
+    return _Report(symbols, days, run_table(days), open_now)
 
 
 def _all_runs(report: _Report) -> str:
@@ -135,11 +142,15 @@ def _texts(report: _Report) -> Iterator[str]:
     lines = map(_run_line, table.take([run for some in chosen for run in some.tolist()]))
     of_pair = [list(islice(lines, len(some))) for some in chosen]
     number = {pair: at for at, pair in enumerate(report.days.pairs)}
+    now_ns = time.time_ns()
+    ends = {(end.venue, end.symbol): end.text(now_ns) for end in report.ends}
     sizes = [end - begin for begin, end in pairwise(table.at.tolist())]
     counts, many = table.counts(), 0
     for symbol in report.symbols:
         at = number[symbol.venue, symbol.symbol]
         paragraph = list(_head(symbol))
+        if symbol.not_known_since is not None:
+            paragraph.append(f"  {ends[symbol.venue, symbol.symbol]}")
         if sizes[at] > MOST_RUNS:
             many += 1
             told = ", ".join(f"{days:,} {state}" for state, days in counts[at].items())

@@ -255,7 +255,23 @@ class _LiveLine:
             parts.append(f"{name} {count:,} (+{gained / elapsed:,.0f}/s)")
         gaps = ledger.gaps()
         missing = sum(gap.missing for gap in gaps)
-        return "  ".join([*(parts or ["no trade yet"]), f"| open gaps {len(gaps)} ({missing:,} trades)"])
+        told = [*(parts or ["no trade yet"]), f"| open gaps {len(gaps)} ({missing:,} trades)"]
+        return "  ".join([*told, *self._unknown(ledger)])
+
+    def _unknown(self, ledger: Ledger) -> list[str]:
+        """Name the symbols of which nothing is known for more than a minute."""
+        from trading_platform.completeness.open_ends import Concern
+        from trading_platform.ingest.recovery.open_tails import open_ends
+        from trading_platform.store.fs.layout import DataDir
+
+        now_ns = time.time_ns()
+        ends = [end for end in open_ends(DataDir(self._platform.root), ledger.sequences()) if end.concern(now_ns)]
+        if not ends or not self._platform.recorded:
+            return []
+        oldest = min(ends, key=lambda end: end.since_ns)
+        mark = "!! " if oldest.concern(now_ns) is Concern.RED else ""
+        more = f" and {len(ends) - 1} more" if len(ends) > 1 else ""
+        return [f"| {mark}{oldest.symbol}{more} {oldest.text(now_ns)}"]
 
 
 def _say(text: str) -> None:

@@ -29,7 +29,7 @@ class SequenceKey(NamedTuple):
 
 
 class SequenceRow(NamedTuple):
-    """Where a sequence begins and ends, and whether it is being recorded."""
+    """Where a sequence begins and ends, and whether it is being recorded; `tail_ns` says when that was learned."""
 
     venue: str
     symbol: str
@@ -37,6 +37,7 @@ class SequenceRow(NamedTuple):
     from_id: int
     head: int
     tail: Tail
+    tail_ns: int = 0
 
     @property
     def numbered(self) -> bool:

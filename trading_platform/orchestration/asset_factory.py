@@ -14,9 +14,12 @@ import dagster as dg
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.partitions import DAILY, YESTERDAY
+from trading_platform.orchestration.reporting.report import report
+from trading_platform.orchestration.resources import PipelineResource
+from trading_platform.settings import PREFIX
 
 Reported = Iterator[dg.MaterializeResult[Any] | dg.Output[None]]
-"""What an asset yields once every day is reported."""
+"""What an asset yields once every day is reported; nothing if nothing is known of any."""
 
 
 def daily_asset(
@@ -43,6 +46,7 @@ def daily_asset(
             partitions_def=DAILY,
             kinds={"parquet"},
             tags={"dataset": dataset},
+            skippable=True,  # of a day on which nothing was recorded nothing is materialized
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", dg.BetaWarning)
@@ -58,8 +62,27 @@ def daily_asset(
     return decorate
 
 
-def materialized(context: dg.AssetExecutionContext) -> Reported:
-    """Yield what was asked for, the asset, its checks or both; `report` has given each day its own metadata."""
+def refreshed(context: dg.AssetExecutionContext, pipeline: PipelineResource, dataset: str) -> Reported:
+    """Bring each day of the run up to date and report it, as soon as it is done, with its own metadata.
+
+    Where nothing is known of any of the days the asset is skipped, not materialized.
+
+    Raises
+    ------
+    Failure : if nothing was ever recorded in the data directory.
+    """
+    if not pipeline.has_data:
+        raise dg.Failure(
+            f"nothing was ever recorded in {pipeline.data.root}; name the data directory with "
+            f"{PREFIX}DATA_DIR, or with the DAGSTER_HOME that `trading-platform up` prints"
+        )
+    recorded = DATASETS[dataset].recorded
+    known = [
+        report(context, day, pipeline.refresh(dataset, day, seal=recorded and pipeline.is_over(day)))
+        for day in context.partition_keys
+    ]
+    if not any(known):
+        return
     for key in context.selected_asset_keys:
         yield dg.MaterializeResult(asset_key=key)
     for name, spec in context.assets_def.check_specs_by_output_name.items():

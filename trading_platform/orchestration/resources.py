@@ -19,6 +19,7 @@ from trading_platform.settings import PREFIX, Settings, load
 from trading_platform.store.fs.layout import DataDir
 
 if TYPE_CHECKING:
+    from trading_platform.completeness.open_ends import OpenEnd
     from trading_platform.ingest.recovery.fetcher import Endpoint
     from trading_platform.pipeline.pipeline import Pipeline
     from trading_platform.pipeline.results import DayReport
@@ -139,6 +140,13 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                 by_day[status.day].append(status)
             self._statuses = dict(by_day)
         return self._statuses.get(day, [])
+
+    def open_ends(self, day: str) -> "list[OpenEnd]":
+        """Return the symbols of which nothing is known since that day or an earlier one."""
+        from trading_platform.ingest.recovery.open_tails import open_ends
+
+        ends = open_ends(self.data, self.ledger.sequences())
+        return [end for end in ends if day_of(end.since_ns) <= day <= day_of(self.now_ns())]
 
     def forget_statuses(self) -> None:
         """Drop the cached completeness: trades have been added."""

@@ -98,6 +98,7 @@ class Market:
         voids: Sequence[tuple[int, int]] = (),
         lost: Sequence[tuple[int, int]] = (),
         tail: str | None = None,
+        tail_ns: int = 1,
         publish: bool = True,
         stage: bool = True,
     ) -> list[str]:
@@ -109,7 +110,7 @@ class Market:
             ts=trades.ts[order],
             voids=[Claim(a, b, "test", 0) for a, b in voids],
             lost=[Claim(a, b, "test", 0) for a, b in lost],
-            tails=[TailEvent(tail, 1)] if tail is not None else [],  # type: ignore[arg-type]
+            tails=[TailEvent(tail, tail_ns)] if tail is not None else [],  # type: ignore[arg-type]
         )
         start, end = self._next(lane)
         self.ledger.apply(Batch(lane, start, end, {key: seen}), advance)

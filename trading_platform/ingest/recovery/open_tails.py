@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from trading_platform.completeness.open_ends import OpenEnd
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.fs.locks import held_by
 from trading_platform.store.ledger import Ledger, SequenceRow
@@ -26,6 +27,22 @@ def unknown_ends(data: DataDir, rows: Iterable[SequenceRow]) -> list[SequenceRow
     A symbol whose ids prove nothing has no end that a venue could name: its days are compared with the venue's listing.
     """
     known = [row for row in rows if row.numbered]
+    return _unknown(data, known)
+
+
+def open_ends(data: DataDir, rows: Iterable[SequenceRow]) -> list[OpenEnd]:
+    """Return the symbols of which nothing is known since a time: only the newest epoch of each has an end.
+
+    A symbol whose ids prove nothing counts while its venue is recorded: a stop leaves nothing that could be asked.
+    """
+    newest = {(row.venue, row.symbol): row for row in rows}  # in the order of their epochs
+    found = _unknown(data, newest.values())
+    unproved = {row.venue for row in found if not row.numbered}
+    recorded = {venue for venue in unproved if held_by(ingest_lock(data, venue)) is not None}
+    return [OpenEnd(row.venue, row.symbol, row.tail_ns) for row in found if row.numbered or row.venue in recorded]
+
+
+def _unknown(data: DataDir, known: Collection[SequenceRow]) -> list[SequenceRow]:
     live = {row.venue for row in known if row.tail == "live"}
     unwatched = {venue for venue in live if held_by(ingest_lock(data, venue)) is None}
     return [row for row in known if row.tail == "open" or (row.tail == "live" and row.venue in unwatched)]

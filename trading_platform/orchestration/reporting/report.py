@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from trading_platform.completeness.open_ends import Concern
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.orchestration import keys
 from trading_platform.pipeline.results import DayReport, LeafResult
 
 if TYPE_CHECKING:
+    from trading_platform.completeness.open_ends import OpenEnd
     from trading_platform.orchestration.resources import PipelineResource
     from trading_platform.store.ledger import DayStatus
 
@@ -24,12 +26,22 @@ CHARTED_DAYS = 3
 
 _FINE_STATES = ("complete", "reconciled", "recording")
 _SHOWN_FAILURES = 20
+_UNKNOWN = "nothing was recorded on this day, so nothing can be said of it"
 
 
-def report(context: dg.AssetExecutionContext, day: str, done: DayReport) -> None:
-    """Record a day's metadata and check results with the asset that is being materialized."""
+def report(context: dg.AssetExecutionContext, day: str, done: DayReport) -> bool:
+    """Record a day's metadata and check results with the asset that is being materialized.
+
+    Returns
+    -------
+    bool : False of a day of which nothing is known; its checks have no result then, because no data is no pass.
+    """
     pipeline: PipelineResource = context.resources.pipeline
     key = keys.ASSETS[done.dataset]
+    if not is_known(pipeline, done):
+        context.log.warning(f"{day}: {_UNKNOWN}; its checks are skipped")
+        context.add_asset_metadata({"skipped": _UNKNOWN}, asset_key=key, partition_key=day)
+        return False
     if key in context.selected_asset_keys:
         charted = day in list(context.partition_keys)[-CHARTED_DAYS:]
         context.add_asset_metadata(metadata(pipeline, done, charted=charted), asset_key=key, partition_key=day)
@@ -43,6 +55,13 @@ def report(context: dg.AssetExecutionContext, day: str, done: DayReport) -> None
         first = done.failed[0]
         rest = f" (and {len(done.failed) - 1} more)" if len(done.failed) > 1 else ""
         context.log.warning(f"{_name(first)} {first.status}: {first.reason}{rest}")
+    return True
+
+
+def is_known(pipeline: PipelineResource, done: DayReport) -> bool:
+    """Tell whether anything is known of a day: a file, an account of ids, or an end that nobody vouches for."""
+    there = any(result.status != "absent" for result in done.results)
+    return there or bool(pipeline.statuses(done.day) or pipeline.open_ends(done.day))
 
 
 def report_from_op(context: dg.OpExecutionContext, pipeline: PipelineResource, done: DayReport) -> None:
@@ -93,22 +112,33 @@ def evaluations(pipeline: PipelineResource, done: DayReport) -> Iterator[dg.Asse
         | ({"refused": dg.MetadataValue.md(_failures_table(refused))} if refused else {}),
     )
     if DATASETS[done.dataset].recorded:
-        yield _completeness(done.day, pipeline.statuses(done.day))
+        yield _completeness(done.day, pipeline.statuses(done.day), pipeline.open_ends(done.day), pipeline.now_ns())
 
 
-def _completeness(day: str, statuses: Sequence[DayStatus]) -> dg.AssetCheckEvaluation:
+def _completeness(
+    day: str, statuses: Sequence[DayStatus], ends: Sequence[OpenEnd], now_ns: int
+) -> dg.AssetCheckEvaluation:
+    """Judge a day: amber for what is missing or not known for a minute, red for what is not known for five."""
     lacking = [s for s in statuses if s.state not in _FINE_STATES or s.open or s.unrecoverable]
     missing = sum(s.open + s.unrecoverable for s in lacking)
+    unknown = [end for end in ends if end.concern(now_ns)]
+    worst = max((end.concern(now_ns) for end in unknown), default=Concern.NONE)
+    told = []
+    if lacking:
+        told.append(f"{len(lacking)} of {len(statuses)} symbols lack proof, {missing} trades missing")
+    if unknown:
+        oldest = min(unknown, key=lambda end: end.since_ns)
+        told.append(f"{len(unknown)} symbols are silent, {oldest.symbol} is {oldest.text(now_ns)}")
+    silent = [(end.venue, end.symbol, end.text(now_ns)) for end in unknown]
     return dg.AssetCheckEvaluation(
         asset_key=keys.TICKS,
         check_name=keys.COMPLETENESS,
         partition=day,
-        passed=not lacking,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(lacking)} of {len(statuses)} symbols lack proof, {missing} trades missing"
-        if lacking
-        else f"{len(statuses)} symbols: no known trade is missing",
+        passed=not told,
+        severity=dg.AssetCheckSeverity.ERROR if worst is Concern.RED else dg.AssetCheckSeverity.WARN,
+        description="; ".join(told) or f"{len(statuses)} symbols: no known trade is missing",
         metadata={"trades missing": missing}
+        | ({"silent": dg.MetadataValue.md(_table(("venue", "symbol", "end"), silent))} if silent else {})
         | ({"symbols": dg.MetadataValue.md(_status_table(statuses))} if statuses else {}),
     )
 

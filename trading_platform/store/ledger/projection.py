@@ -92,7 +92,8 @@ class Projection(EpochBook, VoidBook, KeptDays, SinkBook, TextDays):
     def sequences(self, venue: str | None = None, symbol: str | None = None) -> list[SequenceRow]:
         """Return every known sequence, ordered by venue, symbol, epoch."""
         c = t.sequences.c
-        query = sa.select(c.venue, c.symbol, c.epoch, c.from_id, c.head, c.tail).order_by(c.venue, c.symbol, c.epoch)
+        columns = (c.venue, c.symbol, c.epoch, c.from_id, c.head, c.tail, c.tail_ts)
+        query = sa.select(*columns).order_by(c.venue, c.symbol, c.epoch)
         with self.database.reading() as db:
             return [SequenceRow(*row) for row in db.execute(_narrow(query, t.sequences, venue, symbol))]
 

@@ -51,7 +51,8 @@ class Snapshot:
     def sequences(self) -> list[SequenceRow]:
         """Every known sequence, ordered by venue, symbol, epoch."""
         c = t.sequences.c
-        query = sa.select(c.venue, c.symbol, c.epoch, c.from_id, c.head, c.tail).order_by(c.venue, c.symbol, c.epoch)
+        columns = (c.venue, c.symbol, c.epoch, c.from_id, c.head, c.tail, c.tail_ts)
+        query = sa.select(*columns).order_by(c.venue, c.symbol, c.epoch)
         return [SequenceRow(*row) for row in self.fetch(query, t.sequences)]
 
     @cached_property

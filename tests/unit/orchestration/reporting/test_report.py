@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import dagster as dg
 import numpy as np
+import pytest
 
 from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
+    NOW_DAY,
+    NOW_NS,
     FixedPipeline,
     definitions_on,
     events,
@@ -15,6 +18,7 @@ from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
     market,
     pipeline,
     range_tags,
+    unused,
 )
 from tests.support.builders.lakes import Market, Trades, made_up
 from trading_platform.completeness.day_status import day_names
@@ -145,16 +149,43 @@ def test_a_day_that_is_over_is_sealed_and_the_running_day_is_not(
     assert (sealed.pairs, day_names(sealed.ordinal)) == ([("binance", "BTC-USDT")], ["2024-08-11"])
 
 
-def test_a_day_without_data_is_said_to_hold_nothing(
+def test_a_day_of_which_nothing_is_known_does_not_pass(
     market: Market,
     pipeline: FixedPipeline,
     instance: dg.DagsterInstance,
 ) -> None:
-    """An empty day is materialized, with words instead of an empty table, and checks that find nothing wrong."""
-    market.hold(made_up("2024-08-08", 1, 50))
-    result = materialize(instance, pipeline, "2024-08-01", "2024-08-01")
-    assert metadata_by_day(result, "bars")["2024-08-01"]["symbols"] == "nothing is recorded for this day"
-    assert evaluations(instance, "ticks", "completeness")["2024-08-01"].passed
+    """Alone it is skipped, not materialized; in a range it says why. Its checks have no result."""
+    market.hold(made_up("2024-08-08", 1, 50), tail="closed")
+    alone = materialize(instance, pipeline, "2024-08-01", "2024-08-01")
+    assert alone.success and alone.get_asset_materialization_events() == []
+    assert evaluations(instance, "ticks", "completeness") == {}
+    both = materialize(instance, pipeline, "2024-08-07", "2024-08-08", ("ticks", "bars"))
+    assert metadata_by_day(both, "bars")["2024-08-07"].keys() == {"skipped"}
+    assert set(evaluations(instance, "ticks", "completeness")) == {"2024-08-08"}
+    assert set(evaluations(instance, "bars", "schema")) == {"2024-08-08"}
+
+
+def test_a_directory_in_which_nothing_was_recorded_fails(unused: FixedPipeline, instance: dg.DagsterInstance) -> None:
+    """A run over an empty data directory says where it looked, and how to name another one."""
+    job = definitions_on(unused).resolve_implicit_global_asset_job_def()
+    with pytest.raises(dg.Failure, match=r"nothing was ever recorded in .*TRADING_PLATFORM_DATA_DIR"):
+        job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("ticks")], partition_key="2024-08-08")
+
+
+def test_an_end_that_nobody_vouches_for_is_red(
+    market: Market,
+    pipeline: FixedPipeline,
+    instance: dg.DagsterInstance,
+) -> None:
+    """A venue that fell silent fails the running day, and each day since on which nothing came at all."""
+    market.hold(made_up("2024-08-11", 1, 50), tail="open", tail_ns=NOW_NS - 420 * 10**9)
+    market.hold(made_up("2024-08-11", 1, 50), "ETH-USDT", lane="live-b", tail="closed")
+    materialize(instance, pipeline, "2024-08-11", "2024-08-12", ("ticks",))
+    found = evaluations(instance, "ticks", "completeness")
+    assert "BTC-USDT is not known since 2024-08-12 11:53:00 UTC (7 min)" in str(found[NOW_DAY].description)
+    assert (found[NOW_DAY].passed, found[NOW_DAY].severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "ETH-USDT" not in str(found[NOW_DAY].metadata["silent"].value)
+    assert "not known" not in str(found["2024-08-11"].description)
 
 
 def test_only_a_check_can_be_run(
