@@ -54,7 +54,7 @@ def fill(data: DataDir, trades: int = TRADES) -> None:
     with LaneWriter.open(data.lane(LANE), clock=time.time_ns, entropy=os.urandom) as writer:
         begun = START_MS * 10**6
         for fact in (control.Started("binance", names), control.Connected("binance", 1, names)):
-            writer.append(Kind.CONTROL, [control.encode(fact)], ts_recv=begun, mono_ns=0)
+            writer.append(Kind.CONTROL, [control.encode_control(fact)], ts_recv=begun, mono_ns=0)
         frames = payloads(trades, list(names))
         for number in range(trades // A_RECORD):
             run = [next(frames) for _ in range(A_RECORD)]

@@ -20,7 +20,7 @@ from trading_platform.store.log import sealed_segment, segment_format
 from trading_platform.store.log.segment_files import MARK_NAME, sealed_numbers, sealed_path, segment_path
 from trading_platform.store.log.segment_format import RECORDS_AT
 from trading_platform.store.log.writer import Damaged, LaneReader, Record
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 FLIPS = 2000
 SHARES = {"open segment": 0.4, "sealed segment": 0.4, "lake file": 0.2}
@@ -107,7 +107,7 @@ def flip_lake(platform: SmallPlatform, flips: int, random: Random) -> dict[str, 
             served = False
         noticed = parquet.file_sha256(path) != record.file_sha256
         if number % 100 == 0:
-            noticed = noticed and bool(verify(platform.data, platform.ledger, {"ticks": pass_all}).violations)
+            noticed = noticed and bool(verify_store(platform.data, platform.ledger, {"ticks": pass_all}).violations)
         counts["served" if served or not noticed else "noticed"] += 1
     path.write_bytes(content)
     return counts

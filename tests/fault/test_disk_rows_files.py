@@ -25,7 +25,7 @@ from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake import staging
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log.segment_files import sealed_numbers, sealed_path, segment_path
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 from trading_platform.venues import VENUES
 
 IDS = range(90, 110)
@@ -74,7 +74,7 @@ def numbers(platform: SmallPlatform) -> list[int]:
 
 
 def violations(platform: SmallPlatform) -> tuple[object, ...]:
-    return verify(platform.data, platform.ledger, {"ticks": pass_all}).violations
+    return verify_store(platform.data, platform.ledger, {"ticks": pass_all}).violations
 
 
 # ---- D8: zero-filled and truncated tails, trailing garbage (segments being written: test_lane_bytes.py)

@@ -23,7 +23,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake import merge
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 SEGMENT_BYTES = 1700
 LATE = 999
@@ -63,7 +63,7 @@ def judge(root: Path, acknowledged: set[tuple[str, int]], appended: set[tuple[st
         assert len(held) == len(set(held)), "a trade twice"
         assert acknowledged <= set(held), "acknowledged trades lost"
         assert set(held) <= appended | {("BTC-USDT", LATE)}, "trades that never were"
-        assert verify(platform.data, platform.ledger, {"ticks": pass_all}).violations == ()
+        assert verify_store(platform.data, platform.ledger, {"ticks": pass_all}).violations == ()
     finally:
         platform.close()
 

@@ -26,7 +26,7 @@ from trading_platform.simulate.exchanges import EXCHANGES
 from trading_platform.simulate.exchanges.kraken_rest import CallRate
 from trading_platform.simulate.faults import KINDS, Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, SyntheticMarket
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 from trading_platform.venues.adapter import KeepAlive, VenueAdapter
 from trading_platform.venues.kraken import Kraken
 from trading_platform.venues.limits import RateLimit
@@ -189,7 +189,7 @@ class World:
 
     def wrong(self, **options: Any) -> list[str]:
         """Return what is wrong with the lake, inside and beside the truth."""
-        violations = verify(self.ingest.data, self.ingest.ledger, {"ticks": pass_all}).violations
+        violations = verify_store(self.ingest.data, self.ingest.ledger, {"ticks": pass_all}).violations
         return [*map(str, violations), *compare(self.ingest.data.root, self.name, self.venue.truth(), **options)]
 
     def _wait(self, seconds: float) -> bool:

@@ -36,7 +36,7 @@ from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import parquet, staging
 from trading_platform.store.ledger import Ledger, SequenceKey
 from trading_platform.store.log.segment_files import MARK_NAME, Mark, read_mark
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 FLIPS = 3000
 S = 10**9
@@ -248,7 +248,7 @@ def test_a_flipped_bit_in_the_ledger_is_never_a_bug(tmp_path: Path) -> None:
         try:
             ledger = Ledger.open(platform.data)
             try:
-                verify(platform.data, ledger, {"ticks": pass_all})
+                verify_store(platform.data, ledger, {"ticks": pass_all})
                 ledger.leaves("ticks"), ledger.gaps(), ledger.lane(LANE)
             finally:
                 ledger.close()

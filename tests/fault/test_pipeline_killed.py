@@ -14,7 +14,7 @@ from quality.schemas import GATES
 from tests.support.builders.lakes import Market, made_up
 from tests.support.waiting import wait_until
 from trading_platform.pipeline.pipeline import Pipeline
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 FIRST, LAST = "2024-08-01", "2024-08-04"
 DATASETS = ("bars", "indicators", "regimes")
@@ -43,7 +43,7 @@ def test_killed_computations_leave_no_trace(tmp_path: Path) -> None:
     done = start(market)
     assert done.wait(120) == 0
     assert market.files(*DATASETS) == alone.files(*DATASETS)
-    assert verify(market.data, market.ledger, GATES).violations == ()
+    assert verify_store(market.data, market.ledger, GATES).violations == ()
     market.ledger.close()
     alone.ledger.close()
 

@@ -18,7 +18,7 @@ from trading_platform.simulate.faults import KINDS, Event, FaultPlan
 from trading_platform.simulate.synthetic_market import DEMO_START_NS, Profile, SyntheticMarket
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake import publish as lake
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 from trading_platform.venues.adapter import KeepAlive
 from trading_platform.venues.bybit import Bybit
 
@@ -106,5 +106,5 @@ def test_a_day_is_the_truth_or_not_proved(simulator: Start, tmp_path: Path, kind
             assert states[symbol, DAY] == "reconciled", before
         assert not held(ingest, symbol, NEXT) - truth_of(venue, symbol, NEXT)
         assert states.get((symbol, NEXT)) != "reconciled"
-    assert verify(ingest.data, ingest.ledger, GATES).violations == ()
+    assert verify_store(ingest.data, ingest.ledger, GATES).violations == ()
     ingest.close()

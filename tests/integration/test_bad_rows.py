@@ -20,7 +20,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
-from trading_platform.ingest.recovery.recovery import Endpoint, FetchContext, Outcome, recover
+from trading_platform.ingest.recovery.recovery import Endpoint, FetchContext, Outcome, recover_missing
 from trading_platform.ingest.replay.replay import replay
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake import publish as lake
@@ -96,7 +96,7 @@ class World:
             network=httpx.MockTransport(venue),
         )
         endpoint = Endpoint(VENUES["binance"], "http://venue.invalid")
-        return recover(self.data, self.ledger, {"binance": endpoint}, context, patient=patient)
+        return recover_missing(self.data, self.ledger, {"binance": endpoint}, context, patient=patient)
 
     def stored(self) -> list[int]:
         tables = [lake.read_leaf(self.data, leaf, ["trade_id"]) for leaf in lake.leaves(self.data, "ticks")]
@@ -226,7 +226,7 @@ def stream(writer: LaneWriter, *, bad: int) -> None:
     names = {"BTCUSDT": "BTC-USDT"}
     now = MIDNIGHT + 3600 * 10**9
     for fact in (control.Started("binance", names), control.Connected("binance", 1, names)):
-        writer.append(Kind.CONTROL, [control.encode(fact)], ts_recv=now, mono_ns=1)
+        writer.append(Kind.CONTROL, [control.encode_control(fact)], ts_recv=now, mono_ns=1)
     frames = []
     for number in range(FIRST, LAST + 1):
         row = good(number)
@@ -235,7 +235,7 @@ def stream(writer: LaneWriter, *, bad: int) -> None:
         data |= {"T": row["time"], "m": True, "M": True}
         frames.append(json.dumps({"stream": "btcusdt@trade", "data": data}, separators=(",", ":")).encode())
     writer.append(Kind.FRAMES, frames, ts_recv=now, mono_ns=1, connection=1)
-    writer.append(Kind.CONTROL, [control.encode(control.Disconnected(1, "cut"))], ts_recv=now + 1, mono_ns=2)
+    writer.append(Kind.CONTROL, [control.encode_control(control.Disconnected(1, "cut"))], ts_recv=now + 1, mono_ns=2)
     writer.commit()
 
 

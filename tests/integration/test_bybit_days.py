@@ -12,7 +12,7 @@ from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.simulate.faults import Event
 from trading_platform.simulate.synthetic_market import Profile, SyntheticMarket
 from trading_platform.store.lake import publish as lake
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 DAY, LAST = "2024-12-31", "2025-01-01"
 PROFILES = {
@@ -43,7 +43,7 @@ def test_whole_days_come_from_the_files(tmp_path: Path, symbol: str) -> None:
     assert {day: row[2] for day, row in found.items()} == {DAY: "reconciled", LAST: "reconciled"}
     uids = world.rows("trade_uid")
     assert len(set(uids)) == len(uids) == sum(row[0] for row in found.values()) > 500
-    assert verify(world.data, world.ledger, GATES).violations == ()
+    assert verify_store(world.data, world.ledger, GATES).violations == ()
     asked = len(world.files_asked())
     world.fetch(DAY, LAST)
     assert len(world.files_asked()) == asked

@@ -19,7 +19,7 @@ from trading_platform.ingest.replay.one_leaf import LeafRebuilder
 from trading_platform.pipeline.pipeline import Pipeline
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake import publish as lake, staging
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 from trading_platform.venues import VENUES
 
 BTC = Leaf("ticks", "binance", "BTC-USDT", "2024-08-08")
@@ -121,7 +121,7 @@ def test_the_publisher_goes_on_while_recording(platform: SmallPlatform) -> None:
     assert platform.held().count(("BTC-USDT", 95)) == 1
     assert {number for symbol, number in platform.held() if symbol == "BTC-USDT"} == set(range(60, 130))
     assert staging.parts(platform.data) == {}
-    assert verify(platform.data, platform.ledger, GATES).violations == ()
+    assert verify_store(platform.data, platform.ledger, GATES).violations == ()
 
 
 def test_a_damaged_leaf_keeps_none_of_the_others_waiting(platform: SmallPlatform) -> None:

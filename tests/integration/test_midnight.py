@@ -23,7 +23,7 @@ from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import day_boundary as midnight, publish as lake, staging
 from trading_platform.store.ledger import Batch, Ledger, Seen, SequenceKey
 from trading_platform.store.log import control_records as control
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 from trading_platform.venues import VENUES
 
 MIDNIGHT = day_start("2024-08-09")
@@ -89,14 +89,14 @@ def test_the_copy_received_first_keeps_the_trade(place: Place, late: Copy, order
     assert sorted(place.rows()) == sorted([*STREAMED, winner])
     ((kept, other),) = {(dispute.kept, dispute.other) for dispute in place.ledger.conflicts()}
     assert f'"price":{winner.price}' in kept and f'"price":{winner.price}' not in other
-    assert verify(place.data, place.ledger, GATES).violations == ()
+    assert verify_store(place.data, place.ledger, GATES).violations == ()
 
 
 def test_together_in_one_publish(place: Place) -> None:
     """Both copies staged before anything is published end the same."""
     place.tell(*STREAMED, EARLY, LATE)
     assert sorted(place.rows()) == sorted([*STREAMED, EARLY])
-    assert verify(place.data, place.ledger, GATES).violations == ()
+    assert verify_store(place.data, place.ledger, GATES).violations == ()
 
 
 def test_a_day_that_held_nothing_else_is_gone(place: Place) -> None:
@@ -105,7 +105,7 @@ def test_a_day_that_held_nothing_else_is_gone(place: Place) -> None:
     place.tell(LATE_WINS)
     assert place.rows() == [LATE_WINS]
     assert [leaf.day for leaf in lake.leaves(place.data, "ticks")] == ["2024-08-09"]
-    assert verify(place.data, place.ledger, GATES).violations == ()
+    assert verify_store(place.data, place.ledger, GATES).violations == ()
 
 
 def test_a_third_copy_is_judged_like_the_others(place: Place) -> None:
@@ -114,7 +114,7 @@ def test_a_third_copy_is_judged_like_the_others(place: Place) -> None:
     first = EARLY._replace(ts_event=AFTER, ts_recv=MIDNIGHT + 1, price=3.0)
     place.tell(first)
     assert sorted(place.rows()) == sorted([*STREAMED, first])
-    assert verify(place.data, place.ledger, GATES).violations == ()
+    assert verify_store(place.data, place.ledger, GATES).violations == ()
 
 
 def test_from_the_log_to_the_lake_and_again(tmp_path: Path) -> None:
@@ -143,12 +143,15 @@ def test_days_that_share_no_id_are_left_alone(place: Place) -> None:
     """Ids that cross midnight out of order are no duplicates: nothing is rewritten."""
     place.tell(*STREAMED, EARLY._replace(trade_id=8))
     before = {path: path.stat().st_ino for path in place.data.lake.rglob("*.parquet")}
-    assert midnight.settle(place.data, Leaf("ticks", "binance", "BTC-USDT", DAYS[0]), ledger=place.ledger) == []
+    assert (
+        midnight.resolve_neighbours(place.data, Leaf("ticks", "binance", "BTC-USDT", DAYS[0]), ledger=place.ledger)
+        == []
+    )
     assert {path: path.stat().st_ino for path in before} == before
 
 
 def test_verify_tells_when_nobody_settles(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: without settling, one trade lies in two days and `verify` says so."""
-    monkeypatch.setattr(midnight, "settle", lambda *_, **__: [])
+    monkeypatch.setattr(midnight, "resolve_neighbours", lambda *_, **__: [])
     place.tell(*STREAMED, EARLY, LATE)
-    assert [violation.check for violation in verify(place.data, place.ledger, GATES).violations] == ["duplicates"]
+    assert [violation.check for violation in verify_store(place.data, place.ledger, GATES).violations] == ["duplicates"]

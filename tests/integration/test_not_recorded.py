@@ -139,4 +139,4 @@ def test_the_processor_tells_first_trades_of_this_run_once_and_none_is_dropped()
     assert sent == []
     room.append(True)
     first.saw({"OLD": columns(102)})
-    assert [messages.read(line) for line in sent] == [messages.Heard(["A"]), messages.Heard(["OLD"])]
+    assert [messages.decode_message(line) for line in sent] == [messages.Heard(["A"]), messages.Heard(["OLD"])]

@@ -18,7 +18,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.recovery.fetch_lane import FetchLane, LaneEnvironment
 from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
-from trading_platform.ingest.recovery.recovery import Outcome, recover
+from trading_platform.ingest.recovery.recovery import Outcome, recover_missing
 from trading_platform.ingest.replay.replay import replay
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
@@ -86,7 +86,7 @@ class World:
             network=httpx.MockTransport(venue),
         )
         endpoints = {"binance": Endpoint(VENUES["binance"], "http://venue.invalid")}
-        return recover(self.data, self.ledger, endpoints, context, patient=False)
+        return recover_missing(self.data, self.ledger, endpoints, context, patient=False)
 
     def later(self, minutes: float, venue: Venue) -> Outcome:
         self.now_s += 60 * minutes

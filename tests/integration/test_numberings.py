@@ -28,7 +28,7 @@ from trading_platform.store.lake import publish as lake
 from trading_platform.store.lake.coverage import coverage
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 FIRST = 5_000_000_001
 BTC = "BTC-USDT"
@@ -230,7 +230,7 @@ def test_what_is_derived_knows_two_numberings(
     assert doubted - set(range(day_start(day) // 10**9, first_second)) == edges | turn
     told = coverage(mine.data, mine.ledger, "binance", BTC).to_pylist()
     assert [row["state"] for row in told] == ["proved", "lost", "proved"]
-    assert verify(mine.data, mine.ledger, GATES).violations == ()
+    assert verify_store(mine.data, mine.ledger, GATES).violations == ()
     files = {path: path.read_bytes() for path in (mine.data.lake / "ticks").glob("**/*.parquet")}
     before = account(mine.data.root)
     replayed(mine, tmp_path)

@@ -25,7 +25,7 @@ from trading_platform.pipeline.results import DayReport
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 FIRST, LAST = "2024-01-29", "2024-02-03"
 COMPUTED = ("bars", "indicators", "regimes")
@@ -366,10 +366,10 @@ def test_a_trade_that_is_taken_back_goes_from_everything(market: Market, tmp_pat
     work = ("bars", "indicators"), FIRST, LAST  # models stay as they are: a repair refits none
     Pipeline(market.data, market.ledger, gates=GATES, timeframes=["1h"]).refresh_range(*work)
     market.declare_void(*((number, number) for number in gone))
-    assert verify(market.data, market.ledger, GATES).violations == (), "the files are about to follow"
+    assert verify_store(market.data, market.ledger, GATES).violations == (), "the files are about to follow"
     published = publish_staged(market.data, market.ledger, GATES["ticks"])
     assert sum(each.added for each in published) == -len(gone)
-    assert verify(market.data, market.ledger, GATES).violations == (), "the bars are about to follow"
+    assert verify_store(market.data, market.ledger, GATES).violations == (), "the bars are about to follow"
     assert {each.leaf.day for each in published} <= {
         day
         for (_, day), told in statuses(

@@ -15,7 +15,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
 from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
-from trading_platform.ingest.recovery.recovery import fetch_days, probe_ended, recover, undertake
+from trading_platform.ingest.recovery.recovery import fetch_days, probe_ended, recover_missing, undertake
 from trading_platform.ingest.recovery.rest_client import Stopped
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.store.fs.layout import DataDir
@@ -92,7 +92,7 @@ def test_everything_missing_is_fetched_and_published(
     """From a promise and a head probe to every trade of the venue in the lake, across midnight."""
     venue = played(1200)
     promise_all(data, ledger, venue)
-    outcome = recover(data, ledger, endpoints(venue), context())
+    outcome = recover_missing(data, ledger, endpoints(venue), context())
     assert outcome.nothing_open
     assert stored_ids(data) == sorted(line["trade_id"] for line in venue.truth())
     assert {day for _, _, day in outcome.touched} == {"2024-03-14", "2024-03-15"}
@@ -102,14 +102,14 @@ def test_a_dead_recoverys_lease_is_taken_over(data: DataDir, ledger: Ledger, pla
     """What a killed recovery had leased is fetched at once by the next one."""
     venue = played(60)
     promise_all(data, ledger, venue)
-    recover(data, ledger, {}, context())
+    recover_missing(data, ledger, {}, context())
     with FetchLane(data, ledger, VENUES, BOUNDS) as lane:
         newest = BinanceHistory().read(_head(venue), "BTC-USDT").trades
         assert newest
         lane.page(control.PageHeader("binance", "head", "BTC-USDT"), _head(venue))
     lease = ledger.lease(100, now_ns=2**62, holder="fetch-7/dead", ttl_ns=2**60)
     assert lease is not None
-    assert recover(data, ledger, endpoints(venue), context()).nothing_open
+    assert recover_missing(data, ledger, endpoints(venue), context()).nothing_open
 
 
 def _head(venue: Simulator) -> bytes:
@@ -171,7 +171,7 @@ def test_a_day_is_undertaken_once_and_never_given_up(
     assert not undertake(data, ledger, endpoints(venue), context(), {PAIR: "2024-03-16"})
     assert undertake(data, ledger, endpoints(venue), context(), {PAIR: max(ids)})
     assert ledger.sequences()[0].from_id == min(ids) - 1
-    assert recover(data, ledger, endpoints(venue), context(), since={PAIR: "2024-03-15"}).nothing_open
+    assert recover_missing(data, ledger, endpoints(venue), context(), since={PAIR: "2024-03-15"}).nothing_open
     assert stored_ids(data) == [min(ids) - 1, *ids]
 
 
@@ -215,7 +215,7 @@ def test_what_was_fetched_is_published_while_recovery_goes_on(
         return False
 
     given = context(wait)._replace(monotonic=lambda: 8.0 * len(venue.server.api.requests))
-    assert recover(data, ledger, endpoints(venue), given).nothing_open
+    assert recover_missing(data, ledger, endpoints(venue), given).nothing_open
     assert any(0 < count < len(ids) for count in published)
 
 
@@ -226,7 +226,7 @@ def test_what_was_fetched_is_published_when_recovery_is_stopped(
     venue = played(1200)
     promise_all(data, ledger, venue)
     with pytest.raises(Stopped):
-        recover(data, ledger, endpoints(venue), context(lambda seconds: len(venue.server.api.requests) > 2))
+        recover_missing(data, ledger, endpoints(venue), context(lambda seconds: len(venue.server.api.requests) > 2))
     held = stored_ids(data)
     assert len(held) >= 1000
     assert sorted(held) == [number for number in held if ledger.holds(*PAIR, 0, number)]
@@ -247,7 +247,7 @@ def test_an_answer_that_is_no_page_closes_nothing(
     """HTML with status 200 is no empty page: the gap stays open, the bytes are kept apart."""
     venue = played(30, FaultPlan(events=[Event(at_s=0, kind="rest_garbage", seconds=3600)]))
     promise_all(data, ledger, venue)
-    outcome = recover(data, ledger, endpoints(venue), context(), patient=False)
+    outcome = recover_missing(data, ledger, endpoints(venue), context(), patient=False)
     assert not outcome.nothing_open or not stored_ids(data)
     assert ledger.quarantined("binance")
 
@@ -256,9 +256,9 @@ def test_a_ban_outlives_the_process(data: DataDir, ledger: Ledger, played: Calla
     """After a 418 the next recovery asks nothing: the ban came back from the log through the ledger."""
     venue = played(30, FaultPlan(events=[Event(at_s=0, kind="rest_418", seconds=3600)]))
     promise_all(data, ledger, venue)
-    first = recover(data, ledger, endpoints(venue), context(), patient=False)
+    first = recover_missing(data, ledger, endpoints(venue), context(), patient=False)
     asked = len(venue.server.api.requests)
-    second = recover(data, ledger, endpoints(venue), context(), patient=False)
+    second = recover_missing(data, ledger, endpoints(venue), context(), patient=False)
     assert len(venue.server.api.requests) == asked
     assert "banned" in " ".join(first.problems + second.problems)
     assert ledger.ban_until("binance") > 0

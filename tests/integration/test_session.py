@@ -63,7 +63,9 @@ def controls(lane: Path) -> list[control.Control]:
     if not lane.is_dir():
         return []
     with LaneReader(lane) as reader:
-        return [control.decode(record.frames[0]) for record in everything(reader) if record.kind == Kind.CONTROL]
+        return [
+            control.decode_control(record.frames[0]) for record in everything(reader) if record.kind == Kind.CONTROL
+        ]
 
 
 def steps(lane: Path) -> list[str]:

@@ -30,7 +30,7 @@ from trading_platform.store.lake.coverage import coverage
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, Record
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 DAY, NEXT = "2024-08-08", "2024-08-09"
 NOON = day_start(DAY) + 12 * 3600 * 10**9
@@ -74,7 +74,7 @@ class World:
     def connect(self, number: int = 1, symbols: Sequence[str] = (SPOT, PERP)) -> Record:
         """Return the record of a new connection."""
         told = control.Connected(NAME, number, {symbol: symbol for symbol in symbols})
-        return self.record(Kind.CONTROL, control.encode(told))
+        return self.record(Kind.CONTROL, control.encode_control(told))
 
     def frames(self, symbol: str, *rows: Print, connection: int = 1) -> Record:
         """Return a record of one frame."""
@@ -88,7 +88,7 @@ class World:
     def listing(self, symbol: str, *rows: Print, day: str = DAY) -> list[Record]:
         """Return the records of a day's listing, in pieces of two rows."""
         facts = control.ListingBegins(NAME, symbol, day), control.Listed(NAME, symbol, day, len(rows))
-        begins, listed = (self.record(Kind.CONTROL, control.encode(fact)) for fact in facts)
+        begins, listed = (self.record(Kind.CONTROL, control.encode_control(fact)) for fact in facts)
         pieces = []
         for at in range(0, len(rows), 2):
             text = b"".join(json.dumps(row).encode() + b"\n" for row in rows[at : at + 2])
@@ -131,7 +131,7 @@ def test_a_repeated_frame_is_one_trade_and_two_equal_trades_are_two(world: World
     assert [row["price"] for row in rows] == [100.5, 100.5, 101.0]
     assert {row["trade_id"] for row in rows} == {None}
     assert [str(row["trade_uid"])[-2:] for row in rows] == ["-0", "-1", "-0"]
-    assert verify(world.data, world.ledger, GATES).violations == ()
+    assert verify_store(world.data, world.ledger, GATES).violations == ()
 
 
 def test_all_channels_agree_on_a_trade(world: World) -> None:
@@ -163,7 +163,7 @@ def test_a_day_is_reconciled_only_by_an_equal_listing(world: World) -> None:
     world.take(world.connect(), world.frames(SPOT, A, C))
     world.publish()
     assert world.state(SPOT) == [(DAY, 2, None, "recording")]  # its stream lives
-    gone = world.record(Kind.CONTROL, control.encode(control.Disconnected(1, "test")))
+    gone = world.record(Kind.CONTROL, control.encode_control(control.Disconnected(1, "test")))
     world.take(gone)
     assert world.state(SPOT) == [(DAY, 2, None, "unproven")]
     bad = Print("d", NOON, side="none")
@@ -197,7 +197,7 @@ def test_bars_and_coverage_say_what_is_proved(world: World) -> None:
     world.publish()
     assert bars() == [(2, True, "listing")]  # intervals that are known to be empty have no row
     assert coverage(world.data, world.ledger, NAME, SPOT)["state"].to_pylist() == ["proved"]
-    assert verify(world.data, world.ledger, GATES).violations == ()
+    assert verify_store(world.data, world.ledger, GATES).violations == ()
 
 
 def test_the_ledger_claims_nothing_of_ids(world: World) -> None:

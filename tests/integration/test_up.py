@@ -31,7 +31,7 @@ from trading_platform.simulate.synthetic_market import DEMO_START_NS, GENESIS_NS
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake.first_day import note_first_day
 from trading_platform.store.ledger import Batch, Ledger, Seen, SequenceKey
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 MARK = "TEST_OF_UP"
 _SENSORS = "{ ... on Sensors { results { name sensorState { status } } } }"
@@ -170,7 +170,7 @@ def test_everything_starts_and_stops_in_order(tmp_path: Path, started: list[Up])
         published[leaf.venue, leaf.symbol] += record.rows
     assert published == held and {venue for venue, _ in held} == EXCHANGES.keys()
     assert {ledger.fact(f"market:{venue}") for venue in EXCHANGES} == {synthetic_name(0, GENESIS_NS)}
-    assert verify(DataDir(root), ledger, GATES).violations == ()
+    assert verify_store(DataDir(root), ledger, GATES).violations == ()
     ledger.close()
 
 

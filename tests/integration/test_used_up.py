@@ -23,7 +23,7 @@ from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, LaneWriter
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 from trading_platform.venues import VENUES
 
 LIVE = "live-binance"
@@ -51,11 +51,13 @@ def stream(world: World, voids: set[int], *, say: str = "type", ids: range = ran
     lane = world.data.lane(LIVE)
     with LaneWriter.open(lane, clock=lambda: 1, entropy=lambda size: b"\1" * size, segment_bytes=4096) as writer:
         for fact in (control.Started("binance", names), control.Connected("binance", 1, names)):
-            writer.append(Kind.CONTROL, [control.encode(fact)], ts_recv=now, mono_ns=1)
+            writer.append(Kind.CONTROL, [control.encode_control(fact)], ts_recv=now, mono_ns=1)
         for at in range(0, len(frames), 10):
             writer.append(Kind.FRAMES, frames[at : at + 10], ts_recv=now, mono_ns=1, connection=1)
             writer.commit()
-        writer.append(Kind.CONTROL, [control.encode(control.Disconnected(1, "cut"))], ts_recv=now + 1, mono_ns=2)
+        writer.append(
+            Kind.CONTROL, [control.encode_control(control.Disconnected(1, "cut"))], ts_recv=now + 1, mono_ns=2
+        )
         writer.commit()
 
 
@@ -82,7 +84,7 @@ def check(world: World, voids: set[int]) -> None:
     (day,) = world.ledger.days(*KEY)
     assert (day.first_id, day.last_id, day.stored) == (others[0], others[-1], len(others))
     assert world.ledger.withdrawn() == []
-    assert verify(world.data, world.ledger, {"ticks": pass_all}).violations == ()
+    assert verify_store(world.data, world.ledger, {"ticks": pass_all}).violations == ()
 
 
 @pytest.mark.parametrize("say", list(VOIDS))
@@ -95,7 +97,7 @@ def test_what_rest_serves_before_the_stream_is_decoded(world: World, tmp_path: P
     before = world.ledger.leaf(LEAF)
     stream(world, voids, say=say)
     decode(world)
-    assert verify(world.data, world.ledger, {"ticks": pass_all}).violations == (), "between the two it is noted"
+    assert verify_store(world.data, world.ledger, {"ticks": pass_all}).violations == (), "between the two it is noted"
     publish_staged(world.data, world.ledger, pass_all)
     check(world, voids)
     after = world.ledger.leaf(LEAF)
@@ -137,7 +139,7 @@ def test_what_rest_serves_after_the_stream_was_decoded(world: World, tmp_path: P
     account, rows = world.account(), world.stored()
     rebuild(world, scratch)
     assert (world.account(), world.stored()) == (account, rows)
-    assert verify(world.data, world.ledger, {"ticks": pass_all}).violations == ()
+    assert verify_store(world.data, world.ledger, {"ticks": pass_all}).violations == ()
 
 
 def test_a_day_without_any_trade_left_is_taken_out(world: World, tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_a_day_without_any_trade_left_is_taken_out(world: World, tmp_path: Path)
         assert world.account() == {
             "all": [(FIRST, LAST)], "open": [], "stored": [], "void": [(FIRST, LAST)], "unrecoverable": [],
         }  # fmt: skip
-        assert verify(world.data, world.ledger, {"ticks": pass_all}).violations == ()
+        assert verify_store(world.data, world.ledger, {"ticks": pass_all}).violations == ()
         rebuild(world, Ledger.open(DataDir(tmp_path / "scratch").create()))
 
 
@@ -167,7 +169,7 @@ def test_an_account_of_before_is_put_right_by_a_replay(world: World, tmp_path: P
     every = {"days": lambda day: day != LEAF.day, "on_lane": lambda lane: None}
     replay(world.data, kept, VENUES, BOUNDS, pass_all, scratch=scratch, **every)  # type: ignore[arg-type]
     assert 130 in world.stored()
-    assert verify(world.data, kept, {"ticks": pass_all}).violations == ()
+    assert verify_store(world.data, kept, {"ticks": pass_all}).violations == ()
     decode(world)
     publish_staged(world.data, kept, pass_all)
     check(world, {130})

@@ -139,4 +139,4 @@ def undertaken(symbol: str, from_id: int, ts_recv: int) -> Draft:
 
 
 def _fact(fact: control.Control, ts_recv: int, **says: object) -> Draft:
-    return _told(Kind.CONTROL, 0, [control.encode(fact)], ts_recv, **says)
+    return _told(Kind.CONTROL, 0, [control.encode_control(fact)], ts_recv, **says)

@@ -20,7 +20,7 @@ from trading_platform.store.lake import publish as lake
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.store.log.writer import Kind, LaneWriter
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 from trading_platform.venues import VENUES
 
 MIDNIGHT_MS = day_start("2024-08-09") // 10**6
@@ -68,10 +68,10 @@ def write_log(
 
     dice = random.Random(1)
     with LaneWriter.open(data.lane(LANES[0]), clock=lambda: 0, entropy=dice.randbytes, segment_bytes=4096) as live:
-        append(live, Kind.CONTROL, [control.encode(control.Connected("binance", 1, {"BTCUSDT": "BTC-USDT"}))])
+        append(live, Kind.CONTROL, [control.encode_control(control.Connected("binance", 1, {"BTCUSDT": "BTC-USDT"}))])
         for run in streamed:
             append(live, Kind.FRAMES, [used_up(number) if number in voids else frame(number) for number in run])
-        append(live, Kind.CONTROL, [control.encode(control.Disconnected(1, "stopped"))])
+        append(live, Kind.CONTROL, [control.encode_control(control.Disconnected(1, "stopped"))])
     for lane, pages in zip(LANES[1:], (fetched[::2], fetched[1::2]), strict=True):
         with LaneWriter.open(data.lane(lane), clock=lambda: 0, entropy=dice.randbytes, segment_bytes=4096) as writer:
             for numbers in pages:
@@ -107,7 +107,7 @@ def settle(log: DataDir, steps: list[int]) -> tuple[object, ...]:
             list(account.stored),
             list(account.void),
             ledger.withdrawn(),
-            verify(data, ledger, {"ticks": pass_all}).violations,
+            verify_store(data, ledger, {"ticks": pass_all}).violations,
             ledger.day_report(day_start("2024-09-01")),
         )
         ledger.close()

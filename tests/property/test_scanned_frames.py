@@ -87,8 +87,8 @@ def packed(items: list[bytes], *, at: int, connection: int = 1, kind: Kind = Kin
     return PackedRecord(Position(0, at), Position(0, at + 1), kind, connection, NOW + at, at, len(items), body)
 
 
-CONNECTED = packed([control.encode(control.Connected("binance", 1, NAMES))], at=0, kind=Kind.CONTROL)
-GONE = packed([control.encode(control.Disconnected(1, "x"))], at=3, kind=Kind.CONTROL)
+CONNECTED = packed([control.encode_control(control.Connected("binance", 1, NAMES))], at=0, kind=Kind.CONTROL)
+GONE = packed([control.encode_control(control.Disconnected(1, "x"))], at=3, kind=Kind.CONTROL)
 
 
 def decoded(records: list[PackedRecord], *, scan_after: int) -> Decoded:
@@ -149,7 +149,7 @@ def test_the_usual_frames_are_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
     names = symbols(50) | {"币安人生USDT": "币安人生-USDT"}
     usual = list(payloads(5000, list(names)))
     odd = usual[7].replace(b'"M":true', b'"M": true')
-    connected = packed([control.encode(control.Connected("binance", 1, names))], at=0, kind=Kind.CONTROL)
+    connected = packed([control.encode_control(control.Connected("binance", 1, names))], at=0, kind=Kind.CONTROL)
     result = decoded([connected, packed([*usual[:100], odd, *usual[100:]], at=1)], scan_after=0)
     assert slow == [odd]
     assert sum(len(columns.trade_id) for columns in result.trades.values()) == 5001
@@ -160,7 +160,7 @@ def test_a_quiet_market_is_read_one_by_one() -> None:
     decoder = Decoder("live-binance", VENUES, BOUNDS, scan_after=3)
     names = symbols(1)
     usual = list(payloads(9, list(names)))
-    connected = packed([control.encode(control.Connected("binance", 1, names))], at=0, kind=Kind.CONTROL)
+    connected = packed([control.encode_control(control.Connected("binance", 1, names))], at=0, kind=Kind.CONTROL)
     decoder.decode([connected, packed(usual[:2], at=1)], START, Position(0, 9))
     assert decoder._readers.scanner("binance") is None
     decoder.decode([packed(usual[2:4], at=2)], START, Position(0, 9))

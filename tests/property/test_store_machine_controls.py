@@ -11,7 +11,7 @@ from trading_platform.domain.errors import PlatformError
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.store.lake import merge, merge_writer as merge_file, publish as lake
 from trading_platform.store.log import writer as segment_log
-from trading_platform.store.log.recovery import recover
+from trading_platform.store.log.recovery import recover_segments
 
 
 def parts_go_before_the_new_file_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,9 @@ class _NeverSynced:
 
 
 def an_unproven_tail_counts_before_it_is_synced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment_log, "recover", lambda lane, mark, disk: recover(lane, mark, _NeverSynced(disk)))
+    monkeypatch.setattr(
+        segment_log, "recover", lambda lane, mark, disk: recover_segments(lane, mark, _NeverSynced(disk))
+    )
 
 
 def copies_are_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ def play(data: DataDir, ledger: Ledger, arrivals: list[Arrival]) -> list[Copy]:
         control.Started("binance", {"BTCUSDT": "BTC-USDT"}),
         control.Connected("binance", 1, {"BTCUSDT": "BTC-USDT"}),
     ):
-        writer.append(Kind.CONTROL, [control.encode(fact)], ts_recv=now, mono_ns=0)
+        writer.append(Kind.CONTROL, [control.encode_control(fact)], ts_recv=now, mono_ns=0)
     with FetchLane(data, ledger, VENUES, BOUNDS, environment=LaneEnvironment(wall_ns=lambda: now)) as lane:
         for turn, arrival in enumerate(arrivals):
             now = RECEIVED + turn // 2

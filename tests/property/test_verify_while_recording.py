@@ -22,7 +22,7 @@ from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake import parquet, publish as lake, schema, staging
 from trading_platform.store.ledger import LeafRecord, tables as t
 from trading_platform.store.ledger.database import Database
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 DAY, NEXT = "2024-08-08", "2024-08-09"
 CHECKED = {"ticks": GATES["ticks"], "bars": pass_all}
@@ -143,7 +143,7 @@ def test_a_write_between_any_two_reads_is_no_violation(
     with monkeypatch.context() as patch:
         seen = interpose(patch, lambda: recorder.go_on(steps))
         for _ in range(2):
-            found = verify(market.data, market.ledger, CHECKED, wait=lambda _: recorder.go_on(steps))
+            found = verify_store(market.data, market.ledger, CHECKED, wait=lambda _: recorder.go_on(steps))
             assert found.violations == ()
             assert found.trades
     assert seen >= {"reading", "read", "leaves", "read_leaf", "parts", "parts_of", "locked"}
@@ -162,8 +162,8 @@ def test_verify_in_a_loop_beside_a_recorder(market: Market) -> None:
     thread = threading.Thread(target=record)
     thread.start()
     while thread.is_alive():
-        assert verify(market.data, market.ledger, CHECKED, wait=lambda _: thread.join(0.02)).violations == ()
-    assert verify(market.data, market.ledger, CHECKED).trades == len(recorder.trades)
+        assert verify_store(market.data, market.ledger, CHECKED, wait=lambda _: thread.join(0.02)).violations == ()
+    assert verify_store(market.data, market.ledger, CHECKED).trades == len(recorder.trades)
 
 
 def other(market: Market) -> Leaf:
@@ -270,7 +270,7 @@ def test_what_is_violated_is_found_while_others_record(
     violate(market, other(market))
     with monkeypatch.context() as patch:
         interpose(patch, lambda: recorder.go_on(1))
-        found = verify(market.data, market.ledger, CHECKED, wait=lambda _: recorder.go_on(1)).violations
+        found = verify_store(market.data, market.ledger, CHECKED, wait=lambda _: recorder.go_on(1)).violations
     assert check in {violation.check for violation in found}
     assert all("ETH-USDT" in violation.subject for violation in found)
 
@@ -291,4 +291,4 @@ def test_a_file_whose_writer_stopped_before_it_confirmed_is_that_of_its_intent(m
     with pytest.raises(Stopped):
         lake.publish(market.data, late, ledger=market.ledger, gate=pass_all, step=stop)
     assert market.ledger.intent(late) is not None
-    assert verify(market.data, market.ledger, CHECKED).violations == ()
+    assert verify_store(market.data, market.ledger, CHECKED).violations == ()

@@ -42,7 +42,7 @@ from trading_platform.ingest.recorder.recorder import Clocks, Recorder
 from trading_platform.ingest.recovery.fetch_lane import LaneEnvironment
 from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
 from trading_platform.ingest.recovery.open_tails import ingest_lock
-from trading_platform.ingest.recovery.recovery import probe_ended, recover
+from trading_platform.ingest.recovery.recovery import probe_ended, recover_missing
 from trading_platform.ingest.recovery.rest_client import RestClient, Waiter
 from trading_platform.ingest.workers import messages
 from trading_platform.ingest.workers.supervisor import WorkerSpec
@@ -321,7 +321,7 @@ class Machine:
         disk = self.disk_of(child.process)
 
         def heed(line: bytes) -> None:
-            match messages.read(line):
+            match messages.decode_message(line):
                 case messages.Heads(heads) if recorders:
                     recorders[-1].probed(heads)
                 case messages.Renew(symbols) if recorders:
@@ -448,7 +448,7 @@ class Machine:
     def _recover(self, process: Process, *, patient: bool) -> int:
         ledger = self.open_ledger()
         try:
-            outcome = recover(self.data, ledger, self.endpoints, self._context(process), patient=patient)
+            outcome = recover_missing(self.data, ledger, self.endpoints, self._context(process), patient=patient)
             self.outcome_open = not outcome.nothing_open
             self.trace("recovered", outcome.pages, len(outcome.open_gaps), len(outcome.open_tails))
             return 0 if outcome.nothing_open else 1

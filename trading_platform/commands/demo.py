@@ -209,13 +209,13 @@ def _recover(
 ) -> int:
     from trading_platform.commands.support import runtime
     from trading_platform.ingest.recovery.fetcher import Endpoint
-    from trading_platform.ingest.recovery.recovery import recover
+    from trading_platform.ingest.recovery.recovery import recover_missing
     from trading_platform.venues import VENUES
 
     endpoint = Endpoint(VENUES[args.venue], venue.rest_url)
     # No other program shares this venue's request limit.
     context = runtime.fetch_context(settings, stop.wait)._replace(rng=random.Random(0), share=1.0)
-    return recover(data, ledger, {args.venue: endpoint}, context).pages
+    return recover_missing(data, ledger, {args.venue: endpoint}, context).pages
 
 
 def _compare(
@@ -273,9 +273,9 @@ def _compute(settings: Settings, data: DataDir, ledger: Ledger) -> dict[str, int
 
 def _verify(data: DataDir, ledger: Ledger) -> Verified:
     from quality.schemas import GATES
-    from trading_platform.store.verify import verify
+    from trading_platform.store.verify import verify_store
 
-    return verify(data, ledger, GATES)
+    return verify_store(data, ledger, GATES)
 
 
 class _IdCounts(NamedTuple):

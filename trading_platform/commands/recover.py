@@ -26,7 +26,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Fetch missing trades once, or every five seconds until stopped."""
     from trading_platform.commands.support import runtime
     from trading_platform.domain.errors import LedgerUnavailable
-    from trading_platform.ingest.recovery.recovery import recover
+    from trading_platform.ingest.recovery.recovery import recover_missing
     from trading_platform.ingest.recovery.rest_client import Stopped
     from trading_platform.telemetry.logs import get_logger
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     while True:
         try:
             since = runtime.record_from(settings, ledger)
-            outcome = recover(data, ledger, endpoints, context, patient=args.once, since=since)
+            outcome = recover_missing(data, ledger, endpoints, context, patient=args.once, since=since)
         except Stopped:
             return 0
         except LedgerUnavailable as error:

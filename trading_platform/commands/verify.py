@@ -22,11 +22,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Run all checks; exit 1 if one is violated."""
     from quality.schemas import GATES
     from trading_platform.commands.support import runtime
-    from trading_platform.store.verify import verify
+    from trading_platform.store.verify import verify_store
 
     data = runtime.existing(settings)
     ledger = runtime.open_ledger(data, settings)
-    result = verify(data, ledger, GATES, wait=time.sleep)
+    result = verify_store(data, ledger, GATES, wait=time.sleep)
     lines = [f"{v.check}: {v.subject}: {v.detail}" for v in result.violations]
     held = f"{result.sequences} sequences, {result.files} files, {result.trades:,} trades"
     lines.append(f"{held}: {'all holds' if not result.violations else f'{len(result.violations)} violations'}")

@@ -309,7 +309,7 @@ class Pipeline:
         if staging.parts_of(self.data, leaf) or self.ledger.intent(leaf) is not None:
             published = lake.publish(self.data, leaf, ledger=self.ledger, gate=self._gates[leaf.dataset])
             if published is not None and published.verdict.passed:
-                midnight.settle(self.data, leaf, ledger=self.ledger)
+                midnight.resolve_neighbours(self.data, leaf, ledger=self.ledger)
             return published
         if record is not None:
             lake.look_at(self.data, leaf, ledger=self.ledger)

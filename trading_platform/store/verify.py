@@ -74,7 +74,7 @@ def _no_wait(_seconds: float) -> None:
     """Look again at once."""
 
 
-def verify(data: DataDir, ledger: Ledger, gates: Mapping[str, Gate], *, wait: Wait = _no_wait) -> Verified:
+def verify_store(data: DataDir, ledger: Ledger, gates: Mapping[str, Gate], *, wait: Wait = _no_wait) -> Verified:
     """Run every check; recording may go on meanwhile.
 
     Parameters

@@ -25,7 +25,7 @@ from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.rate_limits.connect_policy import ConnectLimits
 from trading_platform.ingest.recorder.recorder import Clocks, Recorder
-from trading_platform.ingest.recovery.recovery import Endpoint, FetchContext, Outcome, fetch_days, recover
+from trading_platform.ingest.recovery.recovery import Endpoint, FetchContext, Outcome, fetch_days, recover_missing
 from trading_platform.ingest.transport.protocol import Transport
 from trading_platform.ingest.transport.websocket import open_stream
 from trading_platform.store.fs.layout import DataDir
@@ -129,7 +129,7 @@ class SmallIngest:
         """Close what is open."""
         wait = context.pop("wait", threading.Event().wait)
         given = FetchContext(BOUNDS, pass_all, context.pop("share", 0.5), wait, random.Random(2), **context)
-        return recover(self.data, self.ledger, self._endpoints(), given, patient=patient)
+        return recover_missing(self.data, self.ledger, self._endpoints(), given, patient=patient)
 
     def fetch_days(self, first: str, last: str) -> Outcome:
         """Fetch whole days of every symbol, as `backfill --fetch` does; waits are not waited for."""
@@ -148,7 +148,7 @@ class SmallIngest:
         found = []
         with LaneReader(directory) as reader:
             while records := reader.read():
-                found += [control.decode(record.frames[0]) for record in records if record.kind == Kind.CONTROL]
+                found += [control.decode_control(record.frames[0]) for record in records if record.kind == Kind.CONTROL]
         return found
 
     def ends(self) -> list[str]:

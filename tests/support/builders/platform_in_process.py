@@ -76,7 +76,7 @@ class SmallPlatform:
             segment_bytes=self.segment_bytes,
         )
         for fact in (control.Started("binance", SYMBOLS), control.Connected("binance", 1, SYMBOLS)):
-            self._append(Kind.CONTROL, [control.encode(fact)], 0)
+            self._append(Kind.CONTROL, [control.encode_control(fact)], 0)
         self.writer.commit()
         return self.writer
 

@@ -64,7 +64,7 @@ class SilenceWatcher:
             threading.Thread(target=self._told, args=(line,)).start()
 
     def _told(self, line: bytes) -> None:
-        message = messages.read(line)
+        message = messages.decode_message(line)
         assert message is not None
         self.said.append(message)
         if isinstance(message, messages.Renew):

@@ -56,7 +56,7 @@ def packed(frames: list[bytes], *, at: int, kind: Kind = Kind.FRAMES) -> PackedR
     return PackedRecord(Position(0, at), Position(0, at + 1), kind, 1, NOW + at, at, len(frames), body)
 
 
-CONNECTED = packed([control.encode(control.Connected("binance", 1, SYMBOLS))], at=0, kind=Kind.CONTROL)
+CONNECTED = packed([control.encode_control(control.Connected("binance", 1, SYMBOLS))], at=0, kind=Kind.CONTROL)
 
 
 def decoded(frames: list[bytes], *, scan_after: int) -> Decoded:

@@ -56,7 +56,7 @@ def lines() -> list[bytes]:
     ]
     page = control.encode_page(control.PageHeader("binance", "trades", SYMBOL, 7))
     spoken = [*messages.probe([SYMBOL]), *messages.renew([SYMBOL]), *messages.heads({SYMBOL: 7, "ETH-USDT": None})]
-    return [*(control.encode(fact) for fact in facts), page, *spoken]
+    return [*(control.encode_control(fact) for fact in facts), page, *spoken]
 
 
 def judge(body: bytes) -> dict[str, int]:
@@ -116,9 +116,9 @@ def others(data: bytes) -> dict[str, int]:
         lambda: [check_symbol(found.symbol) for found in adapter.decode_instruments(data)],
         lambda: (HISTORY.read(data, SYMBOL, HISTORY.from_time(0)).first or (0, 0))[0] < 1 << 63,
         lambda: HISTORY.raw_rows(data),
-        lambda: control.decode(data),
+        lambda: control.decode_control(data),
         lambda: control.decode_page(data),
-        lambda: messages.read(data) or adapter.peek(data),
+        lambda: messages.decode_message(data) or adapter.peek(data),
     )
     for read in readers:
         try:

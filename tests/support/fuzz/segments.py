@@ -157,14 +157,14 @@ def lies() -> list[bytes]:
     bodies = [
         (1, [frame, frame.replace(b'"t":5', b'"t":6')]),
         (1, [frame]),
-        (2, [control.encode(control.Connected("binance", 2, SYMBOLS))]),
+        (2, [control.encode_control(control.Connected("binance", 2, SYMBOLS))]),
         (3, [page, b"[]"]),
     ]
     made = []
     for kind, frames in bodies:
         lengths = [len(item) for item in frames]
         where = {"seed": 0, "offset": RECORDS_AT, "durable_to": 0, "ts_recv": 1_723_161_300_000_000_000, "mono_ns": 1}
-        made.append(segment_format.encode(frames, lengths, kind, connection=1, **where))
+        made.append(segment_format.encode_record(frames, lengths, kind, connection=1, **where))
     return made
 
 

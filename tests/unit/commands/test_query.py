@@ -349,7 +349,7 @@ def test_the_control_duckdb_alone_would_write():
     (statement,) = db.extract_statements("WITH a AS (COPY (SELECT 1) TO 'x.parquet') SELECT 1")
     assert statement.type == duckdb.StatementType.SELECT
     with pytest.raises(QueryError, match="COPY"):
-        sql.check(db, "WITH a AS (COPY (SELECT 1) TO 'x.parquet') SELECT 1")
+        sql.check_statement(db, "WITH a AS (COPY (SELECT 1) TO 'x.parquet') SELECT 1")
     db.close()
 
 

@@ -15,7 +15,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
 from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
-from trading_platform.ingest.recovery.recovery import fetch_days, recover, undertake
+from trading_platform.ingest.recovery.recovery import fetch_days, recover_missing, undertake
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
@@ -94,7 +94,7 @@ class Place:
             lane.page(control.PageHeader("binance", "trades", "BTC-USDT"), body)
 
     def recover(self, venue: Venue) -> Any:
-        return recover(self.data, self.ledger, self.endpoints, self.context(venue), patient=False)
+        return recover_missing(self.data, self.ledger, self.endpoints, self.context(venue), patient=False)
 
 
 @pytest.fixture

@@ -75,15 +75,15 @@ def test_any_number_of_symbols_is_said_in_lines_that_fit(symbols: int) -> None:
     assert all(len(line) < 4096 for line in lines)
     told: dict[str, int | None] = {}
     for line in lines:
-        message = messages.read(line)
+        message = messages.decode_message(line)
         assert isinstance(message, messages.Heads)
         told |= message.heads
     assert list(told) == names
-    asked = [messages.read(line) for line in messages.probe(names)]
+    asked = [messages.decode_message(line) for line in messages.probe(names)]
     assert sum(len(message.symbols) for message in asked if isinstance(message, messages.ProbeRequest)) == symbols
 
 
 def test_a_line_of_another_version_is_passed_over() -> None:
     """During an update one side may not know what the other says."""
-    assert messages.read(b'{"type":"sing"}') is None
-    assert messages.read(b"\xff") is None
+    assert messages.decode_message(b'{"type":"sing"}') is None
+    assert messages.decode_message(b"\xff") is None

@@ -20,7 +20,7 @@ from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import sealing
 from trading_platform.store.log.segment_files import Mark, sealed_numbers, segment_numbers
 from trading_platform.store.log.writer import recover_lane
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 from trading_platform.venues import VENUES
 
 
@@ -58,7 +58,7 @@ def segments(platform: SmallPlatform) -> list[int]:
 
 def verified(platform: SmallPlatform) -> None:
     """Check that nothing stored contradicts itself."""
-    assert verify(platform.data, platform.ledger, {"ticks": pass_all}).violations == ()
+    assert verify_store(platform.data, platform.ledger, {"ticks": pass_all}).violations == ()
 
 
 def test_old_segments_go_once_published(platform: SmallPlatform) -> None:

@@ -68,7 +68,7 @@ def record(config: WorkerSpec) -> int:
         recorders: list[Recorder] = []
 
         def heed(line: bytes) -> None:
-            match messages.read(line):
+            match messages.decode_message(line):
                 case messages.Heads(heads) if recorders:
                     recorders[-1].probed(heads)
                 case messages.Renew(symbols) if recorders:
@@ -334,7 +334,7 @@ class _StopBudget:
 
     def heed(self, line: bytes) -> None:
         """Apply a message of the parent."""
-        match messages.read(line):
+        match messages.decode_message(line):
             case messages.StopWithin(seconds):
                 self._over_at = time.monotonic() + seconds
 

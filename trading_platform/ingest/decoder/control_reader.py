@@ -35,7 +35,7 @@ class ControlReader:
         UsageError : if it tells of a connection to a venue, or of a channel, that is not known here.
         """
         try:
-            fact = control.decode(b"".join(record.frames[:1]))
+            fact = control.decode_control(b"".join(record.frames[:1]))
         except FrameError as error:
             self._quarantine.refuse(Origin(record, 0, "?", "ws"), None, None, error)
             return

@@ -85,7 +85,7 @@ def _publish(
     try:
         result = lake.publish(data, leaf, ledger=ledger, gate=gate, disk=disk, again=again)
         if result is not None:
-            midnight.settle(data, leaf, ledger=ledger, disk=disk)
+            midnight.resolve_neighbours(data, leaf, ledger=ledger, disk=disk)
     except CorruptionError:
         if heal is None:
             raise

@@ -62,7 +62,7 @@ class SilenceWatch:
         if self._own.tick(now_ns, now_ns):
             self._silence.paused(now_ns)  # we did not run, or had more to decode than time
         while not self._lines.empty():
-            match messages.read(self._lines.get()):
+            match messages.decode_message(self._lines.get()):
                 case messages.Heads(heads):
                     self._silence.probed(heads, now_ns)
         verdicts = self._silence.tick(now_ns)

@@ -48,7 +48,7 @@ def stream_ban_until(data: DataDir, ledger: Ledger, venue: str, lane: str, *, di
 
 def _ban(frame: bytes, venue: str) -> int:
     try:
-        fact = control.decode(frame)
+        fact = control.decode_control(frame)
     except FrameError:
         return 0  # the decoder puts it into quarantine
     return fact.until_ns if isinstance(fact, control.BanSeen) and (fact.venue, fact.channel) == (venue, "stream") else 0

@@ -164,7 +164,7 @@ class Recorder:
 
     def control(self, fact: control.Control) -> None:
         """Put a fact into the log."""
-        self.committer.add(Kind.CONTROL, control.encode(fact))
+        self.committer.add(Kind.CONTROL, control.encode_control(fact))
 
     def boot_ns(self) -> int:
         """Return the time that runs on while the machine is suspended."""

@@ -88,7 +88,7 @@ class FetchLane:
         """Log a fact, durably, and take it into the ledger."""
         if isinstance(fact, control.LostRecord):
             fact = msgspec.structs.replace(fact, after_ns=self._known_ns(fact.venue, fact.symbols))
-        self._append(Kind.CONTROL, [control.encode(fact)])
+        self._append(Kind.CONTROL, [control.encode_control(fact)])
 
     def _known_ns(self, venue: str, symbols: Iterable[str]) -> int:
         """Return up to when something is known of these ends. Our clock may say less, now or when this is written."""

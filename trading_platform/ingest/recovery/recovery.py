@@ -78,7 +78,7 @@ class Outcome(NamedTuple):
         return not self.open_gaps and not self.open_tails
 
 
-def recover(
+def recover_missing(
     data: DataDir,
     ledger: Ledger,
     endpoints: Mapping[str, Endpoint],

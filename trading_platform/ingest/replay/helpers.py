@@ -21,7 +21,7 @@ import msgspec
 from trading_platform.domain.errors import CorruptionError, PlatformError, StorageError
 from trading_platform.ingest.decoder.trade_scanner import scan_frames
 from trading_platform.ingest.replay.spill_buffer import SpillBuffer, SpilledRun, grouped
-from trading_platform.ingest.replay.tasks import Claims, ReplayContext, decode, publish_shares, shared
+from trading_platform.ingest.replay.tasks import Claims, ReplayContext, decode_segments, publish_shares, shared
 from trading_platform.processes.worker_process import Child, obey_parent, parent_teller
 from trading_platform.store.fs.checked_file import read_checked, sealed
 from trading_platform.store.lake import schema
@@ -190,7 +190,7 @@ def _help(
         if task.decodes:
             items = shared(context.data, all_lanes(context.data.log))
             for number in claims.take("stretch", len(items), task.begin(len(items))):
-                share.trades += decode(context, items[number], held).trades
+                share.trades += decode_segments(context, items[number], held).trades
         share.runs = held.spill()
         _share_of(folder, task.number).write_bytes(sealed(msgspec.json.encode(share)))
     finally:

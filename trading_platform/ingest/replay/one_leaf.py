@@ -105,7 +105,7 @@ class LeafRebuilder:
             (done,) = republish.rebuild(
                 self._data, [republish.LeafRebuild(leaf, groups)], ledger=self._ledger, gate=self._gate, disk=self._disk
             )
-        midnight.settle(self._data, leaf, ledger=self._ledger, disk=self._disk)
+        midnight.resolve_neighbours(self._data, leaf, ledger=self._ledger, disk=self._disk)
         log.warning(
             "damaged file rebuilt from the log", leaf=str(leaf.path), rows=done.rows, passed=done.verdict.passed
         )

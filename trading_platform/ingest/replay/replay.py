@@ -28,13 +28,13 @@ from trading_platform.ingest.replay.tasks import (
     Claims,
     ReplayContext,
     SegmentRange,
-    decode,
+    decode_segments,
     is_stream,
     live_first,
     oldest_segment,
     publish_shares,
+    segment_ranges,
     shared,
-    stretches,
 )
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir
@@ -225,7 +225,7 @@ class _Replay:
                 self._helpers.join()
             published = self._ledger.leaves("ticks")
             for leaf in [leaf for leaf in leaves if midnight.has_neighbour(leaf, published)]:
-                midnight.settle(self._context.data, leaf, ledger=self._ledger, disk=self._context.disk)
+                midnight.resolve_neighbours(self._context.data, leaf, ledger=self._ledger, disk=self._context.disk)
         finally:
             self._held.close()
         return Replayed(len(lanes), trades, len(leaves))
@@ -249,13 +249,13 @@ class _Replay:
                 trades += self._account_for(SegmentRange(lane, oldest_segment(data, lane), None), account)
                 continue
             book = None if is_stream(lane) else self._ledger
-            alone = [stretch for stretch in stretches(data, lane) if stretch not in free]
+            alone = [stretch for stretch in segment_ranges(data, lane) if stretch not in free]
             for stretch in alone:
-                trades += decode(
+                trades += decode_segments(
                     self._context, stretch, self._held, book=book, on_batch=self._know, on_listing=self._on_listing
                 ).trades
         for number in self._claims.take("stretch", len(free)):
-            trades += decode(self._context, free[number], self._held).trades
+            trades += decode_segments(self._context, free[number], self._held).trades
             if self._helpers is not None:
                 self._helpers.check()
         if account is not None:
@@ -269,6 +269,8 @@ class _Replay:
             account.apply(batch, advance)
             self._know(batch)
 
-        told = decode(self._context, lane, self._held, book=account, on_batch=tell, on_listing=self._on_listing)
+        told = decode_segments(
+            self._context, lane, self._held, book=account, on_batch=tell, on_listing=self._on_listing
+        )
         account.mark_staged(lane.lane, told.end, told.context)
         return told.trades

@@ -56,7 +56,7 @@ class DecodeSummary(NamedTuple):
     context: str
 
 
-def stretches(data: DataDir, lane: str) -> list[SegmentRange]:
+def segment_ranges(data: DataDir, lane: str) -> list[SegmentRange]:
     """Return a lane's stretches, in order; the last one is what has no sealed form behind it."""
     directory = data.lane(lane)
     numbers = segment_numbers(directory, REAL_DISK)
@@ -89,7 +89,11 @@ def oldest_segment(data: DataDir, lane: str) -> int:
 def shared(data: DataDir, lanes: Sequence[str]) -> list[SegmentRange]:
     """Return the stretches that anyone may decode, in an order that is the same for all who ask."""
     return [
-        item for lane in lanes if lane.startswith("live-") for item in stretches(data, lane) if item.last is not None
+        item
+        for lane in lanes
+        if lane.startswith("live-")
+        for item in segment_ranges(data, lane)
+        if item.last is not None
     ]
 
 
@@ -129,7 +133,7 @@ class ReplayContext:
     disk: Disk = REAL_DISK
 
 
-def decode(
+def decode_segments(
     context: ReplayContext,
     stretch: SegmentRange,
     held: SpillBuffer,

@@ -111,7 +111,7 @@ def stop_within(seconds: float) -> bytes:
     return _ENCODER.encode(StopWithin(seconds))
 
 
-def read(line: bytes) -> Message | None:
+def decode_message(line: bytes) -> Message | None:
     """Return the message, None for a line that is none (from another version during an update)."""
     try:
         return _DECODER.decode(line)

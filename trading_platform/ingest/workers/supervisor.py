@@ -185,7 +185,7 @@ class IngestSupervisor:
         workers = self._workers.children()
         for child in workers.values():
             for line in child.messages():
-                match messages.read(line):
+                match messages.decode_message(line):
                     case messages.ProbeRequest(symbols):
                         self.ask(symbols)
                     case messages.Opened(symbols):

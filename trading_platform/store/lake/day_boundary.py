@@ -34,7 +34,7 @@ Ids = dict[int, npt.NDArray[np.int64]]
 """Trade ids by epoch."""
 
 
-def settle(data: DataDir, leaf: Leaf, *, ledger: ComputedLeafLedger, disk: Disk = REAL_DISK) -> list[Leaf]:
+def resolve_neighbours(data: DataDir, leaf: Leaf, *, ledger: ComputedLeafLedger, disk: Disk = REAL_DISK) -> list[Leaf]:
     """Settle what a published symbol-day shares with its neighbours; return the leaves that gave rows up.
 
     Raises
@@ -76,7 +76,7 @@ def _settle_pair(data: DataDir, pair: tuple[Leaf, Leaf], ledger: ComputedLeafLed
     with ExitStack() as held:
         for leaf in pair:  # the earlier day first, whoever does this
             held.enter_context(lake.locked(data, leaf))
-            lake.settle(data, leaf, ledger, disk)
+            lake.resolve_intent(data, leaf, ledger, disk)
         early, late = (_ids(data, leaf) for leaf in pair)
         shared = {epoch: np.intersect1d(ids, late[epoch]) for epoch, ids in early.items() if epoch in late}
         if not any(len(ids) for ids in shared.values()):

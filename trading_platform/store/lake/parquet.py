@@ -243,7 +243,7 @@ def read_group(file: pq.ParquetFile, path: Path, number: int, columns: Sequence[
     return group.replace_schema_metadata(None)
 
 
-def verify(path: Path, written: Written, *, lean: bool = False) -> None:
+def verify_file(path: Path, written: Written, *, lean: bool = False) -> None:
     """Read a file back, every page of every column, and compare it with what was written.
 
     Parameters

@@ -141,10 +141,10 @@ def publish(
     if not DATASETS[leaf.dataset].recorded:
         raise UsageError(f"only what is recorded is merged from parts, not {leaf.dataset}")
     with locked(data, leaf, wait_s=wait_s):
-        settle(data, leaf, ledger, disk)
+        resolve_intent(data, leaf, ledger, disk)
         before = ledger.leaf(leaf)
         parts = [(path, identity(path)) for path in staging.parts_of(data, leaf)]
-        present = check(data, leaf, before)
+        present = check_published(data, leaf, before)
         if not parts and not (again and present) and (before is not None or not present):
             return None if before is None else as_before(leaf, before, ledger.verdict(leaf) or Verdict())
         # First: whatever stops this, no published day lies before the first one.
@@ -218,7 +218,7 @@ def write_leaf(
         raise UsageError(f"{leaf.dataset} are published from parts, never written")
     table = conform(leaf, table)
     with locked(data, leaf, wait_s=wait_s):
-        settle(data, leaf, ledger, disk)
+        resolve_intent(data, leaf, ledger, disk)
         before = ledger.leaf(leaf)
         if over is not None and not over(before):
             return as_before(leaf, before, ledger.verdict(leaf) or Verdict())
@@ -333,7 +333,7 @@ def aside(data: DataDir, leaf: Leaf, disk: Disk) -> Path:
 def verified(fresh: Path, written: parquet.Written, disk: Disk, *, lean: bool) -> LeafRecord:
     """Make the new file durable, read it back, and return what the ledger shall know of it."""
     sync_file(fresh, disk)
-    parquet.verify(fresh, written, lean=lean)
+    parquet.verify_file(fresh, written, lean=lean)
     return LeafRecord(written.rows, written.content_hash, parquet.file_sha256(fresh))
 
 
@@ -386,7 +386,7 @@ def differs(data: DataDir, leaf: Leaf, record: LeafRecord, disk: Disk) -> bool:
     return not disk.exists(path) or parquet.file_sha256(path) != record.file_sha256
 
 
-def settle(data: DataDir, leaf: Leaf, ledger: LeafLedger, disk: Disk) -> None:
+def resolve_intent(data: DataDir, leaf: Leaf, ledger: LeafLedger, disk: Disk) -> None:
     """Finish what a crash left between intent and confirmation."""
     intent = ledger.intent(leaf)
     if intent is None:
@@ -399,7 +399,7 @@ def settle(data: DataDir, leaf: Leaf, ledger: LeafLedger, disk: Disk) -> None:
         ledger.abandon(leaf)
 
 
-def check(data: DataDir, leaf: Leaf, record: LeafRecord | None) -> bool:
+def check_published(data: DataDir, leaf: Leaf, record: LeafRecord | None) -> bool:
     """Return whether a file is published, and refuse one that is not what the ledger recorded."""
     path = data.lake / leaf.path
     present = path.exists()

@@ -101,7 +101,7 @@ def _settled(data: DataDir, fresh: Sequence[LeafRows], ledger: ComputedLeafLedge
     known = ledger.entries(dataset, venue, symbol, day)
     unsettled = [leaf for leaf, entry in known.items() if entry.intent is not None]
     for leaf in unsettled:
-        lake.settle(data, leaf, ledger, disk)
+        lake.resolve_intent(data, leaf, ledger, disk)
     return ledger.entries(dataset, venue, symbol, day) if unsettled else known
 
 

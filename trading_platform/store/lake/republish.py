@@ -127,13 +127,13 @@ class _Work:
 
     def merge(self, ledger: ComputedLeafLedger, gate: Gate, step: Step) -> None:
         """Write the leaf's next file."""
-        lake.settle(self._data, self.leaf, ledger, self._disk)
+        lake.resolve_intent(self._data, self.leaf, ledger, self._disk)
         known = ledger.entries("ticks", self.leaf.venue, self.leaf.symbol, self.leaf.day)
         self._entry = known.get(self.leaf, LeafEntry())
         self._parts = [(path, lake.identity(path)) for path in staging.parts_of(self._data, self.leaf)]
         paths = [path for path, _ in self._parts]
         if self._anew.into:
-            present = lake.check(self._data, self.leaf, self._entry.record)
+            present = lake.check_published(self._data, self.leaf, self._entry.record)
             sources = lake.sources_of(self._data, self.leaf, paths, present=present)
         else:
             sources = [slices.Source(path) for path in paths]

@@ -137,12 +137,12 @@ _ENCODER = msgspec.json.Encoder()
 _CONTROL: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
 
-def encode(control: Control) -> bytes:
+def encode_control(control: Control) -> bytes:
     """Return the bytes of a control record's one frame."""
     return _ENCODER.encode(control)
 
 
-def decode(frame: bytes) -> Control:
+def decode_control(frame: bytes) -> Control:
     """Return the control record.
 
     Raises

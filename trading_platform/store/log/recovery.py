@@ -79,7 +79,7 @@ def judge_tail(data: bytes, seed: int, marked: int) -> Tail:
     return Tail(proven, end, tuple(damaged))
 
 
-def recover(directory: Path, mark: Mark, disk: Disk) -> Recovered:
+def recover_segments(directory: Path, mark: Mark, disk: Disk) -> Recovered:
     """Bring a lane without a writer to a durable end; the caller holds its lock.
 
     Leaves no segment without records behind the end, and moves the mark to it. Running it again, or dying in

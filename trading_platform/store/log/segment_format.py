@@ -195,7 +195,7 @@ def packed_size(parts: Sequence[bytes]) -> int:
     return _FRAMES_AT + sum(map(len, parts))
 
 
-def encode(
+def encode_record(
     frames: Sequence[bytes],
     lengths: Sequence[int],
     kind: int,
@@ -256,7 +256,7 @@ class CheckedRecord(NamedTuple):
     durable_to: int
 
 
-def check(data: bytes, at: int, base: int, seed: int) -> CheckedRecord | int | str:
+def check_record(data: bytes, at: int, base: int, seed: int) -> CheckedRecord | int | str:
     """Judge the record at `data[at]`, which lies at offset `base + at` of its segment.
 
     Returns
@@ -280,7 +280,7 @@ def check(data: bytes, at: int, base: int, seed: int) -> CheckedRecord | int | s
     return CheckedRecord(base + at, base + at + length, durable_to)
 
 
-def decode(
+def decode_records(
     data: bytes, base: int, header: Header, into: list[Record], position: Position
 ) -> tuple[Position, int | str]:
     """Append the whole records at the front of `data` to `into`, their frames taken apart; see `decode_packed`."""
@@ -315,14 +315,14 @@ def decode_packed(
         end = new_position((number, base + at))
         into.append(new_record((position, end, _KINDS[kind], connection, ts_recv, mono_ns, count, body)))
         position = end
-    verdict = check(data, at, base, seed)
+    verdict = check_record(data, at, base, seed)
     return position, verdict if isinstance(verdict, int | str) else "a record fails its checksum"
 
 
 def find_record(data: bytes, at: int, base: int, seed: int) -> CheckedRecord | None:
     """Return the first whole record that begins at `data[at]` or later, None if there is none."""
     while (at := data.find(_RECORD_MAGIC, at)) >= 0:
-        found = check(data, at, base, seed)
+        found = check_record(data, at, base, seed)
         if isinstance(found, CheckedRecord):
             return found
         at += 1
@@ -333,7 +333,7 @@ def runs(data: bytes, seed: int) -> Iterator[CheckedRecord]:
     """Yield every whole record of a segment's bytes, whatever lies between them."""
     at = RECORDS_AT
     while at < len(data):
-        verdict = check(data, at, 0, seed)
+        verdict = check_record(data, at, 0, seed)
         found = verdict if isinstance(verdict, CheckedRecord) else find_record(data, at + 1, 0, seed)
         if found is None:
             return

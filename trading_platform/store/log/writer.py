@@ -20,7 +20,7 @@ from trading_platform.domain.position import START, Position
 from trading_platform.store.fs.disk import REAL_DISK, Disk, make_directory
 from trading_platform.store.fs.locks import FileLock
 from trading_platform.store.log.reader import LaneReader, durable_position
-from trading_platform.store.log.recovery import Recovered, recover
+from trading_platform.store.log.recovery import Recovered, recover_segments
 from trading_platform.store.log.reserve import Reserve
 from trading_platform.store.log.segment_files import (
     Mark,
@@ -38,8 +38,8 @@ from trading_platform.store.log.segment_format import (
     Kind,
     PackedRecord,
     Record,
-    encode,
     encode_packed,
+    encode_record,
     packed_size,
     record_size,
 )
@@ -76,7 +76,7 @@ def recover_lane(directory: Path, *, disk: Disk = REAL_DISK, wait_s: float = 0.0
     with _lock(directory, wait_s):
         mark = Mark.open(directory, disk)
         try:
-            return recover(directory, mark, disk)
+            return recover_segments(directory, mark, disk)
         finally:
             mark.close()
 
@@ -166,7 +166,7 @@ class LaneWriter:
         try:
             mark = Mark.open(directory, disk)
             try:
-                recovered = recover(directory, mark, disk)
+                recovered = recover_segments(directory, mark, disk)
                 reserve = Reserve(directory, reserve_bytes, disk) if reserve_bytes else None
                 if reserve is not None:
                     reserve.take()
@@ -208,7 +208,7 @@ class LaneWriter:
         size = record_size(lengths)
         durable_to = self._make_room(size)
         return self._enqueue(
-            encode(
+            encode_record(
                 frames,
                 lengths,
                 kind,

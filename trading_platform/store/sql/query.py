@@ -73,7 +73,7 @@ def answer(
     tries, pruned = 0, True
     while True:
         with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
-            tree = check(db, sql, views_only=ticks_as_of_ns is not None)
+            tree = check_statement(db, sql, views_only=ticks_as_of_ns is not None)
             _prepare(db, data, sql, tree, coverage, outputs, ticks_as_of_ns, pruned=pruned)
             try:
                 reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
@@ -120,7 +120,7 @@ def few(data: DataDir, sql: str, most: int = 10_000) -> ShortAnswer | None:
     """
     with duckdb.connect(":memory:", config=_CONFIG) as db:
         try:
-            tree = check(db, sql)
+            tree = check_statement(db, sql)
             named = pruning.tables(tree)
             if named - (set(DATASETS) - _OPEN_ENDED) or tree["statements"][0]["node"]["type"] != "SELECT_NODE":
                 return None
@@ -242,10 +242,10 @@ def _first_line(error: BaseException) -> str:
 def check_text(sql: str, *, views_only: bool = False) -> None:
     """Refuse what is not exactly one statement that only reads; see `check`."""
     with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
-        check(db, sql, views_only=views_only)
+        check_statement(db, sql, views_only=views_only)
 
 
-def check(db: duckdb.DuckDBPyConnection, sql: str, *, views_only: bool = False) -> Node:
+def check_statement(db: duckdb.DuckDBPyConnection, sql: str, *, views_only: bool = False) -> Node:
     """Refuse what is not exactly one statement that only reads; return it as parsed.
 
     Parameters

@@ -30,7 +30,7 @@ def record(kind: Kind, *frames: bytes, at: int = 0, connection: int = 0) -> Reco
 
 def fact(value: control.Control, at: int = 0) -> Record:
     """Return a control record."""
-    return record(Kind.CONTROL, control.encode(value), at=at)
+    return record(Kind.CONTROL, control.encode_control(value), at=at)
 
 
 CONNECTED = fact(control.Connected("binance", 1, SYMBOLS))

@@ -60,7 +60,7 @@ def record(kind: Kind, at: int, *frames: bytes, connection: int = 1) -> Record:
 
 
 def connected(connection: int, at: int) -> Record:
-    fact = control.encode(control.Connected("numbered", connection, SYMBOLS))
+    fact = control.encode_control(control.Connected("numbered", connection, SYMBOLS))
     return record(Kind.CONTROL, at, fact, connection=0)
 
 

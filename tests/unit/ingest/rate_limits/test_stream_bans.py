@@ -21,7 +21,7 @@ def test_a_ban_behind_the_mark_is_found(tmp_path: Path) -> None:
     lane = data.lane("live-binance")
     with open_lane(lane) as writer:
         mark = (lane / "durable").read_bytes()
-        ban = control.encode(control.BanSeen("binance", UNTIL_NS, "stream"))
+        ban = control.encode_control(control.BanSeen("binance", UNTIL_NS, "stream"))
         writer.append(Kind.CONTROL, [ban], ts_recv=1, mono_ns=1)
         writer.commit()
         assert stream_ban_until(data, ledger, "binance", "live-binance") == UNTIL_NS

@@ -12,7 +12,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.replay.replay import replay
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 from trading_platform.venues import VENUES
 
 
@@ -36,7 +36,7 @@ def test_what_is_published_is_in_the_ledger(recorded: SmallPlatform) -> None:
     """Without a rebuilt account the ledger is told of what it had not heard of before it is published."""
     rebuild(recorded, ("2024-08-08", "2024-08-09"), None)
     assert len(recorded.held()) == 6
-    assert verify(recorded.data, recorded.ledger, {"ticks": pass_all}).violations == ()
+    assert verify_store(recorded.data, recorded.ledger, {"ticks": pass_all}).violations == ()
 
 
 def test_a_day_that_is_not_wanted_waits_as_before(recorded: SmallPlatform, tmp_path: Path) -> None:
@@ -48,4 +48,4 @@ def test_a_day_that_is_not_wanted_waits_as_before(recorded: SmallPlatform, tmp_p
     recorded.process()
     recorded.publish()
     assert [number for _, number in recorded.held()] == list(range(97, 103))
-    assert verify(recorded.data, recorded.ledger, {"ticks": pass_all}).violations == ()
+    assert verify_store(recorded.data, recorded.ledger, {"ticks": pass_all}).violations == ()

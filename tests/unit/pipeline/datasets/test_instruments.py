@@ -17,7 +17,7 @@ from trading_platform.ingest.recovery.instruments import publish_listings
 from trading_platform.pipeline.pipeline import Pipeline
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake.publish import read_leaf
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 DAYS = [f"2024-08-{number:02}" for number in range(7, 12)]
 
@@ -68,7 +68,7 @@ def test_a_listing_stays_in_force_until_the_next(market: Market) -> None:
         None,
     ]
     assert set(statuses(market).values()) == {"absent", "unchanged"}
-    assert not verify(market.data, market.ledger, GATES).violations
+    assert not verify_store(market.data, market.ledger, GATES).violations
 
 
 def test_what_was_taken_over_follows_its_listing_and_gives_way_to_one(market: Market) -> None:

@@ -37,7 +37,7 @@ def test_bytes_do_not_depend_on_how_the_rows_came(tmp_path, monkeypatch):
         assert writer.finish() == whole
     assert (tmp_path / "whole").read_bytes() == (tmp_path / "slice").read_bytes() == (tmp_path / "pieces").read_bytes()
     assert parquet.read(tmp_path / "pieces").equals(rows)
-    parquet.verify(tmp_path / "pieces", whole)
+    parquet.verify_file(tmp_path / "pieces", whole)
     assert whole[:2] == (1000, lake.content_hash(rows))
 
 
@@ -122,7 +122,7 @@ def test_prices_are_encoded_as_they_repeat(tmp_path, differ):
     written = parquet.write(tmp_path / "a", table)
     assert parquet.write(tmp_path / "b", schema.lean(table)) == written
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    parquet.verify(tmp_path / "a", written, lean=True)
+    parquet.verify_file(tmp_path / "a", written, lean=True)
     assert parquet.read(tmp_path / "a").equals(table)
     with parquet.open_file(tmp_path / "a") as file:
         group = file.metadata.row_group(0)
@@ -139,5 +139,5 @@ def test_a_file_that_is_not_what_was_written_is_refused(tmp_path):
     for wrong in (table.slice(1), table.take(list(reversed(range(50)))), ticks([Copy(1, source="rest")])):
         parquet.write(tmp_path / "b", wrong)
         with pytest.raises(CorruptionError, match="what was read back"):
-            parquet.verify(tmp_path / "b", written, lean=True)
-    parquet.verify(tmp_path / "a", written, lean=True)
+            parquet.verify_file(tmp_path / "b", written, lean=True)
+    parquet.verify_file(tmp_path / "a", written, lean=True)

@@ -9,7 +9,7 @@ from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Batch, Claim, Ledger, Seen, SequenceKey
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 
 KEY = SequenceKey("binance", "BTC-USDT")
 NOW = 1_723_161_600 * 10**9
@@ -29,6 +29,6 @@ def test_nothing_held_is_no_violation_and_no_day(tmp_path, seen) -> None:
     data = DataDir(tmp_path).create()
     ledger = Ledger.open(data)
     ledger.apply(Batch("fetch-0", Position(0, 0), Position(0, 1), {KEY: seen}), advance)
-    assert verify(data, ledger, {"ticks": pass_all}).violations == ()
+    assert verify_store(data, ledger, {"ticks": pass_all}).violations == ()
     assert ledger.day_report(NOW) == []
     ledger.close()

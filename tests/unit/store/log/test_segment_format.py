@@ -17,9 +17,9 @@ from trading_platform.store.log.segment_format import (
     Header,
     Kind,
     Record,
-    check,
-    decode,
-    encode,
+    check_record,
+    decode_records,
+    encode_record,
     find_record,
     parse_header,
     record_size,
@@ -30,7 +30,7 @@ HEADER = Header(number=3, generation=b"8 random", previous_end=4096, created_ns=
 
 
 def encoded(frames: list[bytes], offset: int = RECORDS_AT, header: Header = HEADER, durable_to: int = 0) -> bytes:
-    return encode(
+    return encode_record(
         frames,
         [len(frame) for frame in frames],
         Kind.FRAMES,
@@ -73,7 +73,7 @@ def test_records_come_back_as_they_went_in(batches: list[list[bytes]], ts_recv: 
     """Frames, times, kind and connection survive; positions are contiguous."""
     data = b""
     for number, frames in enumerate(batches):
-        data += encode(
+        data += encode_record(
             frames,
             [len(frame) for frame in frames],
             number % 3 + 1,
@@ -86,7 +86,7 @@ def test_records_come_back_as_they_went_in(batches: list[list[bytes]], ts_recv: 
         )
     records: list[Record] = []
     start = Position(3, RECORDS_AT)
-    end, following = decode(data, RECORDS_AT, HEADER, records, start)
+    end, following = decode_records(data, RECORDS_AT, HEADER, records, start)
     assert (end, isinstance(following, int)) == (Position(3, RECORDS_AT + len(data)), True)
     assert [list(record.frames) for record in records] == batches
     assert [record.position for record in records] == [start, *[record.end for record in records]][:-1]
@@ -101,16 +101,16 @@ def test_a_record_passes_only_at_its_own_place_in_its_own_segment() -> None:
     """The same bytes at another offset, or under another generation, are no record."""
     record = encoded([b"abc"])
     other = HEADER._replace(generation=b"8 others")
-    assert isinstance(check(record, 0, RECORDS_AT, HEADER.seed), CheckedRecord)
-    assert check(record, 0, RECORDS_AT + 8, HEADER.seed) == "a record that belongs elsewhere"
-    assert check(record, 0, RECORDS_AT, other.seed) == "a record fails its checksum"
+    assert isinstance(check_record(record, 0, RECORDS_AT, HEADER.seed), CheckedRecord)
+    assert check_record(record, 0, RECORDS_AT + 8, HEADER.seed) == "a record that belongs elsewhere"
+    assert check_record(record, 0, RECORDS_AT, other.seed) == "a record fails its checksum"
 
 
 def test_a_record_cut_anywhere_asks_for_the_rest() -> None:
     """Needs more: a beginning of a record says how many bytes it takes in all."""
     record = encoded([b"abc", b"defg"])
     for size in range(len(record)):
-        wanted = check(record[:size], 0, RECORDS_AT, HEADER.seed)
+        wanted = check_record(record[:size], 0, RECORDS_AT, HEADER.seed)
         assert isinstance(wanted, int)
         assert size < wanted <= len(record)
 
@@ -120,14 +120,14 @@ def test_a_length_out_of_bounds_is_never_trusted(length: int) -> None:
     """Too long: a claim beyond the bound is refused before a byte more is read."""
     record = bytearray(encoded([b"abc"]))
     record[8:12] = struct.pack("<I", length)
-    assert str(check(bytes(record), 0, RECORDS_AT, HEADER.seed)).startswith(f"a record claims {length} bytes")
+    assert str(check_record(bytes(record), 0, RECORDS_AT, HEADER.seed)).startswith(f"a record claims {length} bytes")
 
 
 def test_more_frames_than_the_length_can_hold_are_refused() -> None:
     """A count of frames whose lengths alone would exceed the record is refused."""
     record = bytearray(encoded([b"abc"]))
     record[44:48] = struct.pack("<I", 2**32 - 1)
-    assert str(check(bytes(record), 0, RECORDS_AT, HEADER.seed)).startswith("a record claims")
+    assert str(check_record(bytes(record), 0, RECORDS_AT, HEADER.seed)).startswith("a record claims")
 
 
 def test_a_record_is_found_behind_anything() -> None:
@@ -144,8 +144,8 @@ def test_a_record_is_found_behind_anything() -> None:
 @given(st.binary(max_size=200))
 def test_random_bytes_are_no_record(data: bytes) -> None:
     """Whatever is read, the answer is a verdict, never an exception or a record."""
-    assert not isinstance(check(data, 0, RECORDS_AT, HEADER.seed), CheckedRecord)
+    assert not isinstance(check_record(data, 0, RECORDS_AT, HEADER.seed), CheckedRecord)
     assert find_record(data, 0, RECORDS_AT, HEADER.seed) is None
     records: list[Record] = []
-    decode(data, RECORDS_AT, HEADER, records, Position(3, RECORDS_AT))
+    decode_records(data, RECORDS_AT, HEADER, records, Position(3, RECORDS_AT))
     assert records == []
