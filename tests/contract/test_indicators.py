@@ -190,7 +190,7 @@ def test_state_before_the_first_row_is_zeros_and_holds_no_nan(key, values):
     assert np.isfinite(state.values).all()
 
 
-windowed = pytest.mark.parametrize(("key", "values"), [p for p in names() if INDICATORS[p.values[0]].turn])
+windowed = pytest.mark.parametrize(("key", "values"), [p for p in names() if INDICATORS[p.values[0]].day_boundary])
 
 
 @windowed

@@ -134,9 +134,9 @@ def test_the_processor_tells_first_trades_of_this_run_once_and_none_is_dropped()
         some, none = one.astype(float), one.astype(np.int8)
         return TradeColumns(one, one, one, some, some, none, none)
 
-    first.saw({"OLD": columns(99), "A": columns(100)})
-    first.saw({"A": columns(101)})
+    first.observe({"OLD": columns(99), "A": columns(100)})
+    first.observe({"A": columns(101)})
     assert sent == []
     room.append(True)
-    first.saw({"OLD": columns(102)})
+    first.observe({"OLD": columns(102)})
     assert [messages.decode_message(line) for line in sent] == [messages.Heard(["A"]), messages.Heard(["OLD"])]

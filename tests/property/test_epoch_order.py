@@ -14,14 +14,14 @@ from trading_platform.store.ledger import Ledger
 from trading_platform.store.log.writer import Record
 
 OLD, NEW = range(1000, 1020), {1: range(1, 21), 1005: range(1005, 1025), 10**12: range(10**12, 10**12 + 20)}
-BEGINS_MS, TURN_AT = 100, 1000
+BEGINS_MS, RESET_AT = 100, 1000
 
 
 def stream(new: range, lost: set[int]) -> list[Record]:
     """Return the stream's records, a trade each, but for the lost ones; a numbering's first two always come."""
     return [
         frames(ids[place : place + 1], ms + place, at + 10 * place)
-        for ids, ms, at in ((OLD, 0, 100), (new, BEGINS_MS, TURN_AT))
+        for ids, ms, at in ((OLD, 0, 100), (new, BEGINS_MS, RESET_AT))
         for place in range(len(ids))
         if place < 2 or place not in lost
     ]
@@ -32,7 +32,7 @@ def answers(new: range, asked: list[tuple[bool, int, int]]) -> list[Record]:
     found = []
     for is_new, place, at in asked:
         ids, ms = (new, BEGINS_MS) if is_new else (OLD, 0)
-        late = TURN_AT + 500 + at if is_new else 400 + at
+        late = RESET_AT + 500 + at if is_new else 400 + at
         found.append(page(ids[place : place + 4], ms + place, late, epoch=int(is_new)))
     return sorted(found, key=lambda record: record.ts_recv)
 
@@ -55,7 +55,7 @@ def settle(streamed: list[Record], answered: list[Record], choices: list[bool], 
                 lanes.take(*rest)
         lanes.take(page(OLD, 0, 10**6), page(new, BEGINS_MS, 10**6 + 1, epoch=1))
         rows = [(row.epoch, row.from_id, row.head) for row in ledger.sequences()]
-        account = (lanes.stored(), rows, ledger.turns("binance", "BTC-USDT"), ledger.gaps())
+        account = (lanes.stored(), rows, ledger.resets("binance", "BTC-USDT"), ledger.gaps())
         ledger.close()
     return account
 
@@ -69,7 +69,7 @@ PAGES = st.lists(st.tuples(st.booleans(), st.integers(0, 16), st.integers(0, 90)
 def test_any_interleaving_has_the_same_epochs(
     first_id: int, lost: set[int], asked: list[tuple[bool, int, int]], choices: list[bool]
 ) -> None:
-    """Answers decoded before or after the stream showed the turn: the same turns, sequences, and trades held."""
+    """Answers decoded before or after the stream showed the reset: the same resets, sequences, and trades held."""
     new = NEW[first_id]
     streamed, answered = stream(new, lost), answers(new, asked)
     told = settle(streamed, answered, choices, new)

@@ -41,17 +41,17 @@ class LaneMachine(RuleBasedStateMachine):
         self.position = Position(0, 0)
         self.writer: LaneWriter | None = None
 
-    @initialize(segment_bytes=st.sampled_from([1100, 1500, 4096, 1 << 16]), apart=st.booleans())
-    def choose_size(self, segment_bytes: int, apart: bool) -> None:
+    @initialize(segment_bytes=st.sampled_from([1100, 1500, 4096, 1 << 16]), background=st.booleans())
+    def choose_size(self, segment_bytes: int, background: bool) -> None:
         """Small segments turn often; the next one is made by commits or apart from them."""
-        self.segment_bytes, self.apart = segment_bytes, apart
+        self.segment_bytes, self.background = segment_bytes, background
 
     @precondition(lambda self: self.writer is None)
     @rule(seed=st.integers(0, 2**32))
     def open(self, seed: int) -> None:
         """Opening finds all that is certain, and of the rest a prefix, which is certain from now on."""
         self.writer = open_lane(
-            self.lane, disk=self.disk, segment_bytes=self.segment_bytes, seed=seed, apart=self.apart
+            self.lane, disk=self.disk, segment_bytes=self.segment_bytes, seed=seed, background=self.background
         )
         assert self.writer.recovered.damaged == ()
         numbers = read_numbers(self.lane, disk=self.disk)

@@ -10,11 +10,11 @@ from tests.unit.completeness.test_sequence_reset import Stream, judge
 
 @st.composite
 def streams(draw: st.DrawFn) -> Stream:
-    """Draw a stream: a numbering that rises, with repeats, disorder, losses, stray ids and turns, often at one ms."""
+    """Draw a stream: a numbering that rises, with repeats, disorder, losses, stray ids and resets, often at one ms."""
     number, ms = draw(st.sampled_from([1, 1000, 10**9])), 100
     stream: Stream = []
     for _ in range(draw(st.integers(1, 14))):
-        match draw(st.sampled_from(["rise", "rise", "rise", "echo", "lose", "stray", "turn", "swap", "jump"])):
+        match draw(st.sampled_from(["rise", "rise", "rise", "echo", "lose", "stray", "reset", "swap", "jump"])):
             case "rise":
                 for _ in range(draw(st.integers(1, 5))):
                     stream.append((number, ms))
@@ -26,7 +26,7 @@ def streams(draw: st.DrawFn) -> Stream:
             case "stray":
                 stray = draw(st.sampled_from([1, 500, number - 3, number + 7, number + 2 * 10**6, 10**12]))
                 stream += [(max(0, stray), ms)] * draw(st.sampled_from([1, 1, 2]))
-            case "turn":
+            case "reset":
                 number = draw(st.sampled_from([1, 1, 400, max(1, number - 4), 10**6, 10**12]))
                 ms += draw(st.sampled_from([0, 1, 3, 5000]))
             case "swap" if len(stream) > 1:

@@ -53,7 +53,7 @@ class _NeverSynced:
 
 def an_unproven_tail_counts_before_it_is_synced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        segment_log, "recover", lambda lane, mark, disk: recover_segments(lane, mark, _NeverSynced(disk))
+        segment_log, "recover_segments", lambda lane, mark, disk: recover_segments(lane, mark, _NeverSynced(disk))
     )
 
 

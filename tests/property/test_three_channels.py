@@ -87,7 +87,7 @@ def play(data: DataDir, ledger: Ledger, arrivals: list[Arrival]) -> list[Copy]:
         for turn, arrival in enumerate(arrivals):
             now = RECEIVED + turn // 2
             if arrival.channel == "publish":
-                lane.settle()
+                lane.drain()
                 publish_staged(data, ledger, pass_all)
                 continue
             if arrival.channel == "ws":

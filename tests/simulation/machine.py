@@ -320,14 +320,14 @@ class Machine:
         rng = Random(self.rng.getrandbits(64))
         disk = self.disk_of(child.process)
 
-        def heed(line: bytes) -> None:
+        def on_message(line: bytes) -> None:
             match messages.decode_message(line):
                 case messages.Heads(heads) if recorders:
                     recorders[-1].probed(heads)
                 case messages.Renew(symbols) if recorders:
                     recorders[-1].renew(symbols)
 
-        child.heed = heed
+        child.on_message = on_message
         attempts = ConnectHistory(self.data.run / "attempts-binance", CONNECTS_WINDOW_S)
 
         def open_writer(on_full: Callable[[], None]) -> LaneWriter:
@@ -376,14 +376,14 @@ class Machine:
         ledger = self.open_ledger()
         try:
             watch = SilenceWatch(child.config.symbols.values(), child.send, self.clock.monotonic_ns)
-            child.heed = watch.heed
+            child.on_message = watch.on_message
             processor = Processor(
                 self.data,
                 child.config.lane,
                 ledger,
                 VENUES,
                 BOUNDS,
-                observe=lambda decoded, added: watch.saw(decoded),
+                observe=lambda decoded, added: watch.observe(decoded),
                 disk=disk,
             )
             try:

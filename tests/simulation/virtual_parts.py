@@ -130,7 +130,7 @@ class VirtualChild(Child):
         self.process = machine.process(role)
         self.config = config
         self.stopping: Callable[[], object] = lambda: None
-        self.heed: Callable[[bytes], object] = lambda line: None
+        self.on_message: Callable[[bytes], object] = lambda line: None
         self._sent: list[bytes] = []
         self._machine = machine
 
@@ -142,7 +142,7 @@ class VirtualChild(Child):
         return self.process.code
 
     def tell(self, message: bytes) -> bool:
-        self.process.soon(lambda: self.heed(message))
+        self.process.soon(lambda: self.on_message(message))
         return True
 
     def send(self, message: bytes) -> bool:

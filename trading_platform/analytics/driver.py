@@ -97,7 +97,7 @@ class Plan:
         made = {key for node in self.nodes for key in node.outputs}
         self.inputs = tuple(dict.fromkeys(key for node in self.nodes for key in node.inputs if key not in made))
         self.restarts_daily = tuple(node.outputs[0] for node in self.nodes if node.restarts_daily)
-        self.uses_days = any(node.restarts_daily or node.indicator.turn for node in self.nodes)
+        self.uses_days = any(node.restarts_daily or node.indicator.day_boundary for node in self.nodes)
         self.fingerprint = hashlib.sha256(repr((STATE_VERSION, self.names)).encode()).digest()[:8]
 
     def _add(self, one: Parsed, *, nested: bool) -> tuple[str, ...]:
@@ -248,13 +248,13 @@ def day_starts(last_open: int, ts_open: Ints, ts_close: Ints | None = None) -> l
 def _new_day(node: Node, values: Floats) -> None:
     if node.restarts_daily:
         values[:] = 0.0
-    elif isinstance(node.indicator.turn, Kernel):
-        node.indicator.turn(values, node.constants)
+    elif isinstance(node.indicator.day_boundary, Kernel):
+        node.indicator.day_boundary(values, node.constants)
 
 
 def _run_node(node: Node, values: Floats, inputs: list[Floats], outputs: list[Floats], starts: list[int]) -> None:
     run = node.indicator.run
-    if not starts or not (node.restarts_daily or node.indicator.turn):
+    if not starts or not (node.restarts_daily or node.indicator.day_boundary):
         run(values, node.constants, *inputs, *outputs)
         return
     edges = [0, *starts, len(inputs[0])]

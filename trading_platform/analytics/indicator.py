@@ -45,8 +45,9 @@ class Indicator:
     constants : parameters → what the step reads beside its inputs.
     step : ``step(state, constants, *inputs) -> value or tuple of values``.
     restarts_daily : begins anew at 00:00 UTC when it stands alone.
-    turn : ``turn(state, constants)``, run at 00:00 UTC: rewrites the state into the one form that depends only on
-        the values it holds, so that a repaired day stops mattering once its values have left the window.
+    day_boundary : ``day_boundary(state, constants)``, run at 00:00 UTC: rewrites the state into the one form that
+        depends only on the values it holds, so that a repaired day
+        stops mattering once its values have left the window.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Indicator:
     constants: Callable[..., tuple[float, ...]]
     step: Kernel
     restarts_daily: bool = False
-    turn: Kernel | None = None
+    day_boundary: Kernel | None = None
     run: Kernel = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,8 +69,17 @@ class Indicator:
         signature = loops.signature(len(self.inputs), len(self.outputs))
         module = self.step.__module__
         object.__setattr__(self, "run", specialise(template, signature, f"{module}_run", step=self.step))
-        if self.turn is not None:
-            object.__setattr__(self, "turn", specialise(loops.turn_once, loops.TURN, f"{module}_turn", turn=self.turn))
+        if self.day_boundary is not None:
+            object.__setattr__(
+                self,
+                "day_boundary",
+                specialise(
+                    loops.day_boundary_once,
+                    loops.DAY_BOUNDARY,
+                    f"{module}_day_boundary",
+                    day_boundary=self.day_boundary,
+                ),
+            )
 
     def spelled(self, values: tuple[Number, ...] = (), output: str = "") -> str:
         """Return the name with these parameters (default: the defaults) and this output.

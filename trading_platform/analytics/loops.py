@@ -1,6 +1,6 @@
 """Compiled loops that apply an indicator's step to rows: one template for each number of inputs and outputs.
 
-`step` and `turn` are not defined here: each indicator gets a copy of the template that knows its own
+`step` and `day_boundary` are not defined here: each indicator gets a copy of the template that knows its own
 (`kernel.specialise`). A row with an input that is not finite does not step and gives NaN, so that one bad row
 never poisons the rows after it.
 """
@@ -12,9 +12,9 @@ from math import nan
 from typing import Any
 
 step: Any = None
-turn: Any = None
+day_boundary: Any = None
 
-TURN = "void(f8[::1], const f8[::1])"
+DAY_BOUNDARY = "void(f8[::1], const f8[::1])"
 
 
 def signature(inputs: int, outputs: int) -> str:
@@ -27,9 +27,9 @@ def signature(inputs: int, outputs: int) -> str:
     return f"void({', '.join(arrays)})"
 
 
-def turn_once(state: Any, constants: Any) -> None:
+def day_boundary_once(state: Any, constants: Any) -> None:
     """Rewrite a state at the start of a day."""
-    turn(state, constants)
+    day_boundary(state, constants)
 
 
 def run_1_1(state: Any, constants: Any, x: Any, out: Any) -> None:

@@ -125,7 +125,7 @@ def rotate(state: State, begin: int, by: int, count: int) -> None:
 
 
 @kernel()
-def rolling_turn(state: State, at: int, period: int) -> None:
+def rolling_day_boundary(state: State, at: int, period: int) -> None:
     """Make the window's values, oldest first, the old block. Changes what is stored, not what it means."""
     values = at + 4
     high = values + period
@@ -163,7 +163,7 @@ def rolling_step(state: State, at: int, period: int, x: float) -> tuple[float, f
     state[at + 2] = total
     state[at + 3] = rest
     if fresh == period:
-        rolling_turn(state, at, period)
+        rolling_day_boundary(state, at, period)
     if state[at] < period:
         return nan, nan
     return whole, remainder
@@ -188,8 +188,8 @@ def excess(count: float, x: float, high: float, low: float) -> float:
 
 
 @kernel()
-def deviation_turn(state: State, at: int, period: int) -> None:
-    """Make the window's values the old block, as `rolling_turn` does."""
+def deviation_day_boundary(state: State, at: int, period: int) -> None:
+    """Make the window's values the old block, as `rolling_day_boundary` does."""
     values = at + 5
     high = values + period
     low = high + period + 1
@@ -256,7 +256,7 @@ def deviation_step(state: State, at: int, period: int, x: float) -> tuple[float,
     state[at + 3] = rest
     state[at + 4] = spread
     if fresh == period:
-        deviation_turn(state, at, period)
+        deviation_day_boundary(state, at, period)
     if state[at] < period:
         return nan, nan
     return divide_pair(whole, remainder, float(period)), around / period

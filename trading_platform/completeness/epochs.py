@@ -35,7 +35,7 @@ Pair = tuple[str, str]
 class EpochLookup(Protocol):
     """Look up recorded epochs and stored trades; implemented by the ledger."""
 
-    def turns(self, venue: str, symbol: str) -> list[EpochReset]:
+    def resets(self, venue: str, symbol: str) -> list[EpochReset]:
         """Return where a symbol's ids restarted, ascending."""
         ...
 
@@ -54,15 +54,15 @@ class EpochBatches(NamedTuple):
     Attributes
     ----------
     trades : by sequence, readmitted ones included.
-    apart : rows that were set apart as suspect.
+    suspects : rows that were set aside as suspect.
     readmitted : positions in the lane of trades that were suspect and are now accepted.
-    turns : epoch resets by the sequence that begins.
+    resets : epoch resets by the sequence that begins.
     """
 
     trades: dict[SequenceKey, TradeColumns]
-    apart: list[int]
+    suspects: list[int]
     readmitted: list[tuple[Position, int]]
-    turns: dict[SequenceKey, EpochReset]
+    resets: dict[SequenceKey, EpochReset]
 
 
 class PageScope(NamedTuple):
@@ -70,12 +70,12 @@ class PageScope(NamedTuple):
 
     Attributes
     ----------
-    turns : how many of the symbol's epoch resets were recorded then; None: those known when the page was received.
+    resets : how many of the symbol's epoch resets were recorded then; None: those known when the page was received.
     asked : the requested ids (epoch, first, last); None: it was not requested by ids.
     """
 
     ts_recv: int
-    turns: int | None = None
+    resets: int | None = None
     asked: tuple[int, int, int] | None = None
 
 
@@ -93,15 +93,15 @@ class Epochs:
         self, numberings: dict[str, Numbering], book: EpochLookup | None, facts: Callable[[str], Contiguous]
     ) -> None:
         self._numberings, self._book, self._facts = numberings, book, facts
-        self._turns: dict[Pair, list[EpochReset]] = {}
+        self._resets: dict[Pair, list[EpochReset]] = {}
         self._reach: dict[SequenceKey, Reach | None] = {}
 
     def of_stream(self, venue: str, symbol: str) -> Numbering:
         """Return the numbering state of a symbol's stream."""
         name = f"{venue} {symbol}"
         if name not in self._numberings:
-            turns = self._on_record(venue, symbol)
-            self._numberings[name] = Numbering.after(turns, self._reach_of(SequenceKey(venue, symbol, len(turns))))
+            resets = self._on_record(venue, symbol)
+            self._numberings[name] = Numbering.after(resets, self._reach_of(SequenceKey(venue, symbol, len(resets))))
         return self._numberings[name]
 
     def place(self, venue: str, symbol: str, stream: TradeColumns) -> EpochBatches:
@@ -119,11 +119,11 @@ class Epochs:
             parts = [_as_columns(suspect), *([placed.trades[key]] if key in placed.trades else [])]
             placed.trades[key] = concatenate(parts)
             placed.readmitted.append((Position(suspect.segment, suspect.offset), suspect.item))
-        placed.turns.update((SequenceKey(venue, symbol, epoch), turn) for epoch, turn in judged.turns)
+        placed.resets.update((SequenceKey(venue, symbol, epoch), reset) for epoch, reset in judged.resets)
         return placed
 
     def locate(self, venue: str, symbol: str, places: Mapping[int, tuple[Position, int]]) -> None:
-        """Record the lane position (position, item) of the rows that were just set apart."""
+        """Record the lane position (position, item) of the rows that were just set aside."""
         told = {row: (*position, item) for row, (position, item) in places.items()}
         self.of_stream(venue, symbol).locate(told)
 
@@ -131,14 +131,14 @@ class Epochs:
         """Return the epoch of an id that a stream says was used up, SUSPECT if it contradicts."""
         return self.of_stream(venue, symbol).believes(trade_id, ts_event, self._facts(venue))
 
-    def newest(self, venue: str, symbol: str, at_ns: int, turns: int | None = None) -> int:
-        """Return the epoch of a symbol as known at a receive time (`turns`: see PageScope)."""
+    def newest(self, venue: str, symbol: str, at_ns: int, resets: int | None = None) -> int:
+        """Return the epoch of a symbol as known at a receive time (`resets`: see PageScope)."""
         numbering = self._numberings.get(f"{venue} {symbol}")
-        return len(self._known(venue, symbol, at_ns, turns)) if numbering is None else numbering.epoch
+        return len(self._known(venue, symbol, at_ns, resets)) if numbering is None else numbering.epoch
 
     def of_page(self, venue: str, symbol: str, trade_id: int, ts_event: int, page: PageScope) -> int:
         """Return the epoch of a page's trade, SUSPECT if it contradicts stored trades; note the trade."""
-        epoch = epoch_of(self._known(venue, symbol, page.ts_recv, page.turns), trade_id, ts_event)
+        epoch = epoch_of(self._known(venue, symbol, page.ts_recv, page.resets), trade_id, ts_event)
         key = SequenceKey(venue, symbol, epoch)
         reach, asked = self._reach_of(key), _was_asked(page, epoch, trade_id)
         if reach is not None and contradicts(reach, trade_id, ts_event, self._facts(venue), asked=asked):
@@ -150,13 +150,13 @@ class Epochs:
     def of_rows(self, venue: str, symbol: str, ids: Int64, times: Int64, page: PageScope) -> int | None:
         """Return the one epoch of all of these trades (ids and times), and count them from now on.
 
-        None if they must be judged one by one by `of_page`: they lie around a turn, or something may contradict what
+        None if they must be judged one by one by `of_page`: they lie around a reset, or something may contradict what
         is held. So this may hesitate, but never answers what `of_page` would answer otherwise.
         """
-        turns = self._known(venue, symbol, page.ts_recv, page.turns)
+        resets = self._known(venue, symbol, page.ts_recv, page.resets)
         first_ns, last_ns = int(times.min()), int(times.max())
-        epoch = len([turn for turn in turns if is_later(first_ns, turn.begins_ns)])
-        if epoch < len(turns) and not is_later(turns[epoch].ended_ns, last_ns):
+        epoch = len([reset for reset in resets if is_later(first_ns, reset.begins_ns)])
+        if epoch < len(resets) and not is_later(resets[epoch].ended_ns, last_ns):
             return None
         key = SequenceKey(venue, symbol, epoch)
         first, last = int(ids.min()), int(ids.max())
@@ -175,16 +175,16 @@ class Epochs:
         reach = self._reach_of(key)
         return reach is not None and trade_id - reach.head > self._facts(key.venue).stray_ahead
 
-    def _known(self, venue: str, symbol: str, at_ns: int, turns: int | None) -> list[EpochReset]:
+    def _known(self, venue: str, symbol: str, at_ns: int, resets: int | None) -> list[EpochReset]:
         on_record = self._on_record(venue, symbol)
-        if turns is not None:
-            return on_record[:turns]
-        return [turn for turn in on_record if turn.known_ns <= at_ns]
+        if resets is not None:
+            return on_record[:resets]
+        return [reset for reset in on_record if reset.known_ns <= at_ns]
 
     def _on_record(self, venue: str, symbol: str) -> list[EpochReset]:
-        if (venue, symbol) not in self._turns:
-            self._turns[venue, symbol] = [] if self._book is None else self._book.turns(venue, symbol)
-        return self._turns[venue, symbol]
+        if (venue, symbol) not in self._resets:
+            self._resets[venue, symbol] = [] if self._book is None else self._book.resets(venue, symbol)
+        return self._resets[venue, symbol]
 
     def _reach_of(self, key: SequenceKey) -> Reach | None:
         if key not in self._reach:

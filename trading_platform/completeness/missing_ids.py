@@ -120,6 +120,6 @@ class IdAccount:
             for a, b in self._voids[epoch].within(low, high) if epoch in self._voids else ():
                 yield epoch, a, b
 
-    def turns_within(self, first: Key, last: Key) -> list[int]:
+    def resets_within(self, first: Key, last: Key) -> list[int]:
         """Return the epochs that end between two keys."""
         return [epoch for epoch in self._ended if first[0] <= epoch < last[0]]

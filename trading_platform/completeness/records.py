@@ -286,8 +286,8 @@ class SequenceState:
 class Batch:
     """All facts from one decoded part of a lane: written to the ledger in one transaction.
 
-    `turns`: the epoch reset with which a sequence begins. `readmitted`: positions (position, item) of records that were
-    quarantined earlier and are accepted now. `listed_ns`: when each of the instruments was listed.
+    `resets`: the epoch reset with which a sequence begins. `readmitted`: positions (position, item) of records
+    that were quarantined earlier and are accepted now. `listed_ns`: when each of the instruments was listed.
     """
 
     lane: str
@@ -297,6 +297,6 @@ class Batch:
     quarantine: list[Quarantined] = field(default_factory=list)
     instruments: list[Instrument] = field(default_factory=list)
     bans: dict[str, int] = field(default_factory=dict)
-    turns: dict[SequenceKey, EpochReset] = field(default_factory=dict)
+    resets: dict[SequenceKey, EpochReset] = field(default_factory=dict)
     readmitted: list[tuple[Position, int]] = field(default_factory=list)
     listed_ns: list[int] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """Detect that a venue restarted its trade ids, and tell to which epoch (numbering) a trade belongs. Pure.
 
 Within an epoch ids rise with the trades' times. A trade whose id contradicts its time (traded later than a greater id,
-or implausibly far ahead) is set apart; a second such trade close to it confirms that the venue restarted its ids, and a
+or implausibly far ahead) is set aside; a second such trade close to it confirms that the venue restarted its ids, and a
 new epoch begins. Nothing else starts an epoch: no duplicate, no history sent again, no disorder, no single stray id.
 
 Only a stream starts epochs, in the order of its lane (`Numbering`). The epoch of any other copy follows from its time
@@ -35,7 +35,7 @@ HERE = -1
 
 
 class Suspect(msgspec.Struct, frozen=True, array_like=True):
-    """A trade set apart until a second one confirms it: its columns, and where in the lane it lies."""
+    """A trade set aside until a second one confirms it: its columns, and where in the lane it lies."""
 
     trade_id: int
     ts_event: int
@@ -56,41 +56,41 @@ class EpochAssignment(NamedTuple):
     epochs : the epoch of each trade, or SUSPECT; None: all belong to the newest.
     rising : whether the ids ascend, so that callers need not check again.
     readmitted : suspects of earlier batches that are confirmed now, each with its epoch.
-    turns : the confirmed resets, each with the number of the epoch that begins.
+    resets : the confirmed resets, each with the number of the epoch that begins.
     """
 
     epochs: Int64 | None
     rising: bool = False
     readmitted: Sequence[tuple[int, Suspect]] = ()
-    turns: Sequence[tuple[int, EpochReset]] = ()
+    resets: Sequence[tuple[int, EpochReset]] = ()
 
 
 class _Judging(NamedTuple):
     facts: Contiguous
     epochs: Int64
     readmitted: list[tuple[int, Suspect]]
-    turns: list[tuple[int, EpochReset]]
+    resets: list[tuple[int, EpochReset]]
 
 
-def epoch_of(turns: Sequence[EpochReset], trade_id: int, ts_event: int) -> int:
+def epoch_of(resets: Sequence[EpochReset], trade_id: int, ts_event: int) -> int:
     """Return the epoch of a trade by its time; near a reset, by the epoch to which its id is closer.
 
     Examples
     --------
-    >>> turns = [EpochReset(1000, 50_000_000, 1, 90_000_000, 95_000_000)]
-    >>> epoch_of(turns, 990, 49_000_000), epoch_of(turns, 5, 91_000_000), epoch_of(turns, 2000, 93_000_000)
+    >>> resets = [EpochReset(1000, 50_000_000, 1, 90_000_000, 95_000_000)]
+    >>> epoch_of(resets, 990, 49_000_000), epoch_of(resets, 5, 91_000_000), epoch_of(resets, 2000, 93_000_000)
     (0, 1, 1)
-    >>> epoch_of(turns, 1003, 70_000_000), epoch_of(turns, 1, 70_000_000)
+    >>> epoch_of(resets, 1003, 70_000_000), epoch_of(resets, 1, 70_000_000)
     (0, 1)
     """
-    for epoch, turn in enumerate(turns):
-        if is_later(turn.ended_ns, ts_event):
+    for epoch, reset in enumerate(resets):
+        if is_later(reset.ended_ns, ts_event):
             return epoch
-        if not is_later(ts_event, turn.begins_ns):
-            new = is_later(ts_event, turn.ended_ns) and trade_id <= turn.ended_id
-            if not new and abs(trade_id - turn.ended_id) < abs(trade_id - turn.first_id):
+        if not is_later(ts_event, reset.begins_ns):
+            new = is_later(ts_event, reset.ended_ns) and trade_id <= reset.ended_id
+            if not new and abs(trade_id - reset.ended_id) < abs(trade_id - reset.first_id):
                 return epoch
-    return len(turns)
+    return len(resets)
 
 
 def is_later(ts_event: int, than_ns: int, tolerance_ms: int = 0) -> bool:
@@ -150,7 +150,7 @@ class Numbering(msgspec.Struct):
         before the first trade.
     hole : the ids skipped by the latest step forward of more than one. If the id after it was a stray one, the
         epoch goes on inside the hole.
-    turns : the ends of all epochs but the newest.
+    resets : the ends of all epochs but the newest.
     suspects : contradicting trades, not yet confirmed; at most a few.
     run : the first and last of consecutive ids that came just now, lie below the head and are as late as it. A new
         epoch that begins in the millisecond in which the old one ended looks like this.
@@ -161,22 +161,22 @@ class Numbering(msgspec.Struct):
     head: int | None = None
     head_ns: int = 0
     hole: tuple[int, int] | None = None
-    turns: list[EpochReset] = []
+    resets: list[EpochReset] = msgspec.field(default_factory=list, name="turns")  # the name in stored state
     suspects: list[Suspect] = []
     run: tuple[int, int] | None = None
 
     @property
     def epoch(self) -> int:
         """The newest epoch."""
-        return len(self.turns)
+        return len(self.resets)
 
     @classmethod
-    def after(cls, turns: Sequence[EpochReset], reach: Reach | None) -> Self:
+    def after(cls, resets: Sequence[EpochReset], reach: Reach | None) -> Self:
         """Return the initial state of a lane without context: what the ledger records."""
         if reach is None:
-            return cls(turns=list(turns))
+            return cls(resets=list(resets))
         first, head, first_ns, last_ns = reach
-        return cls(first=first, first_ns=first_ns, head=head, head_ns=last_ns, turns=list(turns))
+        return cls(first=first, first_ns=first_ns, head=head, head_ns=last_ns, resets=list(resets))
 
     def judge(self, trades: TradeColumns, facts: Contiguous) -> EpochAssignment:
         """Assign epochs to the next trades of the symbol's stream, in the order of their lane."""
@@ -190,11 +190,11 @@ class Numbering(msgspec.Struct):
 
     def believes(self, trade_id: int, ts_event: int, facts: Contiguous) -> int:
         """Return the epoch of a void id, SUSPECT if it contradicts."""
-        epoch = epoch_of(self.turns, trade_id, ts_event)
+        epoch = epoch_of(self.resets, trade_id, ts_event)
         return SUSPECT if epoch == self.epoch and self._contradicts(trade_id, ts_event, facts) else epoch
 
     def locate(self, places: Mapping[int, tuple[int, int, int]]) -> None:
-        """Record the lane position (segment, offset, item) of the rows that were just set apart."""
+        """Record the lane position (segment, offset, item) of the rows that were just set aside."""
         for at, suspect in enumerate(self.suspects):
             if suspect.segment == HERE:
                 segment, offset, item = places[suspect.item]
@@ -220,7 +220,7 @@ class Numbering(msgspec.Struct):
         return True
 
     def _is_of_newest(self, times: Int64) -> bool:
-        return not self.turns or is_later(int(times.min()), self.turns[-1].begins_ns)
+        return not self.resets or is_later(int(times.min()), self.resets[-1].begins_ns)
 
     def _note_hole(self, heads: Int64) -> None:
         steps = np.flatnonzero(np.diff(heads) > 1)
@@ -254,12 +254,12 @@ class Numbering(msgspec.Struct):
         for row, (trade_id, ts_event, ts_recv, price, quantity, side) in enumerate(zip(*columns, strict=True)):
             trade = Suspect(trade_id, ts_event, ts_recv, price, quantity, side, item=row)
             epochs[row] = self._take(trade, judged)
-        return EpochAssignment(epochs, readmitted=judged.readmitted, turns=judged.turns)
+        return EpochAssignment(epochs, readmitted=judged.readmitted, resets=judged.resets)
 
     def _take(self, trade: Suspect, judged: _Judging) -> int:
         assert self.head is not None
         trade_id, ts_event = trade.trade_id, trade.ts_event
-        epoch = epoch_of(self.turns, trade_id, ts_event)
+        epoch = epoch_of(self.resets, trade_id, ts_event)
         if epoch < self.epoch:
             self.run = None
             return epoch
@@ -300,7 +300,7 @@ class Numbering(msgspec.Struct):
         return is_later(ts_event, self.head_ns, facts.disorder_ms) and not self._in_hole(trade_id)
 
     def _suspect(self, trade: Suspect, judged: _Judging) -> int:
-        """Set a trade apart, or accept it together with those that it confirms."""
+        """Set a trade aside, or accept it together with those that it confirms."""
         assert self.head is not None
         facts = judged.facts
         confirmed = [suspect for suspect in self.suspects if _confirm(suspect, trade, facts)]
@@ -311,7 +311,7 @@ class Numbering(msgspec.Struct):
         least, greatest = members[0], members[-1]
         far = is_ahead(least.trade_id, least.ts_event, self.head, self.head_ns, facts, facts.reset_ahead)
         if least.trade_id < self.head or far:
-            self._turn(least, greatest, trade.ts_recv, judged)
+            self._reset(least, greatest, trade.ts_recv, judged)
         else:
             for member in members:
                 if member.trade_id > self.head:
@@ -324,21 +324,21 @@ class Numbering(msgspec.Struct):
                 judged.readmitted.append((self.epoch, suspect))
         return self.epoch
 
-    def _turn(self, least: Suspect, greatest: Suspect, known_ns: int, judged: _Judging) -> None:
+    def _reset(self, least: Suspect, greatest: Suspect, known_ns: int, judged: _Judging) -> None:
         """Begin an epoch."""
         assert self.head is not None
         first_id = least.trade_id
         if self.run is not None and self.run[1] + 1 == first_id:
             first_id = self.run[0]
-        self.turns = [*self.turns, EpochReset(self.head, self.head_ns, first_id, least.ts_event, known_ns)]
+        self.resets = [*self.resets, EpochReset(self.head, self.head_ns, first_id, least.ts_event, known_ns)]
         self.first, self.first_ns = first_id, least.ts_event
         self.head, self.head_ns = greatest.trade_id, greatest.ts_event
         self.hole = (least.trade_id + 1, greatest.trade_id - 1) if greatest.trade_id > least.trade_id + 1 else None
         self.run = None
-        judged.turns.append((self.epoch, self.turns[-1]))
+        judged.resets.append((self.epoch, self.resets[-1]))
 
 
 def _confirm(one: Suspect, other: Suspect, facts: Contiguous) -> bool:
     """Tell whether two suspects may belong to one epoch: ids close together, and the greater one not earlier."""
-    apart, later = other.trade_id - one.trade_id, other.ts_event - one.ts_event
-    return abs(apart) <= facts.nearby and (apart == 0 or later == 0 or (apart > 0) == (later > 0))
+    ids, later = other.trade_id - one.trade_id, other.ts_event - one.ts_event
+    return abs(ids) <= facts.nearby and (ids == 0 or later == 0 or (ids > 0) == (later > 0))

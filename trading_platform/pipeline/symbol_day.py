@@ -91,7 +91,7 @@ class Refresher:
             return self._remove(dataset, chain, day, known.of_day(Leaf(dataset.name, chain.venue, chain.symbol, day)))
         states.save(self._data, one.ended)
         published = computed.write_leaves(self._data, fresh, ledger=self._ledger, gate=self._gates[dataset.name])
-        results += [self._settle(dataset, *pair, known) for pair in zip(fresh, published, strict=True)]
+        results += [self._conclude(dataset, *pair, known) for pair in zip(fresh, published, strict=True)]
         results = [r._replace(healed=one.damaged.get(r.leaf, "")) if r.status == "computed" else r for r in results]
         return sorted(results, key=lambda result: leaves.index(result.leaf))
 
@@ -104,7 +104,7 @@ class Refresher:
                 return False
         return True
 
-    def _settle(self, dataset: Dataset, fresh: LeafRows, published: Published, known: LedgerSnapshot) -> LeafResult:
+    def _conclude(self, dataset: Dataset, fresh: LeafRows, published: Published, known: LedgerSnapshot) -> LeafResult:
         """Drop the states that are no longer named, and say what became of the leaf."""
         leaf, before = fresh.leaf, known.leaf(fresh.leaf)
         good = published.verdict.passed

@@ -63,7 +63,7 @@ class TickFacts(NamedTuple):
         day: one that we undertook to hold.
     voids : used-up ids among the day's, as (epoch, first, last).
     interleaved : content hashes by day of the other days whose ids are interleaved with this day's.
-    turns : the epochs that end within the day.
+    resets : the epochs that end within the day.
     listed : whether the trades, whose ids prove nothing, are those of the venue's own listing of the day.
     """
 
@@ -75,7 +75,7 @@ class TickFacts(NamedTuple):
     missing_after: bool = False
     voids: tuple[tuple[int, int, int], ...] = ()
     interleaved: tuple[tuple[str, str], ...] = ()
-    turns: tuple[int, ...] = ()
+    resets: tuple[int, ...] = ()
     listed: bool = False
 
     @property
@@ -233,7 +233,7 @@ class Chain:
     def _among(self, group: _Group, day: str, facts: TickFacts) -> TickFacts:
         return facts._replace(
             voids=tuple(self.account.voids_within(group.first, group.last)),
-            turns=tuple(self.account.turns_within(group.first, group.last)),
+            resets=tuple(self.account.resets_within(group.first, group.last)),
             interleaved=tuple((d.leaf.day, d.record.content_hash) for d in group.days if d.leaf.day != day),
         )
 

@@ -108,15 +108,15 @@ class RecordedMarket:
 
     def blocks(self, from_ns: int) -> Iterator[list[Print]]:
         """Yield the prints due from that instant on; for ever if looped."""
-        turn = max(0, (from_ns - self.start_ns) // self._span_ns) if self._loop else 0
-        at = bisect_left(self._all, (from_ns - turn * self._span_ns,))
+        lap = max(0, (from_ns - self.start_ns) // self._span_ns) if self._loop else 0
+        at = bisect_left(self._all, (from_ns - lap * self._span_ns,))
         while True:
             for first in range(at, len(self._all), _BLOCK):
                 rows = self._all[first : first + _BLOCK]
-                yield rows if turn == 0 else [self._shifted(row, turn) for row in rows]
+                yield rows if lap == 0 else [self._shifted(row, lap) for row in rows]
             if not self._loop:
                 return
-            turn, at = turn + 1, 0
+            lap, at = lap + 1, 0
 
     def last_id(self, venue_symbol: str) -> int | None:
         """Return the recording's last id, None if it is repeated for ever."""
@@ -125,53 +125,53 @@ class RecordedMarket:
     def head_at(self, venue_symbol: str, ts_ns: int) -> int | None:
         """Return the highest id due at or before the instant."""
         track = self._tracks[venue_symbol]
-        turn = max(0, (ts_ns - self.start_ns) // self._span_ns) if self._loop else 0
-        at = bisect_right(track.due, ts_ns - turn * self._span_ns)
+        lap = max(0, (ts_ns - self.start_ns) // self._span_ns) if self._loop else 0
+        at = bisect_right(track.due, ts_ns - lap * self._span_ns)
         if at == 0:
-            return track.ids[-1] + (turn - 1) * track.id_span if turn else None
-        return track.ids[at - 1] + turn * track.id_span
+            return track.ids[-1] + (lap - 1) * track.id_span if lap else None
+        return track.ids[at - 1] + lap * track.id_span
 
     def page(self, venue_symbol: str, from_id: int, head: int, limit: int) -> list[Print]:
         """Return up to `limit` prints with from_id ≤ id ≤ head, ascending."""
         rows: list[Print] = []
-        turn, at = self._place(venue_symbol, from_id)
-        while len(rows) < limit and (row := self._row(venue_symbol, turn, at)) is not None and row.trade_id <= head:
+        lap, at = self._place(venue_symbol, from_id)
+        while len(rows) < limit and (row := self._row(venue_symbol, lap, at)) is not None and row.trade_id <= head:
             rows.append(row)
-            turn, at = self._step(venue_symbol, turn, at + 1)
+            lap, at = self._step(venue_symbol, lap, at + 1)
         return rows
 
     def newest(self, venue_symbol: str, head: int, limit: int) -> list[Print]:
         """Return the last `limit` prints with id ≤ head, ascending."""
         rows: list[Print] = []
-        turn, at = self._place(venue_symbol, head + 1)
-        while len(rows) < limit and (turn, at) > (0, 0):
-            turn, at = self._step(venue_symbol, turn, at - 1)
-            row = self._row(venue_symbol, turn, at)
+        lap, at = self._place(venue_symbol, head + 1)
+        while len(rows) < limit and (lap, at) > (0, 0):
+            lap, at = self._step(venue_symbol, lap, at - 1)
+            row = self._row(venue_symbol, lap, at)
             if row is not None:
                 rows.append(row)
         return rows[::-1]
 
     def _place(self, venue_symbol: str, trade_id: int) -> tuple[int, int]:
         track = self._tracks[venue_symbol]
-        turn = max(0, (trade_id - track.ids[0]) // track.id_span) if self._loop else 0
-        return turn, bisect_left(track.ids, trade_id - turn * track.id_span)
+        lap = max(0, (trade_id - track.ids[0]) // track.id_span) if self._loop else 0
+        return lap, bisect_left(track.ids, trade_id - lap * track.id_span)
 
-    def _step(self, venue_symbol: str, turn: int, at: int) -> tuple[int, int]:
+    def _step(self, venue_symbol: str, lap: int, at: int) -> tuple[int, int]:
         size = len(self._tracks[venue_symbol].ids)
-        return (turn + at // size, at % size) if self._loop else (turn, at)
+        return (lap + at // size, at % size) if self._loop else (lap, at)
 
-    def _row(self, venue_symbol: str, turn: int, at: int) -> Print | None:
+    def _row(self, venue_symbol: str, lap: int, at: int) -> Print | None:
         prints = self._tracks[venue_symbol].prints
-        return self._shifted(prints[at], turn) if at < len(prints) else None
+        return self._shifted(prints[at], lap) if at < len(prints) else None
 
-    def _shifted(self, row: Print, turn: int) -> Print:
-        if turn == 0:
+    def _shifted(self, row: Print, lap: int) -> Print:
+        if lap == 0:
             return row
-        span_ns = turn * self._span_ns
+        span_ns = lap * self._span_ns
         unit = time_ns(row.time) // row.time
         return row._replace(
             due_ns=row.due_ns + span_ns,
-            trade_id=row.trade_id + turn * self._tracks[row.venue_symbol].id_span,
+            trade_id=row.trade_id + lap * self._tracks[row.venue_symbol].id_span,
             time=row.time + span_ns // unit,
             event_time=row.event_time + span_ns // unit,
         )

@@ -251,7 +251,7 @@ def _published(stored: _Stored, venue: str, symbol: str) -> tuple[Held, int, dic
 def _duplicates(stored: _Stored, venue: str, symbol: str, twice: dict[Leaf, int]) -> list[Violation]:
     """Return the days that repeat another's ids, and go on doing so.
 
-    Two copies of a trade with times on both sides of midnight are published by day, and settled a moment later.
+    Two copies of a trade with times on both sides of midnight are published by day; one is removed a moment later.
     """
     for _ in range(_LOOKS_AT_DAYS):
         if not twice:

@@ -18,11 +18,16 @@ def clock() -> Callable[[], int]:
 
 
 def open_lane(
-    directory: Path, *, disk: Disk = REAL_DISK, segment_bytes: int = 16 << 20, seed: int = 0, apart: bool = False
+    directory: Path, *, disk: Disk = REAL_DISK, segment_bytes: int = 16 << 20, seed: int = 0, background: bool = False
 ) -> LaneWriter:
     """Open a lane's writer, reproducibly."""
     return LaneWriter.open(
-        directory, clock=clock(), entropy=Random(seed).randbytes, disk=disk, segment_bytes=segment_bytes, apart=apart
+        directory,
+        clock=clock(),
+        entropy=Random(seed).randbytes,
+        disk=disk,
+        segment_bytes=segment_bytes,
+        background=background,
     )
 
 

@@ -53,7 +53,7 @@ class SilenceWatcher:
             while not stop.wait(0.02):
                 records = reader.read()
                 if reader.position != at:
-                    self._watch.saw(decoder.decode(records, at, reader.position))
+                    self._watch.observe(decoder.decode(records, at, reader.position))
                     at = reader.position
                 else:
                     self._watch.judge()
@@ -73,7 +73,7 @@ class SilenceWatcher:
             heads = {symbol: self._head(symbol) for symbol in message.symbols}
             self.loop.call_soon_threadsafe(self.recorder.probed, heads)
             for answer in messages.heads(heads):
-                self._watch.heed(answer)
+                self._watch.on_message(answer)
 
     def _head(self, symbol: str) -> int | None:
         assert self._adapter.history is not None

@@ -27,7 +27,7 @@ NOW_MS = NOW // MS
 BOUNDS = Bounds.of("2020-01-01")
 NEW = KEY._replace(epoch=1)
 OLD_IDS, NEW_IDS = range(1000, 1010), range(1, 6)
-TURN = EpochReset(1009, NOW + 9 * MS, 1, NOW + 100 * MS, NOW + 50)
+EXPECTED = EpochReset(1009, NOW + 9 * MS, 1, NOW + 100 * MS, NOW + 50)
 
 
 def frames(ids: range, ms: int, at: int, every: int = 1) -> Record:
@@ -84,22 +84,22 @@ def lanes(ledger: Ledger) -> Lanes:
     return lanes
 
 
-def test_a_turn_within_a_batch(lanes: Lanes) -> None:
-    """Old and new trades are of two sequences; the turn is told; nothing is kept apart."""
+def test_a_reset_within_a_batch(lanes: Lanes) -> None:
+    """Old and new trades are of two sequences; the reset is told; nothing is kept apart."""
     decoded = lanes.take(OLD, RESET)
     assert {key: columns.trade_id.tolist() for key, columns in decoded.trades.items()} == {
         KEY: list(OLD_IDS),
         NEW: list(NEW_IDS),
     }
-    assert decoded.batch.turns == {NEW: TURN}
+    assert decoded.batch.resets == {NEW: EXPECTED}
     assert decoded.batch.quarantine == []
-    assert lanes.ledger.turns("binance", "BTC-USDT") == [TURN]
+    assert lanes.ledger.resets("binance", "BTC-USDT") == [EXPECTED]
     rows = [(row.epoch, row.from_id, row.head, row.tail) for row in lanes.ledger.sequences()]
     assert rows == [(0, 1000, 1009, "closed"), (1, 1, 5, "live")]
     assert lanes.ledger.gaps() == []
 
 
-def test_a_turn_between_two_batches(lanes: Lanes) -> None:
+def test_a_reset_between_two_batches(lanes: Lanes) -> None:
     """The first trade of a new numbering waits in quarantine, and counts with the second, from where it lies."""
     lanes.take(OLD, frames(NEW_IDS[:1], 100, 45))
     assert lanes.ledger.quarantined() == {("binance", "BTC-USDT", "numbering"): 1}
@@ -141,7 +141,7 @@ def test_a_stray_frame_is_found_again_with_its_bytes(tmp_path: Path) -> None:
 
 
 def test_pages_are_of_the_numbering_of_their_time(lanes: Lanes) -> None:
-    """Once a turn is known, old and new ids that are equal are told apart by when they were traded."""
+    """Once a reset is known, old and new ids that are equal are told apart by when they were traded."""
     lanes.take(frames(range(1, 4), 0, 30), frames(range(6, 10), 6, 40), frames(range(1, 4), 100, 50))
     lanes.take(frames(range(6, 8), 106, 60))
     assert [(gap.epoch, gap.first_missing) for gap in lanes.ledger.gaps()] == [(0, 4), (1, 4)]
@@ -163,7 +163,7 @@ def test_a_page_of_a_numbering_that_no_stream_has_shown(lanes: Lanes) -> None:
     assert head.batch.seen[KEY].witnessed == -1
 
 
-def test_a_page_received_before_the_turn_was_known(lanes: Lanes) -> None:
+def test_a_page_received_before_the_reset_was_known(lanes: Lanes) -> None:
     """It is understood as it would have been then, whenever it is decoded."""
     lanes.take(OLD, RESET)
     decoded = lanes.take(page(range(7, 9), 106, 49))
@@ -177,7 +177,7 @@ def test_a_page_that_disagrees_is_a_contradiction_and_no_epoch(lanes: Lanes) -> 
     lanes.take(OLD)
     decoded = lanes.take(page(range(1003, 1005), 5000, 70))
     assert decoded.trades[KEY].trade_id.tolist() == [1003, 1004]
-    assert lanes.ledger.turns("binance", "BTC-USDT") == []
+    assert lanes.ledger.resets("binance", "BTC-USDT") == []
 
 
 def test_what_is_said_of_an_ended_numbering(lanes: Lanes) -> None:
@@ -212,7 +212,7 @@ def test_days_of_two_numberings_are_one_row_and_never_complete(lanes: Lanes) -> 
 
 
 def test_refused_copies_are_of_the_numbering_that_was_known(lanes: Lanes) -> None:
-    """Two refused copies from before a turn close no id of the numbering after it."""
+    """Two refused copies from before a reset close no id of the numbering after it."""
     lanes.take(frames(range(1, 4), 0, 30), frames(range(6, 10), 6, 40))
     bad = b'[{"id":5,"price":"x","qty":"1","quoteQty":"1","time":1,"isBuyerMaker":true}]'
     asked = control.encode_page(control.PageHeader("binance", "trades", "BTC-USDT", 5))
@@ -232,11 +232,11 @@ def test_a_first_stream_begins_with_what_is_on_record(lanes: Lanes) -> None:
     assert SequenceKey("binance", "BTC-USDT", 1) == NEW
 
 
-def test_a_page_says_with_which_turns_it_is_understood(lanes: Lanes) -> None:
+def test_a_page_says_with_which_resets_it_is_understood(lanes: Lanes) -> None:
     """Not the clock, which may be set back, but what was on record when the page was logged decides."""
     lanes.take(OLD, RESET)
-    early = msgspec.structs.replace(control.PageHeader("binance", "trades", "BTC-USDT", 7, epoch=1), turns=1)
-    late = msgspec.structs.replace(early, turns=0)
+    early = msgspec.structs.replace(control.PageHeader("binance", "trades", "BTC-USDT", 7, epoch=1), resets=1)
+    late = msgspec.structs.replace(early, resets=0)
     body = page(range(7, 9), 106, 0).frames[1]
     decoded = lanes.take(record(Kind.PAGE, control.encode_page(late), body, at=99))
     assert decoded.trades == {}
@@ -273,7 +273,7 @@ def test_one_absurd_time_does_not_keep_the_ids_below_open(lanes: Lanes, ms: int,
     assert lanes.stored() == {0: [(990, 1009)]}
     assert lanes.ledger.gaps() == []
     assert lanes.ledger.quarantined() == {}
-    assert lanes.ledger.turns("binance", "BTC-USDT") == []
+    assert lanes.ledger.resets("binance", "BTC-USDT") == []
 
 
 def test_one_absurd_time_does_not_let_another_numbering_in(lanes: Lanes) -> None:

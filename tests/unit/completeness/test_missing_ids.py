@@ -44,5 +44,5 @@ def test_what_lies_within_is_told_by_epoch() -> None:
     """Voids and ends of epochs between two keys are those a day's bars depend on."""
     account = IdAccount.of([row(0, 1, 100, "closed"), row(1, 1, 50)], {0: [(5, 9)], 1: [(3, 3), (40, 45)]})
     assert list(account.voids_within((0, 7), (1, 41))) == [(0, 7, 9), (1, 3, 3), (1, 40, 41)]
-    assert account.turns_within((0, 7), (1, 41)) == [0]
-    assert account.turns_within((1, 1), (1, 41)) == []
+    assert account.resets_within((0, 7), (1, 41)) == [0]
+    assert account.resets_within((1, 1), (1, 41)) == []

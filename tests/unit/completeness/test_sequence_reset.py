@@ -64,7 +64,7 @@ def test_ids_that_start_again_are_a_new_epoch(first: int) -> None:
     new = rising(first, 30, 1000)
     told, numbering = judge(OLD + new)
     assert told == [0] * 50 + [1] * 30
-    assert numbering.turns == [EpochReset(1049, 490 * MS, first, 1000 * MS, 51)]
+    assert numbering.resets == [EpochReset(1049, 490 * MS, first, 1000 * MS, 51)]
 
 
 @pytest.mark.parametrize("cut", range(48, 54))
@@ -115,28 +115,28 @@ def test_a_month_away_is_no_new_numbering() -> None:
     ids=["history", "backwards", "the newest again", "disorder", "older than the first"],
 )
 def test_what_is_old_is_of_the_old_numbering(echo: Stream) -> None:
-    """Repeats, history and disorder bear old times: they are no new numbering, before a turn nor after it."""
+    """Repeats, history and disorder bear old times: they are no new numbering, before a reset nor after it."""
     told, _ = judge(OLD + echo + rising(1050, 3, 500))
     assert set(told) == {0}
     told, _ = judge(OLD + rising(1, 5, 1000) + echo + rising(6, 5, 1100))
     assert told == [0] * 50 + [1] * 5 + [0] * len(echo) + [1] * 5
 
 
-def test_lost_frames_at_the_turn() -> None:
+def test_lost_frames_at_the_reset() -> None:
     """A new numbering is known by two of its trades, though some between them are lost or out of order."""
     told, numbering = judge([*OLD, (9, 1080), (3, 1020), (10, 1090)])
     assert told == [0] * 50 + [1] * 3
-    assert (numbering.turns[0].first_id, numbering.hole) == (3, (4, 8))
+    assert (numbering.resets[0].first_id, numbering.hole) == (3, (4, 8))
 
 
-def test_a_turn_within_a_millisecond() -> None:
+def test_a_reset_within_a_millisecond() -> None:
     """Trades of the new numbering in the very ms of the old one's last are part of what it undertakes."""
     told, numbering = judge([*OLD, (1020, 490), (1021, 490), (1022, 495), (1023, 496)])
     assert told == [0] * 52 + [1] * 2
-    assert numbering.turns[0].first_id == 1020
+    assert numbering.resets[0].first_id == 1020
 
 
-def test_two_turns() -> None:
+def test_two_resets() -> None:
     """Ids may start again more than once."""
     told, numbering = judge(OLD + rising(1, 30, 1000) + rising(1, 30, 2000) + OLD[:2] + rising(4, 1, 1030))
     assert told == [0] * 50 + [1] * 30 + [2] * 30 + [0] * 2 + [1]
@@ -155,9 +155,9 @@ def test_voids_are_judged_too() -> None:
 
 def test_epoch_of_other_copies() -> None:
     """A page's trade belongs to the numbering of its time, and between two to the one whose ids are near."""
-    turns = judge(OLD + rising(500, 5, 1000))[1].turns
+    resets = judge(OLD + rising(500, 5, 1000))[1].resets
     wanted = {(1049, 490): 0, (1060, 700): 0, (499, 700): 1, (1060, 1001): 1, (500, 1000): 1, (5, 300): 0}
-    assert {key: epoch_of(turns, key[0], key[1] * MS) for key in wanted} == wanted
+    assert {key: epoch_of(resets, key[0], key[1] * MS) for key in wanted} == wanted
 
 
 def test_what_is_held_contradicts() -> None:
@@ -184,7 +184,7 @@ def test_a_lane_that_remembers_nothing_begins_with_what_is_on_record() -> None:
 
 
 def test_the_rule_has_teeth() -> None:
-    """Negative control: a rule that never sets anything apart differs from the naive twin at the first turn."""
+    """Negative control: a rule that never sets anything apart differs from the naive twin at the first reset."""
     assert naive.epochs(OLD + rising(1, 3, 1000)) != [0] * 53
 
 

@@ -125,7 +125,7 @@ def test_without_ids_rows_begin_with_the_first_trade_too(market: Market) -> None
 
 
 def test_numbering_that_starts_again_leaves_doubt(market: Market) -> None:
-    """Where ids start again within a day, doubt lies around the turn, whatever is known of the old end."""
+    """Where ids start again within a day, doubt lies around the reset, whatever is known of the old end."""
     market.hold(on((100, D1, 1), (101, D1, 5)))
     market.hold(on((1, D1, 9), (2, D2, 9)), epoch=1)
     days = chain(market)

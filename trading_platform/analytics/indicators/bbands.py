@@ -6,7 +6,7 @@ from math import sqrt
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import deviation_size, deviation_step, deviation_turn
+from trading_platform.analytics.steps import deviation_day_boundary, deviation_size, deviation_step
 from trading_platform.jit.kernel import kernel
 
 
@@ -19,9 +19,9 @@ def step(state: Any, constants: Any, close: float) -> tuple[float, float, float]
 
 
 @kernel()
-def turn(state: Any, constants: Any) -> None:
+def day_boundary(state: Any, constants: Any) -> None:
     """Put the window in order."""
-    deviation_turn(state, 0, int(constants[0]))
+    deviation_day_boundary(state, 0, int(constants[0]))
 
 
 BBANDS = Indicator(
@@ -35,5 +35,5 @@ BBANDS = Indicator(
     state_size=lambda period, deviations: deviation_size(period),
     constants=lambda period, deviations: (period, deviations),
     step=step,
-    turn=turn,
+    day_boundary=day_boundary,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import divide_pair, rolling_size, rolling_step, rolling_turn
+from trading_platform.analytics.steps import divide_pair, rolling_day_boundary, rolling_size, rolling_step
 from trading_platform.jit.kernel import kernel
 
 
@@ -21,9 +21,9 @@ def step(state: Any, constants: Any, close: float) -> float:
 
 
 @kernel()
-def turn(state: Any, constants: Any) -> None:
+def day_boundary(state: Any, constants: Any) -> None:
     """Put the window in order."""
-    rolling_turn(state, 0, int(constants[0]))
+    rolling_day_boundary(state, 0, int(constants[0]))
 
 
 SMA = Indicator(
@@ -37,5 +37,5 @@ SMA = Indicator(
     state_size=rolling_size,
     constants=lambda period: (period,),
     step=step,
-    turn=turn,
+    day_boundary=day_boundary,
 )

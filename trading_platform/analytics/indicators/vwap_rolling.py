@@ -9,7 +9,7 @@ from math import isnan, nan
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import divide_pairs, rolling_size, rolling_step, rolling_turn
+from trading_platform.analytics.steps import divide_pairs, rolling_day_boundary, rolling_size, rolling_step
 from trading_platform.jit.kernel import kernel
 
 
@@ -28,10 +28,10 @@ def step(state: Any, constants: Any, high: float, low: float, close: float, volu
 
 
 @kernel()
-def turn(state: Any, constants: Any) -> None:
+def day_boundary(state: Any, constants: Any) -> None:
     """Put both windows in order."""
-    rolling_turn(state, 0, int(constants[0]))
-    rolling_turn(state, int(constants[1]), int(constants[0]))
+    rolling_day_boundary(state, 0, int(constants[0]))
+    rolling_day_boundary(state, int(constants[1]), int(constants[0]))
 
 
 VWAP_ROLLING = Indicator(
@@ -45,5 +45,5 @@ VWAP_ROLLING = Indicator(
     state_size=lambda period: 2 * rolling_size(period),
     constants=lambda period: (period, rolling_size(period)),
     step=step,
-    turn=turn,
+    day_boundary=day_boundary,
 )

@@ -274,7 +274,9 @@ def rest_client(
         rng=random.SystemRandom(),
         banned_until_ns=banned_until_ns,
         on_ban=on_ban,
-        heed=(lambda headers: None) if ledger is None else MarketName(ledger, endpoint.adapter.name).heed,
+        on_headers=(lambda headers: None)
+        if ledger is None
+        else MarketName(ledger, endpoint.adapter.name).check_headers,
         refusals=None if ledger is None else Refusals(ledger, endpoint.adapter.name),
         api_key=endpoint.api_key,
     )

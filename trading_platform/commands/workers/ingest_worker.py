@@ -67,7 +67,7 @@ def record(config: WorkerSpec) -> int:
             loop.add_signal_handler(number, stop.set)
         recorders: list[Recorder] = []
 
-        def heed(line: bytes) -> None:
+        def on_message(line: bytes) -> None:
             match messages.decode_message(line):
                 case messages.Heads(heads) if recorders:
                     recorders[-1].probed(heads)
@@ -79,7 +79,7 @@ def record(config: WorkerSpec) -> int:
         obey_parent(
             stop=lambda: loop.call_soon_threadsafe(stop.set),
             orphaned=lambda: _stop_soon(loop, stop),
-            told=lambda line: loop.call_soon_threadsafe(heed, line),
+            told=lambda line: loop.call_soon_threadsafe(on_message, line),
         )
         data = DataDir(Path(config.data_dir))
         lane = data.lane(config.lane)
@@ -95,7 +95,7 @@ def record(config: WorkerSpec) -> int:
                 wait_s=LOCK_WAIT_S,
                 reserve_bytes=RESERVE_BYTES,
                 on_full=on_full,
-                apart=True,
+                background=True,
             )
 
         async def receive(writer: LaneWriter, pause: asyncio.Event) -> None:
@@ -208,14 +208,14 @@ def process(config: WorkerSpec) -> int:
     budget = _StopBudget()
 
     def told(line: bytes) -> None:
-        budget.heed(line)
-        watch.heed(line)
+        budget.on_message(line)
+        watch.on_message(line)
 
     obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=told)
 
     def observe(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
-        watch.saw(decoded)
-        first.saw({key.symbol: columns for key, columns in decoded.trades.items()})
+        watch.observe(decoded)
+        first.observe({key.symbol: columns for key, columns in decoded.trades.items()})
         _count(decoded, added)
 
     data = DataDir(Path(config.data_dir))
@@ -258,7 +258,7 @@ def _count(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
         metrics.SINK_LAG.labels("staging").set(max(0.0, now_s - columns.ts_recv[0] / 1e9))
     for item in decoded.batch.quarantine:
         metrics.VALIDATION_FAILURES.labels(item.venue, item.symbol or "", item.kind).inc()
-    for key in decoded.batch.turns:
+    for key in decoded.batch.resets:
         metrics.VALIDATION_FAILURES.labels(key.venue, key.symbol, "renumbered").inc()
 
 
@@ -291,7 +291,7 @@ def publish(config: WorkerSpec) -> int:
     priority.come_last()
     stop = _stopping()
     budget = _StopBudget()
-    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=budget.heed)
+    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=budget.on_message)
     data = DataDir(Path(config.data_dir))
     ledger = Ledger.open(data, config.database_url)
     keeper = LogMaintenance(
@@ -332,7 +332,7 @@ class _StopBudget:
     def __init__(self) -> None:
         self._over_at: float | None = None
 
-    def heed(self, line: bytes) -> None:
+    def on_message(self, line: bytes) -> None:
         """Apply a message of the parent."""
         match messages.decode_message(line):
             case messages.StopWithin(seconds):

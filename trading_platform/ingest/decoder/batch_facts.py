@@ -40,7 +40,7 @@ class BatchFacts:
     def __init__(self) -> None:
         self._seen: dict[SequenceKey, Seen] = {}
         self._tails: dict[tuple[str, str], list[TailEvent]] = {}
-        self._turns: dict[SequenceKey, EpochReset] = {}
+        self._resets: dict[SequenceKey, EpochReset] = {}
         self._readmitted: list[tuple[Position, int]] = []
         self._listings: list[Listing] = []
         self._bans: dict[str, int] = {}
@@ -79,14 +79,14 @@ class BatchFacts:
         seen.tails.append(event)
         seen.witnessed = max(seen.witnessed, *ids, -1)
 
-    def turned(self, turns: Mapping[SequenceKey, EpochReset]) -> None:
+    def epoch_resets(self, resets: Mapping[SequenceKey, EpochReset]) -> None:
         """Tell of numberings that began, by the sequence that begins."""
-        self._turns.update(turns)
-        for key, turn in turns.items():
+        self._resets.update(resets)
+        for key, reset in resets.items():
             self._of(key._replace(epoch=key.epoch - 1))  # it ends
             seen = self._of(key)
-            seen.undertaken = turn.first_id
-            seen.promises.append(Claim(turn.first_id, turn.first_id, "", turn.known_ns))
+            seen.undertaken = reset.first_id
+            seen.promises.append(Claim(reset.first_id, reset.first_id, "", reset.known_ns))
 
     def traded(self, trades: Mapping[SequenceKey, TradeColumns]) -> None:
         """Tell of the ids that are stored, and when each was traded."""
@@ -158,7 +158,7 @@ class BatchFacts:
         """Return all of it for the ledger."""
         instruments = [instrument for listing in self._listings for instrument in listing.instruments]
         listed_ns = [listing.ts_recv for listing in self._listings for _ in listing.instruments]
-        facts = (quarantined, instruments, self._bans, self._turns, self._readmitted, listed_ns)
+        facts = (quarantined, instruments, self._bans, self._resets, self._readmitted, listed_ns)
         return Batch(lane, start, end, self._seen, *facts)
 
     def _of(self, key: SequenceKey) -> Seen:

@@ -39,13 +39,13 @@ class EpochAssigner:
 
     def _of_stream(self, key: SequenceKey, stream: TradeColumns) -> Mapping[SequenceKey, TradeColumns]:
         placed = self._epochs.place(key.venue, key.symbol, stream)
-        if placed.apart:
-            self._set_apart(key, stream, placed.apart)
+        if placed.suspects:
+            self._set_aside(key, stream, placed.suspects)
         self._output.facts.readmitted(placed.readmitted)
-        self._output.facts.turned(placed.turns)
+        self._output.facts.epoch_resets(placed.resets)
         return placed.trades
 
-    def _set_apart(self, key: SequenceKey, stream: TradeColumns, rows: list[int]) -> None:
+    def _set_aside(self, key: SequenceKey, stream: TradeColumns, rows: list[int]) -> None:
         """Quarantine trades whose ids contradict their times, and remember where they lie."""
         found = self._frames.find(key, stream, rows)
         places = {row: (origin.record.position, origin.item) for row, (origin, _) in found.items()}

@@ -88,7 +88,7 @@ class PageDecoder:
     def _piece(self, record: Record, page: control.PageHeader, adapter: VenueAdapter) -> None:
         """Take a piece of a daily file. Raises FrameError if it is none."""
         asked = None if page.from_id is None or page.to_id is None else (page.epoch, page.from_id, page.to_id)
-        answer = _PageBeingRead(record, page, PageScope(record.ts_recv, page.turns, asked))
+        answer = _PageBeingRead(record, page, PageScope(record.ts_recv, page.resets, asked))
 
         if prove_completeness(adapter.sequencing):
 
@@ -196,7 +196,7 @@ class PageDecoder:
         """Take note of where a sequence ends, as an answer says: ids by epoch, and those of rows that are no trades."""
         page, scope = answer.page, answer.scope
         told_ns = self._clock.event(scope.ts_recv, page.after_ns)
-        newest = self._epochs.newest(page.venue, page.symbol, scope.ts_recv, scope.turns)
+        newest = self._epochs.newest(page.venue, page.symbol, scope.ts_recv, scope.resets)
         key = SequenceKey(page.venue, page.symbol, newest)
         ids = [number for epoch, number in believed if epoch in (newest, UNASSIGNED)] + refused
         ids = [number for number in ids if not self._epochs.is_stray(key, number)]
@@ -221,6 +221,6 @@ def _scope(record: Record, page: control.PageHeader, adapter: VenueAdapter) -> P
     asked = _asked(page)
     span = None if asked is None or adapter.history is None else adapter.history.span(asked)
     if span is None:
-        return PageScope(record.ts_recv, page.turns)
+        return PageScope(record.ts_recv, page.resets)
     to_id = span.last if page.to_id is None else page.to_id
-    return PageScope(record.ts_recv, page.turns, (page.epoch, span.first, to_id))
+    return PageScope(record.ts_recv, page.resets, (page.epoch, span.first, to_id))

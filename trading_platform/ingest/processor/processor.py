@@ -117,8 +117,8 @@ class Processor:
         decoded.batch.quarantine.extend(_damaged(stretch) for stretch in self._damage)
         self._damage.clear()
         added = self._ledger.apply(decoded.batch, advance)
-        for key, turn in decoded.batch.turns.items():
-            log.error("the venue's ids start again", **key._asdict(), **turn._asdict())
+        for key, reset in decoded.batch.resets.items():
+            log.error("the venue's ids start again", **key._asdict(), **reset._asdict())
         self._sink.write(decoded.trades, end)
         if self._observe is not None:
             self._observe(decoded, added)

@@ -38,7 +38,7 @@ class SilenceWatch:
         self._judged_ns = monotonic_ns()
         self._own = PauseDetector(self._judged_ns, self._judged_ns)
 
-    def saw(self, decoded: Decoded) -> None:
+    def observe(self, decoded: Decoded) -> None:
         """Take note of a decoded batch."""
         now_ns = self._monotonic_ns()
         for key, columns in decoded.trades.items():
@@ -49,7 +49,7 @@ class SilenceWatch:
             if seen.tails and seen.tails[-1].tail == "open":
                 self._silence.lost(key.symbol)
 
-    def heed(self, line: bytes) -> None:
+    def on_message(self, line: bytes) -> None:
         """Take a message of the parent; from any thread."""
         self._lines.put(line)
 

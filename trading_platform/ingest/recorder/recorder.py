@@ -421,7 +421,7 @@ class _Feed:
         """Tell the session which ids came; only while a connection is new."""
         for frame in _frames(batch):
             for name, trade_id in self._adapter.peek(frame):
-                self.session.looked(number, name, trade_id)
+                self.session.peeked(number, name, trade_id)
         self._changed.set()
 
     def _now(self) -> int:

@@ -100,7 +100,7 @@ class Session:
 
     Attributes
     ----------
-    looking : whether the recorder shall tell the ids of frames (`looked`); False nearly always.
+    looking : whether the recorder shall tell the ids of frames (`peeked`); False nearly always.
 
     Examples
     --------
@@ -179,7 +179,7 @@ class Session:
             self._backoff.worked()
             self._address.worked()
 
-    def looked(self, connection: int, symbol: str, trade_id: int) -> None:
+    def peeked(self, connection: int, symbol: str, trade_id: int) -> None:
         """Take note of an id that was delivered."""
         mine = self._connections.get(connection)
         if mine is not None and mine.subscriptions is not None:
@@ -333,7 +333,7 @@ class Session:
         actions += [Say(mine.number, message) for message in asked.due(now_ns)]
         for refusal in asked.take_refusals():
             actions += [refusal, SymbolsLost(refusal.symbols, "subscription refused")]
-        if mine.opened_ns is None and asked.settled:
+        if mine.opened_ns is None and asked.all_answered:
             if not asked.subscribed:
                 reason = "subscriptions not answered" if asked.wanted else "every subscription refused"
                 self._give_up(mine, reason, now_ns, actions)

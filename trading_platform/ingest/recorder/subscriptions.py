@@ -70,7 +70,7 @@ class Subscriptions:
     ...     mine.said(message, 0)
     >>> mine.answered(Notice("ack", ("A",)), 1)
     >>> mine.answered(Notice("nack", ("B",), reason="not listed"), 1)
-    >>> mine.settled, mine.subscribed, mine.take_refusals()
+    >>> mine.all_answered, mine.subscribed, mine.take_refusals()
     (True, ['A'], [SymbolsRefused(symbols=('B',), reason='not listed', again_s=300.0)])
     """
 
@@ -139,7 +139,7 @@ class Subscriptions:
         return list(self._unsent)
 
     @property
-    def settled(self) -> bool:
+    def all_answered(self) -> bool:
         """Whether every symbol had an answer, or the time for one."""
         return all(topic.answered for topic in self._topics.values())
 

@@ -81,7 +81,7 @@ class FetchLane:
         if page.kind == "head":
             page = msgspec.structs.replace(page, after_ns=self._known_ns(page.venue, [page.symbol]))
         if page.symbol:
-            page = msgspec.structs.replace(page, turns=len(self._ledger.turns(page.venue, page.symbol)))
+            page = msgspec.structs.replace(page, resets=len(self._ledger.resets(page.venue, page.symbol)))
         self._append(Kind.PAGE, [control.encode_page(page), body])
 
     def fact(self, fact: control.Control) -> None:
@@ -94,12 +94,12 @@ class FetchLane:
         """Return up to when something is known of these ends. Our clock may say less, now or when this is written."""
         return max((self._ledger.tail_ns(venue, symbol) for symbol in symbols), default=0)
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Decode and stage everything."""
         self._processor.drain()
 
     def close(self) -> None:
-        """Settle and give the lane back."""
+        """Decode and stage everything, then give the lane back."""
         try:
             self._processor.drain()
         finally:

@@ -139,16 +139,16 @@ class RangeFetcher:
         ------
         VenueError, FrameError : if the venue does not say where the day begins.
         """
-        turns = self._ledger.turns(venue, symbol)
-        if turns and day_start(day) < turns[-1].begins_ns:
+        resets = self._ledger.resets(venue, symbol)
+        if resets and day_start(day) < resets[-1].begins_ns:
             # Ids of an older numbering are nothing that anybody could be asked for; this one is promised already.
-            return turns[-1].first_id
+            return resets[-1].first_id
         begin = self.first_id(venue, symbol, day_start(day))
         if begin is None:
             return None
-        if begin > 0 and self._ledger.holds(venue, symbol, len(turns), begin - 1):
+        if begin > 0 and self._ledger.holds(venue, symbol, len(resets), begin - 1):
             begin -= 1  # it came with the answer that confirmed the first
-        self._lane.fact(control.Undertaken(venue, symbol, begin, len(turns)))
+        self._lane.fact(control.Undertaken(venue, symbol, begin, len(resets)))
         return begin
 
     def first_id(self, venue: str, symbol: str, ts_ns: int) -> int | None:
@@ -160,7 +160,7 @@ class RangeFetcher:
         FrameError : for an answer that is none.
         """
         history, about = self._history(venue), f"{venue} {symbol}"
-        venue_symbol, epoch = self._venue_symbol(venue, symbol), len(self._ledger.turns(venue, symbol))
+        venue_symbol, epoch = self._venue_symbol(venue, symbol), len(self._ledger.resets(venue, symbol))
         since = history.from_time(ts_ns)
         body = self._ask(venue, history.request(venue_symbol, since), symbol)
         page = history.read(body, symbol, since)
@@ -195,7 +195,7 @@ class RangeFetcher:
         ------
         VenueError : also if what was delivered speaks against the answer.
         """
-        held = self._ledger.reach(venue, symbol, len(self._ledger.turns(venue, symbol)))
+        held = self._ledger.reach(venue, symbol, len(self._ledger.resets(venue, symbol)))
         adapter, name = self._endpoints[venue].adapter, self._venue_symbol(venue, symbol)
         body = ask_head(adapter, lambda request: self._ask(venue, request, symbol), name, symbol, held)
         self._page(control.PageHeader(venue, "head", symbol), body)
@@ -298,7 +298,7 @@ class RangeFetcher:
                 rng=context.rng,
                 banned_until_ns=self._ledger.ban_until(venue),
                 on_ban=lambda until_ns: self._lane.fact(control.BanSeen(venue, until_ns)),
-                heed=MarketName(self._ledger, venue).heed,
+                on_headers=MarketName(self._ledger, venue).check_headers,
                 refusals=Refusals(self._ledger, venue, context.monotonic),
                 api_key=endpoint.api_key,
                 longest_wait_s=LONGEST_WAIT_S,

@@ -138,7 +138,7 @@ class Prober:
             self._lane = lane
             try:
                 for symbol in symbols:
-                    held = ledger.reach(venue, symbol, len(ledger.turns(venue, symbol))) if symbol in known else None
+                    held = ledger.reach(venue, symbol, len(ledger.resets(venue, symbol))) if symbol in known else None
                     ask = partial(client.get, about=symbol)
                     body = ask_head(adapter, ask, self._spelling[symbol], symbol, held)
                     heads[symbol] = head = self._newest(body, symbol)

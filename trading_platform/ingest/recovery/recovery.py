@@ -264,7 +264,7 @@ class _Recovery(RangeFetcher):
 
     def _publish(self) -> None:
         began = self._context.monotonic()
-        self._lane.settle()
+        self._lane.drain()
         self.republished |= _changed(
             publish_staged(self._data, self._ledger, self._context.gate, disk=self._context.environment.disk)
         )
@@ -420,7 +420,7 @@ class _Recovery(RangeFetcher):
             end = max((row.head for row in _newest(self._ledger.sequences(venue, symbol))), default=begin)
         if end < begin:
             raise VenueError(f"{venue} {symbol}: trade {end} is said to follow the days that begin with {begin}")
-        epoch = len(self._ledger.turns(venue, symbol))
+        epoch = len(self._ledger.resets(venue, symbol))
         self._fetch_files(DaysOf(venue, symbol, self._venue_symbol(venue, symbol), (epoch, begin, end)), days, progress)
         state = self._ledger.state(venue, symbol, epoch)
         known = state.stored.copy()
@@ -446,7 +446,7 @@ class _Recovery(RangeFetcher):
         if endpoint.adapter.archive is None:
             return
         # Of an older numbering nothing is promised: see undertake_day.
-        begins_ns = max((turn.begins_ns for turn in self._ledger.turns(whose.venue, whose.symbol)), default=0)
+        begins_ns = max((reset.begins_ns for reset in self._ledger.resets(whose.venue, whose.symbol)), default=0)
         wanted = [day for day in day_range(*days) if day_start(day_after(day)) > begins_ns]
         stores = Stores(self._data, self._ledger, self._lane)
         place = Place(context.environment.disk, context.wait, context.monotonic, context.rng, context.network)

@@ -64,7 +64,7 @@ class RestClient:
     longest_wait_s : a wait beyond this is refused: the answer is the error that asks for it.
     banned_until_ns : wall time before which nothing may be asked, as the log knows it.
     on_ban : told until when (wall ns) the venue answers nothing.
-    heed : shown the headers of every answer, before anything else is done with it.
+    on_headers : shown the headers of every answer, before anything else is done with it.
     refusals : what was refused to anybody on this machine, and is from now on.
     transport : a network of one's own; the real one unless given.
     """
@@ -81,7 +81,7 @@ class RestClient:
         rng: random.Random,
         banned_until_ns: int = 0,
         on_ban: Callable[[int], None] = lambda until_ns: None,
-        heed: Callable[[Mapping[str, str]], None] = lambda headers: None,
+        on_headers: Callable[[Mapping[str, str]], None] = lambda headers: None,
         refusals: Refusals | None = None,
         api_key: str | None = None,
         longest_wait_s: float = 150.0,
@@ -92,7 +92,7 @@ class RestClient:
         self._wall_ns, self._monotonic, self._wait, self._rng = wall_ns, monotonic, wait, rng
         # A wait is a matter of the monotonic clock, also one that was told by the wall clock.
         self._banned_until = monotonic() + (banned_until_ns - wall_ns()) / 1e9
-        self._on_ban, self._refusals, self._heed = on_ban, refusals, heed
+        self._on_ban, self._refusals, self._on_headers = on_ban, refusals, on_headers
         self._longest_wait_s = longest_wait_s
         self._not_before = 0.0
         self._failures = 0
@@ -134,7 +134,7 @@ class RestClient:
                 reason = str(error) or type(error).__name__
                 self._failed(reason)
                 continue
-            self._heed(answer.headers)
+            self._on_headers(answer.headers)
             verdict = self._adapter.judge(self._told(answer))
             self._budgets.told(verdict.used, self._monotonic())
             if verdict.kind == "ok":

@@ -24,8 +24,8 @@ class MarketName:
     >>> class Memory(dict):
     ...     fact, remember = dict.get, dict.__setitem__
     >>> memory = Memory()
-    >>> MarketName(memory, "binance").heed({HEADER: "synthetic, seed 0"})
-    >>> MarketName(memory, "binance").heed({HEADER: "synthetic, seed 1"})
+    >>> MarketName(memory, "binance").check_headers({HEADER: "synthetic, seed 0"})
+    >>> MarketName(memory, "binance").check_headers({HEADER: "synthetic, seed 1"})
     Traceback (most recent call last):
     trading_platform.domain.errors.MarketMismatch: this data directory holds the simulated market 'synthetic...
     """
@@ -38,7 +38,7 @@ class MarketName:
         """Return the name, None if none was ever told."""
         return self._facts.fact(self._name)
 
-    def heed(self, headers: Mapping[str, str]) -> None:
+    def check_headers(self, headers: Mapping[str, str]) -> None:
         """Take note of what an answer tells, if it tells anything.
 
         Raises

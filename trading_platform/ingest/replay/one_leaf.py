@@ -23,11 +23,11 @@ from trading_platform.ingest.replay.spill_buffer import SpillBuffer
 from trading_platform.ingest.replay.tasks import (
     ReplayContext,
     SegmentRange,
-    decode,
+    decode_segments,
     is_stream,
     live_first,
     oldest_segment,
-    stretches,
+    segment_ranges,
 )
 from trading_platform.store.fs.disk import REAL_DISK, Disk, MissingFile
 from trading_platform.store.fs.layout import DataDir, Leaf
@@ -124,10 +124,10 @@ class LeafRebuilder:
         """Decode the segments that may hold trades of the leaf, each on its own."""
         for lane, end in self._ends():
             with FileLock.acquire(sealing_lock(self._data, lane), f"sealing of {lane}", wait_s=SEALING_WAIT_S):
-                for stretch in stretches(self._data, lane):
+                for stretch in segment_ranges(self._data, lane):
                     if self._may_hold(stretch, leaf):
                         book = None if is_stream(lane) else self._ledger
-                        decode(context, stretch, held, book=book, end=end)
+                        decode_segments(context, stretch, held, book=book, end=end)
 
     def _decode_in_order(self, context: ReplayContext, held: SpillBuffer, account: Ledger) -> None:
         """Decode every lane from its beginning, each batch by the account so far."""
@@ -141,7 +141,7 @@ class LeafRebuilder:
         for lane, end in ends:
             with FileLock.acquire(sealing_lock(self._data, lane), f"sealing of {lane}", wait_s=SEALING_WAIT_S):
                 whole = SegmentRange(lane, oldest_segment(self._data, lane), None)
-                decode(context, whole, held, book=account, on_batch=tell, end=end)
+                decode_segments(context, whole, held, book=account, on_batch=tell, end=end)
 
     def _ends(self) -> list[tuple[str, Position]]:
         """Return the lanes in the order of decoding, each with the position up to which the ledger knows it."""

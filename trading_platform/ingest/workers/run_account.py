@@ -107,7 +107,7 @@ class FirstTrades:
         self._since_ns, self._put = since_ns, put
         self._seen: set[str] = set()
 
-    def saw(self, trades: Mapping[str, TradeColumns]) -> None:
+    def observe(self, trades: Mapping[str, TradeColumns]) -> None:
         """Take note of what was decoded, by symbol."""
         new = [symbol for symbol in trades.keys() - self._seen if trades[symbol].ts_recv.max() >= self._since_ns]
         self._seen.update(new)

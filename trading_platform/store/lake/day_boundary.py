@@ -35,7 +35,11 @@ Ids = dict[int, npt.NDArray[np.int64]]
 
 
 def resolve_neighbours(data: DataDir, leaf: Leaf, *, ledger: ComputedLeafLedger, disk: Disk = REAL_DISK) -> list[Leaf]:
-    """Settle what a published symbol-day shares with its neighbours; return the leaves that gave rows up.
+    """Remove trades that a published symbol-day shares with a neighbour from one of the two days.
+
+    Returns
+    -------
+    The leaves that gave rows up.
 
     Raises
     ------
@@ -45,12 +49,12 @@ def resolve_neighbours(data: DataDir, leaf: Leaf, *, ledger: ComputedLeafLedger,
     early, late = _neighbours(leaf)
     for pair in ((early, leaf), (leaf, late)):
         if _may_share(ledger.leaf(pair[0]), ledger.leaf(pair[1])):
-            changed += _settle_pair(data, pair, ledger, disk)
+            changed += _resolve_pair(data, pair, ledger, disk)
     return changed
 
 
 def has_neighbour(leaf: Leaf, published: Container[Leaf]) -> bool:
-    """Tell whether the day before or the day after is among those: else there is nothing to settle."""
+    """Tell whether the day before or the day after is among those: else there is nothing to decide."""
     return any(neighbour in published for neighbour in _neighbours(leaf))
 
 
@@ -72,7 +76,7 @@ def _may_share(early: LeafRecord | None, late: LeafRecord | None) -> bool:
     return turned or (last >= then_first and then_last >= first)
 
 
-def _settle_pair(data: DataDir, pair: tuple[Leaf, Leaf], ledger: ComputedLeafLedger, disk: Disk) -> list[Leaf]:
+def _resolve_pair(data: DataDir, pair: tuple[Leaf, Leaf], ledger: ComputedLeafLedger, disk: Disk) -> list[Leaf]:
     with ExitStack() as held:
         for leaf in pair:  # the earlier day first, whoever does this
             held.enter_context(lake.locked(data, leaf))

@@ -214,9 +214,9 @@ def _resolve(columns: _Copies, high: Int, low: Int, origin: Codes) -> _Resolved:
         winners[key[first]] = order[first]
     remember, disputed = order[:0], []
     if len(differ):
-        settled = _settle(columns, order[differ], key[differ], origin)
-        winners[settled.keys], times[settled.keys] = settled.winners, settled.ts_event
-        remember, disputed = settled.remember, settled.disputed
+        decided = _decide(columns, order[differ], key[differ], origin)
+        winners[decided.keys], times[decided.keys] = decided.winners, decided.ts_event
+        remember, disputed = decided.remember, decided.disputed
     return _Resolved(winners, times, remember, disputed)
 
 
@@ -231,7 +231,7 @@ def _split(columns: _Copies, order: Int, key: Int, starts: Int) -> tuple[Int, In
     return places[~differs], places[differs]
 
 
-class _Settled(NamedTuple):
+class _Decided(NamedTuple):
     keys: Int
     winners: Int
     ts_event: Int
@@ -239,7 +239,7 @@ class _Settled(NamedTuple):
     disputed: list[tuple[int, int, int]]
 
 
-def _settle(columns: _Copies, rows: Int, key: Int, origin: Codes) -> _Settled:
+def _decide(columns: _Copies, rows: Int, key: Int, origin: Codes) -> _Decided:
     """Decide the keys whose copies do not all say the same."""
     c = columns.at(rows)
     order = np.lexsort((c.side, c.quantity, c.price, c.ts_event, c.rank, c.ts_recv, key))
@@ -271,7 +271,7 @@ def _settle(columns: _Copies, rows: Int, key: Int, origin: Codes) -> _Settled:
     news = np.logical_or.reduceat(origin[rows] == NEW, first)
     tell = one_each[~agrees[one_each] & news[group[one_each]]]
     disputed = [(int(rows[first[group[i]]]), int(time[group[i]]), int(rows[i])) for i in tell]
-    return _Settled(keys, rows[first], time, rows[one_each[~published | known]], disputed)
+    return _Decided(keys, rows[first], time, rows[one_each[~published | known]], disputed)
 
 
 def _firsts(sorted_keys: Int) -> Int:

@@ -5,7 +5,7 @@ A leaf is replaced under its lock, in steps that a crash may separate at any poi
     merge → gate → write aside → read back → remember copies, disputes → intend → rename → confirm → remove parts
 
 Until the rename readers see the old file, after it the new one; parts go last, so nothing is ever in neither.
-What a crash left is settled by the next call for that leaf. Locks lie below ``run``, files being written below
+What a crash left is resolved by the next call for that leaf. Locks lie below ``run``, files being written below
 ``staging``: DuckDB and polars read every file of the lake, hidden ones too.
 
 How copies become one row is store/lake/merge.py, how bytes come to be store/lake/parquet.py. Gates are handed in.
@@ -421,8 +421,8 @@ def look_at(data: DataDir, leaf: Leaf, *, ledger: LeafLedger) -> None:
     if record is None or parquet.is_file(data.lake / leaf.path, record.file_sha256):
         return
     with locked(data, leaf):  # another process may just have replaced it, or died doing so
-        settle(data, leaf, ledger, REAL_DISK)
-        check(data, leaf, ledger.leaf(leaf))
+        resolve_intent(data, leaf, ledger, REAL_DISK)
+        check_published(data, leaf, ledger.leaf(leaf))
 
 
 def copies_path(data: DataDir, leaf: Leaf) -> Path:

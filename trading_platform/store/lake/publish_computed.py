@@ -81,7 +81,7 @@ def write_leaves(
     if not fresh:
         return []
     with lake.locked(data, fresh[0].leaf):
-        known = _settled(data, fresh, ledger, disk)
+        known = _resolved_entries(data, fresh, ledger, disk)
         conformed = [each._replace(table=lake.conform(each.leaf, each.table)) for each in fresh]
         verdicts = {each.leaf: gate(each.table) for each in conformed}
         good = [each for each in conformed if verdicts[each.leaf].passed]
@@ -95,7 +95,9 @@ def write_leaves(
     return [_result(each.leaf, known, verdicts[each.leaf], written.get(each.leaf)) for each in fresh]
 
 
-def _settled(data: DataDir, fresh: Sequence[LeafRows], ledger: ComputedLeafLedger, disk: Disk) -> dict[Leaf, LeafEntry]:
+def _resolved_entries(
+    data: DataDir, fresh: Sequence[LeafRows], ledger: ComputedLeafLedger, disk: Disk
+) -> dict[Leaf, LeafEntry]:
     """Finish what a crash left, and return what is known then."""
     dataset, venue, symbol, day, *_ = fresh[0].leaf
     known = ledger.entries(dataset, venue, symbol, day)

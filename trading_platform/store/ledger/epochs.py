@@ -1,4 +1,4 @@
-"""The turns of each symbol: where its ids started again. Which trades make one is completeness/sequence_reset.py."""
+"""The epoch resets of each symbol: where its ids started again. What proves one is completeness/sequence_reset.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trading_platform.completeness.records import Batch, EpochReset, Reach, Sequ
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database, insert_missing
 
-_COLUMNS = [t.turns.c[name] for name in EpochReset._fields]
+_COLUMNS = [t.epoch_resets.c[name] for name in EpochReset._fields]
 
 
 class EpochBook:
@@ -18,10 +18,10 @@ class EpochBook:
 
     database: Database
 
-    def turns(self, venue: str, symbol: str) -> list[EpochReset]:
+    def resets(self, venue: str, symbol: str) -> list[EpochReset]:
         """Return where a symbol's ids started again, ascending: the first entry is where epoch 1 begins."""
         with self.database.reading() as db:
-            return turns_of(db, venue, symbol)
+            return resets_of(db, venue, symbol)
 
     def reach(self, venue: str, symbol: str, epoch: int = 0) -> Reach | None:
         """Return how far what is held of a sequence reaches, None if nothing is.
@@ -59,22 +59,22 @@ class EpochBook:
             return db.execute(found).first() is not None
 
 
-def turns_of(db: sa.Connection, venue: str, symbol: str) -> list[EpochReset]:
-    """Return a symbol's turns, ascending."""
-    c = t.turns.c
+def resets_of(db: sa.Connection, venue: str, symbol: str) -> list[EpochReset]:
+    """Return a symbol's epoch resets, ascending."""
+    c = t.epoch_resets.c
     query = sa.select(*_COLUMNS).where(c.venue == venue, c.symbol == symbol).order_by(c.epoch)
     return [EpochReset(*row) for row in db.execute(query)]
 
 
-def note_turns(db: sa.Connection, turns: Mapping[SequenceKey, EpochReset]) -> None:
-    """Keep turns; one that is known stays as it is."""
-    insert_missing(db, t.turns, [{**key._asdict(), **turn._asdict()} for key, turn in turns.items()])
+def note_resets(db: sa.Connection, resets: Mapping[SequenceKey, EpochReset]) -> None:
+    """Keep epoch resets; one that is known stays as it is."""
+    insert_missing(db, t.epoch_resets, [{**key._asdict(), **reset._asdict()} for key, reset in resets.items()])
 
 
 def ended_at(db: sa.Connection, keys: Iterable[SequenceKey]) -> dict[SequenceKey, int]:
     """Return those of the sequences that have ended because another numbering began, and when that was known."""
     wanted = set(keys)
-    c = t.turns.c
+    c = t.epoch_resets.c
     query = sa.select(c.venue, c.symbol, c.epoch, c.known_ns).where(c.venue.in_({key.venue for key in wanted}))
     ended = {SequenceKey(venue, symbol, epoch - 1): known_ns for venue, symbol, epoch, known_ns in db.execute(query)}
     return {key: known_ns for key, known_ns in ended.items() if key in wanted}

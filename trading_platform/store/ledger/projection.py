@@ -30,7 +30,7 @@ from trading_platform.domain.position import START, Position
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.changes import TAIL, Changes, bound, of_bound, of_keys
 from trading_platform.store.ledger.database import Database, damage_named, insert_missing
-from trading_platform.store.ledger.epochs import EpochBook, ended_at, note_turns, readmit, turns_of
+from trading_platform.store.ledger.epochs import EpochBook, ended_at, note_resets, readmit, resets_of
 from trading_platform.store.ledger.gaps import reconcile, workable
 from trading_platform.store.ledger.kept_days import KeptDays, Outdated, goes_on
 from trading_platform.store.ledger.sinks import STAGING, SinkBook, adopt_staging, begin_staging, positions
@@ -43,7 +43,7 @@ _KINDS = ("stored", "void", "unrecoverable")
 _CLAIMS = ("skip", "skip last", "unserved", "unserved last")
 """Of each range the earliest claim and, if there is another, the latest."""
 _REBUILT = (
-    *(t.sequences, t.turns, t.ranges, t.evidence, t.coverage, t.quarantine, t.instruments, t.bans, t.lanes),
+    *(t.sequences, t.epoch_resets, t.ranges, t.evidence, t.coverage, t.quarantine, t.instruments, t.bans, t.lanes),
     *(t.heard, t.listed_days),
 )
 """Tables that a replay of the log rebuilds row by row."""
@@ -60,7 +60,7 @@ class Projection(EpochBook, VoidBook, KeptDays, SinkBook, TextDays):
         Writing a batch again, whole or cut differently, changes nothing.
         """
         with self.database.writing() as db:
-            note_turns(db, batch.turns)
+            note_resets(db, batch.resets)
             added = _apply(db, batch.seen, advance)
             note_text_days(db, batch.seen)
             insert_missing(db, t.quarantine, [_quarantine_row(batch.lane, item) for item in batch.quarantine])
@@ -413,10 +413,10 @@ def _quarantine_row(lane: str, item: Quarantined) -> dict[str, object]:
 
 def _refuse(db: sa.Connection, venue: str, symbol: str, advance: Advance) -> None:
     """Close ids of which two copies were refused, one of them over REST: nothing better will come; both are kept."""
-    turns = [None, *turns_of(db, venue, symbol)]
-    for epoch, turn in enumerate(turns):
+    resets = [None, *resets_of(db, venue, symbol)]
+    for epoch, reset in enumerate(resets):
         # Nothing that came before a numbering was known can be about one of its ids.
-        _refuse_of(db, SequenceKey(venue, symbol, epoch), 0 if turn is None else turn.known_ns, advance)
+        _refuse_of(db, SequenceKey(venue, symbol, epoch), 0 if reset is None else reset.known_ns, advance)
 
 
 def _refuse_of(db: sa.Connection, key: SequenceKey, since_ns: int, advance: Advance) -> None:

@@ -45,7 +45,7 @@ sequences = Table(
     Column("tail_ts", BigInteger, nullable=False),  # when that was learned, receive time
 )
 
-turns = Table(
+epoch_resets = Table(
     "turns",
     metadata,
     *_symbol_key(),  # of the numbering that begins

@@ -170,7 +170,8 @@ class PageHeader(msgspec.Struct, frozen=True):
     to_id: int | None = None
     source: Literal["rest", "archive"] = "rest"
     epoch: int = 0  # of the ids that were asked for
-    turns: int | None = None  # how many turns of the symbol's ids were on record; None: those known when it came
+    # How many resets of the symbol's ids were recorded; None: those known when the page came. Stored as "turns".
+    resets: int | None = msgspec.field(default=None, name="turns")
     after_ns: int = 0  # a head asked for when this was the latest that was known of the end, see lane_clock.py
     listening: bool = False  # a head asked for while a stream of the symbol was open: its end stays live
     cursor: str | None = None  # where the page begins, in its adapter's words; None: at `from_id`

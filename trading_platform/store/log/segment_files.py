@@ -191,7 +191,7 @@ def read_mark(directory: Path, disk: Disk) -> Position | None:
 
 STEP_BYTES = 256 << 10
 """How much is zeroed at a time."""
-APART_STEP_BYTES = 1 << 20
+BACKGROUND_STEP_BYTES = 1 << 20
 """The same from a thread of its own, which waits for the disk only once a segment is zeroed."""
 AHEAD_BYTES = 4 << 20
 """How far ahead of the records space is zeroed, across the segment's end if need be."""
@@ -206,7 +206,7 @@ class SegmentFiles:
     percentile falls to a fifth. The space is zeroed in steps, after the records of a commit are safe, so that neither
     a new lane nor a small one pays for a whole segment.
 
-    A step takes as long as five commits, and what arrives meanwhile waits for it. With `apart` the next segment is
+    A step takes as long as five commits, and what arrives meanwhile waits for it. With `background` the next segment is
     zeroed by `zero_ahead`, from another thread, and the first one is small.
 
     Attributes
@@ -222,10 +222,10 @@ class SegmentFiles:
         reserve: Reserve | None = None,
         on_full: Callable[[], None] = lambda: None,
         *,
-        apart: bool = False,
+        background: bool = False,
     ) -> None:
         self._directory, self._disk, self._segment_bytes = directory, disk, segment_bytes
-        self._reserve, self._on_full, self._apart = reserve, on_full, apart
+        self._reserve, self._on_full, self._background = reserve, on_full, background
         self._ahead = min(AHEAD_BYTES, segment_bytes)
         self._file: File | None = None
         self._spare: File | None = None
@@ -234,7 +234,7 @@ class SegmentFiles:
         self._no_space = self._spent = self._hurried = False
         # Held while a segment is begun and while the next one is zeroed; never by a commit that does neither.
         self._beginning = threading.Lock()
-        self.limit = min(FIRST_BYTES, segment_bytes) if apart else segment_bytes
+        self.limit = min(FIRST_BYTES, segment_bytes) if background else segment_bytes
         self.number = 0
         self.offset = 0
 
@@ -245,7 +245,7 @@ class SegmentFiles:
             self.finish()
             if self._spare is None:
                 path = segment_path(self._directory, header.number)
-                size = self.limit if self._apart and first else STEP_BYTES
+                size = self.limit if self._background and first else STEP_BYTES
                 self._keep_spare(self._with_reserve(lambda: self._disk.open(path, "create")), size)
             assert self._spare is not None
             self._file, self._zeroed, self._spare = self._spare, self._spare_zeroed, None
@@ -280,7 +280,7 @@ class SegmentFiles:
         if room > 0:
             if self._zeroed - self.offset < self._ahead:
                 self._zeroed = self._zero(self._file, self._zeroed, min(STEP_BYTES, room))
-        elif self._apart:
+        elif self._background:
             return
         elif self._spare is None:
             self._make_spare()
@@ -294,7 +294,7 @@ class SegmentFiles:
         segment, so that a slow disk need not keep up at every moment.
         """
         with self._beginning:
-            if not self._apart or self._file is None or self._no_space or self._spent or self._hurried:
+            if not self._background or self._file is None or self._no_space or self._spent or self._hurried:
                 return False
             used = (2 * self.offset - self.limit // 4) / self.limit
             due = min(self._segment_bytes, int(used * self._segment_bytes))
@@ -303,7 +303,7 @@ class SegmentFiles:
             if self._spare is None:
                 self._make_spare()
             else:
-                size = min(APART_STEP_BYTES, self._segment_bytes - self._spare_zeroed)
+                size = min(BACKGROUND_STEP_BYTES, self._segment_bytes - self._spare_zeroed)
                 last = self._spare_zeroed + size == self._segment_bytes
                 self._spare_zeroed = self._zero(self._spare, self._spare_zeroed, size, wait=last)
             return self._spare_zeroed < due

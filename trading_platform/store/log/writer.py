@@ -138,7 +138,7 @@ class LaneWriter:
         wait_s: float = 0.0,
         reserve_bytes: int = 0,
         on_full: Callable[[], None] = lambda: None,
-        apart: bool = False,
+        background: bool = False,
     ) -> LaneWriter:
         """Take the lane, making it if need be; recover it if its last writer died; go on in a new segment.
 
@@ -150,7 +150,7 @@ class LaneWriter:
         wait_s : how long to wait for another writer to end.
         reserve_bytes : space to keep back; while it lasts, commits succeed on a full disk.
         on_full : called by `commit` once the reserve had to be given up: close the writer soon.
-        apart : another thread makes the next segment, by `zero_ahead`; else commits do, now and then.
+        background : another thread makes the next segment, by `zero_ahead`; else commits do, now and then.
 
         Raises
         ------
@@ -178,7 +178,7 @@ class LaneWriter:
         except BaseException:
             lock.release()
             raise
-        files = SegmentFiles(directory, disk, segment_bytes, reserve, on_full, apart=apart)
+        files = SegmentFiles(directory, disk, segment_bytes, reserve, on_full, background=background)
         return cls(
             directory, lock, mark, recovered, files, first, clock=clock, entropy=entropy, segment_bytes=segment_bytes
         )

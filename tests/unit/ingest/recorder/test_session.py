@@ -92,7 +92,7 @@ class World:
             self.received[name].append(number)
             self.session.heard(connection, self.now)
             self.session.delivered(connection)
-            self.session.looked(connection, name, number)
+            self.session.peeked(connection, name, number)
 
     def _tick(self) -> None:
         for action in self.session.tick(self.now, self.now + self.slept):

@@ -57,9 +57,9 @@ def test_each_symbol_is_asked_for_once_while_it_is_answered() -> None:
     asked = Asked()
     assert asked.send(0) == ["A+B", "C"]
     asked.mine.answered(Notice("ack", request="A+B"), S)
-    assert not asked.mine.settled
+    assert not asked.mine.all_answered
     asked.mine.answered(Notice("ack", ("C",)), S)
-    assert asked.mine.settled
+    assert asked.mine.all_answered
     assert asked.mine.subscribed == NAMES
     assert asked.send(10_000) == []
 
@@ -73,9 +73,9 @@ def test_a_message_that_could_not_be_sent_is_due_again() -> None:
     mine.said(second, 9 * S)
     mine.answered(Notice("ack", request="A+B"), 9 * S)
     assert mine.due(18 * S) == []
-    assert not mine.settled
+    assert not mine.all_answered
     assert [message.symbols for message in mine.due(19 * S)] == [("C",)]
-    assert mine.settled
+    assert mine.all_answered
 
 
 def test_an_answer_that_never_comes_is_asked_for_again_ever_more_seldom() -> None:
@@ -251,8 +251,8 @@ def test_a_symbol_that_is_never_answered_does_not_hold_the_others_back() -> None
     actions = line.run(12)
     assert Subscribed(("A", "B")) in actions
     assert Say(1, Subscribe(b"C", ("C",), "C")) in actions
-    line.session.looked(1, "A", 1)
-    line.session.looked(1, "B", 1)
+    line.session.peeked(1, "A", 1)
+    line.session.peeked(1, "B", 1)
     assert Probe(("C",)) in line.run(30)
 
 
@@ -261,17 +261,17 @@ def test_a_new_connection_takes_over_only_once_it_is_subscribed() -> None:
     line = Line("A")
     line.run(1)
     line.answer("ack", "A")
-    line.session.looked(1, "A", 1)
+    line.session.peeked(1, "A", 1)
     line.run(2)
     line.session.noticed(1, Notice("farewell"), line.now)
     assert HandoverStep("begins", 1, 2, "venue announced shutdown") in line.run(3)
-    line.session.looked(1, "A", 2)
-    line.session.looked(2, "A", 2)
+    line.session.peeked(1, "A", 2)
+    line.session.peeked(2, "A", 2)
     assert not any(isinstance(action, Close) for action in line.run(4))
     line.answer("ack", "A", connection=2)
     line.run(4.5)
-    line.session.looked(1, "A", 3)
-    line.session.looked(2, "A", 3)
+    line.session.peeked(1, "A", 3)
+    line.session.peeked(2, "A", 3)
     assert Close(1, "handed over to connection 2") in line.run(5)
 
 

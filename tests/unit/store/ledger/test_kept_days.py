@@ -24,7 +24,7 @@ from trading_platform.store.verify import identity
 
 BEGIN = day_start("2024-02-26")
 KEYS = [SequenceKey("binance", "BTC-USDT"), SequenceKey("binance", "ETH-USDT"), SequenceKey("binance", "ETH-USDT", 1)]
-TURN = EpochReset(ended_id=60, ended_ns=BEGIN + 4 * DAY_NS, first_id=1, begins_ns=BEGIN + 4 * DAY_NS, known_ns=BEGIN)
+RESET = EpochReset(ended_id=60, ended_ns=BEGIN + 4 * DAY_NS, first_id=1, begins_ns=BEGIN + 4 * DAY_NS, known_ns=BEGIN)
 
 
 def seen(rng: random.Random, head: int) -> Seen:
@@ -53,10 +53,10 @@ def seen(rng: random.Random, head: int) -> Seen:
 
 def apply(ledger: Ledger, rng: random.Random) -> None:
     """Apply a batch about one sequence or several."""
-    turns = {KEYS[2]: TURN} if rng.random() < 0.1 else {}
+    resets = {KEYS[2]: RESET} if rng.random() < 0.1 else {}
     heads = {SequenceKey(*row[:3]): row.head for row in ledger.sequences()}
     told = {key: seen(rng, heads.get(key, rng.randrange(1, 9))) for key in rng.sample(KEYS, rng.randrange(1, 4))}
-    ledger.apply(Batch("live", START, Position(0, 1), told, turns=turns), advance)
+    ledger.apply(Batch("live", START, Position(0, 1), told, resets=resets), advance)
 
 
 def check(ledger: Ledger, today: str) -> int:

@@ -141,15 +141,15 @@ def test_a_gap_across_midnight_is_open_on_both_days(ledger: Ledger) -> None:
     assert report["2024-08-08"].state == report["2024-08-09"].state == "repairing"
 
 
-def test_a_turn_ends_one_numbering_for_good(ledger: Ledger) -> None:
+def test_a_reset_ends_one_numbering_for_good(ledger: Ledger) -> None:
     """Turns are kept as first told; the old tail stays closed; equal ids of two numberings are two; days say so."""
-    new, turn = KEY._replace(epoch=1), EpochReset(5, DAY2, 1, DAY2 + 9, 7)
+    new, reset = KEY._replace(epoch=1), EpochReset(5, DAY2, 1, DAY2 + 9, 7)
     tell(ledger, [1, 2, 4, 5], [DAY1, DAY1 + 5, DAY2 - 1, DAY2])
     seen = {KEY: Seen(), new: Seen(ids=np.array([1, 2]), ts=np.array([DAY2 + 9, DAY3]), undertaken=1)}
-    for told in (turn, turn._replace(first_id=2)):
-        ledger.apply(Batch("live-binance", START, Position(0, 2), seen, turns={new: told}), advance)
+    for told in (reset, reset._replace(first_id=2)):
+        ledger.apply(Batch("live-binance", START, Position(0, 2), seen, resets={new: told}), advance)
     tell(ledger, [], tails=[TailEvent("open", 99)])
-    assert ledger.turns("binance", "BTC-USDT") == [turn]
+    assert ledger.resets("binance", "BTC-USDT") == [reset]
     assert [(row.epoch, row.head, row.tail) for row in ledger.sequences()] == [(0, 5, "closed"), (1, 2, "live")]
     assert ledger.reach(*KEY) == (1, 5, DAY1, DAY2)
     assert ledger.reach("binance", "BTC-USDT", 2) is None

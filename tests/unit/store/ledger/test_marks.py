@@ -31,7 +31,7 @@ def data(tmp_path: Path) -> DataDir:
     made = DataDir(tmp_path).create()
     ledger = Ledger.open(made)
     ledger.mark_kind("simulated")
-    MarketName(ledger, "binance").heed({HEADER: "synthetic, seed 0"})
+    MarketName(ledger, "binance").check_headers({HEADER: "synthetic, seed 0"})
     ledger.close()
     return made
 
@@ -43,7 +43,7 @@ def test_a_rebuilt_ledger_knows_what_the_directory_holds(data: DataDir) -> None:
     with pytest.raises(UsageError, match="holds simulated data and cannot take live data"):
         ledger.mark_kind("live")
     with pytest.raises(MarketMismatch, match="seed 0"):
-        MarketName(ledger, "binance").heed({HEADER: "synthetic, seed 1"})
+        MarketName(ledger, "binance").check_headers({HEADER: "synthetic, seed 1"})
     ledger.mark_kind("simulated")
     ledger.close()
 
@@ -79,7 +79,7 @@ def test_replay_of_a_removed_ledger_keeps_what_the_directory_is(
     platform = SmallPlatform(tmp_path / "data")
     platform.ledger.mark_kind(kind)
     if kind == "simulated":
-        MarketName(platform.ledger, "binance").heed({HEADER: "synthetic, seed 0"})
+        MarketName(platform.ledger, "binance").check_headers({HEADER: "synthetic, seed 0"})
     platform.start()
     platform.record(range(90, 110))
     platform.stop()
@@ -96,7 +96,7 @@ def test_replay_of_a_removed_ledger_keeps_what_the_directory_is(
         ledger.check_kind({"live": "simulated", "simulated": "live"}[kind])
     if kind == "simulated":
         with pytest.raises(MarketMismatch, match="seed 0"):
-            MarketName(ledger, "binance").heed({HEADER: "synthetic, seed 1"})
+            MarketName(ledger, "binance").check_headers({HEADER: "synthetic, seed 1"})
     ledger.close()
 
 

@@ -114,7 +114,7 @@ def test_apart_the_next_segment_is_made_while_this_one_is_used() -> None:
     """The first segment is small and zeroed at once; from an eighth of it on the next one is zeroed, twice as fast."""
     disk = MemoryDisk()
     disk.directories.add(LANE)
-    files = SegmentFiles(LANE, disk, 16 << 20, apart=True)
+    files = SegmentFiles(LANE, disk, 16 << 20, background=True)
     files.begin(Header(0, b"8 random", 0, 0))
     assert len(disk.names[LANE / "00000000.seg"].live) == files.limit == FIRST_BYTES
     spare = LANE / "00000001.seg"
@@ -138,7 +138,7 @@ def test_zeroing_ahead_waits_for_the_disk_once_a_segment() -> None:
     """Each fdatasync beside a commit holds it up: one when the next segment is made, one when all of it is zeroed."""
     disk = MemoryDisk()
     disk.directories.add(LANE)
-    files = SegmentFiles(LANE, disk, 8 << 20, apart=True)
+    files = SegmentFiles(LANE, disk, 8 << 20, background=True)
     files.begin(Header(0, b"8 random", 0, 0))
     files.write(bytes(files.limit - 256))
     written = len(disk.operations)
@@ -153,7 +153,7 @@ def test_a_next_segment_that_is_not_ready_is_taken_as_it_is() -> None:
     """Whoever zeroes ahead may be late by any amount: commits then make room as they would without it."""
     disk = MemoryDisk()
     disk.directories.add(LANE)
-    files = SegmentFiles(LANE, disk, 1 << 20, apart=True)
+    files = SegmentFiles(LANE, disk, 1 << 20, background=True)
     files.begin(Header(0, b"8 random", 0, 0))
     files.write(bytes(1 << 19))
     assert files.zero_ahead()

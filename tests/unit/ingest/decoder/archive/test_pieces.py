@@ -27,15 +27,15 @@ class Book:
     """What is on record of the symbol."""
 
     def __init__(
-        self, reach: Reach | None = None, turns: tuple[EpochReset, ...] = (), held: frozenset[int] = frozenset()
+        self, reach: Reach | None = None, resets: tuple[EpochReset, ...] = (), held: frozenset[int] = frozenset()
     ):
-        self._reach, self._turns, self._held = reach, list(turns), held
+        self._reach, self._resets, self._held = reach, list(resets), held
 
-    def turns(self, venue: str, symbol: str) -> list[EpochReset]:
-        return self._turns
+    def resets(self, venue: str, symbol: str) -> list[EpochReset]:
+        return self._resets
 
     def reach(self, venue: str, symbol: str, epoch: int = 0) -> Reach | None:
-        return self._reach if epoch == len(self._turns) else None
+        return self._reach if epoch == len(self._resets) else None
 
     def holds(self, venue: str, symbol: str, epoch: int, trade_id: int) -> bool:
         return trade_id in self._held
@@ -90,8 +90,8 @@ ODD = [
             None,
             Book(Reach(10, 30, (NOON_MS - 10) * 10**6, (NOON_MS - 5) * 10**6)),
             Book(Reach(1, 50, (NOON_MS - 10) * 10**6, (NOON_MS + 10) * 10**6), held=frozenset({7})),
-            Book(turns=(EpochReset(900, (NOON_MS - 50) * 10**6, 1, (NOON_MS - 40) * 10**6, RECEIVED - 1),)),
-            Book(turns=(EpochReset(900, NOON_MS * 10**6, 1, (NOON_MS + 40) * 10**6, RECEIVED - 1),)),
+            Book(resets=(EpochReset(900, (NOON_MS - 50) * 10**6, 1, (NOON_MS - 40) * 10**6, RECEIVED - 1),)),
+            Book(resets=(EpochReset(900, NOON_MS * 10**6, 1, (NOON_MS + 40) * 10**6, RECEIVED - 1),)),
         ]
     ),
     st.booleans(),
