@@ -24,14 +24,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.support.waiting import wait_until
 from trading_platform.domain.errors import PlatformError
 from trading_platform.processes.process_tree import is_alive
-from trading_platform.store.database import roles
+from trading_platform.store.database import migrate, roles
 from trading_platform.store.database.local import debian
 from trading_platform.store.database.local.cluster import Cluster
-from trading_platform.store.database.local.server import free_port
+from trading_platform.store.database.local.server import USER, free_port
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 FOLDER = "PYTEST_DATABASE_FOLDER"
@@ -68,6 +69,31 @@ class Server:
             db.execute(f"CREATE DATABASE {name}")
         self._made.append(name)
         return self.url(name)
+
+    def migrated(self) -> str:
+        """Make a database with the platform's schemas, a copy of one that was migrated, and return its address."""
+        name, template = f"book_{os.getpid()}_{next(_number)}", f"migrated_{migrate.HEAD}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as db:
+            db.execute("SELECT pg_advisory_lock(1)")  # of two workers the first makes it
+            if db.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template]).fetchone() is None:
+                db.execute(f"CREATE DATABASE {template}_half")
+                migrate.upgrade(self.url(f"{template}_half"))
+                db.execute(f"ALTER DATABASE {template}_half RENAME TO {template}")
+            db.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            # A copy has its template's tables, not the rights on the template itself.
+            db.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+            db.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {', '.join(roles.ROLES)}")
+        self._made.append(name)
+        return self.url(name)
+
+    def login(self, database: str) -> str:
+        """Return the address of a database for a user with the rights that `database up` gives."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as db:
+            db.execute("SELECT pg_advisory_lock(2)")
+            roles.make_login(db, USER, PASSWORD)
+            name = database.rpartition("/")[2]
+            db.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), sql.Identifier(USER)))
+        return self.url(name, USER)
 
     def drop_all(self) -> None:
         """Drop the databases that were made, whoever is still connected."""

@@ -1,4 +1,4 @@
-"""``database``: the local TimescaleDB of a data directory. The server is store/database/local/."""
+"""``database``: the local TimescaleDB of a data directory, and the schemas of any. What it does is store/database/."""
 
 from __future__ import annotations
 
@@ -7,29 +7,40 @@ import sys
 from typing import TYPE_CHECKING
 
 from trading_platform.commands.support.arguments import emit
+from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from trading_platform.settings import Settings
+    from trading_platform.store.database.migrate import Step
 
 EXAMPLE = "trading-platform database up"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the action."""
-    parser.add_argument("action", choices=["up", "down", "status"], help="start it, stop it, or show whether it runs")
+    parser.add_argument(
+        "action",
+        choices=list(_ACTIONS),
+        help="start the local server, stop it, show it, or prepare the database of TRADING_PLATFORM_DATABASE_URL",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="migrate: show what would be done, and undo it")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Start, stop or show the local server."""
+    """Start, stop or show the local server, or migrate a database."""
+    if args.dry_run and args.action != "migrate":
+        raise UsageError("--dry-run belongs to database migrate")
     return _ACTIONS[args.action](args, settings)
 
 
 def _up(args: argparse.Namespace, settings: Settings) -> int:
     from trading_platform.commands.support import runtime
+    from trading_platform.store.database import access
     from trading_platform.store.database.local.server import LocalServer
 
     data = runtime.data_dir(settings).create()
     kept = LocalServer(data).up(lambda line: print(line, file=sys.stderr, flush=True))
+    access.writer(data, kept.url).close()
     emit(args, {"url": kept.url}, f"export TRADING_PLATFORM_DATABASE_URL={kept.url}")
     return 0
 
@@ -60,4 +71,40 @@ def _status(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-_ACTIONS = {"up": _up, "down": _down, "status": _status}
+def _migrate(args: argparse.Namespace, settings: Settings) -> int:
+    from trading_platform.commands.support import runtime
+    from trading_platform.store.database import access, migrate, urls
+
+    url = settings.database_url.get_secret_value()
+    if not url:
+        raise UsageError("TRADING_PLATFORM_DATABASE_URL is empty: nothing is to be migrated; see database up")
+    data = runtime.data_dir(settings).create()
+    if args.dry_run:
+        steps = migrate.rehearse(url)
+    else:
+        steps = access.prepare(data, url)
+        access.writer(data, url).close()
+    found = {"database": urls.shown(url), "revision": migrate.HEAD, "dry_run": args.dry_run}
+    emit(args, {**found, "steps": [_plain(step) for step in steps]}, "\n".join(_lines(args, steps)))
+    return 0
+
+
+def _plain(step: Step) -> dict[str, object]:
+    return {"revision": step.revision, "title": step.title, "proofs": dict(step.proofs)}
+
+
+def _lines(args: argparse.Namespace, steps: list[Step]) -> list[str]:
+    from trading_platform.store.database import migrate
+
+    lines = []
+    for step in steps:
+        lines.append(f"revision {step.revision}: {step.title}")
+        lines += [f"  {name}: {result}" for name, result in step.proofs]
+    if not steps:
+        lines.append(f"the schemas are at revision {migrate.HEAD} already")
+    if args.dry_run:
+        lines.append(f"nothing was changed; rehearsed in the time zones {', '.join(migrate.ZONES)}, with equal results")
+    return lines
+
+
+_ACTIONS = {"up": _up, "down": _down, "status": _status, "migrate": _migrate}

@@ -13,7 +13,8 @@ PlatformError
     ├── CorruptionError   stored bytes that fail their checksum
     ├── StorageError      the disk refused: fsync, space, permission
     │   ├── DiskFull      no space, inodes or quota, or read-only: worth another try later
-    │   └── LedgerUnavailable   its database does not answer: worth another try later
+    │   ├── LedgerUnavailable   its database does not answer: worth another try later
+    │   └── DatabaseUnavailable   the TimescaleDB does not answer, or not in time: worth another try later
     └── VenueError        a venue refused or failed
         ├── RateLimited   asked too often: wait at least `retry_after_s`
         ├── Banned        for a time: nothing is asked before the ban is over
@@ -110,6 +111,10 @@ class DiskFull(StorageError):
 
 class LedgerUnavailable(StorageError):
     """The ledger's database does not answer, or is locked for too long. What was to be written is written later."""
+
+
+class DatabaseUnavailable(StorageError):
+    """The TimescaleDB does not answer in time, or another session is in the way. Worth another try later."""
 
 
 class VenueError(WorkError):
