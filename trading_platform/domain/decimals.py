@@ -33,7 +33,7 @@ def check_decimal(text: str) -> str:
     trading_platform.domain.errors.FrameError: number: '1_000' is not a decimal
     """
     match = _LITERAL.fullmatch(text)
-    if match is None or abs(int(match[3] or 0)) > 18:
+    if match is None or (match[3] is not None and abs(int(match[3])) > 18):
         raise FrameError("number", f"{text[:40]!r} is not a decimal")
     return text
 

@@ -162,7 +162,10 @@ class BatchFacts:
         return Batch(lane, start, end, self._seen, *facts)
 
     def _of(self, key: SequenceKey) -> Seen:
-        return self._seen.setdefault(key, Seen())
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = Seen()
+        return seen
 
 
 class BatchOutput(NamedTuple):

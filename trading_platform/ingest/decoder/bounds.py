@@ -60,8 +60,9 @@ class Bounds(NamedTuple):
         False
         """
         price, quantity = float(trade.price), float(trade.quantity)
-        broken = self.broken(trade, price, quantity, ts_recv)
-        if broken is not None:
+        in_time = self.earliest_ns <= trade.ts_event <= ts_recv + self.ahead_ns
+        if not (in_time and 0.0 < price < _BIGGEST and 0.0 < quantity < _BIGGEST):
+            broken = self._broken(trade, price, quantity)
             error = FrameError(broken, f"{trade.price} x {trade.quantity} at {trade.ts_event}")
             return CheckedNumbers(price, quantity, error, stored=False)
         # Most literals are short: their length alone tells that they are exact.
@@ -72,14 +73,10 @@ class Bounds(NamedTuple):
             return CheckedNumbers(price, quantity, FrameError("precision", told))
         return CheckedNumbers(price, quantity)
 
-    def broken(self, trade: Trade, price: float, quantity: float, ts_recv: int) -> str | None:
-        """Return the name of the first limit the trade breaks, None if it is possible."""
+    def _broken(self, trade: Trade, price: float, quantity: float) -> str:
+        """Return the name of the first limit that a trade breaks."""
         if not 0.0 < price < _BIGGEST:
             return "price"
         if not 0.0 < quantity < _BIGGEST:
             return "quantity"
-        if trade.ts_event < self.earliest_ns:
-            return "too_early"
-        if trade.ts_event > ts_recv + self.ahead_ns:
-            return "in_the_future"
-        return None
+        return "too_early" if trade.ts_event < self.earliest_ns else "in_the_future"

@@ -7,7 +7,7 @@ others one by one by the venue's adapter, with the same result. Which connection
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +50,12 @@ class ConnectionDecoder:
 
     What a venue's frames mean only in the order of their connection is known to the adapter's own decoder; its state is
     kept with the connection from batch to batch.
+
+    Attributes
+    ----------
+    decode : returns the trades of a frame; raises FrameError only.
+    epoch : of the trades: UNASSIGNED, or that of a venue whose ids prove nothing.
+    numbers : for each symbol that delivered in this batch, the number of its key in the buffer.
     """
 
     def __init__(self, connection: Connection, adapter: VenueAdapter) -> None:
@@ -57,12 +63,10 @@ class ConnectionDecoder:
         self.venue = connection.venue
         self._adapter, self._began = adapter, connection.state
         self._frames = self.again()
+        self.decode: Callable[[bytes], list[Trade]] = self._frames.decode
         self.epoch = UNASSIGNED if prove_completeness(adapter.sequencing) else 0
+        self.numbers: dict[str, int] = {}
         self._scan_keys: tuple[SymbolTable, Int64] | None = None
-
-    def decode(self, frame: bytes) -> list[Trade]:
-        """Return the trades of a frame. Raises FrameError only."""
-        return self._frames.decode(frame)
 
     def keep_state(self) -> None:
         """Have the connection remember what its frames so far mean to those that follow."""
@@ -104,6 +108,8 @@ class FrameDecoder:
         self._voids: list[StreamVoid] = []
         # For each key number the latest receive time of a frame that is not told yet.
         self._alive = np.full(16, _NEVER)
+        # The key numbers of trades read one by one in this record.
+        self._delivered: set[int] = set()
 
     def decode(self, record: Record | PackedRecord) -> None:
         """Take the frames of one record."""
@@ -118,11 +124,13 @@ class FrameDecoder:
         if isinstance(record, PackedRecord):
             if self._readers.scanner(decoder.venue) is not None:
                 self._scan(record, decoder)
+                self._note_delivered(decoder, record.ts_recv)
                 return
             self._readers.count_unscanned(record.frame_count)
             record = record.record()
         for item, frame in enumerate(record.frames):
-            self._frame(Origin(record, item, decoder.venue, "ws"), decoder, frame)
+            self._frame(record, item, decoder, frame)
+        self._note_delivered(decoder, record.ts_recv)
 
     def keep_states(self) -> None:
         """Have each connection remember what later frames depend on; at the batch's end."""
@@ -185,57 +193,65 @@ class FrameDecoder:
             if item == count:
                 return
             end = at + int.from_bytes(body[TABLE_AT + 4 * item : TABLE_AT + 4 * item + 4], "little")
-            self._frame(Origin(record, item, decoder.venue, "ws"), decoder, body[at:end])
+            self._frame(record, item, decoder, body[at:end])
             item, at = item + 1, end
 
-    def _frame(self, origin: Origin, decoder: ConnectionDecoder, frame: bytes) -> None:
+    # Venues without a usual form have every frame read here: what a frame seldom needs (its origin, what a record's
+    # frames have in common) is made once a record, or where it is needed.
+    def _frame(self, record: Record | PackedRecord, item: int, decoder: ConnectionDecoder, frame: bytes) -> None:
         try:
             trades = decoder.decode(frame)
         except FrameError as error:
+            origin = Origin(record, item, decoder.venue, "ws")
             self._output.quarantine.refuse(origin, *decoder.about(frame), error, frame)
             return
-        for trade in trades:
-            number = self._saw(SequenceKey(origin.venue, trade.symbol, decoder.epoch), origin.record.ts_recv)
-            if decoder.epoch == UNASSIGNED:
-                self._trade(number, origin, trade, frame)
+        ts_recv = record.ts_recv
+        for read in trades:
+            number = decoder.numbers.get(read.symbol)
+            if number is None:
+                key = SequenceKey(decoder.venue, read.symbol, decoder.epoch)
+                number = decoder.numbers[read.symbol] = self._output.trades.number(key)
+            self._delivered.add(number)
+            if decoder.epoch != UNASSIGNED:
+                trade = self._named(decoder, read)
+            elif read.trade_id is None or read.void is not None:
+                self._no_trade(Origin(record, item, decoder.venue, "ws"), read, frame)
+                continue
             else:
-                self._store(number, origin, self._named(decoder, trade, origin.record.ts_recv), frame)
+                trade = read
+            price, quantity, wrong, stored = self._bounds.check(trade, ts_recv)
+            if wrong is not None:
+                origin, raw = Origin(record, item, decoder.venue, "ws"), raw_of(trade, frame)
+                self._output.quarantine.refuse(origin, trade.symbol, trade.trade_id, wrong, raw)
+            if stored:
+                self._output.trades.append(number, trade, ts_recv, price, quantity, "ws")
 
-    def _trade(self, number: int, origin: Origin, trade: Trade, frame: bytes) -> None:
-        quarantine = self._output.quarantine
-        if trade.trade_id is None:
-            error = FrameError("id", "a trade without an id")
-            quarantine.refuse(origin, trade.symbol, None, error, raw_of(trade, frame))
-            return
-        if trade.void is not None:
+    def _no_trade(self, origin: Origin, trade: Trade, frame: bytes) -> None:
+        """Take what has no id, though the venue's ids are to prove completeness, or an id that holds no trade."""
+        if trade.trade_id is not None:
             self._voids.append(StreamVoid(origin, trade, frame))
             return
-        self._store(number, origin, trade, frame)
+        error = FrameError("id", "a trade without an id")
+        self._output.quarantine.refuse(origin, trade.symbol, None, error, raw_of(trade, frame))
 
-    def _store(self, number: int, origin: Origin, trade: Trade, frame: bytes) -> None:
-        ts_recv = origin.record.ts_recv
-        price, quantity, wrong, stored = self._bounds.check(trade, ts_recv)
-        if wrong is not None:
-            self._output.quarantine.refuse(origin, trade.symbol, trade.trade_id, wrong, raw_of(trade, frame))
-        if stored:
-            self._output.trades.append(number, trade, ts_recv, price, quantity, "ws")
-
-    def _named(self, decoder: ConnectionDecoder, trade: Trade, ts_recv: int) -> Trade:
-        """Return a trade whose ids prove nothing with its text id; take note of who delivered it, and when."""
-        connection, symbol = decoder.connection, trade.symbol
-        begun_ns = connection.heard.setdefault(symbol, ts_recv)
-        self._output.facts.heard(SequenceKey(connection.venue, symbol), begun_ns, ts_recv)
+    def _named(self, decoder: ConnectionDecoder, trade: Trade) -> Trade:
+        """Return a trade whose ids prove nothing with its text id."""
         if trade.trade_uid is not None:
             return trade
-        return self._equals.setdefault(f"{connection.venue} {symbol}", EqualTrades()).name(trade)
+        return self._equals.setdefault(f"{decoder.venue} {trade.symbol}", EqualTrades()).name(trade)
 
-    def _saw(self, key: SequenceKey, ts_recv: int) -> int:
-        """Take note that a symbol's stream delivers; return the number of its key."""
-        number = self._output.trades.number(key)
-        self._make_room(number + 1)
-        if ts_recv > self._alive[number]:  # noqa: PLR1730  (most frames of a record write nothing)
-            self._alive[number] = ts_recv
-        return number
+    def _note_delivered(self, decoder: ConnectionDecoder, ts_recv: int) -> None:
+        """Take note that symbols' streams delivered in a record; if their ids prove nothing, also since when."""
+        if not self._delivered:
+            return
+        self._make_room(self._output.trades.key_count())
+        for number in self._delivered:
+            self._alive[number] = max(self._alive[number], ts_recv)
+            if decoder.epoch != UNASSIGNED:
+                key = self._output.trades.key(number)
+                begun_ns = decoder.connection.heard.setdefault(key.symbol, ts_recv)
+                self._output.facts.heard(key, begun_ns, ts_recv)
+        self._delivered.clear()
 
     def _make_room(self, keys: int) -> None:
         if (lacking := keys - len(self._alive)) > 0:

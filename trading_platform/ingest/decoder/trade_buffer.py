@@ -59,15 +59,17 @@ class TradeBuffer:
 
     def append(self, number: int, trade: Trade, ts_recv: int, price: float, quantity: float, source: Source) -> None:
         """Add one trade that has an id or a text id, under the number of its key."""
-        numbers, columns, at = self.reserve(1)
+        at = self._count
+        if at == len(self._number_of_row):
+            self.reserve(1)
         trade_id = trade.trade_id
         if trade_id is None:
             assert trade.trade_uid is not None
             trade_id, self._uids[at] = NO_ID, trade.trade_uid.encode("ascii")
-        numbers[at] = number
-        columns.trade_id[at], columns.ts_event[at], columns.ts_recv[at] = trade_id, trade.ts_event, ts_recv
-        columns.price[at], columns.quantity[at] = price, quantity
-        columns.side[at], columns.source[at] = _SIDES[trade.side], _SOURCES[source]
+        ids, events, receipts, prices, quantities, sides, sources, _ = self._columns
+        self._number_of_row[at] = number
+        ids[at], events[at], receipts[at] = trade_id, trade.ts_event, ts_recv
+        prices[at], quantities[at], sides[at], sources[at] = price, quantity, _SIDES[trade.side], _SOURCES[source]
         self._count = at + 1
 
     def reserve(self, more: int) -> tuple[Int64, TradeColumns, int]:
