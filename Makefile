@@ -4,7 +4,7 @@ BIN := .venv/bin
 CODE := trading_platform assets sensors quality
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test quick check campaign bench docs install install-test lock
+.PHONY: help up demo test quick check campaign bench bench-compare docs install install-test lock
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
@@ -31,6 +31,9 @@ campaign: install-test ## the long forms of the fault, soak and simulation suite
 
 bench: install-test ## the benchmarks; numbers go to docs/benchmarks.md
 	$(BIN)/python -m tests.bench
+
+bench-compare: install-test ## judge this tree against BASE (a commit or a folder) in alternating rounds
+	$(BIN)/python -m tests.bench compare $(or $(BASE),main) $(CASES)
 
 docs: install ## write the generated pages again
 	$(BIN)/python -m trading_platform.reference docs

@@ -4,6 +4,8 @@ A benchmark is a file ``bench_*.py`` beside this one with `measure`, which retur
 that states the conditions. Each has its own place between markers, so that one can be run again by itself; the lines
 it marks as headlines also stand in the README. Benchmarks assert nothing but that what they timed was right; limits
 that must hold are tests.
+
+``python -m tests.bench compare BASE`` judges a change against its base instead: compare.py.
 """
 
 from __future__ import annotations
@@ -102,4 +104,9 @@ def main(wanted: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if sys.argv[1:2] == ["compare"]:
+        from tests.bench import compare
+
+        compare.main(sys.argv[2:])
+    else:
+        main(sys.argv[1:])
