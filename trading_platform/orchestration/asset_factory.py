@@ -65,7 +65,8 @@ def daily_asset(
 def refreshed(context: dg.AssetExecutionContext, pipeline: PipelineResource, dataset: str) -> Reported:
     """Bring each day of the run up to date and report it, as soon as it is done, with its own metadata.
 
-    Where nothing is known of any of the days the asset is skipped, not materialized.
+    Where nothing is known of any of the days the asset is skipped, not materialized. A run of checks alone looks at the
+    stored files and changes nothing; without a day it takes the latest one that is held.
 
     Raises
     ------
@@ -77,10 +78,14 @@ def refreshed(context: dg.AssetExecutionContext, pipeline: PipelineResource, dat
             f"{PREFIX}DATA_DIR, or with the DAGSTER_HOME that `trading-platform up` prints"
         )
     recorded = DATASETS[dataset].recorded
-    known = [
-        report(context, day, pipeline.refresh(dataset, day, seal=recorded and pipeline.is_over(day)))
-        for day in context.partition_keys
-    ]
+    only_checks = not context.selected_asset_keys
+    known = []
+    for day in _days(context, pipeline):
+        if only_checks:
+            done = pipeline.look_at(dataset, day)
+        else:
+            done = pipeline.refresh(dataset, day, seal=recorded and pipeline.is_over(day))
+        known.append(report(context, day, done))
     if not any(known):
         return
     for key in context.selected_asset_keys:
@@ -89,3 +94,13 @@ def refreshed(context: dg.AssetExecutionContext, pipeline: PipelineResource, dat
         if spec.key in context.selected_asset_check_keys:
             # Each day has its own result already; this only says that the check's output is not forgotten.
             yield dg.Output(None, output_name=name)
+
+
+def _days(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Sequence[str]:
+    """Return the days of a run; the buttons that execute a check name none."""
+    if context.has_partition_key or context.has_partition_key_range:
+        return list(context.partition_keys)
+    latest = max((row.day for row in pipeline.ledger.day_report(pipeline.now_ns())), default=None)
+    if context.selected_asset_keys or latest is None:
+        raise dg.Failure("choose the days: this asset is made for each day by itself")
+    return [latest]

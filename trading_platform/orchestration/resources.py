@@ -132,6 +132,10 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Bring one dataset's day up to date."""
         return self.pipeline.refresh(dataset, day, symbols, **options)
 
+    def look_at(self, dataset: str, day: str) -> "DayReport":
+        """Read the stored files of one dataset's day and let the gate judge them; change nothing."""
+        return self.pipeline.look_at(dataset, day)
+
     def statuses(self, day: str) -> "list[DayStatus]":
         """Return the completeness of a day's symbols, cached from this run's first query of the ledger."""
         if self._statuses is None:

@@ -14,7 +14,7 @@ from trading_platform.completeness.records import LeafRecord
 from trading_platform.domain.datasets import COMPUTED, DATASETS, Dataset, in_order
 from trading_platform.domain.days import day_range
 from trading_platform.domain.errors import CorruptionError, WorkError
-from trading_platform.domain.verdict import Gate
+from trading_platform.domain.verdict import Gate, Verdict
 from trading_platform.ingest.replay.one_leaf import Heal
 from trading_platform.pipeline.datasets.table import computation, listing
 from trading_platform.pipeline.day_context import PipelineConfig, RegimeConfig
@@ -226,8 +226,24 @@ class Pipeline:
                 reports += self.ripple(dataset.name, day, [pair], on_report=on_report)
         return reports
 
+    def look_at(self, dataset: str, day: str) -> DayReport:
+        """Read every published file of a dataset's day and let its gate judge the rows; compute and change nothing."""
+        report = self.published(dataset, day)
+        return report._replace(results=tuple(map(self._judged, report.results)))
+
+    def _judged(self, result: LeafResult) -> LeafResult:
+        if result.status != "unchanged":
+            return result
+        try:
+            table = lake.read_leaf(self.data, result.leaf)
+        except CorruptionError as error:
+            return result._replace(status="refused", reason=str(error))
+        verdict = Verdict() if table is None else self._gates[result.leaf.dataset](table)
+        status: Status = "unchanged" if verdict.passed else "refused"
+        return result._replace(status=status, verdict=verdict, reason="" if verdict.passed else describe(verdict))
+
     def published(self, dataset: str, day: str, *, instead: Collection[LeafResult] = ()) -> DayReport:
-        """Report one dataset's day as it is published; compute nothing.
+        """Report one dataset's day as it is published, its files compared with the ledger; compute nothing.
 
         Parameters
         ----------

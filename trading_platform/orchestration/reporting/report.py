@@ -40,7 +40,8 @@ def report(context: dg.AssetExecutionContext, day: str, done: DayReport) -> bool
     key = keys.ASSETS[done.dataset]
     if not is_known(pipeline, done):
         context.log.warning(f"{day}: {_UNKNOWN}; its checks are skipped")
-        context.add_asset_metadata({"skipped": _UNKNOWN}, asset_key=key, partition_key=day)
+        if key in context.selected_asset_keys:
+            context.add_asset_metadata({"skipped": _UNKNOWN}, asset_key=key, partition_key=day)
         return False
     if key in context.selected_asset_keys:
         charted = day in list(context.partition_keys)[-CHARTED_DAYS:]
@@ -100,17 +101,19 @@ def metadata(pipeline: PipelineResource, done: DayReport, *, charted: bool) -> d
 
 def evaluations(pipeline: PipelineResource, done: DayReport) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield a day's check results: the gates' verdicts and, for ticks, the ledger's completeness."""
-    refused = [result for result in done.results if result.status == "refused"]
-    yield dg.AssetCheckEvaluation(
-        asset_key=keys.ASSETS[done.dataset],
-        check_name=keys.SCHEMA,
-        partition=done.day,
-        passed=not refused,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=f"{len(refused)} of {len(done.results)} files refused" if refused else "every file passed its gate",
-        metadata={"files refused": len(refused)}
-        | ({"refused": dg.MetadataValue.md(_failures_table(refused))} if refused else {}),
-    )
+    files = [result for result in done.results if result.status != "absent"]
+    refused = [result for result in files if result.status == "refused"]
+    if files:  # no file is no pass
+        yield dg.AssetCheckEvaluation(
+            asset_key=keys.ASSETS[done.dataset],
+            check_name=keys.SCHEMA,
+            partition=done.day,
+            passed=not refused,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=f"{len(refused)} of {len(files)} files refused" if refused else "every file passed its gate",
+            metadata={"files": len(files), "files refused": len(refused)}
+            | ({"refused": dg.MetadataValue.md(_failures_table(refused))} if refused else {}),
+        )
     if DATASETS[done.dataset].recorded:
         yield _completeness(done.day, pipeline.statuses(done.day), pipeline.open_ends(done.day), pipeline.now_ns())
 

@@ -188,17 +188,43 @@ def test_an_end_that_nobody_vouches_for_is_red(
     assert "not known" not in str(found["2024-08-11"].description)
 
 
-def test_only_a_check_can_be_run(
+def run_checks(
+    instance: dg.DagsterInstance, pipeline: FixedPipeline, *checks: tuple[str, str], **where: str
+) -> dg.ExecuteInProcessResult:
+    """Do what the button does that executes checks: it names no day."""
+    wanted = {dg.AssetCheckKey(dg.AssetKey(asset), name) for asset, name in checks}
+    job = definitions_on(pipeline).resolve_implicit_global_asset_job_def()
+    return job.get_subset(asset_selection=set(), asset_check_selection=wanted).execute_in_process(
+        instance=instance, **where
+    )
+
+
+def test_checks_alone_look_at_the_stored_files(
     market: Market,
     pipeline: FixedPipeline,
     instance: dg.DagsterInstance,
 ) -> None:
-    """The button that executes a check refreshes and reports it, without claiming a materialization."""
-    market.hold(made_up("2024-08-08", 1, 50), tail="closed")
-    key = dg.AssetCheckKey(dg.AssetKey("ticks"), "schema")
-    job = definitions_on(pipeline).resolve_implicit_global_asset_job_def()
-    checked = job.get_subset(asset_selection=set(), asset_check_selection={key})
-    result = checked.execute_in_process(instance=instance, partition_key="2024-08-08")
+    """They look at the day that is named, else the latest held, claim no materialization, and change no file."""
+    market.hold(made_up("2024-08-08", 2, 50), tail="closed")
+    result = run_checks(instance, pipeline, ("ticks", "schema"), partition_key="2024-08-08")
     assert result.success and not result.get_asset_materialization_events()
     assert set(evaluations(instance, "ticks", "schema")) == {"2024-08-08"}
     assert evaluations(instance, "ticks", "completeness") == {}
+
+    path = market.data.lake / Leaf("ticks", "binance", "BTC-USDT", "2024-08-09").path
+    path.write_bytes(path.read_bytes()[:-5])
+    before = market.files("ticks")
+    assert run_checks(instance, pipeline, ("ticks", "schema"), ("ticks", "completeness"), ("bars", "schema")).success
+    damaged = evaluations(instance, "ticks", "schema")["2024-08-09"]
+    assert not damaged.passed and "is not the file that was published" in str(damaged.metadata["refused"].value)
+    assert set(evaluations(instance, "ticks", "completeness")) == {"2024-08-09"}
+    assert evaluations(instance, "bars", "schema") == {}  # no file is no pass
+    assert market.files("ticks") == before
+
+
+def test_a_refresh_needs_its_days(market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:
+    """Only checks choose a day by themselves."""
+    market.hold(made_up("2024-08-08", 1, 50), tail="closed")
+    job = definitions_on(pipeline).resolve_implicit_global_asset_job_def()
+    with pytest.raises(dg.Failure, match="choose the days"):
+        job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("ticks")])
