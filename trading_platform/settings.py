@@ -91,7 +91,7 @@ def _check_url(*schemes: str) -> Callable[[str], str]:
 def _check_database(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if text and re.fullmatch(r"(?:postgres|postgresql)(?:\+psycopg)?://\S+", text) is None:
-        raise ValueError("must be empty (embedded SQLite) or an address such as postgresql://user@host/database")
+        raise ValueError("must be empty (no database) or an address such as postgresql://user@host/database")
     return value
 
 
@@ -213,7 +213,7 @@ class Settings(_Section):
     )
     history_start: Day = Field("2016-01-01", description="first day taken: an earlier trade is a unit error")
     database_url: Annotated[SecretStr, AfterValidator(_check_database)] = Field(
-        SecretStr(""), description="PostgreSQL of the ledger and the database sink; empty: embedded SQLite, no sink"
+        SecretStr(""), description="TimescaleDB that gets a copy of lake and ledger; empty: none"
     )
     venues: dict[Venue, VenueSettings] = Field({}, description="venues to record; none: the built-in simulator")
     simulator: SimulatorSettings = SimulatorSettings()

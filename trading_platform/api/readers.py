@@ -140,7 +140,7 @@ def coverage(
     """Return the stretches of [start, end) that are proved, open or lost; what was never recorded has no row."""
     symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine)
-    with ledger_of(ask.data, ask.database_url) as ledger:
+    with ledger_of(ask.data) as ledger:
         if ledger is None:
             raise UsageError(f"coverage is told from the ledger, and {ask.data.ledger_path} is not there; copy it too")
         return _frame(accounts.coverage(ask.data, ledger, venue, symbol, ask.start_ns, ask.end_ns), engine)
@@ -166,13 +166,13 @@ def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Ite
     data = DataDir(settings.data_dir)
     known = None if as_of is None else instant_ns(as_of)
     named = [view for view in (*COMPUTED, "coverage") if view in sql.lower()]
-    url, outputs = settings.database_url.get_secret_value(), partial(_outputs, settings)
+    outputs = partial(_outputs, settings)
     if known is None or not named:
-        coverage = partial(_stretches, data, url)
+        coverage = partial(_stretches, data)
         yield from engine.answer(data, sql, coverage=coverage, outputs=outputs, ticks_as_of_ns=known)
         return
     engine.check_text(sql, views_only=True)  # before anything is computed for it
-    with ledger_of(data, url) as ledger:
+    with ledger_of(data) as ledger:
         pairs = sorted(stored.stored_pairs(data))
         if ledger is None and pairs and "coverage" in named:
             raise UsageError(
@@ -200,8 +200,8 @@ def _outputs(settings: Settings) -> list[str]:
     return list(dict.fromkeys(column for name in settings.indicators for column in parse(name).columns))
 
 
-def _stretches(data: DataDir, url: str) -> pa.Table:
-    with ledger_of(data, url) as ledger:
+def _stretches(data: DataDir) -> pa.Table:
+    with ledger_of(data) as ledger:
         return _coverage_of_all(data, ledger)
 
 
@@ -227,10 +227,6 @@ class _Ask(NamedTuple):
     @property
     def data(self) -> DataDir:
         return DataDir(self.settings.data_dir)
-
-    @property
-    def database_url(self) -> str:
-        return self.settings.database_url.get_secret_value()
 
 
 def _ask(
@@ -280,7 +276,7 @@ def _check_name(what: Literal["venue", "symbol"], name: Any, data: DataDir) -> N
 
 
 def _recorded(ask: _Ask) -> list[tuple[str, str]]:
-    with ledger_of(ask.data, ask.database_url) as ledger:
+    with ledger_of(ask.data) as ledger:
         return [] if ledger is None else ledger.symbols()
 
 
@@ -298,14 +294,14 @@ def _settings(data_dir: str | Path | None) -> Settings:
 
 
 @contextmanager
-def ledger_of(data: DataDir, database_url: str = "") -> Iterator[Ledger | None]:
+def ledger_of(data: DataDir) -> Iterator[Ledger | None]:
     """Yield the ledger, None if there is none yet: reading creates nothing."""
-    if not database_url and not data.ledger_path.exists():
+    if not data.ledger_path.exists():
         yield None
         return
     from trading_platform.store.ledger import Ledger
 
-    ledger = Ledger.open(data, database_url)
+    ledger = Ledger.open(data)
     try:
         yield ledger
     finally:
@@ -320,7 +316,7 @@ def _source(ask: _Ask, as_of: Instant | None, dataset: str, pair: tuple[str, str
         yield ask.data
         return
     known = instant_ns(as_of)
-    with ledger_of(ask.data, ask.database_url) as ledger:
+    with ledger_of(ask.data) as ledger:
         if ask.start_ns == ask.end_ns:
             yield ask.data
             return

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     asked = _asked(args, settings)
     stop = runtime.stop_event()
     data = runtime.data_dir(settings).create() if args.fetch else runtime.existing(settings)
-    ledger = runtime.open_ledger(data, settings)
+    ledger = runtime.open_ledger(data)
     try:
         fetched = _fetch(args, settings, data, ledger, asked, stop) if args.fetch else None
         pairs = _pairs(ledger, asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from trading_platform.commands.support.arguments import emit
@@ -12,6 +13,8 @@ from trading_platform.domain.errors import UsageError
 if TYPE_CHECKING:
     from trading_platform.settings import Settings
     from trading_platform.store.database.migrate import Step
+    from trading_platform.store.database.mirror import Copied
+    from trading_platform.store.fs.layout import DataDir
 
 EXAMPLE = "trading-platform database up"
 
@@ -79,21 +82,40 @@ def _migrate(args: argparse.Namespace, settings: Settings) -> int:
     if not url:
         raise UsageError("TRADING_PLATFORM_DATABASE_URL is empty: nothing is to be migrated; see database up")
     data = runtime.data_dir(settings).create()
-    if args.dry_run:
-        steps = migrate.rehearse(url)
-    else:
-        steps = access.prepare(data, url)
-        access.writer(data, url).close()
+    steps = migrate.rehearse(url) if args.dry_run else access.prepare(data, url)
+    copied = [] if args.dry_run else _copy(data, url)
     found = {"database": urls.shown(url), "revision": migrate.HEAD, "dry_run": args.dry_run}
-    emit(args, {**found, "steps": [_plain(step) for step in steps]}, "\n".join(_lines(args, steps)))
+    found |= {"steps": [_plain(step) for step in steps], "copied": [one._asdict() for one in copied]}
+    emit(args, found, "\n".join(_lines(args, steps, copied)))
     return 0
+
+
+def _copy(data: DataDir, url: str) -> list[Copied]:
+    """Copy what the ledger knows, if there is one."""
+    from trading_platform.commands.support import runtime
+    from trading_platform.store.database import access
+    from trading_platform.store.database.mirror import LedgerMirror, instrument_ids
+
+    pool = access.writer(data, url)
+    try:
+        if not data.ledger_path.exists():
+            return []
+        ledger = runtime.open_ledger(data)
+        try:
+            with pool.transaction() as db:
+                instrument_ids(db, ledger)
+            return LedgerMirror(pool).refresh(ledger, time.time_ns())
+        finally:
+            ledger.close()
+    finally:
+        pool.close()
 
 
 def _plain(step: Step) -> dict[str, object]:
     return {"revision": step.revision, "title": step.title, "proofs": dict(step.proofs)}
 
 
-def _lines(args: argparse.Namespace, steps: list[Step]) -> list[str]:
+def _lines(args: argparse.Namespace, steps: list[Step], copied: list[Copied]) -> list[str]:
     from trading_platform.store.database import migrate
 
     lines = []
@@ -102,6 +124,10 @@ def _lines(args: argparse.Namespace, steps: list[Step]) -> list[str]:
         lines += [f"  {name}: {result}" for name, result in step.proofs]
     if not steps:
         lines.append(f"the schemas are at revision {migrate.HEAD} already")
+    lines += [
+        f"platform.{one.table}: {one.rows:,} rows of the ledger, {one.written:,} written, checksums equal"
+        for one in copied
+    ]
     if args.dry_run:
         lines.append(f"nothing was changed; rehearsed in the time zones {', '.join(migrate.ZONES)}, with equal results")
     return lines

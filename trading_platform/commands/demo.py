@@ -76,7 +76,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         symbols = sorted(listing.symbol for listing in make.market.listings)
         say(f"a simulated {args.venue} plays {', '.join(symbols)} at {args.speed} x real time, with faults")
         _record(args, data, venue, symbols, stop, make.seconds)
-        ledger = runtime.open_ledger(data, settings)
+        ledger = runtime.open_ledger(data)
         say("recording ended; asking for what is missing")
         pages = _recover(args, settings, data, ledger, venue, stop)
         _compare(args, settings, data, ledger, venue, stop, say)

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from trading_platform.commands.support import runtime
 
     data = runtime.existing(settings)
-    ledger = runtime.open_ledger(data, settings)
+    ledger = runtime.open_ledger(data)
     if args.action == "list":
         if args.id is not None or args.reason is not None:
             raise UsageError("gaps list takes neither a number nor a reason")

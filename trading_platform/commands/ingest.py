@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     venue = endpoint.adapter.name
     data = runtime.data_dir(settings).create()
     with FileLock.acquire(ingest_lock(data, venue), f"ingest of {venue} in {data.root}", wait_s=LOCK_WAIT_S):
-        ledger = runtime.open_ledger(data, settings)
+        ledger = runtime.open_ledger(data)
         ledger.mark_kind("simulated" if args.simulated else "live")
         runtime.check_market(settings, ledger, endpoint, stop)
         config = _config(settings, data, ledger, endpoint, ws_url, symbols)

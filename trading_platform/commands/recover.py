@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     log = get_logger(__name__)
     stop = runtime.stop_event()
     data = runtime.existing(settings)
-    ledger = runtime.open_ledger(data, settings)
+    ledger = runtime.open_ledger(data)
     endpoints = runtime.endpoints(settings, ledger, args.venue, args.rest_url)
     for endpoint in endpoints.values():
         runtime.check_market(settings, ledger, endpoint, stop)

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     span = parse_days(args.first, args.last, earliest=settings.history_start)
     stop = runtime.stop_event() if args.all else None
     data = runtime.existing(settings, log_suffices=args.ledger).create()
-    ledger = runtime.open_ledger(data, settings)
+    ledger = runtime.open_ledger(data)
     try:
         before = _contents(ledger)
         listings: list[Listing] = []
@@ -91,7 +91,7 @@ def _run_leaves(args: argparse.Namespace, settings: Settings) -> int:
         raise UsageError("--leaf names the whole work: leave out --from, --to, --ledger and --all")
     data = runtime.existing(settings).create()
     leaves = leaf_replay.leaves_of(args.leaf, data.lake)
-    ledger = runtime.open_ledger(data, settings)
+    ledger = runtime.open_ledger(data)
     try:
         results = leaf_replay.replay_leaves(settings, data, ledger, leaves)
     finally:

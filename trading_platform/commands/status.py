@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from trading_platform.commands.support import runtime
 
     data = runtime.existing(settings)
-    ledger = runtime.open_ledger(data, settings)
+    ledger = runtime.open_ledger(data)
     with uncollected():
         lines = _by_day(ledger, args) if args.days else _by_symbol(data, ledger, args)
     print(lines, flush=True)

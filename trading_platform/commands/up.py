@@ -93,7 +93,7 @@ def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir) -> 
     ------
     UsageError : with the message that ingest would give.
     """
-    if not data.ledger_path.exists() and not settings.database_url.get_secret_value():
+    if not data.ledger_path.exists():
         if args.demo:
             raise UsageError(f"no demonstration is in {data.root}; run `trading-platform demo` first")
         return
@@ -101,7 +101,7 @@ def _check_held(args: argparse.Namespace, settings: Settings, data: DataDir) -> 
     from trading_platform.domain.errors import LedgerUnavailable
 
     try:
-        ledger = open_ledger(data, settings)
+        ledger = open_ledger(data)
     except LedgerUnavailable:
         return  # a broken ledger must not stop recording
     try:
@@ -137,7 +137,7 @@ def _check_markets(ledger: Ledger) -> None:
 
 def _watch(args: argparse.Namespace, settings: Settings, platform: Platform, stopping: threading.Event) -> None:
     """Keep everything up and show counts, until told to stop."""
-    counts = _LiveLine(settings, platform)
+    counts = _LiveLine(platform)
     announced = False
     started = shown = time.monotonic()
     _say(f"{'showing' if args.demo else 'about to record'} {counts.what}; starting Dagster …")
@@ -171,8 +171,7 @@ def _announce(args: argparse.Namespace, platform: Platform) -> None:
 class _LiveLine:
     """The live line: stored trades by symbol, of several venues by venue; the rate since the last line, what misses."""
 
-    def __init__(self, settings: Settings, platform: Platform) -> None:
-        self._settings = settings
+    def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._ledger: Ledger | None = None
         self._before: dict[str, int] = {}
@@ -228,8 +227,7 @@ class _LiveLine:
             from trading_platform.store.fs.layout import DataDir
             from trading_platform.store.ledger import Ledger
 
-            url = self._settings.database_url.get_secret_value()
-            self._ledger = Ledger.open(DataDir(self._platform.root), url)
+            self._ledger = Ledger.open(DataDir(self._platform.root))
         return self._ledger
 
     def _of(self, ledger: Ledger) -> str:

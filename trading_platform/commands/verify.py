@@ -25,7 +25,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from trading_platform.store.verify import verify_store
 
     data = runtime.existing(settings)
-    ledger = runtime.open_ledger(data, settings)
+    ledger = runtime.open_ledger(data)
     result = verify_store(data, ledger, GATES, wait=time.sleep)
     lines = [f"{v.check}: {v.subject}: {v.detail}" for v in result.violations]
     held = f"{result.sequences} sequences, {result.files} files, {result.trades:,} trades"

@@ -65,13 +65,13 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._ledger is None:
             from trading_platform.store.ledger import Ledger
 
-            self._ledger = Ledger.open(self.data.create(), self.settings.database_url.get_secret_value())
+            self._ledger = Ledger.open(self.data.create())
         return self._ledger
 
     @property
     def has_data(self) -> bool:
         """Whether anything was ever recorded: sensors need not create a ledger to find it empty."""
-        return bool(self.settings.database_url.get_secret_value()) or self.data.ledger_path.exists()
+        return self.data.ledger_path.exists()
 
     @property
     def pipeline(self) -> "Pipeline":

@@ -66,7 +66,7 @@ class ListingQuestion:
         log, venue = get_logger(__name__), self._config.venue
         while not self._over.is_set():
             try:
-                ledger = runtime.open_ledger(self._data, self._settings)
+                ledger = runtime.open_ledger(self._data)
                 try:
                     self._ask(ledger)
                 finally:
@@ -191,9 +191,7 @@ def prober(
 
     spelling = {symbol: name for name, symbol in config.symbols.items()}
     bounds = Bounds.of(settings.history_start)
-    asked = Prober(
-        data, lambda: runtime.open_ledger(data, settings), endpoint.adapter, client, bounds, spelling, answered
-    )
+    asked = Prober(data, lambda: runtime.open_ledger(data), endpoint.adapter, client, bounds, spelling, answered)
     asked.ask_later(symbol for symbol, tail in tails.items() if tail != "closed")
     return asked
 
@@ -236,7 +234,7 @@ def _undertake(
     endpoints, context = {endpoint.adapter.name: endpoint}, runtime.fetch_context(settings, over.wait)
     while not over.is_set():
         try:
-            ledger = runtime.open_ledger(data, settings)
+            ledger = runtime.open_ledger(data)
             try:
                 if undertake(data, ledger, endpoints, context, since):
                     return

@@ -89,7 +89,7 @@ def existing(settings: Settings, *, log_suffices: bool = False) -> DataDir:
     data = DataDir(settings.data_dir)
     if os.path.lexists(data.root):
         check_usable(data)
-    if settings.database_url.get_secret_value() or data.ledger_path.exists():
+    if data.ledger_path.exists():
         return data
     if not any(data.log.glob("*/*.seg*")):
         raise UsageError(f"nothing is recorded in {data.root}; record with ingest or demo, or give another --data-dir")
@@ -98,11 +98,11 @@ def existing(settings: Settings, *, log_suffices: bool = False) -> DataDir:
     return data
 
 
-def open_ledger(data: DataDir, settings: Settings) -> Ledger:
+def open_ledger(data: DataDir) -> Ledger:
     """Open the ledger of this data directory."""
     from trading_platform.store.ledger import Ledger
 
-    return Ledger.open(data, settings.database_url.get_secret_value())
+    return Ledger.open(data)
 
 
 def stop_event() -> threading.Event:

@@ -219,7 +219,7 @@ def process(config: WorkerSpec) -> int:
         _count(decoded, added)
 
     data = DataDir(Path(config.data_dir))
-    ledger = Ledger.open(data, config.database_url)
+    ledger = Ledger.open(data)
     processor = Processor(
         data,
         config.lane,
@@ -293,7 +293,7 @@ def publish(config: WorkerSpec) -> int:
     budget = _StopBudget()
     obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=budget.on_message)
     data = DataDir(Path(config.data_dir))
-    ledger = Ledger.open(data, config.database_url)
+    ledger = Ledger.open(data)
     keeper = LogMaintenance(
         data,
         ledger,

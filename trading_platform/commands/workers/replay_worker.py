@@ -30,7 +30,6 @@ class HelperConfig(msgspec.Struct, frozen=True):
 
     task: Task
     data_dir: str
-    database_url: str
     history_start: str
     span: Span
 
@@ -39,8 +38,7 @@ def starter(settings: Settings, span: Span) -> Callable[[Task, Sequence[int]], C
     """Return a function that starts a helper process."""
 
     def start_one(task: Task, locks: Sequence[int]) -> Child:
-        url = settings.database_url.get_secret_value()
-        config = HelperConfig(task, str(settings.data_dir), url, str(settings.history_start), span)
+        config = HelperConfig(task, str(settings.data_dir), str(settings.history_start), span)
         environ = {VARIABLE: msgspec.json.encode(config).decode()}
         name = f"replay helper {task.number}"
         return start(name, ["trading_platform.commands.workers.replay_worker"], environ, descriptors=locks)
@@ -66,7 +64,7 @@ def main() -> int:
     config = msgspec.json.decode(os.environ.pop(VARIABLE), type=HelperConfig)
     data = DataDir(Path(config.data_dir))
     context = ReplayContext(data, VENUES, Bounds.of(config.history_start), GATES["ticks"], wanted(config.span))
-    return help_out(config.task, context, partial(Ledger.open, data, config.database_url))
+    return help_out(config.task, context, partial(Ledger.open, data))
 
 
 if __name__ == "__main__":

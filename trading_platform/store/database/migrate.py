@@ -187,7 +187,7 @@ CREATE TABLE IF NOT EXISTS platform.audit_log (
     action text NOT NULL,
     subject text NOT NULL,
     detail text NOT NULL,
-    ledger_id bigint UNIQUE
+    ledger_key text UNIQUE
 );
 RESET ROLE;
 """

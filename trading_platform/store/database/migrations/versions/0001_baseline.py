@@ -208,7 +208,7 @@ GRANT UPDATE, DELETE ON market.ticks, market.bars, market.indicators, market.reg
 GRANT INSERT, UPDATE, DELETE ON platform.watermarks, platform.coverage, platform.gaps, platform.completeness,
     platform.conflicts TO tp_writer;
 GRANT INSERT ON platform.revisions, platform.identity TO tp_writer;
-GRANT INSERT (actor, action, subject, detail, ledger_id, at) ON platform.audit_log TO tp_writer;
+GRANT INSERT (actor, action, subject, detail, ledger_key, at) ON platform.audit_log TO tp_writer;
 ALTER DEFAULT PRIVILEGES IN SCHEMA market, platform GRANT SELECT ON TABLES TO tp_reader, tp_writer;
 """
 
