@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from quality.schemas import GATES
+from tests.fault.test_exchange_kinds import SEEDS_VARIABLE
 from tests.support.builders.ingest_in_process import SmallIngest
 from tests.support.builders.venue_thread import Simulator, simulator  # noqa: F401  the fixture
 from trading_platform.domain.days import DAY_NS, day_of, day_start
@@ -37,10 +39,11 @@ SPEED = 600.0
 INCOMPLETE_FILES = {"archive_forget", "archive_republish"}
 SEEDS = 5
 CASES = [
-    # One seed of each kind here, all of them in the campaign.
-    pytest.param(kind, seed, marks=[] if seed == number % SEEDS else [pytest.mark.campaign])
+    # Of each kind one of five seeds here, fifty in the campaign (test_exchange_campaign.py).
+    (kind, seed)
     for number, kind in enumerate([*EVENTS, "rough"])
-    for seed in range(SEEDS)
+    for seed in range(int(os.environ.get(SEEDS_VARIABLE, "0")) or SEEDS)
+    if SEEDS_VARIABLE in os.environ or seed == number % SEEDS
 ]
 
 
