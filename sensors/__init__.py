@@ -2,7 +2,8 @@
 
     ingest_keepalive   no process records            gap_recovery   trades are missing
     seal_days          a day is over and settled     observe_ingest counts of new trades, every five minutes
-    schedules          refresh of the current day    tidy_runs      runs whose process died, and old runs
+    compare_days       a venue's daily file is due   tidy_runs      runs whose process died, and old runs
+    schedules          refresh of the current day
 
 Each one reads the ledger or the locks, launches at most one named run, and gives the reason for what it did.
 """

@@ -12,6 +12,7 @@ from importlib import import_module
 import dagster as dg
 
 from quality.schemas import GATES
+from sensors.compare_days import compare_days
 from sensors.gap_recovery import gap_recovery
 from sensors.ingest_keepalive import ingest_keepalive
 from sensors.observe_ingest import observe_ingest
@@ -38,7 +39,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, module="dagster")
 defs = dg.Definitions(
     assets=[getattr(import_module(f"assets.{name}"), name) for name in DATASETS],
     jobs=JOBS,
-    sensors=[ingest_keepalive, gap_recovery, seal_days, observe_ingest, tidy_runs],
+    sensors=[ingest_keepalive, gap_recovery, compare_days, seal_days, observe_ingest, tidy_runs],
     schedules=[every_five_minutes],
     resources={"pipeline": GatedPipeline()},
     # Parallel work is the engine's; a process for each step would cost six seconds a step.

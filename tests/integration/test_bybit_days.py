@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from quality.schemas import GATES
@@ -57,4 +58,36 @@ def test_a_file_that_comes_late_leaves_its_day_unproven(tmp_path: Path) -> None:
     assert outcome.files == ()
     assert "no file" in outcome.notes[0]
     assert lake.leaves(world.data, "ticks") == []
+    world.ledger.close()
+
+
+def test_recovery_takes_days_in_by_itself(tmp_path: Path) -> None:
+    """Every day that is over since the first one is compared once its file is due, though nothing was heard of it."""
+    world = world_of(tmp_path, "BTC-USDT")
+    world.fetch(DAY, DAY)
+    outcome = world.recover()
+    assert [file[2] for file in outcome.files] == [LAST, "2025-01-02"] and not outcome.problems
+    assert {row[2] for row in states(world).values()} == {"reconciled"}
+    asked = len(world.files_asked())
+    assert world.recover().files == ()
+    assert len(world.files_asked()) == asked
+    world.ledger.close()
+
+
+def test_a_day_without_a_file_is_asked_for_again_later(tmp_path: Path) -> None:
+    """Not at once: after an hour, some hours, days, and then no more; it stays unproven."""
+    first = PROFILES["BTC-USDT"].first_id
+    world = world_of(tmp_path, "BTC-USDT", Event(at_id=first, kind="archive_forget", count=3))
+    world.change = lambda request, answer: httpx.Response(404) if LAST in request.url.path else answer
+    world.fetch(DAY, DAY)
+    asked = []
+    for hours in (0, 0.5, 1, 3, 6, 24, 72, 7 * 24, 30 * 24):
+        world.now_s += hours * 3600
+        before = len(world.files_asked())
+        outcome = world.recover()
+        names = [name for name in world.files_asked()[before:] if LAST in name]
+        asked.append(bool(names))
+        assert bool(names) == any(f"{LAST}: the archive has no file" in note for note in outcome.notes)
+    assert asked == [True, False, True, False, True, True, True, True, False]
+    assert LAST not in states(world)
     world.ledger.close()

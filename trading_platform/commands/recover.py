@@ -61,17 +61,20 @@ def _payload(outcome: Outcome) -> dict[str, object]:
         "pages": outcome.pages,
         "open_gaps": [gap._asdict() for gap in outcome.open_gaps],
         "open_tails": [tail._asdict() for tail in outcome.open_tails],
-        "problems": list(outcome.problems),
+        "files": [list(file) for file in outcome.files],
+        "problems": [*outcome.problems, *outcome.notes],
     }
 
 
 def _text(outcome: Outcome) -> str:
+    files = [f"taken in: {venue} {symbol} {day}, the venue's daily file" for venue, symbol, day in outcome.files]
+    files += outcome.notes
     if outcome.nothing_open:
-        return f"no gap is open ({outcome.pages} pages requested)"
+        return "\n".join([*files, f"no gap is open ({outcome.pages} pages requested)"])
     lines = [
         f"gap {gap.id}: {gap.venue} {gap.symbol} {gap.first_missing}..{gap.last_missing}"
         f" ({gap.missing:,} ids, {gap.attempts} attempts)"
         for gap in outcome.open_gaps
     ]
     lines += [f"tail of {tail.venue} {tail.symbol}: unknown after {tail.head}" for tail in outcome.open_tails]
-    return "\n".join([*lines, *outcome.problems])
+    return "\n".join([*files, *lines, *outcome.problems])

@@ -29,6 +29,7 @@ concurrency:
     max_concurrent_runs: 10
     tag_concurrency_limits:
       - {key: work, value: recovery, limit: 1}
+      - {key: work, value: comparison, limit: 1}
       - {key: work, value: refresh, limit: 1}
       - {key: dagster/backfill, limit: 2}
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -20,6 +21,9 @@ from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.pipeline.results import LeafResult
 from trading_platform.processes import process_tree as processes
 from trading_platform.store.fs.layout import Leaf
+
+if TYPE_CHECKING:
+    from trading_platform.ingest.recovery.fetcher import FetchContext
 
 # No `from __future__ import annotations`: Dagster reads the annotations of operations as objects.
 
@@ -53,8 +57,6 @@ class LeaseConfig(dg.Config):
 @dg.op
 def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pipeline: PipelineResource) -> None:
     """Fetch a lease of gaps from the exchange, publish the trades, and recompute dependent datasets."""
-    from trading_platform.ingest.decoder.bounds import Bounds
-    from trading_platform.ingest.recovery.fetcher import FetchContext
     from trading_platform.ingest.recovery.recovery import fetch_leased
     from trading_platform.ingest.recovery.rest_client import Stopped
 
@@ -63,13 +65,7 @@ def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pi
     context.log.info(f"lease {config.lease}: {len(gaps)} gaps, {sum(gap.missing for gap in gaps)} trades missing")
     if not gaps:
         return
-    fetch_context = FetchContext(
-        bounds=Bounds.of(pipeline.settings.history_start),
-        gate=pipeline.gate("ticks"),
-        share=pipeline.settings.rest.share,
-        wait=_waiter(config.patience_s),
-        rng=random.Random(),
-    )
+    fetch_context = _fetch_context(pipeline, config.patience_s)
     try:
         outcome = fetch_leased(pipeline.data, ledger, pipeline.endpoints(), fetch_context, gaps)
     except Stopped:
@@ -81,6 +77,19 @@ def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pi
         context.log.warning(problem)
     context.log.info(f"{outcome.pages} pages, {len(outcome.touched)} symbol-days touched")
     _refresh_downstream(context, pipeline, outcome.touched)
+
+
+def _fetch_context(pipeline: PipelineResource, patience_s: float) -> "FetchContext":
+    from trading_platform.ingest.decoder.bounds import Bounds
+    from trading_platform.ingest.recovery.fetcher import FetchContext
+
+    return FetchContext(
+        bounds=Bounds.of(pipeline.settings.history_start),
+        gate=pipeline.gate("ticks"),
+        share=pipeline.settings.rest.share,
+        wait=_waiter(patience_s),
+        rng=random.Random(),
+    )
 
 
 def _waiter(patience_s: float) -> Callable[[float], bool]:
@@ -124,6 +133,41 @@ def _refresh_downstream(
 def recover_gaps() -> None:
     """Fetch one lease of gaps."""
     fetch_missing_trades()
+
+
+class CompareConfig(dg.Config):
+    """How long a run may take to compare days with the venue's files."""
+
+    patience_s: float = 3600.0
+
+
+@dg.op
+def compare_with_files(context: dg.OpExecutionContext, config: CompareConfig, pipeline: PipelineResource) -> None:
+    """Download the daily files that are due, take in what is missing, and recompute dependent datasets."""
+    from trading_platform.ingest.recovery.recovery import compare_days as compare
+    from trading_platform.ingest.recovery.rest_client import Stopped
+
+    fetch_context = _fetch_context(pipeline, config.patience_s)
+    try:
+        outcome = compare(pipeline.data, pipeline.ledger, pipeline.endpoints(), fetch_context)
+    except Stopped:
+        context.log.warning(f"not done within {config.patience_s:.0f} s; the next run goes on")
+        return
+    for line in (*outcome.notes, *outcome.problems):
+        context.log.warning(line)
+    context.log.info(f"{len(outcome.files)} daily files, {len(outcome.touched)} symbol-days touched")
+    _refresh_downstream(context, pipeline, outcome.touched)
+
+
+@dg.job(
+    name=keys.COMPARE_DAYS,
+    description="Compare days with the venue's daily files, where ids prove nothing. Launched by compare_days.",
+    tags={keys.WORK: "comparison"},
+    executor_def=dg.in_process_executor,
+)
+def compare_days() -> None:
+    """Compare what is due."""
+    compare_with_files()
 
 
 class IngestConfig(dg.Config):
@@ -175,4 +219,4 @@ def ingest() -> None:
     record_trades()
 
 
-JOBS = (refresh_today, seal_days, recover_gaps, ingest)
+JOBS = (refresh_today, seal_days, recover_gaps, compare_days, ingest)

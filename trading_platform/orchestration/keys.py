@@ -18,10 +18,11 @@ COMPLETENESS = "completeness"
 REFRESH_TODAY = "refresh_today"
 SEAL_DAYS = "seal_days"
 RECOVER_GAPS = "recover_gaps"
+COMPARE_DAYS = "compare_days"
 INGEST = "ingest"
 
 WORK = "work"
-"""What kind of work a run is: `ingest`, `recovery` or `refresh`. dagster.yaml limits each by itself."""
+"""What kind of work a run is: `ingest`, `recovery`, `comparison` or `refresh`. dagster.yaml limits each by itself."""
 
 REASON = "reason"
 """Why a run was started, in words."""

@@ -17,7 +17,7 @@ from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.recovery.fetch_lane import LaneEnvironment
 from trading_platform.ingest.recovery.fetcher import Endpoint, FetchContext
-from trading_platform.ingest.recovery.recovery import Outcome, fetch_days
+from trading_platform.ingest.recovery.recovery import Outcome, fetch_days, recover_missing
 from trading_platform.simulate.exchange import Stage
 from trading_platform.simulate.exchanges import EXCHANGES
 from trading_platform.simulate.faults import Event, FaultPlan
@@ -78,7 +78,20 @@ class ArchiveWorld:
 
     def fetch(self, first: str = FIRST, last: str = LAST, progress: Progress | None = None) -> Outcome:
         """Fetch whole days, as `backfill --fetch` does."""
-        context = FetchContext(
+        pairs = [(self._venue, self._symbol)]
+        return fetch_days(
+            self.data, self.ledger, self._endpoints(), self._context(), pairs, first, last, progress=progress
+        )
+
+    def recover(self) -> Outcome:
+        """Close what is open, as `recover --once` does."""
+        return recover_missing(self.data, self.ledger, self._endpoints(), self._context())
+
+    def _endpoints(self) -> dict[str, Endpoint]:
+        return {self._venue: Endpoint(VENUES[self._venue], "http://venue.invalid")}
+
+    def _context(self) -> FetchContext:
+        return FetchContext(
             BOUNDS,
             pass_all,
             1.0,
@@ -89,9 +102,6 @@ class ArchiveWorld:
             environment=LaneEnvironment(wall_ns=lambda: int(self.now_s * 1e9)),
             network=httpx.MockTransport(self._answer),
         )
-        endpoints = {self._venue: Endpoint(VENUES[self._venue], "http://venue.invalid")}
-        pairs = [(self._venue, self._symbol)]
-        return fetch_days(self.data, self.ledger, endpoints, context, pairs, first, last, progress=progress)
 
     def rows(self, column: str = "trade_id") -> list[object]:
         """Return a column of everything published, in the order of days."""

@@ -59,10 +59,17 @@ def test_everything_automatic_is_switched_on() -> None:
     """A first start needs no click: sensors and schedules run."""
     repository = defs.get_repository_def()
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
-    assert set(sensors) == {"ingest_keepalive", "gap_recovery", "seal_days", "observe_ingest", "tidy_runs"}
+    assert set(sensors) == {
+        "ingest_keepalive",
+        "gap_recovery",
+        "compare_days",
+        "seal_days",
+        "observe_ingest",
+        "tidy_runs",
+    }
     assert set(sensors.values()) == {dg.DefaultSensorStatus.RUNNING}
     assert [s.default_status for s in repository.schedule_defs] == [dg.DefaultScheduleStatus.RUNNING]
-    assert {"refresh_today", "seal_days", "recover_gaps", "ingest"} <= set(repository.job_names)
+    assert {"refresh_today", "seal_days", "recover_gaps", "compare_days", "ingest"} <= set(repository.job_names)
 
 
 def test_the_running_day_is_a_partition() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from sensors.compare_days import compare_days
 from sensors.gap_recovery import gap_recovery
 from sensors.ingest_keepalive import STOP_FILE, ingest_keepalive
 from sensors.observe_ingest import observe_ingest
@@ -25,11 +26,16 @@ from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
     unused,
 )
 from tests.support.builders.lakes import Market, made_up
+from trading_platform.completeness.gap_detector import advance
+from trading_platform.completeness.records import ListedDay
+from trading_platform.domain.position import START
+from trading_platform.ingest.recovery.due_listings import note_asked
 from trading_platform.ingest.recovery.open_tails import ingest_lock
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.resources import settings_in_force
 from trading_platform.settings import load
 from trading_platform.store.fs.locks import FileLock
+from trading_platform.store.ledger import Batch, Seen, SequenceKey
 
 # ruff: noqa: F811  fixtures are handed in under their own names
 
@@ -52,7 +58,7 @@ def start_run(
     return instance.create_run_for_job(nothing, status=status, tags=tags).run_id
 
 
-@pytest.mark.parametrize("sensor", [gap_recovery, seal_days, observe_ingest, ingest_keepalive])
+@pytest.mark.parametrize("sensor", [gap_recovery, compare_days, seal_days, observe_ingest, ingest_keepalive])
 def test_nothing_recorded_means_nothing_to_do(
     sensor: dg.SensorDefinition, unused: FixedPipeline, instance: dg.DagsterInstance
 ) -> None:
@@ -94,6 +100,29 @@ def test_simulated_data_never_turns_to_the_real_exchange(
     market.ledger.mark_kind("simulated")
     assert "simulator's address is unknown" in tick(gap_recovery, instance, pipeline).skip_message
     assert pipeline.endpoints() == {}
+
+
+# ---- compare_days
+
+
+def test_a_day_that_ids_cannot_prove_is_compared_once_its_file_is_due(
+    market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance
+) -> None:
+    """One run for what is due; a day that was asked for and is not equal is due again after an hour."""
+    listed = [ListedDay("2024-08-10", 0, 0, 1), ListedDay("2024-08-11", 5, 0, 1)]
+    seen = Seen(listed=listed, undertaken=0)
+    market.ledger.remember("rest_url:bybit", "http://127.0.0.1:1")
+    market.ledger.apply(Batch("fetch-0", START, START, {SequenceKey("bybit", "BTC-USDT"): seen}), advance)
+    found = tick(compare_days, instance, pipeline)
+    assert found.run_requests, found.skip_message
+    (request,) = found.run_requests
+    assert request.tags[keys.REASON] == "daily files are due: bybit BTC-USDT 2024-08-11"
+    for before_s, due in ((3599, False), (3600, True)):
+        note_asked(market.ledger, ("bybit", "BTC-USDT"), ["2024-08-11"], NOW_NS - before_s * 10**9)
+        assert bool(tick(compare_days, instance, pipeline).run_requests) == due
+        market.ledger.remember("listings:bybit:BTC-USDT", "{}")
+    start_run(instance, keys.COMPARE_DAYS, dg.DagsterRunStatus.STARTED)
+    assert "is comparing" in tick(compare_days, instance, pipeline).skip_message
 
 
 # ---- seal_days

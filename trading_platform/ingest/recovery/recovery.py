@@ -10,13 +10,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from trading_platform.domain.days import day_after, day_range, day_start
-from trading_platform.domain.errors import Banned, FrameError, RateLimited, RequestRefused, VenueError, VenueUnavailable
+from trading_platform.domain.errors import (
+    Banned,
+    FrameError,
+    LockHeld,
+    RateLimited,
+    RequestRefused,
+    VenueError,
+    VenueUnavailable,
+)
 from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.domain.sequencing import prove_completeness
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.recovery.archive_client import Place
 from trading_platform.ingest.recovery.archive_days import ArchiveDays, DaysOf, Stores
+from trading_platform.ingest.recovery.due_listings import due_days, note_asked
 from trading_platform.ingest.recovery.fetch_lane import (
     FETCHED_BYTES,
     FILES_BYTES,
@@ -35,6 +44,7 @@ from trading_platform.store.ledger.gaps import LONGEST_WAIT_NS
 from trading_platform.store.log import control_records as control
 from trading_platform.telemetry.logs import get_logger
 from trading_platform.telemetry.progress import Progress, Steps
+from trading_platform.venues.archive import DailyArchive
 
 log = get_logger(__name__)
 
@@ -60,7 +70,7 @@ class Outcome(NamedTuple):
     problems : why, in words, where a venue gave the reason.
     not_fetched : of whole days that were to be fetched, what is still missing.
     files : daily files that were taken into the log, as (venue, symbol, day).
-    notes : why other days' files were not, in words; REST was asked for these.
+    notes : why other days' files were not, in words; where ids tell what is missing REST was asked for these.
     """
 
     pages: int
@@ -89,6 +99,8 @@ def recover_missing(
 ) -> Outcome:
     """Work through everything open of these venues, heads that nobody listens to included.
 
+    Days of symbols whose ids prove nothing are compared with the venue's files, as far as that is due.
+
     Parameters
     ----------
     endpoints : by venue; gaps of other venues stay as they are.
@@ -103,9 +115,30 @@ def recover_missing(
     def act(work: _Recovery) -> None:
         work.undertake(since or {})
         work.probe()
+        work.compare_days()
         work.work_through(patient=patient)
 
-    return _with_lane(data, ledger, endpoints, context, act)
+    due = due_days(ledger, archives_of(endpoints), context.wall_ns())
+    return _with_lane(data, ledger, endpoints, context, act, FILES_BYTES if due else FETCHED_BYTES)
+
+
+def compare_days(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], context: FetchContext) -> Outcome:
+    """Compare days with the venue's files, as far as that is due: afterwards they are reconciled, or not proved.
+
+    Raises
+    ------
+    Stopped : if told to stop; what was fetched is published.
+    """
+    return _with_lane(data, ledger, endpoints, context, _Recovery.compare_days, FILES_BYTES)
+
+
+def archives_of(endpoints: Mapping[str, Endpoint]) -> dict[str, DailyArchive]:
+    """Return the daily files of venues whose ids prove nothing, by venue."""
+    return {
+        name: endpoint.adapter.archive
+        for name, endpoint in endpoints.items()
+        if endpoint.adapter.archive is not None and not prove_completeness(endpoint.adapter.sequencing)
+    }
 
 
 def fetch_leased(
@@ -170,8 +203,6 @@ def fetch_days(
     on everything from these days to the head counts as missing until it is held.
     """
     asked: dict[tuple[str, str], Range] = {}
-    files: list[tuple[str, str, str]] = []
-    notes: list[str] = []
 
     def act(work: _Recovery) -> None:
         for venue, symbol in symbols:
@@ -185,12 +216,9 @@ def fetch_days(
                 if ids is not None:
                     asked[venue, symbol] = ids
 
-        files.extend(work.files)
-        notes.extend(work.notes)
-
     outcome = _with_lane(data, ledger, endpoints, context, act, FILES_BYTES)
     missing = tuple(_within(outcome.open_gaps, asked))
-    return outcome._replace(not_fetched=missing, files=tuple(files), notes=tuple(notes))
+    return outcome._replace(not_fetched=missing)
 
 
 def _with_lane(
@@ -223,7 +251,8 @@ def _with_lane(
             log.error("trades lost", **gap._asdict())
     gaps = [gap for gap in ledger.gaps() if gap.venue in endpoints]
     tails = [row for row in open_tails(data, ledger) if row.venue in endpoints]
-    return Outcome(work.pages, frozenset(touched), tuple(gaps), tuple(tails), tuple(dict.fromkeys(work.problems)))
+    told = tuple(dict.fromkeys(work.problems)), (), tuple(work.files), tuple(work.notes)
+    return Outcome(work.pages, frozenset(touched), tuple(gaps), tuple(tails), *told)
 
 
 def _lane(
@@ -408,7 +437,8 @@ class _Recovery(RangeFetcher):
         if not prove_completeness(adapter.sequencing):
             if adapter.archive is None:
                 self.problems.append(f"{venue} publishes no files that days of {symbol} could be compared with")
-            self._fetch_files(DaysOf(venue, symbol, self._venue_symbol(venue, symbol), None), days, progress)
+            whose = DaysOf(venue, symbol, self._venue_symbol(venue, symbol), None)
+            self._fetch_files(whose, day_range(*days), progress)
             return None
         begin = self.undertake_day(venue, symbol, first)
         if begin is None:
@@ -421,7 +451,8 @@ class _Recovery(RangeFetcher):
         if end < begin:
             raise VenueError(f"{venue} {symbol}: trade {end} is said to follow the days that begin with {begin}")
         epoch = len(self._ledger.resets(venue, symbol))
-        self._fetch_files(DaysOf(venue, symbol, self._venue_symbol(venue, symbol), (epoch, begin, end)), days, progress)
+        whose = DaysOf(venue, symbol, self._venue_symbol(venue, symbol), (epoch, begin, end))
+        self._fetch_files(whose, day_range(*days), progress)
         state = self._ledger.state(venue, symbol, epoch)
         known = state.stored.copy()
         known.update(state.used_up)  # no answer makes a trade of these
@@ -440,14 +471,34 @@ class _Recovery(RangeFetcher):
         if self._steps is not None:
             self._steps.step()
 
-    def _fetch_files(self, whose: DaysOf, days: tuple[str, str], progress: Progress | None) -> None:
+    def compare_days(self) -> None:
+        """Compare days of symbols whose ids prove nothing with the venue's files, as far as that is due."""
+        now_ns = self._context.wall_ns()
+        silent: set[str] = set()
+        for (venue, symbol), days in due_days(self._ledger, archives_of(self._endpoints), now_ns).items():
+            if venue in silent:
+                continue
+            try:
+                self._fetch_files(DaysOf(venue, symbol, self._venue_symbol(venue, symbol), None), days, None)
+            except Stopped:
+                raise
+            except LockHeld as error:
+                self.notes.append(str(error))  # a backfill is at it
+                continue
+            except (VenueError, FrameError) as error:
+                self.problem(error, f"{venue} {symbol}")
+                silent |= {venue} if isinstance(error, NO_ANSWERS) else set()
+            self._publish()  # the comparison is with what is published
+            note_asked(self._ledger, (venue, symbol), days, now_ns)
+
+    def _fetch_files(self, whose: DaysOf, days: Iterable[str], progress: Progress | None) -> None:
         """Fetch the venue's files of these days, as far as they are wanting and there are any."""
         endpoint, context = self._endpoints[whose.venue], self._context
         if endpoint.adapter.archive is None:
             return
         # Of an older numbering nothing is promised: see undertake_day.
         begins_ns = max((reset.begins_ns for reset in self._ledger.resets(whose.venue, whose.symbol)), default=0)
-        wanted = [day for day in day_range(*days) if day_start(day_after(day)) > begins_ns]
+        wanted = [day for day in days if day_start(day_after(day)) > begins_ns]
         stores = Stores(self._data, self._ledger, self._lane)
         place = Place(context.environment.disk, context.wait, context.monotonic, context.rng, context.network)
         work = ArchiveDays(endpoint.adapter.archive, endpoint.files_url, whose, stores, place, self.wait, progress)
