@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         standard_streams.let_go()
 
 
-def _answer(arguments: list[str]) -> int:
+def _answer(arguments: list[str]) -> int:  # noqa: PLR0911  one return an exit code
     try:
         return _run(arguments)
     except UsageError as error:

@@ -108,7 +108,7 @@ class StoreMachine(RuleBasedStateMachine):
         way=WAYS,
         fate=FATES,
     )
-    def fetch(
+    def fetch(  # noqa: PLR0913  one argument a drawn choice
         self,
         lane: str,
         symbol: str,

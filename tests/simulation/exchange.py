@@ -230,7 +230,7 @@ class Exchange:
     network : what lies between us and it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a simulated venue is told, by name
         self,
         loop: VirtualLoop,
         clock: Clock,

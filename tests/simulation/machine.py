@@ -93,7 +93,7 @@ class Machine:
     deaths : how many were killed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the parts that a machine is made of
         self,
         loop: VirtualLoop,
         clock: Clock,

@@ -199,7 +199,7 @@ def fold_timeframe(trades: Trades, *, day_start_ns: int, timeframe_ns: int) -> B
     "void(const i8[::1], const f8[::1], const i8[::1], const i8[::1], const i1[::1],"
     " i8[::1], i8[::1], f8[::1], f8[::1], i8[::1])"
 )
-def fold_trades(
+def fold_trades(  # noqa: PLR0913  one argument a column
     bins: Ints, price: Floats, p: Ints, q: Ints, side: Sides, first: Ints, last: Ints,
     high: Floats, low: Floats, totals: Ints,
 ) -> None:  # fmt: skip

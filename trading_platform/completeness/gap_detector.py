@@ -31,7 +31,7 @@ serves for this id is no trade.
 _TAIL_RANK = {"live": 0, "open": 1, "closed": 2}
 
 
-def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:
+def advance(state: SequenceState, seen: Seen) -> npt.NDArray[np.bool_]:  # noqa: C901  one step a kind of fact, in their order of rank
     """Update the account by a batch; return which of its ids are newly stored.
 
     Parameters

@@ -126,7 +126,7 @@ def short_decimal(data: Bytes, at: int, end: int, value: Floats, tens: Ints, flo
 
 
 @kernel()
-def read_decimal(data: Bytes, at: int, end: int, value: Floats, tens: Ints, float_tens: Floats) -> int:
+def read_decimal(data: Bytes, at: int, end: int, value: Floats, tens: Ints, float_tens: Floats) -> int:  # noqa: C901  compiled loop: a call in it costs time
     """Read digits with at most one point between them; return where they end, -1 if this is no exact decimal above 0.
 
     The value is exact: of at most 15 digits, multiplied or divided once by an exact power of ten.

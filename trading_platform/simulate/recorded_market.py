@@ -24,6 +24,7 @@ import msgspec
 
 from trading_platform.domain.errors import RecordingError, SymbolError
 from trading_platform.domain.instrument import check_symbol, normalise_asset
+from trading_platform.simulate.exchange import Captured
 from trading_platform.simulate.exchanges import CAPTURE
 from trading_platform.simulate.tape import ListedSymbol, Print, time_ns
 
@@ -231,24 +232,12 @@ def _read(path: Path, prints: dict[tuple[str, int], Print]) -> None:
     """Add the trades of one file, by symbol and id."""
     found_any, aggregates, number, line = False, 0, 0, b""
     for number, line in enumerate(_lines(path), 1):
-        found = _MESSAGE.match(line)
-        if found is None:
-            if _ASIDE.match(line) is None and line.strip():
-                raise RecordingError(f"{path}: line {number} is of no known form (hftbacktest or cryptofeed)")
-            if CAPTURE.is_of_another_market(line):
-                raise _futures(path, number)
-            continue
-        try:
-            captured = CAPTURE.read(line[found.end() :])
-        except ValueError as error:
-            raise RecordingError(f"{path}: line {number} is no whole trade: {error}") from None
+        captured = _captured(path, number, line)
         if isinstance(captured, Print):
             found_any = True
             prints.setdefault((captured.venue_symbol, captured.trade_id), captured)
             if len(prints) > MOST_TRADES:
                 raise RecordingError(f"{path}: more than {MOST_TRADES:,} trades; play a shorter piece of it")
-        elif captured == "other market":
-            raise _futures(path, number)
         elif captured == "aggregate":
             aggregates += 1
     if number and not line.endswith(b"\n"):
@@ -256,6 +245,24 @@ def _read(path: Path, prints: dict[tuple[str, int], Print]) -> None:
     if not found_any:
         held = f"it holds {aggregates} aggregate trades; " if aggregates else ""
         raise RecordingError(f"{path}: no trades in it ({held}only @trade streams can be played)")
+
+
+def _captured(path: Path, number: int, line: bytes) -> Captured:
+    """Return what a line holds: a trade, "aggregate", or something else that is not played."""
+    found = _MESSAGE.match(line)
+    if found is None:
+        if _ASIDE.match(line) is None and line.strip():
+            raise RecordingError(f"{path}: line {number} is of no known form (hftbacktest or cryptofeed)")
+        if CAPTURE.is_of_another_market(line):
+            raise _futures(path, number)
+        return None
+    try:
+        captured = CAPTURE.read(line[found.end() :])
+    except ValueError as error:
+        raise RecordingError(f"{path}: line {number} is no whole trade: {error}") from None
+    if captured == "other market":
+        raise _futures(path, number)
+    return captured
 
 
 def _futures(path: Path, number: int) -> RecordingError:

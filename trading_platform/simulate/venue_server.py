@@ -89,7 +89,7 @@ class VenueServer:
     UsageError : for a plan with a kind of fault that the exchange cannot show.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a simulation may be told, by name
         self,
         market: Market,
         *,

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trading_platform.completeness.records import LeafRecord
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.id_ranges import IdRanges, id_runs
@@ -306,12 +307,7 @@ def _file(stored: _Stored, leaf: Leaf) -> Iterator[Violation]:
         return
     if intent is not None and intent.file_sha256 == digest:
         record = intent  # its writer stopped before it could confirm; the next one does
-    if record is None:
-        yield Violation("unknown file", subject, "the ledger knows no such leaf")
-    elif record.file_sha256 != digest:
-        yield Violation("checksum", subject, "the file is not the one that was published")
-    elif record.rows != table.num_rows or record.content_hash != lake.content_hash(table):
-        yield Violation("content", subject, "rows or content differ from what was published")
+    yield from _against_ledger(subject, record, digest, table)
     if leaf.dataset == "ticks":
         yield from _order(subject, table)
     if leaf.dataset == "bars":
@@ -319,6 +315,16 @@ def _file(stored: _Stored, leaf: Leaf) -> Iterator[Violation]:
     verdict = stored.gates[leaf.dataset](table)
     for failure in verdict.failures:
         yield Violation(f"gate {failure.check}", subject, f"{failure.rows} rows, for example {failure.example}")
+
+
+def _against_ledger(subject: str, record: LeafRecord | None, digest: str, table: pa.Table) -> Iterator[Violation]:
+    """The ledger knows the file, by its bytes, its rows and its content."""
+    if record is None:
+        yield Violation("unknown file", subject, "the ledger knows no such leaf")
+    elif record.file_sha256 != digest:
+        yield Violation("checksum", subject, "the file is not the one that was published")
+    elif record.rows != table.num_rows or record.content_hash != lake.content_hash(table):
+        yield Violation("content", subject, "rows or content differ from what was published")
 
 
 def _order(subject: str, table: pa.Table) -> Iterator[Violation]:

@@ -88,7 +88,7 @@ class Market:
         data = DataDir(root).create()
         return cls(data, Ledger.open(data), gate)
 
-    def hold(
+    def hold(  # noqa: PLR0913  a trade's columns by name
         self,
         trades: Trades,
         symbol: str = SYMBOL,

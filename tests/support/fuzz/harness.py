@@ -60,7 +60,7 @@ class Mutator:
         self._fields = [fields(whole) or [(0, len(whole))] for whole in corpus]
         self._random = np.random.default_rng(seed)
 
-    def make(self, count: int) -> list[bytes]:
+    def make(self, count: int) -> list[bytes]:  # noqa: C901  a list of mutations
         """Return so many inputs, hardly one of them as it should be."""
         draw = self._random.integers
         which = draw(0, len(self._corpus), count).tolist()

@@ -140,7 +140,7 @@ def viterbi_run(start: Any, transition: Any, means: Any, variances: Any, x: Any,
 
 
 @kernel(f"f8({_MODEL}, const f8[::1], f8[::1], f8[::1], f8[::1])")
-def expectation(
+def expectation(  # noqa: C901, PLR0912  compiled loop: a call in it costs time
     start: Any, transition: Any, means: Any, variances: Any, x: Any, density: Any, alpha: Any, sums: Any
 ) -> float:
     """Gather what a round of expectation maximisation needs; return the log-likelihood of the given model.

@@ -75,7 +75,7 @@ epoch; multiply seconds by 10**9
             )
 
 
-def _convert(value: object) -> int | None:
+def _convert(value: object) -> int | None:  # noqa: PLR0911  one return a type of input
     if isinstance(value, str):
         return _from_text(value.strip())
     if isinstance(value, bool):

@@ -111,7 +111,7 @@ class Scanner:
         self._told = np.zeros(3, np.int64)
         self._number = np.zeros(1, np.float64)
 
-    def scan(
+    def scan(  # noqa: PLR0913  a packed record and the columns that it goes into
         self,
         body: bytes,
         table_at: int,
@@ -176,7 +176,7 @@ class Scanner:
     " const f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], i1[::1])",
     allocates=False,
 )
-def scan_frames(  # noqa: PLR0915  (one loop over one form; inner kernels where they repeat)
+def scan_frames(  # noqa: C901, PLR0912, PLR0913, PLR0915  one compiled loop over one form: a call costs time
     data: Bytes,
     table_at: int,
     count: int,

@@ -61,7 +61,7 @@ class Processor:
     LockHeld : if another process decodes this lane.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  clock, disk and limits are handed in by name
         self,
         data: DataDir,
         lane: str,

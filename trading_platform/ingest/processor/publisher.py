@@ -105,7 +105,7 @@ def _holders(ledger: Ledger, one: Withdrawn) -> list[Leaf]:
     return found
 
 
-def publish_until(
+def publish_until(  # noqa: PLR0913  clock, disk and callbacks are handed in by name
     data: DataDir,
     ledger: Ledger,
     gate: Gate,

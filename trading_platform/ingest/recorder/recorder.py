@@ -63,7 +63,7 @@ class Recorder:
     report : told the symbols (canonical) of each attempt, and why it brought no stream; None: it did.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  clocks, disk and randomness are handed in by name
         self,
         adapter: VenueAdapter,
         symbols: Mapping[str, str],
@@ -274,7 +274,7 @@ class _Feed:
         breaker = self._recorder.address.breaker.state(now_ns)
         metrics.BREAKER_STATE.labels(f"stream-{self._adapter.name}").set(breaker)
 
-    def _act(self, action: actions.Action) -> None:
+    def _act(self, action: actions.Action) -> None:  # noqa: C901  one case an action
         venue, recorder = self._adapter.name, self._recorder
         match action:
             case actions.Split(meaning):

@@ -152,13 +152,9 @@ class ArchiveClient:
                 if size() >= best + STEP_BYTES:
                     best, failures = size(), 0
             else:
-                if answer.status in {_WHOLE, _PART} or (answer.status == _BEYOND and at > 0):
-                    return True
-                if answer.status == _NOT_THERE:
-                    return False
+                if (there := self._is_there(answer, path, at)) is not None:
+                    return there
                 reason, asked_s = f"HTTP {answer.status}", answer.asked_s
-                if answer.status < 500 and answer.status not in _BUSY:
-                    raise RequestRefused(f"{self._about}: {reason} for {path}")
                 if (asked_s or 0.0) > LONGEST_ASKED_WAIT_S:
                     break
             failures += 1
@@ -167,6 +163,16 @@ class ArchiveClient:
             if self._place.wait(wait):
                 raise Stopped(f"{self._about}: stopped while downloading")
         raise VenueUnavailable(f"{self._about}: no end of {path}, the last: {reason}")
+
+    def _is_there(self, answer: _DownloadAnswer, path: str, at: int) -> bool | None:
+        """Tell whether the file is there, from byte `at` on; None: ask again later."""
+        if answer.status in {_WHOLE, _PART} or (answer.status == _BEYOND and at > 0):
+            return True
+        if answer.status == _NOT_THERE:
+            return False
+        if answer.status < 500 and answer.status not in _BUSY:
+            raise RequestRefused(f"{self._about}: HTTP {answer.status} for {path}")
+        return None
 
     def _once(
         self, path: str, at: int, take: Callable[[bytes, int], None], restart: Callable[[], None]

@@ -69,7 +69,7 @@ class RestClient:
     transport : a network of one's own; the real one unless given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  clock, randomness and limits are handed in by name
         self,
         adapter: VenueAdapter,
         base_url: str,

@@ -76,7 +76,7 @@ class WorkerPool(NamedTuple):
     together: bool = False
 
 
-def replay(
+def replay(  # noqa: PLR0913  gates, disk and callbacks are handed in by name
     data: DataDir,
     ledger: Ledger,
     venues: Mapping[str, VenueAdapter],
@@ -118,11 +118,7 @@ def replay(
         if account is None and any(row.epoch for row in ledger.sequences()):
             # Where ids started again, what a trade's id means follows from the account as it was then.
             account = held.enter_context(closing(Ledger.open(DataDir(folder))))
-        helpers = _helpers(context, lanes, folder, locks, pool, decodes=account is None)
-        if helpers is not None:
-            held.enter_context(helpers)
-            if pool is not None and pool.together:
-                helpers.ready()
+        helpers = _helpers(held, context, lanes, folder, locks, pool, decodes=account is None)
         if account is not None and any(oldest_segment(data, lane) for lane in lanes):
             account.adopt(ledger)
         work = _Replay(context, ledger, folder, helpers, on_listing, ahead=scratch is None)
@@ -168,6 +164,7 @@ class _Folder:
 
 
 def _helpers(
+    held: ExitStack,
     context: ReplayContext,
     lanes: Sequence[str],
     folder: Path,
@@ -180,7 +177,12 @@ def _helpers(
     if pool is None:
         return None
     count = min(pool.processes - 1, len(shared(context.data, lanes)) // pool.each)
-    return Helpers(folder, count, pool.start, locks, decodes=decodes) if count > 0 else None
+    if count <= 0:
+        return None
+    helpers = held.enter_context(Helpers(folder, count, pool.start, locks, decodes=decodes))
+    if pool.together:
+        helpers.ready()
+    return helpers
 
 
 class _Replay:

@@ -185,19 +185,7 @@ class IngestSupervisor:
         workers = self._workers.children()
         for child in workers.values():
             for line in child.messages():
-                match messages.decode_message(line):
-                    case messages.ProbeRequest(symbols):
-                        self.ask(symbols)
-                    case messages.Opened(symbols):
-                        self.account.opened(symbols, self._wall_ns())
-                    case messages.Refused(symbols, reason):
-                        self.account.refused(symbols, reason)
-                    case messages.Heard(symbols):
-                        self.account.heard(symbols)
-                    case messages.Renew(symbols):
-                        log.warning("subscribed but not delivered", venue=self._config.venue, symbols=symbols)
-                        for renewal in messages.renew(symbols):
-                            workers["recorder"].tell(renewal)
+                self._receive(messages.decode_message(line), workers["recorder"])
         while not self._heads.empty():
             heads = self._heads.get()
             for symbol, head in heads.items():
@@ -205,6 +193,21 @@ class IngestSupervisor:
             for line in messages.heads(heads):
                 for role in ("recorder", "processor"):
                     workers[role].tell(line)
+
+    def _receive(self, message: messages.Message | None, recorder: children.Child) -> None:
+        match message:
+            case messages.ProbeRequest(symbols):
+                self.ask(symbols)
+            case messages.Opened(symbols):
+                self.account.opened(symbols, self._wall_ns())
+            case messages.Refused(symbols, reason):
+                self.account.refused(symbols, reason)
+            case messages.Heard(symbols):
+                self.account.heard(symbols)
+            case messages.Renew(symbols):
+                log.warning("subscribed but not delivered", venue=self._config.venue, symbols=symbols)
+                for renewal in messages.renew(symbols):
+                    recorder.tell(renewal)
 
     def _log_death(self, role: str, child: children.Child, code: int, wait_s: float) -> None:
         log.error("worker died", role=role, pid=child.pid, exit_code=code, again_in_s=wait_s)

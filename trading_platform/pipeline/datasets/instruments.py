@@ -17,7 +17,7 @@ from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import parquet, publish as lake, staging
 
 
-def refresh(data: DataDir, ledger: VenueLedger, venue: str, day: str, gate: Gate) -> LeafResult:
+def refresh(data: DataDir, ledger: VenueLedger, venue: str, day: str, gate: Gate) -> LeafResult:  # noqa: PLR0911  one return an outcome
     """Take the nearest earlier listing over if the day has trades and no listing of its own."""
     leaf = Leaf("instruments", venue, "", day)
     known = ledger.leaves(leaf.dataset, venue)

@@ -68,7 +68,7 @@ class BinanceSession:
         """Carry a control message out and return what is sent for it."""
         return (self.answer(message).encode(),)
 
-    def answer(self, message: str | bytes) -> str:
+    def answer(self, message: str | bytes) -> str:  # noqa: PLR0911  one return a kind of request
         """Carry a control message out and return the venue's answer to it."""
         try:
             told = msgspec.json.decode(message)

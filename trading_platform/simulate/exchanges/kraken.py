@@ -73,7 +73,7 @@ class KrakenSession:
         """Return the status message."""
         return [status_message("online", self.connection_id)]
 
-    def reply(self, message: str | bytes) -> list[bytes]:
+    def reply(self, message: str | bytes) -> list[bytes]:  # noqa: PLR0911  one return a kind of request
         """Carry a request out; return its answers, and snapshots."""
         try:
             told = msgspec.json.decode(message)

@@ -330,7 +330,7 @@ class Checksum:
         return tuple(self._values)
 
 
-def _pieces(chunk: pa.Array) -> tuple[Any, ...]:
+def _pieces(chunk: pa.Array) -> tuple[Any, ...]:  # noqa: PLR0911  one return a column type
     """Return the bytes that identify a chunk's values: joined over chunks they do not depend on the cuts."""
     if pa.types.is_dictionary(chunk.type):
         indices = chunk.indices.fill_null(-1) if chunk.null_count else chunk.indices

@@ -193,7 +193,7 @@ def _emptied(
     return None if before is None else Published(leaf, 0, -before.rows, "", "", verdict, changed=True)
 
 
-def write_leaf(
+def write_leaf(  # noqa: PLR0913  clock, disk and callbacks are handed in by name
     data: DataDir,
     leaf: Leaf,
     table: pa.Table,

@@ -35,7 +35,7 @@ def folder(data: DataDir, leaf: Leaf) -> Path:
     return data.staging / "parts" / leaf.directory
 
 
-def write_part(
+def write_part(  # noqa: PLR0913  a part's name and its rows, by name
     data: DataDir,
     venue: str,
     symbol: str,

@@ -195,7 +195,7 @@ def packed_size(parts: Sequence[bytes]) -> int:
     return _FRAMES_AT + sum(map(len, parts))
 
 
-def encode_record(
+def encode_record(  # noqa: PLR0913  one argument a field of the record
     frames: Sequence[bytes],
     lengths: Sequence[int],
     kind: int,
@@ -219,7 +219,7 @@ def encode_record(
     return _pack_head(_RECORD_MAGIC, _extend(seed, body)) + body
 
 
-def encode_packed(
+def encode_packed(  # noqa: PLR0913  one argument a field of the record
     parts: Sequence[bytes],
     count: int,
     kind: int,
@@ -256,7 +256,7 @@ class CheckedRecord(NamedTuple):
     durable_to: int
 
 
-def check_record(data: bytes, at: int, base: int, seed: int) -> CheckedRecord | int | str:
+def check_record(data: bytes, at: int, base: int, seed: int) -> CheckedRecord | int | str:  # noqa: PLR0911  one return a reason to refuse
     """Judge the record at `data[at]`, which lies at offset `base + at` of its segment.
 
     Returns

@@ -99,7 +99,7 @@ class LaneWriter:
     durable : everything before it is durable.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  clock, disk and limits are handed in by name
         self,
         directory: Path,
         lock: FileLock,
@@ -127,7 +127,7 @@ class LaneWriter:
         self._closed = False
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913  clock, disk and limits are handed in by name
         cls,
         directory: Path,
         *,

@@ -270,20 +270,25 @@ def check_statement(db: duckdb.DuckDBPyConnection, sql: str, *, views_only: bool
     if views_only and undated:
         raise QueryError(f"{undated[0]} as of a time cannot be told: their rows do not say when they were received")
     for node in pruning.dicts(tree):
-        kind = str(node.get("type", ""))
-        if kind.endswith("_NODE") and kind not in _READING:
-            raise QueryError(
-                f"only SELECT is answered here, not {kind.removesuffix('_QUERY_NODE')}: the lake is read, never written"
-            )
-        if kind == "TABLE_FUNCTION":
-            name = str(node.get("function", {}).get("function_name", "")).lower()
-            if name not in _TABLE_FUNCTIONS:
-                raise QueryError(f"table function {name!r} is not allowed here")
-            if views_only and name in _OF_FILES:
-                raise QueryError(f"as of a time only views are read, not files by {name}: they hold what came later")
-        if views_only and kind == "BASE_TABLE" and _is_file(str(node.get("table_name", ""))):
-            raise QueryError("as of a time only views are read, not files: they hold what came later")
+        _check_node(node, views_only=views_only)
     return tree
+
+
+def _check_node(node: Node, *, views_only: bool) -> None:
+    """Refuse a part of a statement that writes, or reads what may not be read."""
+    kind = str(node.get("type", ""))
+    if kind.endswith("_NODE") and kind not in _READING:
+        raise QueryError(
+            f"only SELECT is answered here, not {kind.removesuffix('_QUERY_NODE')}: the lake is read, never written"
+        )
+    if kind == "TABLE_FUNCTION":
+        name = str(node.get("function", {}).get("function_name", "")).lower()
+        if name not in _TABLE_FUNCTIONS:
+            raise QueryError(f"table function {name!r} is not allowed here")
+        if views_only and name in _OF_FILES:
+            raise QueryError(f"as of a time only views are read, not files by {name}: they hold what came later")
+    if views_only and kind == "BASE_TABLE" and _is_file(str(node.get("table_name", ""))):
+        raise QueryError("as of a time only views are read, not files: they hold what came later")
 
 
 def _is_file(name: str) -> bool:

@@ -178,7 +178,7 @@ class Binance:
         del state
         return StatelessDecoder(self.decode_frame, symbols)
 
-    def decode_frame(self, frame: bytes, symbols: Mapping[str, str]) -> list[Trade]:
+    def decode_frame(self, frame: bytes, symbols: Mapping[str, str]) -> list[Trade]:  # noqa: C901  one case a form of frame
         """Return the trade of a combined or raw frame, [] if it holds none of `symbols`.
 
         Raises

@@ -169,7 +169,7 @@ def _piece(body: bytes, page: dict[str, Any], ts_recv: int, told: Told) -> None:
         )
 
 
-def _take(
+def _take(  # noqa: PLR0913  plain values instead of shared state
     symbol: str,
     number: int,
     price: str,

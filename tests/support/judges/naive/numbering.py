@@ -37,7 +37,7 @@ class Epoch:
         return ms > self.newest[1] + 2 and number not in self.skipped
 
 
-def epochs(stream: list[Trade]) -> list[int]:
+def epochs(stream: list[Trade]) -> list[int]:  # noqa: C901  the rules in the order of the text
     """Return the epoch of each trade, -1 where it was set apart and never confirmed."""
     told = [-1] * len(stream)
     known = [Epoch([stream[0]], stream[0][0])]

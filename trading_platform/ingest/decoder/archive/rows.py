@@ -100,7 +100,7 @@ class RowScanner:
     " f8[::1], i8[::1], i8[::1], f8[::1], f8[::1], i1[::1])",
     allocates=False,
 )
-def scan_rows(  # noqa: PLR0915  (one loop over one form; inner kernels where they repeat)
+def scan_rows(  # noqa: C901, PLR0912, PLR0913, PLR0915  one compiled loop over one form: a call costs time
     data: Bytes,
     told: Ints,
     program: Ints,
