@@ -25,7 +25,9 @@ from pydantic.fields import FieldInfo
 from trading_platform.domain.errors import SettingsError, UsageError
 from trading_platform.domain.inputs.data_path import check_data_path
 from trading_platform.domain.inputs.duration import duration_s
+from trading_platform.domain.inputs.first_day import check_first_day
 from trading_platform.domain.inputs.host import check_host
+from trading_platform.domain.inputs.module import check_module
 from trading_platform.domain.inputs.secrets import MASK, masked
 from trading_platform.domain.instrument import check_venue, read_symbol
 from trading_platform.domain.timeframe import TIMEFRAMES
@@ -49,18 +51,6 @@ def _empty_is_none(value: object) -> object:
 
 def _day(value: object) -> object:
     return value.isoformat() if isinstance(value, dt.date) and not isinstance(value, dt.datetime) else value
-
-
-def _check_day(text: str) -> str:
-    try:
-        known = dt.date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        known = False
-    if not known:
-        raise ValueError("must be a day such as 2016-01-01")
-    if text < "2009-01-03":
-        raise ValueError("must not lie before 2009-01-03, the first day of the oldest market recorded here")
-    return text
 
 
 def _check_text(check: Callable[[str], str]) -> Callable[[str], str]:
@@ -108,7 +98,7 @@ def _distinct(items: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(items))
 
 
-Day = Annotated[str, BeforeValidator(_day), AfterValidator(_check_day)]
+Day = Annotated[str, BeforeValidator(_day), AfterValidator(check_first_day)]
 Symbol = Annotated[str, AfterValidator(_check_text(read_symbol))]
 Venue = Annotated[str, AfterValidator(_check_text(check_venue))]
 Host = Annotated[str, AfterValidator(_check_text(check_host))]
@@ -117,6 +107,7 @@ IndicatorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
 WsUrl = Annotated[str, AfterValidator(_check_url("ws", "wss"))]
 HttpUrl = Annotated[str, AfterValidator(_check_url("http", "https"))]
 TradeId = Annotated[int, Field(ge=0, lt=1 << 63)]
+Module = Annotated[str, AfterValidator(check_module)]
 Names = BeforeValidator(_split)
 Distinct = AfterValidator(_distinct)
 Optional = BeforeValidator(_empty_is_none)
@@ -193,6 +184,14 @@ class UiSettings(_Section):
     )
 
 
+class DagsterSettings(_Section):
+    """What `up` runs in Dagster besides the platform."""
+
+    code_locations: Annotated[tuple[Module, ...], Names, Distinct] = Field(
+        (), description="Python modules of your own with Dagster definitions, each loaded in a process of its own"
+    )
+
+
 class RegimeSettings(_Section):
     """The regime model and what it labels."""
 
@@ -221,6 +220,7 @@ class Settings(_Section):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     ui: UiSettings = UiSettings()
+    dagster: DagsterSettings = DagsterSettings()
     timeframes: Annotated[tuple[Timeframe, ...], Names, Distinct] = Field(
         tuple(TIMEFRAMES), min_length=1, description="bars that are built"
     )

@@ -122,8 +122,24 @@ def refused(root: Path, *options: str, **environ: str) -> str:
     return line
 
 
-def test_everything_starts_and_stops_in_order(tmp_path: Path, started: list[Up]) -> None:
-    """Every exchange is recorded, UI and sensors run, a second start is refused; SIGTERM leaves whole data only."""
+def code_locations(ui: str) -> dict[str, str]:
+    """Return what Dagster has loaded: the names of its code locations and whether each is well."""
+    query = "{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError { __typename } } } } }"
+    answer = httpx.post(f"{ui}/graphql", json={"query": query}, timeout=10).json()
+    entries = answer["data"]["workspaceOrError"]["locationEntries"]
+    return {entry["name"]: (entry["locationOrLoadError"] or {}).get("__typename", "loading") for entry in entries}
+
+
+def test_everything_starts_and_stops_in_order(
+    tmp_path: Path, started: list[Up], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every exchange is recorded, UI and sensors run, a second start is refused; SIGTERM leaves whole data only.
+
+    A code location of the user's own that is broken is shown as such, and everything else works.
+    """
+    (tmp_path / "broken_desk.py").write_text("raise RuntimeError('no such market')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TRADING_PLATFORM_DAGSTER__CODE_LOCATIONS", "broken_desk")
     root = tmp_path / "data"
     up = Up(root, "--port", "0")
     started.append(up)
@@ -142,6 +158,8 @@ def test_everything_starts_and_stops_in_order(tmp_path: Path, started: list[Up])
         found["name"]: found["sensorState"]["status"] for found in wait_until(sensors, timeout_s=30, every_s=0.3)
     }
     assert running["gap_recovery"] == running["ingest_keepalive"] == "RUNNING"
+    loaded = {"trading_platform.definitions": "RepositoryLocation", "broken_desk": "PythonError"}
+    assert code_locations(said["ui"]) == loaded
 
     def first_partitions() -> set[str]:
         answer = httpx.post(f"{said['ui']}/graphql", json={"query": "{ assetNodes { partitionKeys } }"}, timeout=10)

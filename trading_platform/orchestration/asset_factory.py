@@ -86,6 +86,7 @@ def refreshed(context: dg.AssetExecutionContext, pipeline: PipelineResource, dat
         else:
             done = pipeline.refresh(dataset, day, seal=recorded and pipeline.is_over(day))
         known.append(report(context, day, done))
+    pipeline.check_results.flush()
     if not any(known):
         return
     for key in context.selected_asset_keys:

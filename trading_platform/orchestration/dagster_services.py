@@ -21,21 +21,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from trading_platform.domain.days import day_of
-from trading_platform.orchestration.dagster_home import LOCATION
+from trading_platform.orchestration.dagster_home import LOCATION, batching, prepare
 from trading_platform.orchestration.history import compaction
 from trading_platform.processes import process_tree as processes
 from trading_platform.processes.service_supervisor import Service, ServiceSupervisor
+from trading_platform.settings import load
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake.first_day import first_day, noted_first_day
 
 HOST = "127.0.0.1"
 
-_WORKSPACE = "load_from:\n  - grpc_server: {{socket: {socket}, location_name: {location}}}\n"
+_LOCATION = "  - grpc_server: {{socket: {socket}, location_name: {name}}}\n"
 _INSTANCE = "trading_platform.orchestration.instance_admin"
 _WEBSERVER = "trading_platform.orchestration.webserver"
-_SOCKET = "code.sock"
+_CODE = "dagster code server"
 _DAEMON = "dagster daemon"
 _POLL_S = 0.2
 _CODE_S = 30.0
@@ -46,50 +48,76 @@ _RESTS_S = 3.0
 """How long the first day must be unchanged before a reload: a fetch of many days moves it many times."""
 
 
-def services(folder: Path, port: int | None, environ: Mapping[str, str]) -> list[Service]:
-    """Return what to start; `folder` takes the socket and the workspace file, `port` None: no webserver."""
-    socket, workspace = folder / _SOCKET, folder / "workspace.yaml"
-    workspace.write_text(_WORKSPACE.format(socket=socket, location=LOCATION))
+class CodeLocation(NamedTuple):
+    """A module with definitions, served by a process of its own: one that is broken does not stop the others."""
+
+    module: str
+    socket: Path
+
+    @property
+    def service(self) -> str:
+        """The name of its process."""
+        return _CODE if self.module == LOCATION else f"{_CODE} of {self.module}"
+
+
+def code_locations(folder: Path, named: Sequence[str]) -> list[CodeLocation]:
+    """Return the platform's own location first, then those of the settings; `folder` takes their sockets."""
+    modules = dict.fromkeys((LOCATION, *named))
+    return [CodeLocation(module, folder / f"code-{at}.sock") for at, module in enumerate(modules)]
+
+
+def services(
+    folder: Path, locations: Sequence[CodeLocation], port: int | None, environ: Mapping[str, str]
+) -> tuple[list[Service], list[Service]]:
+    """Return what serves the code and what asks for it; `folder` takes the workspace file, port None: no webserver."""
+    workspace = folder / "workspace.yaml"
+    served = (_LOCATION.format(socket=place.socket, name=place.module) for place in locations)
+    workspace.write_text("load_from:\n" + "".join(served))
     python, quiet = (sys.executable, "-m"), ("--log-level", "warning")
     # Not `api grpc`, which cannot load its code again: this one runs such a server as a child, and starts a second one
     # beside it when it is asked to; runs of the first end in peace.
-    code = (*python, "dagster", "code-server", "start", "--module-name", LOCATION, "--socket", str(socket))
+    start = (*python, "dagster", "code-server", "start")
+    codes = []
+    for place in locations:
+        code = ("--module-name", place.module, "--socket", str(place.socket), "--location-name", place.module)
+        codes.append(Service(place.service, (*start, *code, *quiet), environ))
     daemon = (*python, "dagster._daemon", "run", "--workspace", str(workspace), *quiet)
-    found = [
-        Service("dagster code server", (*code, "--location-name", LOCATION, *quiet), environ),
-        Service(_DAEMON, daemon, environ, stop_signal=signal.SIGINT),
-    ]
+    others = [Service(_DAEMON, daemon, environ, stop_signal=signal.SIGINT)]
     if port is not None:
         web = (*python, _WEBSERVER, "--workspace", str(workspace), "--port", str(port))
-        found.append(Service("dagster webserver", web, environ))
-    return found
+        others.append(Service("dagster webserver", web, environ))
+    return codes, others
 
 
-def create_databases(home: Path, environ: Mapping[str, str], stopping: threading.Event) -> None:
-    """Let one process make Dagster's databases, at the first start and after an update of Dagster."""
-    made = home / "made-by-dagster"
-    if made.exists() and made.read_text() == version("dagster"):
+def create_databases(home: Path, where: str, environ: Mapping[str, str], stopping: threading.Event) -> None:
+    """Let one process make Dagster's databases: at the first start, after an update of Dagster, in another place."""
+    made, wanted = home / "made-by-dagster", f"{version('dagster')} {where}".strip()
+    if made.exists() and made.read_text() == wanted:
         return
     child = processes.start([sys.executable, "-m", _INSTANCE, "create"], env=environ)
     while child.poll() is None and not stopping.wait(_POLL_S):
         continue
     if child.poll() == 0:
-        made.write_text(version("dagster"))
+        made.write_text(wanted)
 
 
-def stop(supervisor: ServiceSupervisor, environ: Mapping[str, str]) -> None:
+def stop(supervisor: ServiceSupervisor, locations: Sequence[CodeLocation], environ: Mapping[str, str]) -> None:
     """Stop the daemon, then the runs, then everything else below this process."""
     supervisor.stop([_DAEMON], _DAEMON_S)
-    code = supervisor.pid("dagster code server")
-    if code is not None and run_workers(code):
+    codes = [pid for place in locations if (pid := supervisor.pid(place.service)) is not None]
+
+    def workers() -> list[int]:
+        return [pid for code in codes for pid in run_workers(code)]
+
+    if workers():
         # Dagster itself is asked, so that the runs are recorded as cancelled and not as failed.
         processes.start([sys.executable, "-m", _INSTANCE, "cancel"], env=environ)
-        processes.wait_gone(lambda: run_workers(code), _CANCEL_S)
+        processes.wait_gone(workers, _CANCEL_S)
     processes.end_all(_REST_S)
 
 
-def _is_served(folder: Path) -> bool:
-    return (folder / _SOCKET).exists()
+def _are_served(locations: Sequence[CodeLocation]) -> bool:
+    return all(place.socket.exists() for place in locations)
 
 
 def run_workers(code_server: int) -> list[int]:
@@ -143,29 +171,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     processes.adopt_orphans()
-    environ = {**os.environ, "DAGSTER_HOME": str(args.home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    settings = load(overrides={"data_dir": str(args.home.parent)})
+    url = settings.database_url.get_secret_value()
+    prepare(args.home.parent, in_database=bool(url), venues=max(len(settings.venues), 1))
+    environ = {**os.environ, **batching(in_database=bool(url))}
+    environ |= {"DAGSTER_HOME": str(args.home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
     # Short, because a socket's path has 107 characters at most, and a data directory's may have more.
     folder = Path(tempfile.mkdtemp(prefix="trading-platform-"))
     supervisor = ServiceSupervisor()
     try:
-        create_databases(args.home, environ, stopping)
+        create_databases(args.home, "in the database" if url else "", environ, stopping)
         compaction.prepare(args.home)  # now, while nothing has the databases open
-        code, *others = services(folder, args.port, environ)
-        ask = [sys.executable, "-m", _INSTANCE, "reload", str(folder / _SOCKET)]
+        locations = code_locations(folder, settings.dagster.code_locations)
+        codes, others = services(folder, locations, args.port, environ)
+        ask = [sys.executable, "-m", _INSTANCE, "reload", str(locations[0].socket)]
         data = DataDir(args.home.parent)
         loaded = first_day(data) or day_of(time.time_ns())
         reload = Reload(loaded, lambda: noted_first_day(data), lambda: processes.start(ask, env=environ))
-        supervisor.add(code)
+        for code in codes:
+            supervisor.add(code)
         asked_at = time.monotonic()
         while not stopping.wait(_POLL_S):
             supervisor.keep_up()
             processes.reap()
             # The others look for the code when they start, and only much later again.
-            if others and (_is_served(folder) or time.monotonic() - asked_at > _CODE_S):
+            if others and (_are_served(locations) or time.monotonic() - asked_at > _CODE_S):
                 supervisor.add(others.pop(0))
             elif not others:
                 reload.look()
-        stop(supervisor, environ)
+        stop(supervisor, locations, environ)
     finally:
         processes.end_all(0.0)
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,6 +11,7 @@ import dagster as dg
 from dagster._grpc.client import DagsterGrpcClient
 
 from trading_platform.orchestration import keys
+from trading_platform.orchestration.resources import settings_in_force
 from trading_platform.orchestration.runs import RUNNING
 
 _RELOAD_S = 120
@@ -38,6 +39,11 @@ def main() -> None:
     if sys.argv[1] == "reload":
         reload(sys.argv[2])
         return
+    url = settings_in_force().database_url.get_secret_value()
+    if sys.argv[1] == "create" and url:
+        from trading_platform.orchestration.database_storage import create_schema
+
+        create_schema(url)
     with dg.DagsterInstance.get() as instance:
         {"create": create, "cancel": cancel}[sys.argv[1]](instance)
 

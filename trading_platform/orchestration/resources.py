@@ -21,6 +21,7 @@ from trading_platform.store.fs.layout import DataDir
 if TYPE_CHECKING:
     from trading_platform.completeness.open_ends import OpenEnd
     from trading_platform.ingest.recovery.fetcher import Endpoint
+    from trading_platform.orchestration.history.check_results import CheckResults
     from trading_platform.pipeline.pipeline import Pipeline
     from trading_platform.pipeline.results import DayReport
     from trading_platform.store.ledger import DayStatus, Ledger
@@ -46,6 +47,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     _ledger: "Ledger | None" = PrivateAttr(None)
     _pipeline: "Pipeline | None" = PrivateAttr(None)
     _statuses: "dict[str, list[DayStatus]] | None" = PrivateAttr(None)
+    _check_results: "CheckResults | None" = PrivateAttr(None)
 
     @property
     def settings(self) -> Settings:
@@ -98,6 +100,15 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def gates(self) -> Mapping[str, Gate]:
         """Return the gate of each dataset; definitions.py hands down the real ones."""
         return {}
+
+    @property
+    def check_results(self) -> "CheckResults":
+        """The check results of this run that are stored together."""
+        if self._check_results is None:
+            from trading_platform.orchestration.history.check_results import CheckResults
+
+            self._check_results = CheckResults()
+        return self._check_results
 
     def now_ns(self) -> int:
         """Return the wall clock's time."""
@@ -157,8 +168,12 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._statuses = None
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002  Dagster's signature
-        """Let go of the ledger."""
-        self.close()
+        """Store the results that wait, also of a run that failed; let go of the ledger."""
+        try:
+            if self._check_results is not None:
+                self._check_results.flush()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Let go of the ledger; the next use opens it again."""

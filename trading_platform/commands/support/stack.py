@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from trading_platform.domain.errors import LOCKED, UsageError, WorkError
-from trading_platform.orchestration.dagster_home import prepare
+from trading_platform.orchestration.dagster_home import home_of
 from trading_platform.processes import process_tree as processes
 from trading_platform.processes.service_supervisor import Service, ServiceSupervisor, open_log
 
@@ -84,7 +84,7 @@ class Platform:
         self.simulated = simulated
         self.plays = plays
         self.port = port
-        self.home = prepare(root)
+        self.home = home_of(root)
         self.supervisor = ServiceSupervisor(monotonic=monotonic)
         self._monotonic = monotonic
         self._trimmed = monotonic()

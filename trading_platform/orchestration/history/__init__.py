@@ -1,1 +1,1 @@
-"""Dagster's own history (runs, events, logs): pruning it, giving freed space back, copying it to another storage."""
+"""Dagster's own history (runs, events, logs): writing it in batches, pruning it, giving freed space back."""

@@ -49,7 +49,7 @@ def report(context: dg.AssetExecutionContext, day: str, done: DayReport) -> bool
     wanted = {check.name for check in context.selected_asset_check_keys}
     for evaluation in evaluations(pipeline, done):
         if evaluation.check_name in wanted:
-            context.log_event(evaluation)
+            pipeline.check_results.add(context, evaluation)
     for result in done.healed[:_SHOWN_FAILURES]:
         context.log.warning(f"made again: {result.healed}")
     if done.failed:
