@@ -1,7 +1,8 @@
 """What is asked of a venue over HTTP, and what its answer means: wait, ask for less, only a person can help. Sans-I/O.
 
 A venue that says more than HTTP does (an error inside a 200, a ban of its own) judges for itself and leaves the rest to
-`judged`. What follows is ingest/recovery/rest_client.py for requests, ingest/recorder/session.py for streams.
+`judged`. What follows is ingest/recovery/rest_client.py for requests, archive_client.py beside it for files, and
+ingest/recorder/session.py for streams.
 """
 
 from __future__ import annotations
@@ -49,18 +50,20 @@ class Answer(NamedTuple):
     ----------
     headers : by their names in lower case.
     retry_after_s : what the standard header of that name means, None if it is absent or means nothing.
-    to : what was asked for: ``request`` for data, ``stream`` for a stream, which this is not.
+    to : what was asked for: ``request`` for data, ``file`` for one of the archive, whose body is not handed over,
+        ``stream`` for a stream, which this is not.
     """
 
     status: int
     headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
     retry_after_s: float | None = None
-    to: Literal["request", "stream"] = "request"
+    to: Literal["request", "file", "stream"] = "request"
 
 
-Kind = Literal["ok", "retry", "rate_limited", "banned", "refused"]
-"""It holds what was asked for; the venue is not well; we ask too often; nobody here may ask for a time; no."""
+Kind = Literal["ok", "retry", "rate_limited", "banned", "refused", "absent"]
+"""It holds what was asked for; the venue is not well; we ask too often; nobody here may ask for a time; no; there is no
+such file."""
 
 About = Literal["request", "length", "client", "either"]
 """What a refusal is about: what was asked for; how long its address is; who asks, or the address as a whole, so that
@@ -118,10 +121,24 @@ def judged(answer: Answer) -> AnswerVerdict:
     ['ok', 'rate_limited', 'retry', 'refused']
     >>> [judged(Answer(status)).about for status in (400, 403)]
     ['request', 'client']
+    >>> [judged(Answer(status, to="file")).kind for status in (206, 404, 503, 403)]
+    ['ok', 'absent', 'retry', 'refused']
     >>> [judged(Answer(status, to="stream")).about for status in (414, 400, 451, 403)]
     ['length', 'request', 'client', 'either']
     """
-    return _judged_stream(answer) if answer.to == "stream" else _judged_request(answer)
+    if answer.to == "stream":
+        return _judged_stream(answer)
+    return _judged_file(answer) if answer.to == "file" else _judged_request(answer)
+
+
+def _judged_file(answer: Answer) -> AnswerVerdict:
+    if answer.status == 206:
+        return AnswerVerdict("ok")
+    if answer.status == 404:
+        return AnswerVerdict("absent", reason="HTTP 404")
+    if answer.status in _TROUBLE:
+        return AnswerVerdict("retry", answer.retry_after_s, reason=f"HTTP {answer.status}")
+    return _judged_request(answer)
 
 
 def _judged_request(answer: Answer) -> AnswerVerdict:

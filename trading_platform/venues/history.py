@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import Literal, NamedTuple, NewType, Protocol, runtime_checkable
 
 from trading_platform.domain.errors import FrameError
+from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.domain.trade import Trade
 from trading_platform.venues.answers import Request
 
@@ -178,6 +179,33 @@ def contradiction(ids: Sequence[int], from_id: int, to_id: int | None, limit: in
     return None
 
 
+class NumberedPages:
+    """What follows from ids for a history of contiguous ids with so many rows a page: ids count trades."""
+
+    page_limit: int
+
+    def together(self, missing: Iterable[Range]) -> list[Range]:
+        """Return missing ids as ranges, joined where one page brings two together.
+
+        >>> pages = NumberedPages()
+        >>> pages.page_limit = 1000
+        >>> pages.together([(1, 2), (500, 501), (5000, 5001)])
+        [(1, 501), (5000, 5001)]
+        """
+        joined: list[Range] = []
+        for first, last in IdRanges(missing):
+            if joined and last - joined[-1][0] < self.page_limit:
+                joined[-1] = (joined[-1][0], last)
+            else:
+                joined.append((first, last))
+        return joined
+
+    def pages(self, missing: Range) -> int:
+        """Return how many pages a range takes: each begins with the last trade of the one before."""
+        first, last = missing
+        return -(-(last - first + 1) // max(1, self.page_limit - 1))
+
+
 @runtime_checkable
 class History(Protocol):
     """The trades of the past that a venue's REST serves.
@@ -190,6 +218,14 @@ class History(Protocol):
 
     direction: Literal["forward", "backward"]
     page_limit: int
+
+    def together(self, missing: Iterable[Range]) -> list[Range]:
+        """Return missing ids as ranges to ask for one after the other: those joined that one page brings together."""
+        ...
+
+    def pages(self, missing: Range) -> int:
+        """Return how many pages a range takes, about: for a person who waits."""
+        ...
 
     def from_ids(self, missing: Missing) -> Asked | None:
         """Return what to ask for to get missing ids, None if the venue cannot be asked for them."""

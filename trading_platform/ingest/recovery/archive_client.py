@@ -24,6 +24,7 @@ from trading_platform.ingest.recovery.rest_client import Stopped, Waiter
 from trading_platform.processes.call_deadline import Call, GivenUp
 from trading_platform.store.fs.disk import Disk
 from trading_platform.telemetry.logs import get_logger
+from trading_platform.venues.answers import Answer, AnswerVerdict
 
 log = get_logger(__name__)
 
@@ -40,8 +41,8 @@ MOST_CHECKSUM_BYTES = 4096
 _READ_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
-_BUSY = frozenset({408, 425, 429})
-_NOT_THERE, _WHOLE, _PART, _BEYOND = 404, 200, 206, 416
+_PART, _BEYOND = 206, 416
+"""Statuses of a Range, which are HTTP's own; what any other means the venue's adapter says."""
 
 
 class Place(NamedTuple):
@@ -54,11 +55,6 @@ class Place(NamedTuple):
     network: httpx.BaseTransport | None = None
 
 
-class _DownloadAnswer(NamedTuple):
-    status: int
-    asked_s: float | None = None
-
-
 class _Lost(Exception):
     """The connection ended early, or took too long."""
 
@@ -66,14 +62,18 @@ class _Lost(Exception):
 class ArchiveClient:
     """Downloads from one archive.
 
+    Parameters
+    ----------
+    judge : says what an answer means: `VenueAdapter.judge`.
+
     Attributes
     ----------
     at, size : how much of the current file is here, and how large it is (0: unknown). Read by whoever shows progress.
     received : bytes since the beginning.
     """
 
-    def __init__(self, base_url: str, about: str, place: Place) -> None:
-        self._base_url, self._about, self._place = base_url, about, place
+    def __init__(self, base_url: str, about: str, place: Place, judge: Callable[[Answer], AnswerVerdict]) -> None:
+        self._base_url, self._about, self._place, self._judge = base_url, about, place, judge
         self._http: httpx.Client | None = None
         self._deadline = 0.0
         self._step = 0
@@ -152,10 +152,10 @@ class ArchiveClient:
                 if size() >= best + STEP_BYTES:
                     best, failures = size(), 0
             else:
-                if (there := self._is_there(answer, path, at)) is not None:
+                if (there := self._is_there(answer, path)) is not None:
                     return there
-                reason, asked_s = f"HTTP {answer.status}", answer.asked_s
-                if (asked_s or 0.0) > LONGEST_ASKED_WAIT_S:
+                reason, asked_s = answer.reason, answer.retry_after_s
+                if answer.kind == "banned" or (asked_s or 0.0) > LONGEST_ASKED_WAIT_S:
                     break
             failures += 1
             wait = max(asked_s or 0.0, self._place.rng.uniform(0, doubled(FIRST_WAIT_S, failures, LONGEST_WAIT_S)))
@@ -164,19 +164,17 @@ class ArchiveClient:
                 raise Stopped(f"{self._about}: stopped while downloading")
         raise VenueUnavailable(f"{self._about}: no end of {path}, the last: {reason}")
 
-    def _is_there(self, answer: _DownloadAnswer, path: str, at: int) -> bool | None:
-        """Tell whether the file is there, from byte `at` on; None: ask again later."""
-        if answer.status in {_WHOLE, _PART} or (answer.status == _BEYOND and at > 0):
-            return True
-        if answer.status == _NOT_THERE:
-            return False
-        if answer.status < 500 and answer.status not in _BUSY:
-            raise RequestRefused(f"{self._about}: HTTP {answer.status} for {path}")
+    def _is_there(self, answer: AnswerVerdict, path: str) -> bool | None:
+        """Tell whether the file is there; None: ask again later."""
+        if answer.kind in {"ok", "absent"}:
+            return answer.kind == "ok"
+        if answer.kind == "refused":
+            raise RequestRefused(f"{self._about}: {answer.reason} for {path}")
         return None
 
     def _once(
         self, path: str, at: int, take: Callable[[bytes, int], None], restart: Callable[[], None]
-    ) -> _DownloadAnswer:
+    ) -> AnswerVerdict:
         place = self._place
         if self._http is None:
             # trust_env: a proxy or a .netrc of the user's must not see what we ask, nor answer for the venue.
@@ -220,12 +218,16 @@ class ArchiveClient:
 
     def _stream(
         self, http: httpx.Client, path: str, at: int, take: Callable[[bytes, int], None], restart: Callable[[], None]
-    ) -> _DownloadAnswer:
+    ) -> AnswerVerdict:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={at}-"} if at else {})
         with http.stream("GET", path, headers=headers) as answer:
             asked_s = retry_after.seconds(answer.headers.get("Retry-After"), answer.headers.get("Date"))
-            if answer.status_code not in {_WHOLE, _PART}:
-                return _DownloadAnswer(answer.status_code, asked_s)
+            told_headers = {name.lower(): value for name, value in answer.headers.items()}
+            verdict = self._judge(Answer(answer.status_code, told_headers, b"", asked_s, "file"))
+            if answer.status_code == _BEYOND and at > 0:
+                return AnswerVerdict("ok")  # all of it is here
+            if verdict.kind != "ok":
+                return verdict
             if at and not _goes_on(answer, at):
                 restart()
                 if answer.status_code == _PART:
@@ -241,7 +243,7 @@ class ArchiveClient:
                 take(part, at)
                 at += len(part)
                 self._progressed(at, len(part))
-        return _DownloadAnswer(answer.status_code)
+        return verdict
 
     def _progressed(self, at: int, more: int) -> None:
         self.at = at

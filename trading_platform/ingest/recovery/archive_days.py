@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trading_platform.domain.days import day_after, day_start
-from trading_platform.domain.errors import FrameError, VenueError, VenueUnavailable
+from trading_platform.domain.errors import FrameError, UsageError, VenueError, VenueUnavailable
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.decoder.archive.pieces import pack
 from trading_platform.ingest.recovery.archive_client import ArchiveClient, Place
@@ -28,7 +28,7 @@ from trading_platform.store.ledger import Ledger
 from trading_platform.store.log import control_records as control
 from trading_platform.telemetry.logs import get_logger
 from trading_platform.telemetry.progress import Progress, clock_of
-from trading_platform.venues.archive import DailyArchive
+from trading_platform.venues.adapter import VenueAdapter
 
 log = get_logger(__name__)
 
@@ -85,7 +85,7 @@ class ArchiveDays:
 
     def __init__(
         self,
-        archive: DailyArchive,
+        adapter: VenueAdapter,
         base_url: str,
         whose: DaysOf,
         stores: Stores,
@@ -93,14 +93,16 @@ class ArchiveDays:
         wait: Waiter,
         progress: Progress | None = None,
     ) -> None:
-        self._archive, self._whose = archive, whose
+        if adapter.archive is None:
+            raise UsageError(f"{adapter.name} publishes no files of past days")
+        self._archive, self._whose = adapter.archive, whose
         self._data, self._ledger, self._lane = stores
         self._wait, self._progress = wait, progress
         self._about = f"{whose.venue} {whose.symbol}"
         self._cancelled = False
         asked = place.wait
         self._place = place._replace(wait=lambda seconds: self._cancelled or asked(seconds))
-        self._client = ArchiveClient(base_url, self._about, self._place)
+        self._client = ArchiveClient(base_url, self._about, self._place, adapter.judge)
         self._folder = stores.data.downloads / whose.venue / whose.symbol
         self._fact = f"archive:{whose.venue}:{whose.symbol}"
         self._known: dict[str, str] = json.loads(self._ledger.fact(self._fact) or "{}")

@@ -19,7 +19,7 @@ from trading_platform.domain.errors import (
     VenueError,
     VenueUnavailable,
 )
-from trading_platform.domain.id_ranges import IdRanges, Range
+from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.sequencing import prove_completeness
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.processor.publisher import publish_staged
@@ -393,7 +393,7 @@ class _Recovery(RangeFetcher):
             after_ns = {gap.first_missing: gap.prev_ts for gap in mine}
             before_ns = {gap.last_missing: gap.next_ts for gap in mine}
             try:
-                for ids in merge_close(missing, self._history(key.venue).page_limit):
+                for ids in self._history(key.venue).together(missing):
                     self._fetch_if_served(key, ids, (after_ns.get(ids[0]), before_ns.get(ids[1])))
             except Stopped:
                 raise
@@ -414,8 +414,8 @@ class _Recovery(RangeFetcher):
         """Fetch what is missing beyond what was heard, as far as one page brings it."""
         state = self._ledger.state(heard.venue, heard.symbol, heard.epoch)
         try:
-            limit = self._history(heard.venue).page_limit
-            missing = merge_close([(first, last) for first, last in state.open() if last > heard.head], limit)
+            beyond = [(first, last) for first, last in state.open() if last > heard.head]
+            missing = self._history(heard.venue).together(beyond)
             if missing:
                 self.fetch_range(heard.venue, heard.symbol, heard.epoch, missing[0], most_pages=1)
         except Stopped:
@@ -456,10 +456,9 @@ class _Recovery(RangeFetcher):
         state = self._ledger.state(venue, symbol, epoch)
         known = state.stored.copy()
         known.update(state.used_up)  # no answer makes a trade of these
-        missing = merge_close(known.missing(begin, end), self._history(venue).page_limit)
+        missing = self._history(venue).together(known.missing(begin, end))
         if progress is not None:
-            # A page begins with the last trade of the one before.
-            pages = sum(-(-(high - low + 1) // max(1, self._history(venue).page_limit - 1)) for low, high in missing)
+            pages = sum(map(self._history(venue).pages, missing))
             self._steps = Steps(progress, f"{venue} {symbol}", "pages over REST", pages, self._context.monotonic)
         for low, high in missing:
             self.fetch_range(venue, symbol, epoch, (low, high))
@@ -501,7 +500,7 @@ class _Recovery(RangeFetcher):
         wanted = [day for day in days if day_start(day_after(day)) > begins_ns]
         stores = Stores(self._data, self._ledger, self._lane)
         place = Place(context.environment.disk, context.wait, context.monotonic, context.rng, context.network)
-        work = ArchiveDays(endpoint.adapter.archive, endpoint.files_url, whose, stores, place, self.wait, progress)
+        work = ArchiveDays(endpoint.adapter, endpoint.files_url, whose, stores, place, self.wait, progress)
         fetched = work.fetch(wanted, context.wall_ns())
         self.files += [(whose.venue, whose.symbol, day) for day in fetched.days]
         self.notes += fetched.notes
@@ -510,21 +509,6 @@ class _Recovery(RangeFetcher):
 def _newest(rows: Iterable[SequenceRow]) -> list[SequenceRow]:
     """Return of each symbol the newest epoch: the older ones have ended."""
     return list({(row.venue, row.symbol): row for row in rows}.values())
-
-
-def merge_close(missing: Iterable[Range], within: int) -> list[Range]:
-    """Join missing ranges that one page of `within` ids would bring together.
-
-    >>> merge_close([(1, 2), (500, 501), (5000, 5001)], 1000)
-    [(1, 501), (5000, 5001)]
-    """
-    joined: list[Range] = []
-    for first, last in IdRanges(missing):
-        if joined and last - joined[-1][0] < within:
-            joined[-1] = (joined[-1][0], last)
-        else:
-            joined.append((first, last))
-    return joined
 
 
 def _within(gaps: Iterable[Gap], wanted: Mapping[tuple[str, str], Range]) -> Iterable[Gap]:

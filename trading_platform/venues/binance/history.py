@@ -10,13 +10,13 @@ from typing import Literal
 from trading_platform.domain.errors import FrameError
 from trading_platform.venues.answers import Request
 from trading_platform.venues.binance import pages
-from trading_platform.venues.history import Asked, Cursor, Missing, Page, Span, contradiction
+from trading_platform.venues.history import Asked, Cursor, Missing, NumberedPages, Page, Span, contradiction
 
 _SINCE = "since "
 _TRADES = "/api/v3/historicalTrades"
 
 
-class BinanceHistory:
+class BinanceHistory(NumberedPages):
     """Trades by `historicalTrades`; needs neither key nor signature. A cursor is an id, or ``since`` and a time in ms.
 
     Examples

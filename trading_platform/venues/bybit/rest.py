@@ -5,7 +5,7 @@ Its REST serves the newest trades only: 60 of spot, 1,000 of linear. Older ones 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -13,6 +13,7 @@ import msgspec
 
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
+from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.instrument import Instrument, check_symbol, normalise_asset
 from trading_platform.domain.trade import Trade
 from trading_platform.venues.answers import Answer, AnswerVerdict, Request
@@ -98,6 +99,15 @@ class RecentTrades:
 
     direction: Literal["forward", "backward"] = "backward"
     page_limit = _MOST[LINEAR]
+
+    def together(self, missing: Iterable[Range]) -> list[Range]:
+        """Return the ranges as they are: no page is asked for by ids."""
+        return list(missing)
+
+    def pages(self, missing: Range) -> int:
+        """Return none: no page is asked for by ids."""
+        del missing
+        return 0
 
     def from_ids(self, missing: Missing) -> Asked | None:
         """Return nothing: no trade is asked for by its id."""

@@ -16,7 +16,7 @@ from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.trade import Trade
 from trading_platform.venues.answers import Request
-from trading_platform.venues.history import Asked, Cursor, Missing, Page, RefusedRow, Span
+from trading_platform.venues.history import Asked, Cursor, Missing, NumberedPages, Page, RefusedRow, Span
 from trading_platform.venues.kraken.wire import REFUSED, Id, broken, rest_ns, rest_pair
 from trading_platform.venues.strict_json import check_strict
 
@@ -47,7 +47,7 @@ _row: Callable[[bytes], _Row] = msgspec.json.Decoder(_Row).decode
 _columns: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[Any]).decode
 
 
-class KrakenHistory:
+class KrakenHistory(NumberedPages):
     """Trades by `Trades`. A cursor is a time in ns that the trades are later than.
 
     Examples

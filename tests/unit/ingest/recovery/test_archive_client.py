@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from trading_platform.ingest.recovery import archive_client
 from trading_platform.ingest.recovery.archive_client import ArchiveClient, Place
 from trading_platform.ingest.recovery.rest_client import Stopped
 from trading_platform.store.fs.disk import REAL_DISK
+from trading_platform.venues.answers import Answer, AnswerVerdict, judged
 
 WHOLE = bytes(range(256)) * 40
 PATH = "/data/day.zip"
@@ -36,14 +38,14 @@ class Server:
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return answer(request) if callable(answer) else answer
 
-    def client(self) -> ArchiveClient:
+    def client(self, judge: Callable[[Answer], AnswerVerdict] = judged) -> ArchiveClient:
         def wait(seconds: float) -> bool:
             if seconds:
                 self.waits.append(seconds)
             return False
 
         place = Place(REAL_DISK, wait, lambda: 0.0, random.Random(1), httpx.MockTransport(self))
-        return ArchiveClient("http://archive.invalid", "binance BTC-USDT", place)
+        return ArchiveClient("http://archive.invalid", "binance BTC-USDT", place, judge)
 
 
 def ranged(request: httpx.Request) -> httpx.Response:
@@ -129,6 +131,26 @@ def test_what_cannot_be_had_is_said_in_words(
     assert len(server.ranges) <= archive_client.ATTEMPTS
 
 
+def test_what_an_answer_means_is_for_the_venue_to_say(tmp_path: Path) -> None:
+    """Where 403 is a ban the archive is asked once and left alone; where it means no such file, so be it."""
+    meant: Any
+    for meant in ("banned", "absent"):
+        server = Server(httpx.Response(403))
+        seen: list[Answer] = []
+
+        def judge(answer: Answer, meant: Any = meant, seen: list[Answer] = seen) -> AnswerVerdict:
+            seen.append(answer)
+            return AnswerVerdict(meant, reason="as we say")
+
+        client = server.client(judge)
+        if meant == "absent":
+            assert not client.download(PATH, tmp_path / "day")
+        else:
+            with pytest.raises(VenueUnavailable, match="as we say"):
+                client.download(PATH, tmp_path / "day")
+        assert [(answer.status, answer.to) for answer in seen] == [(403, "file")]
+
+
 def test_a_wait_that_is_asked_for_is_waited(tmp_path: Path) -> None:
     """Retry-After of two minutes."""
     server = Server(httpx.Response(429, headers={"retry-after": "120"}), ranged)
@@ -150,13 +172,15 @@ def test_no_server_holds_a_download_up(tmp_path: Path, behaviour: Behaviour) -> 
     ticks = itertools.count(step=20.0)  # a clock that runs so fast that nothing is waited for
     with HostileRest(behaviour) as server:
         place = Place(REAL_DISK, lambda seconds: False, lambda: next(ticks), random.Random(1))
-        client = ArchiveClient(server.url, "binance BTC-USDT", place)
+        client = ArchiveClient(server.url, "binance BTC-USDT", place, judged)
         with pytest.raises(VenueUnavailable, match="it was too slow"):
             client.download(PATH, tmp_path / "day")
         client.close()
         stop = threading.Event()
         stop.set()
-        told = ArchiveClient(server.url, "binance BTC-USDT", place._replace(wait=stop.wait, monotonic=lambda: 0.0))
+        told = ArchiveClient(
+            server.url, "binance BTC-USDT", place._replace(wait=stop.wait, monotonic=lambda: 0.0), judged
+        )
         with pytest.raises(Stopped):
             told.download(PATH, tmp_path / "day")
         told.close()
