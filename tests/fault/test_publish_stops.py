@@ -125,7 +125,7 @@ def test_stopping_after_any_step(data, step):
     with pytest.raises(Stopped):
         lake.publish(data, LEAF, ledger=ledger, gate=pass_all, step=stop)
     ledger.close()
-    assert look(data) == (EXPECTED if step in {"renamed", "confirmed", "removed"} else OLD)
+    assert look(data) == (EXPECTED if step in {"renamed", "confirmed", "resolved", "removed"} else OLD)
     finish(data)
 
 
@@ -192,5 +192,5 @@ def test_kill_9_at_every_step(prepared, tmp_path):
     assert done.stdout.splitlines() == [f"{step} -9" for step in lake.STEPS]
     for step in lake.STEPS:
         data = DataDir(tmp_path / step)
-        assert look(data) == (EXPECTED if step in {"renamed", "confirmed", "removed"} else OLD)
+        assert look(data) == (EXPECTED if step in {"renamed", "confirmed", "resolved", "removed"} else OLD)
         finish(data)

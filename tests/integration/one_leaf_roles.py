@@ -22,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.support.builders.ingest_in_process import SmallIngest
-from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import leaf_files as files
 from trading_platform.telemetry import logs
 
 Commands = dict[str, Callable[[], object]]
@@ -89,7 +89,7 @@ ROLES: dict[str, Callable[..., Commands]] = {"ingest": ingest, "recovery": recov
 
 def unlock() -> None:
     """Let everybody into every leaf."""
-    lake.locked = lambda *_, **__: nullcontext()  # type: ignore[assignment]
+    files.locked = lambda *_, **__: nullcontext()  # type: ignore[assignment]
 
 
 def main(role: str, root: str, *rest: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import permutations
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -14,13 +15,13 @@ from tests.support.builders.fakes import Copy, copies, ticks
 from tests.support.builders.ingest_process import run
 from tests.support.builders.platform_in_process import BOUNDS, MIDNIGHT as SMALL_MIDNIGHT, SmallPlatform
 from trading_platform.completeness.gap_detector import advance
-from trading_platform.domain.days import day_of, day_start
+from trading_platform.domain.days import DAY_NS, day_of, day_start
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import day_boundary as midnight, publish as lake, staging
+from trading_platform.store.lake import day_boundary as midnight, merge_slices as slices, publish as lake, staging
 from trading_platform.store.ledger import Batch, Ledger, Seen, SequenceKey
 from trading_platform.store.log import control_records as control
 from trading_platform.store.verify import verify_store
@@ -92,6 +93,54 @@ def test_the_copy_received_first_keeps_the_trade(place: Place, late: Copy, order
     assert verify_store(place.data, place.ledger, GATES).violations == ()
 
 
+FAR = EARLY._replace(ts_event=BEFORE + 5 * DAY_NS, ts_recv=MIDNIGHT + 60, source="rest")
+"""A copy whose time is days off, as no two channels' roundings are: a unit error, or a venue's slip."""
+BETWEEN = [Copy(number, ts_event=MIDNIGHT + (number // 10) * DAY_NS, ts_recv=MIDNIGHT + 99) for number in (10, 20, 30)]
+
+
+@pytest.mark.parametrize("late", [FAR, FAR._replace(ts_recv=MIDNIGHT + 40)], ids=["first-wins", "far-wins"])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_copies_whose_days_are_no_neighbours_are_one_row(place: Place, late: Copy, order: tuple[int, ...]) -> None:
+    """However far apart the days are, in any order of arrival, and however many days lie between."""
+    told = [[*STREAMED, *BETWEEN], [EARLY], [late]]
+    for number in order:
+        place.tell(*told[number])
+    winner = min(EARLY, late, key=lambda copy: copy.ts_recv)
+    assert sorted(place.rows()) == sorted([*STREAMED, *BETWEEN, winner])
+    assert verify_store(place.data, place.ledger, GATES).violations == ()
+
+
+def test_a_publish_reads_no_day_but_those_that_may_hold_what_is_new(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest day goes on without a look at the others, and an id in question opens two files only."""
+    place.tell(*STREAMED, EARLY, *BETWEEN)
+    asked: list[Path] = []
+    within = slices.ids_within
+    monkeypatch.setattr(slices, "ids_within", lambda path, spans: (asked.append(path), within(path, spans))[1])
+    place.tell(BETWEEN[-1]._replace(trade_id=31))
+    assert asked == []
+    place.tell(FAR)
+    assert sorted(path.parent.name for path in asked) == ["date=2024-08-08", "date=2024-08-13"]
+
+
+def test_a_stop_before_days_are_settled_leaves_the_parts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever publishes next finds what is new once more, and settles it: no row is left twice."""
+    place.tell(*STREAMED, EARLY)
+
+    def stopped(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(midnight, "resolve_shared", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            place.tell(FAR)
+    assert [violation.check for violation in verify_store(place.data, place.ledger, GATES).violations] == ["duplicates"]
+    place.tell()
+    assert sorted(place.rows()) == sorted([*STREAMED, EARLY])
+    assert verify_store(place.data, place.ledger, GATES).violations == ()
+
+
 def test_together_in_one_publish(place: Place) -> None:
     """Both copies staged before anything is published end the same."""
     place.tell(*STREAMED, EARLY, LATE)
@@ -143,15 +192,12 @@ def test_days_that_share_no_id_are_left_alone(place: Place) -> None:
     """Ids that cross midnight out of order are no duplicates: nothing is rewritten."""
     place.tell(*STREAMED, EARLY._replace(trade_id=8))
     before = {path: path.stat().st_ino for path in place.data.lake.rglob("*.parquet")}
-    assert (
-        midnight.resolve_neighbours(place.data, Leaf("ticks", "binance", "BTC-USDT", DAYS[0]), ledger=place.ledger)
-        == []
-    )
+    assert midnight.resolve_shared(place.data, Leaf("ticks", "binance", "BTC-USDT", DAYS[0]), ledger=place.ledger) == []
     assert {path: path.stat().st_ino for path in before} == before
 
 
 def test_verify_tells_when_nobody_settles(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: without settling, one trade lies in two days and `verify` says so."""
-    monkeypatch.setattr(midnight, "resolve_neighbours", lambda *_, **__: [])
+    monkeypatch.setattr(midnight, "resolve_shared", lambda *_, **__: [])
     place.tell(*STREAMED, EARLY, LATE)
     assert [violation.check for violation in verify_store(place.data, place.ledger, GATES).violations] == ["duplicates"]

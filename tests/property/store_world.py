@@ -36,11 +36,11 @@ from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.replay.replay import replay
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import day_boundary as midnight, publish as lake, staging
+from trading_platform.store.lake import publish as lake, staging
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log.segment_files import segment_numbers
 from trading_platform.store.log.writer import LaneReader, LaneWriter, Recovered, recover_lane
-from trading_platform.store.verify import verify_store
+from trading_platform.store.verify import verify
 from trading_platform.venues import VENUES
 
 LIVE = ("live-binance", "live-binance-b")
@@ -303,14 +303,11 @@ class World:
 
     def publish(self, fate: Fate = FINE) -> None:
         """Publish every leaf that has parts; one that another publisher is at is passed over."""
-        alone = not self._busy
 
         def act() -> None:
             for leaf in sorted(staging.parts(self.data)):
                 with suppress(LockHeld):
                     lake.publish(self.data, leaf, ledger=self.ledger, gate=pass_all, disk=self.disk, wait_s=0)
-                    if alone:
-                        midnight.resolve_neighbours(self.data, leaf, ledger=self.ledger, disk=self.disk)
 
         number = sum(name.startswith("publisher") for name in self._busy)
         self.act(f"publisher {number}", act, fate)
@@ -457,7 +454,7 @@ class World:
         for leaf in expected.keys() | rows.keys():
             assert rows.get(leaf) == expected.get(leaf), f"{leaf}: {rows.get(leaf)} for {expected.get(leaf)}"
         assert not staging.parts(self.data)
-        found = verify_store(self.data, self.ledger, {"ticks": pass_all}).violations
+        found = verify(self.data, self.ledger, {"ticks": pass_all}).violations
         assert not found, f"verify says: {found}"
         if twice is None:
             return

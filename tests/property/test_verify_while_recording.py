@@ -19,7 +19,7 @@ from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.store.fs.layout import Leaf
-from trading_platform.store.lake import parquet, publish as lake, schema, staging
+from trading_platform.store.lake import leaf_files as files, parquet, publish as lake, schema, staging
 from trading_platform.store.ledger import LeafRecord, tables as t
 from trading_platform.store.ledger.database import Database
 from trading_platform.store.verify import verify_store
@@ -109,7 +109,7 @@ def interpose(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> set[str]:
 
         return wrapped
 
-    locked = lake.locked
+    locked = files.locked
 
     @contextmanager
     def locked_quietly(*args: Any, **kwargs: Any) -> Iterator[None]:
@@ -120,7 +120,7 @@ def interpose(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> set[str]:
             with quiet():
                 yield
 
-    patch.setattr(lake, "locked", before("locked", locked_quietly))
+    patch.setattr(files, "locked", before("locked", locked_quietly))
     for owner, name in (
         (Database, "reading"),
         (parquet, "read"),
@@ -208,7 +208,8 @@ def lost_part(market: Market, leaf: Leaf) -> None:
 
 def twice(market: Market, leaf: Leaf) -> None:
     write_parts(market, made_up(NEXT, 1, 1, first_id=1001), "stray", Position(0, 100), "ETH-USDT")
-    lake.publish(market.data, leaf._replace(day=NEXT), ledger=market.ledger, gate=pass_all)
+    stray = lake.Anew(leaf._replace(day=NEXT))
+    lake.rebuild(market.data, [stray], ledger=market.ledger, gate=pass_all)  # leaves it to its caller to settle
 
 
 def torn_part(market: Market, leaf: Leaf) -> None:

@@ -309,7 +309,7 @@ def _known_ns(ledger: Ledger, config: WorkerSpec) -> int:
     from trading_platform.domain.errors import LedgerUnavailable
 
     try:
-        return max((ledger.tail_ns(config.venue, symbol) for symbol in config.symbols.values()), default=0)
+        return ledger.tail_ns(config.venue, config.symbols.values())
     except LedgerUnavailable:
         return 0  # a broken ledger must not stop recording
 

@@ -35,8 +35,8 @@ Pair = tuple[str, str]
 class EpochLookup(Protocol):
     """Look up recorded epochs and stored trades; implemented by the ledger."""
 
-    def resets(self, venue: str, symbol: str) -> list[EpochReset]:
-        """Return where a symbol's ids restarted, ascending."""
+    def all_resets(self) -> Mapping[Pair, list[EpochReset]]:
+        """Return where ids restarted, ascending, of each symbol of which they did."""
         ...
 
     def reach(self, venue: str, symbol: str, epoch: int = 0) -> Reach | None:
@@ -85,7 +85,8 @@ class Epochs:
     Parameters
     ----------
     numberings : the state of each of the lane's streams, by ``venue symbol``; updated in place, part of its context.
-    book : the ledger, asked at most once a batch for each symbol; None: nothing is recorded.
+    book : the ledger, asked once a batch for all resets, and at most once for each symbol's reach; None:
+        nothing is recorded.
     facts : asked by venue: how its ids start again.
     """
 
@@ -93,7 +94,7 @@ class Epochs:
         self, numberings: dict[str, Numbering], book: EpochLookup | None, facts: Callable[[str], Contiguous]
     ) -> None:
         self._numberings, self._book, self._facts = numberings, book, facts
-        self._resets: dict[Pair, list[EpochReset]] = {}
+        self._resets: Mapping[Pair, list[EpochReset]] | None = None
         self._reach: dict[SequenceKey, Reach | None] = {}
 
     def of_stream(self, venue: str, symbol: str) -> Numbering:
@@ -182,9 +183,10 @@ class Epochs:
         return [reset for reset in on_record if reset.known_ns <= at_ns]
 
     def _on_record(self, venue: str, symbol: str) -> list[EpochReset]:
-        if (venue, symbol) not in self._resets:
-            self._resets[venue, symbol] = [] if self._book is None else self._book.resets(venue, symbol)
-        return self._resets[venue, symbol]
+        if self._resets is None:
+            # All at once: few symbols have any, and a stop tells of the ends of 500.
+            self._resets = {} if self._book is None else self._book.all_resets()
+        return self._resets.get((venue, symbol), [])
 
     def _reach_of(self, key: SequenceKey) -> Reach | None:
         if key not in self._reach:

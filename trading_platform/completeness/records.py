@@ -105,7 +105,8 @@ class LeafRecord(NamedTuple):
     """The ledger's entry for a published file.
 
     `content_hash` covers the content that downstream depends on, `file_sha256` the bytes, `input_hash` the inputs;
-    `end_state` names the state in which a stateful dataset ended the day.
+    `end_state` names the state in which a stateful dataset ended the day; `first_id`, `last_id` are the least and the
+    greatest id of ticks, None where they have none.
     """
 
     rows: int

@@ -25,7 +25,7 @@ from trading_platform.pipeline.tick_days import Chain
 from trading_platform.settings import Settings
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.fs.locks import FileLock
-from trading_platform.store.lake import day_boundary as midnight, publish as lake, staging
+from trading_platform.store.lake import publish as lake, staging
 from trading_platform.store.lake.publish import Published
 
 Pair = tuple[str, str]
@@ -323,10 +323,7 @@ class Pipeline:
         CorruptionError : if the published file is not the one that the ledger speaks of, or a part is damaged.
         """
         if staging.parts_of(self.data, leaf) or self.ledger.intent(leaf) is not None:
-            published = lake.publish(self.data, leaf, ledger=self.ledger, gate=self._gates[leaf.dataset])
-            if published is not None and published.verdict.passed:
-                midnight.resolve_neighbours(self.data, leaf, ledger=self.ledger)
-            return published
+            return lake.publish(self.data, leaf, ledger=self.ledger, gate=self._gates[leaf.dataset])
         if record is not None:
             lake.look_at(self.data, leaf, ledger=self.ledger)
         return None

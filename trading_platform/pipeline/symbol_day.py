@@ -28,12 +28,12 @@ from trading_platform.pipeline.state import end_states as states
 from trading_platform.pipeline.state.end_states import EndState
 from trading_platform.pipeline.tick_days import Chain, TickLedger
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import parquet, publish as lake, publish_computed as computed
+from trading_platform.store.lake import leaf_files as files, parquet, publish as lake, publish_computed as computed
 from trading_platform.store.lake.publish import Published
 from trading_platform.store.lake.publish_computed import LeafRows
 
 
-class PipelineLedger(TickLedger, computed.ComputedLeafLedger, Protocol):
+class PipelineLedger(TickLedger, files.LeafLedger, Protocol):
     """What the pipeline asks of the ledger."""
 
     def symbols(self) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from trading_platform.domain.id_ranges import IdRanges, id_runs
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import Gate
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import parquet, publish as lake, staging
+from trading_platform.store.lake import leaf_files as files, parquet, publish as lake, staging
 from trading_platform.store.ledger import Ledger, SequenceRow
 from trading_platform.store.ledger.kept_days import differing
 from trading_platform.store.ledger.snapshot import Snapshot
@@ -293,7 +293,7 @@ def _file(stored: _Stored, leaf: Leaf) -> Iterator[Violation]:
     """The file is the one the ledger speaks of, undamaged, in order, without repeats, and passes its gate."""
     path = stored.data.lake / leaf.path
     subject = str(leaf.path)
-    with lake.locked(stored.data, leaf):
+    with files.locked(stored.data, leaf):
         record, intent = stored.ledger.leaf(leaf), stored.ledger.intent(leaf)
         digest = parquet.file_sha256(path) if path.exists() else None
         if digest is None:
@@ -367,5 +367,5 @@ def _lost_files(stored: _Stored, dataset: str) -> Iterator[Violation]:
 
 def _is_lost(stored: _Stored, leaf: Leaf) -> bool:
     """Tell whether a file is missing while nobody takes it out: first the ledger forgets it, then it goes."""
-    with lake.locked(stored.data, leaf):
+    with files.locked(stored.data, leaf):
         return stored.ledger.leaf(leaf) is not None and not (stored.data.lake / leaf.path).exists()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from trading_platform.completeness.records import Conflict, DayRow, LeafRecord
+from trading_platform.completeness.records import Conflict, DayRow, LeafEntry, LeafRecord
 from trading_platform.domain.days import day_start
 from trading_platform.domain.id_ranges import IdRanges
 from trading_platform.domain.verdict import Verdict
@@ -100,9 +100,33 @@ class MemoryLedger:
     def verdict(self, leaf: Leaf) -> Verdict | None:
         return self.verdicts.get(leaf)
 
-    def save_verdict(self, leaf: Leaf, verdict: Verdict) -> None:
-        self.before("save_verdict")
-        self.verdicts[leaf] = verdict
+    def entries_of(self, leaves: Sequence[Leaf]) -> dict[Leaf, LeafEntry]:
+        return {
+            leaf: LeafEntry(self.records.get(leaf), self.intents.get(leaf), self.verdicts.get(leaf)) for leaf in leaves
+        }
+
+    def sharing(self, spans) -> dict[Leaf, list[Leaf]]:
+        found = {}
+        for leaf, mine in spans.items():
+            others = [
+                other
+                for other, record in self.records.items()
+                if other[:3] == leaf[:3] and other.day != leaf.day and record.first_id is not None
+                if any(record.first_id <= last and first <= record.last_id for first, last in mine)
+            ]
+            if others:
+                found[leaf] = sorted(others)
+        return found
+
+    def intend_all(self, records, verdicts) -> None:
+        self.before("intend_all")
+        self.verdicts |= verdicts
+        self.intents |= records
+
+    def confirm_all(self, leaves: Sequence[Leaf]) -> None:
+        self.before("confirm_all")
+        for leaf in leaves:
+            self.records[leaf] = self.intents.pop(leaf)
 
     def add_conflicts(self, rows: Sequence[Conflict]) -> None:
         self.before("add_conflicts")
@@ -110,6 +134,9 @@ class MemoryLedger:
 
     def used_up(self, venue: str, symbol: str) -> dict[int, IdRanges]:
         return self.used
+
+    def used_up_of(self, pairs) -> dict[tuple[str, str], dict[int, IdRanges]]:
+        return dict.fromkeys(pairs, self.used)
 
     def symbols(self) -> list[tuple[str, str]]:
         return sorted({(leaf.venue, leaf.symbol) for leaf in self.records if leaf.symbol})

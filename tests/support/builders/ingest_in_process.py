@@ -101,7 +101,7 @@ class SmallIngest:
                 self.clocks,
                 random.Random(1),
                 transport=self.transport,
-                known_ns=max(self.ledger.tail_ns(self.adapter.name, symbol) for symbol in self.symbols.values()),
+                known_ns=self.ledger.tail_ns(self.adapter.name, self.symbols.values()),
                 report=lambda symbols, reason: self.reports.append((list(symbols), reason)),
             )
             if self._connects is not None:

@@ -73,6 +73,22 @@ def test_who_comes_last_leaves_one_processor_if_there_are_others() -> None:
 
 
 @pytest.mark.process
+def test_what_a_stop_waits_for_comes_before_others_again() -> None:
+    """Stepping back is undone in all threads; who may not come before others at least runs on all processors."""
+    script = TOLD.replace("getattr(priority, sys.argv[1])()", "priority.come_last(); PART").replace(
+        "PART",
+        "import threading; halt = threading.Event(); threading.Thread(target=halt.wait, daemon=True).start(); "
+        "priority.come_soon(); on_all = [sorted(os.sched_getaffinity(int(t))) for t in os.listdir('/proc/self/task')]; "
+        "assert len(on_all) == 2 and on_all[0] == on_all[1], on_all",
+    )
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True, start_new_session=True)
+    told = json.loads(done.stdout)
+    assert not told["batch"]
+    assert told["on"] == sorted(os.sched_getaffinity(0))
+    assert told["nice"] == (-5 if os.geteuid() == 0 else max(5, told["before"]))
+
+
+@pytest.mark.process
 def test_what_the_system_does_not_have_is_left_out() -> None:
     """A machine whose calls are numbered differently runs as it did."""
     script = "import platform; platform.machine = lambda: 'mips'\n" + TOLD

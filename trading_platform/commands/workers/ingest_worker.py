@@ -337,6 +337,7 @@ class _StopBudget:
         match messages.decode_message(line):
             case messages.StopWithin(seconds):
                 self._over_at = time.monotonic() + seconds
+                priority.come_soon()  # told once the recorder has ended
 
     def over(self) -> bool:
         """Tell whether the budget is used up."""

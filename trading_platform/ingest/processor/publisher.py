@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import Gate
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import day_boundary as midnight, publish as lake, staging
+from trading_platform.store.lake import publish as lake, staging
 from trading_platform.store.lake.publish import Published
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.ledger.voids import Withdrawn
@@ -20,6 +21,8 @@ EVERY_S = 30.0
 """Pause between publishes; the contract allows five minutes."""
 REST_FACTOR = 20.0
 """A publish that takes long is repeated after this many times its duration."""
+TOGETHER, TOGETHER_BYTES = 32, 8 << 20
+"""At most so many symbol-days, and files of so many bytes, are published together."""
 
 
 def publish_staged(
@@ -43,54 +46,62 @@ def publish_staged(
     after : where an earlier round broke off: this one begins behind it and comes back to it at its end.
     heal : rebuilds a damaged leaf from the log; without it the leaf keeps its parts.
     """
-    published = []
     withdrawn = {one: _holders(ledger, one) for one in ledger.withdrawn()}  # first: what comes later waits
     again = {leaf for leaves in withdrawn.values() for leaf in leaves}
-    undone = set()
-    due = sorted(again.union(staging.parts(data)))
+    staged = staging.parts(data)
+    due = sorted(again.union(staged))
     if after is not None:
         due.sort(key=lambda leaf: leaf <= after)
-    for at, leaf in enumerate(due):
-        if enough():
-            undone |= set(due[at:])
+    published, undone = list[Published](), set(due)
+    for some in _batches(data, due, staged):
+        anew = [lake.DueLeaf(leaf, again=leaf in again) for leaf in some]
+        done = lake.publish_together(data, anew, ledger=ledger, gate=gate, disk=disk, enough=enough)
+        results = [*done.published, *_healed(done.damaged, heal)]
+        published += results
+        passed = {result.leaf for result in results if result.verdict.passed}
+        undone -= passed | (set(some[: done.reached]) - {result.leaf for result in results} - done.damaged.keys())
+        for result in results:
+            if not result.verdict.passed:
+                failures = [failure.check for failure in result.verdict.failures]
+                log.error("refused by its gate", leaf=str(result.leaf.path), failures=failures)
+        if done.reached < len(some):
             break
-        try:
-            result = _publish(data, leaf, ledger, gate, disk, again=leaf in again, heal=heal)
-        except CorruptionError as error:
-            undone.add(leaf)
-            log.error("damaged, not published", leaf=str(leaf.path), reason=str(error))
-            continue
-        if result is None:
-            continue
-        published.append(result)
-        if not result.verdict.passed:
-            undone.add(leaf)
-            log.error("refused by its gate", leaf=str(leaf.path), failures=[f.check for f in result.verdict.failures])
-    if done := [one for one, leaves in withdrawn.items() if undone.isdisjoint(leaves)]:
-        ledger.left_out(done)
+    if settled := [one for one, leaves in withdrawn.items() if undone.isdisjoint(leaves)]:
+        ledger.left_out(settled)
     return published
 
 
-def _publish(
-    data: DataDir,
-    leaf: Leaf,
-    ledger: Ledger,
-    gate: Gate,
-    disk: Disk,
-    *,
-    again: bool,
-    heal: Callable[[Leaf], Published] | None,
-) -> Published | None:
-    """Publish one leaf, rebuilt from the log if what is published or staged of it is damaged."""
+def _healed(damaged: Mapping[Leaf, CorruptionError], heal: Callable[[Leaf], Published] | None) -> Iterator[Published]:
+    """Yield the damaged leaves that are rebuilt from the log."""
+    for leaf, damage in damaged.items():
+        try:
+            if heal is None:
+                raise damage
+            yield heal(leaf)
+        except CorruptionError as error:
+            log.error("damaged, not published", leaf=str(leaf.path), reason=str(error))
+
+
+def _batches(data: DataDir, due: Sequence[Leaf], staged: Mapping[Leaf, Sequence[Path]]) -> Iterator[list[Leaf]]:
+    """Yield leaves by so many that a batch takes about a second: a stop waits for it, and other publishers too."""
+    some: list[Leaf] = []
+    size = 0
+    for leaf in due:
+        mine = sum(_size(path) for path in (data.lake / leaf.path, *staged.get(leaf, ())))
+        if some and (len(some) >= TOGETHER or size + mine > TOGETHER_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(leaf)
+        size += mine
+    if some:
+        yield some
+
+
+def _size(path: Path) -> int:
     try:
-        result = lake.publish(data, leaf, ledger=ledger, gate=gate, disk=disk, again=again)
-        if result is not None:
-            midnight.resolve_neighbours(data, leaf, ledger=ledger, disk=disk)
-    except CorruptionError:
-        if heal is None:
-            raise
-        return heal(leaf)
-    return result
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _holders(ledger: Ledger, one: Withdrawn) -> list[Leaf]:
@@ -98,7 +109,7 @@ def _holders(ledger: Ledger, one: Withdrawn) -> list[Leaf]:
     found = []
     for leaf, record in ledger.leaves("ticks", one.venue, one.symbol).items():
         first, last = record.first_id, record.last_id
-        # A day of several numberings may begin with a greater id than it ends with.
+        # Of a day of several numberings older code recorded the first and the last id, not the least and the greatest.
         told = first is None or last is None or first > last or first <= one.trade_id <= last
         if told or leaf.day == one.day:
             found.append(leaf)

@@ -6,7 +6,7 @@ Merging parts into published files is store/lake/publish.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from trading_platform.domain.position import Position
 from trading_platform.domain.trade import SOURCES
 from trading_platform.domain.trade_columns import TradeColumns, concatenate
 from trading_platform.store.fs.disk import REAL_DISK, Disk
-from trading_platform.store.fs.layout import DataDir
+from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import schema, staging
 from trading_platform.store.ledger.sinks import STAGING
 
@@ -71,7 +71,7 @@ class StagingSink:
         The position before, if time is up first. Then nothing counts as staged: parts that are written already are
         copies of what will be staged again.
         """
-        parts: dict[tuple[str, str, str], list[pa.Table]] = {}
+        parts: dict[Leaf, list[pa.Table]] = {}
         for key, batches in sorted(self._held.items()):
             columns = concatenate(batches)
             table = to_table(key, columns)
@@ -79,18 +79,22 @@ class StagingSink:
             one_day = len(days) and bool((days == days[0]).all())
             for number in days[:1] if one_day else np.unique(days):
                 part = table if one_day else table.filter(pa.array(days == number))
-                parts.setdefault((key.venue, key.symbol, day_of(int(number) * DAY_NS)), []).append(part)
-        for where, tables in parts.items():
-            if self._over():
-                return self._staged
-            # One part, though a day may be of several numberings: parts are named by where the log ends.
-            part = tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-            staging.write_part(self._data, *where, self._lane, self._staged, self._end, part, disk=self._disk)
+                leaf = Leaf("ticks", key.venue, key.symbol, day_of(int(number) * DAY_NS))
+                parts.setdefault(leaf, []).append(part)
+        # One part, though a day may be of several numberings: parts are named by where the log ends.
+        whole = {leaf: tables[0] if len(tables) == 1 else _joined(tables) for leaf, tables in parts.items()}
+        position = self._staged, self._end
+        if not staging.write_parts(self._data, self._lane, *position, whole, over=self._over, disk=self._disk):
+            return self._staged
         self._held.clear()
         self.rows = 0
         self._staged = self._end
-        self.touched |= set(parts)
+        self.touched |= {(leaf.venue, leaf.symbol, leaf.day) for leaf in parts}
         return self._staged
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
 def to_table(key: SequenceKey, columns: TradeColumns) -> pa.Table:

@@ -61,6 +61,8 @@ class Address:
     searcher : the feed that finds out how many symbols the venue accepts; the others wait for its result.
     alone : how many symbols were refused by themselves since a connection was open. While there are any, one feed
         after the other asks, each to its end: all of them at once would be a burst at a venue that refuses.
+    parts : the feeds of what was split, the next to ask last: the smallest parts first, since they tell soonest whether
+        the venue accepts anything. Who is not among them waits while they ask.
 
     Examples
     --------
@@ -79,6 +81,7 @@ class Address:
         self.breaker = Breaker()
         self.open = self.alone = 0
         self.searcher: object | None = None
+        self.parts: list[object] = []
         self._rng = rng
         self._not_before_ns = 0
         self._attempts: deque[int] = deque()

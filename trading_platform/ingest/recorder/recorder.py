@@ -146,7 +146,7 @@ class Recorder:
         """Start a feed for each group of symbols, which may have been those of one that asked for too much."""
         sessions = [self._session(names, None if before is None else before.refused_as) for names in groups]
         if before is not None:
-            sessions[0].succeed(before.session)
+            before.session.split_into(sessions)
         feeds = [_Feed(self, names, mine) for names, mine in zip(groups, sessions, strict=True)]
         self._feeds += feeds
         return {asyncio.create_task(feed.run(stop)): feed for feed in feeds}

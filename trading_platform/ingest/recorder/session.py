@@ -278,10 +278,13 @@ class Session:
         """Whether it is one symbol, and the venue refuses even that."""
         return len(self.symbols) == 1 and self._repeats >= REPEATS and self._refused_as in HOPELESS
 
-    def succeed(self, before: Session) -> None:
-        """Take over from a session of more symbols, which is over, what it was finding out."""
-        if self._address.searcher is before:
-            self._address.searcher = self
+    def split_into(self, parts: Sequence[Session]) -> None:
+        """Leave to sessions of fewer symbols what this one, which is over, was finding out."""
+        address = self._address
+        at = address.parts.index(self) if self in address.parts else len(address.parts)
+        address.parts[at : at + 1] = reversed(parts)
+        if address.searcher is self:
+            address.searcher = parts[0]
 
     def waits_s(self, now_ns: int) -> float:
         """Return for how many seconds nothing is connected, as far as is known now."""
@@ -418,12 +421,18 @@ class Session:
 
     @property
     def behind(self) -> bool:
-        """Whether another session is finding out how much the venue accepts."""
-        return self._address.searcher not in {None, self}
+        """Whether another session is finding out how much the venue accepts, or is to do so before."""
+        address = self._address
+        if address.searcher is not None:
+            return address.searcher is not self
+        return bool(address.alone and not address.open and address.parts) and address.parts[-1] is not self
 
     def _found(self) -> None:
-        if self._address.searcher is self:
-            self._address.searcher = None
+        address = self._address
+        if address.searcher is self:
+            address.searcher = None
+        if self in address.parts:
+            address.parts.remove(self)
 
     def _split(self) -> Split | None:
         """Ask for less once what was asked for is refused again. Not while a connection lives: it carries all."""

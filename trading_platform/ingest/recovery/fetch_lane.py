@@ -92,7 +92,7 @@ class FetchLane:
 
     def _known_ns(self, venue: str, symbols: Iterable[str]) -> int:
         """Return up to when something is known of these ends. Our clock may say less, now or when this is written."""
-        return max((self._ledger.tail_ns(venue, symbol) for symbol in symbols), default=0)
+        return self._ledger.tail_ns(venue, symbols)
 
     def drain(self) -> None:
         """Decode and stage everything."""

@@ -32,7 +32,7 @@ from trading_platform.ingest.replay.tasks import (
 from trading_platform.store.fs.disk import REAL_DISK, Disk, MissingFile
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.fs.locks import FileLock
-from trading_platform.store.lake import day_boundary as midnight, parquet, republish, staging
+from trading_platform.store.lake import day_boundary as boundary, parquet, publish as lake, staging
 from trading_platform.store.lake.publish import Published
 from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.log import sealed_segment
@@ -102,10 +102,9 @@ class LeafRebuilder:
                 raise CorruptionError(f"{leaf.path} is damaged and the log holds no trade of it")
             for path in damaged:
                 self._disk.unlink(path)
-            (done,) = republish.rebuild(
-                self._data, [republish.LeafRebuild(leaf, groups)], ledger=self._ledger, gate=self._gate, disk=self._disk
-            )
-        midnight.resolve_neighbours(self._data, leaf, ledger=self._ledger, disk=self._disk)
+            anew = [lake.DueLeaf(leaf, groups, into=False)]
+            (done,) = lake.rebuild(self._data, anew, ledger=self._ledger, gate=self._gate, disk=self._disk)
+        boundary.resolve_shared(self._data, leaf, ledger=self._ledger, disk=self._disk)
         log.warning(
             "damaged file rebuilt from the log", leaf=str(leaf.path), rows=done.rows, passed=done.verdict.passed
         )

@@ -39,7 +39,7 @@ from trading_platform.ingest.replay.tasks import (
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.fs.locks import FileLock
-from trading_platform.store.lake import day_boundary as midnight
+from trading_platform.store.lake import day_boundary as boundary
 from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.log.sealing import sealing_lock
 from trading_platform.store.log.writer import all_lanes, recover_lane
@@ -225,9 +225,8 @@ class _Replay:
             publish_shares(self._context, self._ledger, self._claims, leaves)
             if self._helpers is not None:
                 self._helpers.join()
-            published = self._ledger.leaves("ticks")
-            for leaf in [leaf for leaf in leaves if midnight.has_neighbour(leaf, published)]:
-                midnight.resolve_neighbours(self._context.data, leaf, ledger=self._ledger, disk=self._context.disk)
+            for leaf in leaves:
+                boundary.resolve_shared(self._context.data, leaf, ledger=self._ledger, disk=self._context.disk)
         finally:
             self._held.close()
         return Replayed(len(lanes), trades, len(leaves))

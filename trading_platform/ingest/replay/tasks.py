@@ -27,7 +27,7 @@ from trading_platform.ingest.processor.processor import read_batch
 from trading_platform.ingest.replay.spill_buffer import SpillBuffer
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import merge_slices as slices, republish as rebuilt
+from trading_platform.store.lake import merge_slices as slices, publish as lake
 from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.log.segment_files import sealed_numbers, segment_numbers, segment_path
 from trading_platform.store.log.writer import LaneReader
@@ -215,8 +215,8 @@ def _publish(context: ReplayContext, ledger: Ledger, wanted: Sequence[tuple[Leaf
     StorageError : if the gate refused one; it stays as it was.
     """
     # A pinned leaf holds trades whose log is gone.
-    anew = [rebuilt.LeafRebuild(leaf, groups, into=is_pinned(context.data, leaf)) for leaf, groups in wanted]
-    for published in rebuilt.rebuild(context.data, anew, ledger=ledger, gate=context.gate, disk=context.disk):
+    anew = [lake.DueLeaf(leaf, groups, into=is_pinned(context.data, leaf)) for leaf, groups in wanted]
+    for published in lake.rebuild(context.data, anew, ledger=ledger, gate=context.gate, disk=context.disk):
         if not published.verdict.passed:
             checks = " ".join(failure.check for failure in published.verdict.failures)
             raise StorageError(f"{published.leaf.path} was not published again, it stays as it was: {checks}")

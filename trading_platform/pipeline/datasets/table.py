@@ -16,7 +16,7 @@ from trading_platform.domain.verdict import Gate
 from trading_platform.pipeline.results import LeafResult
 from trading_platform.pipeline.tick_days import TickLedger
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import publish_computed
+from trading_platform.store.lake import leaf_files as files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,7 @@ class Computed(NamedTuple):
     ended: str | None = None
 
 
-class VenueLedger(TickLedger, publish_computed.ComputedLeafLedger, Protocol):
+class VenueLedger(TickLedger, files.LeafLedger, Protocol):
     """What a dataset that is kept per venue asks of the ledger."""
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trading_platform.completeness.records import LeafRecord
-from trading_platform.store.fs.disk import REAL_DISK, make_directories
+from trading_platform.store.fs.disk import REAL_DISK, make_directories, sync_file
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import publish as lake
 
 _SUFFIX = ".state"
 
@@ -47,7 +46,7 @@ def save(data: DataDir, ended: Sequence[EndState]) -> None:
             file.close()
     # All are written before the first is synced: one commit of the file system's journal then serves them all.
     for path in paths:
-        lake.sync_file(path, REAL_DISK)
+        sync_file(path)
     for path in paths:
         REAL_DISK.sync_directory(path.parent)
 

@@ -90,7 +90,8 @@ class MissingFile(StorageError):
 
 
 @contextmanager
-def _named(path: Path, doing: str) -> Iterator[None]:
+def named(path: Path, doing: str) -> Iterator[None]:
+    """Say what the system refused as a StorageError that names the path; DiskFull if there is no space."""
     try:
         yield
     except OSError as error:
@@ -147,7 +148,7 @@ class RealFile:
 
     def write(self, data: bytes, offset: int) -> None:
         """Write all of `data` at `offset`, however few bytes one call takes."""
-        try:  # not `_named`: a commit does this twice, and a generator costs as much as the rest of it
+        try:  # not `named`: a commit does this twice, and a generator costs as much as the rest of it
             written = os.pwrite(self._descriptor, data, offset)
             while written < len(data):
                 more = os.pwrite(self._descriptor, memoryview(data)[written:], offset + written)
@@ -159,7 +160,7 @@ class RealFile:
 
     def read(self, size: int, offset: int) -> bytes:
         """Return up to `size` bytes from `offset`; fewer only where the file ends."""
-        with _named(self.path, "read"):
+        with named(self.path, "read"):
             pieces, done = [], 0
             while done < size:
                 piece = os.pread(self._descriptor, min(size - done, _PIECE_BYTES), offset + done)
@@ -171,17 +172,17 @@ class RealFile:
 
     def size(self) -> int:
         """Return the file's length."""
-        with _named(self.path, "stat"):
+        with named(self.path, "stat"):
             return os.fstat(self._descriptor).st_size
 
     def truncate(self, size: int) -> None:
         """Cut or extend the file to `size` bytes."""
-        with _named(self.path, "truncate"):
+        with named(self.path, "truncate"):
             os.ftruncate(self._descriptor, size)
 
     def allocate(self, size: int) -> None:
         """Extend the file to `size` bytes of zeros for which there is space."""
-        with _named(self.path, "allocate"):
+        with named(self.path, "allocate"):
             os.posix_fallocate(self._descriptor, 0, size)
 
     def hurry(self, offset: int, size: int) -> None:
@@ -199,7 +200,7 @@ class RealFile:
 
     def close(self) -> None:
         """Close the file."""
-        with _named(self.path, "close"):
+        with named(self.path, "close"):
             os.close(self._descriptor)
 
 
@@ -208,28 +209,28 @@ class RealDisk:
 
     def open(self, path: Path, mode: Mode) -> RealFile:
         """Open a file."""
-        with _named(path, "open"):
+        with named(path, "open"):
             return RealFile(path, os.open(path, _FLAGS[mode] | os.O_CLOEXEC, 0o644))
 
     def rename(self, source: Path, target: Path) -> None:
         """Move `source` over `target`."""
-        with _named(target, "rename to"):
+        with named(target, "rename to"):
             os.rename(source, target)
 
     def unlink(self, path: Path) -> None:
         """Remove a file if it is there."""
-        with _named(path, "remove"), suppress(FileNotFoundError):
+        with named(path, "remove"), suppress(FileNotFoundError):
             os.unlink(path)
 
     def listdir(self, path: Path) -> list[str]:
         """Return the names in a directory, sorted."""
-        with _named(path, "list"), suppress(FileNotFoundError, NotADirectoryError):
+        with named(path, "list"), suppress(FileNotFoundError, NotADirectoryError):
             return sorted(os.listdir(path))
         return []
 
     def mkdir(self, path: Path) -> None:
         """Make one directory."""
-        with _named(path, "make directory"), suppress(FileExistsError):
+        with named(path, "make directory"), suppress(FileExistsError):
             os.mkdir(path)
 
     def exists(self, path: Path) -> bool:
@@ -238,7 +239,7 @@ class RealDisk:
 
     def sync_directory(self, path: Path) -> None:
         """Make creations, renames and removals in a directory durable."""
-        with _named(path, "fsync"):
+        with named(path, "fsync"):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
@@ -307,12 +308,12 @@ def write_atomically(
     >>> (folder / "a.txt").read_text(), len(list(folder.iterdir()))
     ('two', 1)
     """
-    temporary = (staging or path.parent) / f".{path.name}.{os.getpid()}-{next(_counter)}.tmp"
+    temporary = temporary_path(path, staging)
     try:
         if isinstance(content, bytes):
             file = disk.open(temporary, "create")
         else:
-            with _named(path, "write"):
+            with named(path, "write"):
                 content(temporary)
             file = disk.open(temporary, "update")
         try:
@@ -327,6 +328,20 @@ def write_atomically(
             disk.unlink(temporary)
         raise
     disk.sync_directory(path.parent)
+
+
+def sync_file(path: Path, disk: Disk = REAL_DISK) -> None:
+    """Make the bytes of a file durable."""
+    file = disk.open(path, "update")
+    try:
+        file.sync()
+    finally:
+        file.close()
+
+
+def temporary_path(path: Path, staging: Path | None = None) -> Path:
+    """Return where a file is written before it gets its name; `remove_leftovers` knows it again."""
+    return (staging or path.parent) / f".{path.name}.{os.getpid()}-{next(_counter)}.tmp"
 
 
 def remove_leftovers(directory: Path, *, disk: Disk = REAL_DISK) -> int:

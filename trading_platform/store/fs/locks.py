@@ -74,8 +74,7 @@ class FileLock:
                 if monotonic() >= deadline:
                     raise LockHeld(what, _read_pid(descriptor))
                 sleep(_POLL_S)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            _write_pid(descriptor)
             # The second lock, on the same descriptor, lets held_by ask without taking anything:
             # a probe by flock would make a concurrent acquire fail.
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
@@ -148,6 +147,14 @@ def _try(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _write_pid(descriptor: int) -> None:
+    """Name the holder. A file that names us already stays as it is: cutting it costs a commit of the disk's journal."""
+    text = f"{os.getpid()}\n".encode()
+    if os.pread(descriptor, 32, 0) != text:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text, 0)
 
 
 def _read_pid(descriptor: int) -> int | None:

@@ -1,13 +1,14 @@
-"""Leave every trade in one day only, also where a venue printed copies of it with times on both sides of a midnight.
+"""Leave every trade in one day only, also where copies of it were printed with times of two days.
 
 A symbol-day is published by itself (publish.py), so two such copies become a row in each of two files. Of all copies
-the least wins, as within a day (merge.py); here the other day's file gives its row up, and the dispute is kept. Nothing
-happens, and nothing is read, where the ids of neighbouring days do not overlap: nearly always.
+the least wins, as within a day (merge.py); here the other day's file gives its row up, and the dispute is kept. The
+other day is any whose recorded ids overlap those that are new: nearly never is there one. Then only the row groups are
+read that may hold these ids, however many days there are and however large they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -15,27 +16,33 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trading_platform.completeness.records import Conflict, LeafRecord
-from trading_platform.domain.days import DAY_NS, day_of, day_start
+from trading_platform.completeness.records import Conflict
+from trading_platform.domain.days import DAY_NS, day_start
+from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.verdict import Verdict
-from trading_platform.store.fs.disk import REAL_DISK, Disk
+from trading_platform.store.fs.disk import REAL_DISK, Disk, sync_file
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import (
-    merge,
-    merge_slices as slices,
-    parquet,
-    publish as lake,
-    publish_computed as computed,
-    schema as shapes,
-)
-from trading_platform.store.lake.publish_computed import ComputedLeafLedger, PreparedLeaf
+from trading_platform.store.lake import leaf_files as files, merge, merge_slices as slices, parquet, schema as shapes
+from trading_platform.store.lake.leaf_files import WAIT_S, LeafLedger, PreparedLeaf
 
 Ids = dict[int, npt.NDArray[np.int64]]
 """Trade ids by epoch."""
 
 
-def resolve_neighbours(data: DataDir, leaf: Leaf, *, ledger: ComputedLeafLedger, disk: Disk = REAL_DISK) -> list[Leaf]:
-    """Remove trades that a published symbol-day shares with a neighbour from one of the two days.
+def resolve_shared(
+    data: DataDir,
+    leaf: Leaf,
+    new: Sequence[Range] | None = None,
+    *,
+    ledger: LeafLedger,
+    disk: Disk = REAL_DISK,
+    wait_s: float = WAIT_S,
+) -> list[Leaf]:
+    """Remove trades that a published symbol-day shares with other days from all but one.
+
+    Parameters
+    ----------
+    new : spans of the ids that are looked at; all of the day if not told.
 
     Returns
     -------
@@ -43,45 +50,26 @@ def resolve_neighbours(data: DataDir, leaf: Leaf, *, ledger: ComputedLeafLedger,
 
     Raises
     ------
-    LockHeld : if another publisher of one of the days takes long.
+    LockHeld : if another publisher of one of the days takes longer than `wait_s`.
     """
+    if new is None:
+        record = ledger.leaf(leaf)
+        told = record is not None and record.first_id is not None and record.last_id is not None
+        new = [(record.first_id, record.last_id)] if told else []  # type: ignore[union-attr, list-item]
     changed: list[Leaf] = []
-    early, late = _neighbours(leaf)
-    for pair in ((early, leaf), (leaf, late)):
-        if _may_share(ledger.leaf(pair[0]), ledger.leaf(pair[1])):
-            changed += _resolve_pair(data, pair, ledger, disk)
+    for other in ledger.sharing({leaf: new}).get(leaf, ()):
+        changed += _resolve_pair(data, sorted((leaf, other)), new, ledger, disk, wait_s)
     return changed
 
 
-def has_neighbour(leaf: Leaf, published: Container[Leaf]) -> bool:
-    """Tell whether the day before or the day after is among those: else there is nothing to decide."""
-    return any(neighbour in published for neighbour in _neighbours(leaf))
-
-
-def _neighbours(leaf: Leaf) -> tuple[Leaf, Leaf]:
-    start = day_start(leaf.day)
-    return leaf._replace(day=day_of(start - DAY_NS)), leaf._replace(day=day_of(start + DAY_NS))
-
-
-def _may_share(early: LeafRecord | None, late: LeafRecord | None) -> bool:
-    """Tell whether two published days may hold the same id."""
-    if early is None or late is None:
-        return False
-    bounds = early.first_id, early.last_id, late.first_id, late.last_id
-    if None in bounds:
-        return False
-    first, last, then_first, then_last = (int(bound) for bound in bounds if bound is not None)
-    # A day of several numberings may end at a lower id than it begins with: only looking tells.
-    turned = first > last or then_first > then_last
-    return turned or (last >= then_first and then_last >= first)
-
-
-def _resolve_pair(data: DataDir, pair: tuple[Leaf, Leaf], ledger: ComputedLeafLedger, disk: Disk) -> list[Leaf]:
+def _resolve_pair(
+    data: DataDir, pair: Sequence[Leaf], new: Sequence[Range], ledger: LeafLedger, disk: Disk, wait_s: float
+) -> list[Leaf]:
     with ExitStack() as held:
         for leaf in pair:  # the earlier day first, whoever does this
-            held.enter_context(lake.locked(data, leaf))
-            lake.resolve_intent(data, leaf, ledger, disk)
-        early, late = (_ids(data, leaf) for leaf in pair)
+            held.enter_context(files.locked(data, leaf, wait_s=wait_s))
+            files.resolve_intent(data, leaf, ledger, disk)
+        early, late = (_ids(data, leaf, new) for leaf in pair)
         shared = {epoch: np.intersect1d(ids, late[epoch]) for epoch, ids in early.items() if epoch in late}
         if not any(len(ids) for ids in shared.values()):
             return []
@@ -99,9 +87,13 @@ def _resolve_pair(data: DataDir, pair: tuple[Leaf, Leaf], ledger: ComputedLeafLe
     return losers
 
 
-def _ids(data: DataDir, leaf: Leaf) -> Ids:
-    table = lake.read_leaf(data, leaf, ["epoch", "trade_id"])
-    return {} if table is None else _by_epoch(table)
+def _ids(data: DataDir, leaf: Leaf, spans: Sequence[Range]) -> Ids:
+    """Return a day's ids within the spans."""
+    try:
+        table = slices.ids_within(data.lake / leaf.path, spans)
+    except FileNotFoundError:
+        return {}
+    return _by_epoch(table)
 
 
 def _by_epoch(table: pa.Table) -> Ids:
@@ -125,26 +117,28 @@ def _among(table: pa.Table, keys: Ids) -> pa.Array:
     return pa.array(found)
 
 
-def _give_up(data: DataDir, leaf: Leaf, lost: Ids, ledger: ComputedLeafLedger, disk: Disk) -> None:
+def _give_up(data: DataDir, leaf: Leaf, lost: Ids, ledger: LeafLedger, disk: Disk) -> None:
     """Publish the day without these keys."""
-    fresh = lake.aside(data, leaf, disk)
-    bounds: list[int] = []
+    fresh = files.aside(data, leaf, disk)
+    least: list[int] = []
+    greatest: list[int] = []
     try:
         with parquet.refusal(fresh), parquet.RowWriter(fresh, shapes.TICKS) as writer:
             for table in _rows(data, leaf):
                 kept = table.filter(pc.invert(_among(table, lost)))
                 if kept.num_rows:
                     writer.add(kept)
-                    bounds += [kept.column("trade_id")[at].as_py() for at in (0, -1)]
+                    ends = pc.min_max(kept.column("trade_id")).as_py()
+                    least.append(ends["min"])
+                    greatest.append(ends["max"])
             written = writer.finish()
-        if not bounds:
-            lake.take_out(data, leaf, ledger, disk)
+        if not least:
+            files.take_out(data, leaf, ledger, disk)
             return
-        record = lake.verified(fresh, written, disk, lean=True)
-        aside = PreparedLeaf(
-            fresh, record._replace(first_id=bounds[0], last_id=bounds[-1]), ledger.leaf(leaf), changed=True
-        )
+        sync_file(fresh, disk)
+        record = files.verified(fresh, written, lean=True)._replace(first_id=min(least), last_id=max(greatest))
         verdict = ledger.verdict(leaf) or Verdict()
-        computed.swap(data, {leaf: aside}, {leaf: verdict}, ledger, disk, lambda name: None)
+        aside = PreparedLeaf(fresh, record, ledger.leaf(leaf), changed=True)
+        files.swap(data, {leaf: aside}, {leaf: verdict}, ledger, disk, files.no_step)
     finally:
         disk.unlink(fresh)

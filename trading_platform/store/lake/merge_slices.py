@@ -15,11 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trading_platform.domain.id_ranges import Range
 from trading_platform.store.lake import merge, parquet, schema as shapes
 
 SLICE_ROWS = 131_072
 """Rows that are read before a slice is cut: with everything done to them about 100 MB."""
 
+_SMALL_ROWS = 1_024
+_KEYS = ("epoch", "trade_id")
 _FIRST = np.iinfo(np.int64).min
 _Key = tuple[int, int]
 UNORDERED: _Key = (_FIRST, _FIRST)
@@ -83,20 +86,55 @@ def slices(sources: Sequence[Source], *, groups: Sequence[Group] = (), rows: int
         yield pa.concat_tables(held)
 
 
-def _groups(source: Source) -> Iterator[Group]:
-    with parquet.open_file(source.path) as file:
+def ids_within(path: Path, spans: Sequence[Range]) -> pa.Table:
+    """Return the keys (epoch, trade_id) of a file of ticks that lie within spans of ids, in its order.
+
+    Only row groups are read that may hold some.
+
+    Raises
+    ------
+    CorruptionError : if the file is damaged.
+    FileNotFoundError : if it is not there.
+    """
+    found = []
+    with parquet.open_file(path) as file:
         for number in range(file.num_row_groups if file.metadata.num_rows else 0):
-            first = _first_key(file.metadata.row_group(number))
-            yield Group(first, partial(_row_group, source.path, number), source.origin)
+            ids = _statistics(file.metadata.row_group(number))["trade_id"]
+            if not ids.has_min_max or any(ids.min <= last and first <= ids.max for first, last in spans):
+                found.append(parquet.read_group(file, path, number, ["epoch", "trade_id"]))
+    keys = pa.concat_tables(found) if found else shapes.TICKS.empty_table().select(["epoch", "trade_id"])
+    if keys.column("trade_id").null_count:
+        return keys
+    numbers = keys.column("trade_id").to_numpy()
+    inside = [(numbers >= first) & (numbers <= last) for first, last in spans]
+    return keys.filter(pa.array(np.logical_or.reduce([np.zeros(len(numbers), np.bool_), *inside])))
+
+
+def _groups(source: Source) -> Iterator[Group]:
+    with parquet.open_file(source.path, lean=True) as file:
+        footer = file.metadata
+        if 0 < footer.num_rows <= _SMALL_ROWS:
+            # Opening costs more than reading, and the rows less memory than what tells where they are.
+            groups = [_whole_group(file, source.path, number) for number in range(footer.num_row_groups)]
+            for number, table in enumerate(groups):
+                yield Group(_first_key(footer.row_group(number)), partial(_given, table), source.origin)
+            return
+        for number in range(footer.num_row_groups if footer.num_rows else 0):
+            yield Group(_first_key(footer.row_group(number)), partial(_row_group, source.path, number), source.origin)
+
+
+def _given(table: pa.Table) -> pa.Table:
+    return table
+
+
+def _statistics(group: pq.RowGroupMetaData) -> dict[str, pq.Statistics]:
+    columns = (group.column(at) for at in range(group.num_columns))
+    return {column.path_in_schema: column.statistics for column in columns if column.path_in_schema in _KEYS}
 
 
 def _first_key(group: pq.RowGroupMetaData) -> _Key:
     """Return a lower bound of the group's keys from its statistics."""
-    stats = {}
-    for at in range(group.num_columns):
-        column = group.column(at)
-        if column.path_in_schema in {"epoch", "trade_id"}:
-            stats[column.path_in_schema] = column.statistics
+    stats = _statistics(group)
     epoch, trade_id = stats["epoch"], stats["trade_id"]
     if not trade_id.has_min_max or trade_id.null_count:
         return UNORDERED
@@ -105,7 +143,11 @@ def _first_key(group: pq.RowGroupMetaData) -> _Key:
 
 def _row_group(path: Path, number: int) -> pa.Table:
     with parquet.open_file(path, lean=True) as file:
-        return shapes.lean(parquet.read_group(file, path, number))
+        return _whole_group(file, path, number)
+
+
+def _whole_group(file: pq.ParquetFile, path: Path, number: int) -> pa.Table:
+    return shapes.lean(parquet.read_group(file, path, number))
 
 
 def _read(group: Group) -> pa.Table:

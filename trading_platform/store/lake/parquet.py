@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -29,9 +30,14 @@ ROW_GROUP = 131_072
 _ARROW = b"ARROW:schema"
 _SAMPLE, _MOSTLY = 4096, 0.9
 """How many rows tell whether a dictionary pays, and which part of them may differ."""
+_AT_ONCE_BYTES = 1 << 20
 _extend = google_crc32c.extend
 _NULL_INT = np.iinfo(np.int64).min
 _NULL_FLOAT = np.int64(0x7FF8_0000_0000_0001)
+
+
+Pieces = dict[str, list[tuple[Any, ...]]]
+"""Of each column the bytes that identify the values of its chunks, see `_pieces`."""
 
 
 class Written(NamedTuple):
@@ -62,7 +68,7 @@ class RowWriter:
         self._path = path
         self._schema = shapes.in_full(schema)
         self._writer: pq.ParquetWriter | None = None
-        self._waiting = self._lean(self._schema.empty_table())
+        self._waiting: pa.Table | None = None
         self._hash = ContentHash(self._schema) if hashed else None
         self._checksum = Checksum(self._schema)
         self.rows = 0
@@ -75,16 +81,18 @@ class RowWriter:
         """Append rows."""
         self.rows += table.num_rows
         table = self._lean(table)
+        pieces = _pieces_of(table)
         if self._hash is not None:
-            self._hash.add(table)
-        self._checksum.add(table)
-        waiting = pa.concat_tables([self._waiting, table]) if self._waiting.num_rows else table
+            self._hash.take(pieces)
+        self._checksum.take(pieces)
+        waiting = table if self._waiting is None else pa.concat_tables([self._waiting, table])
         at = 0
         while waiting.num_rows - at >= ROW_GROUP:
             self._write(waiting.slice(at, ROW_GROUP))
             at += ROW_GROUP
         # A slice keeps its whole parent alive; a copy keeps only the rest.
-        self._waiting = waiting.slice(at).combine_chunks() if at else waiting
+        waiting = waiting.slice(at).combine_chunks() if at else waiting
+        self._waiting = waiting if waiting.num_rows else None
 
     def _write(self, group: pa.Table) -> None:
         # One chunk per column: page borders would otherwise follow the chunks the rows came in.
@@ -95,8 +103,8 @@ class RowWriter:
 
     def finish(self) -> Written:
         """Write what waits and the footer; durability is the caller's."""
-        if self._waiting.num_rows or self._writer is None:
-            self._write(self._waiting)
+        if self._waiting is not None or self._writer is None:
+            self._write(self._lean(self._schema.empty_table()) if self._waiting is None else self._waiting)
         assert self._writer is not None
         self._writer.close()
         content_hash = "" if self._hash is None else self._hash.hexdigest()
@@ -178,9 +186,14 @@ def open_file(path: Path, *, lean: bool = False) -> pq.ParquetFile:
     CorruptionError : if it is no Parquet file of ours.
     FileNotFoundError : if it is not there.
     """
+    return _open(_plain(path), path, lean=lean)
+
+
+def _open(source: str | pa.BufferReader, path: Path, *, lean: bool) -> pq.ParquetFile:
+    """Open what is in the file at `path`."""
     try:
         file = pq.ParquetFile(
-            _plain(path), page_checksum_verification=True, read_dictionary=["side", "source"] if lean else None
+            source, page_checksum_verification=True, read_dictionary=["side", "source"] if lean else None
         )
         sound = _sound(file)
     except FileNotFoundError:
@@ -198,9 +211,14 @@ def _sound(file: pq.ParquetFile) -> bool:
     It holds names and types in Parquet's words and in Arrow's: a flipped bit changes only one of them. Only the zone
     of a time is said once; here it is always the same.
     """
-    twin = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(file.metadata.metadata[_ARROW], validate=True)))
+    twin = _told(file.metadata.metadata[_ARROW])
     zones = {field.type.tz for field in twin if pa.types.is_timestamp(field.type)}
     return bool(twin.equals(shapes.in_full(file.schema_arrow))) and zones <= {"UTC"} and _counts_agree(file.metadata)
+
+
+@lru_cache(maxsize=64)
+def _told(text: bytes) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text, validate=True)))
 
 
 def _counts_agree(footer: pq.FileMetaData) -> bool:
@@ -243,8 +261,8 @@ def read_group(file: pq.ParquetFile, path: Path, number: int, columns: Sequence[
     return group.replace_schema_metadata(None)
 
 
-def verify_file(path: Path, written: Written, *, lean: bool = False) -> None:
-    """Read a file back, every page of every column, and compare it with what was written.
+def verify_file(path: Path, written: Written, *, lean: bool = False) -> str:
+    """Read a file back, every page of every column, compare it with what was written, and return its SHA-256.
 
     Parameters
     ----------
@@ -254,7 +272,13 @@ def verify_file(path: Path, written: Written, *, lean: bool = False) -> None:
     ------
     CorruptionError : if it is not the same.
     """
-    with open_file(path, lean=lean) as file:
+    if path.stat().st_size <= _AT_ONCE_BYTES:  # what is hashed and what is decoded are the same bytes
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        file = _open(pa.BufferReader(content), path, lean=lean)
+    else:
+        digest, file = file_sha256(path), open_file(path, lean=lean)
+    with file:
         checksum, rows = Checksum(shapes.in_full(file.schema_arrow)), 0
         for number in range(file.num_row_groups):
             group = read_group(file, path, number)
@@ -262,6 +286,7 @@ def verify_file(path: Path, written: Written, *, lean: bool = False) -> None:
             rows += group.num_rows
     if (rows, checksum.values()) != (written.rows, written.checksum):
         raise CorruptionError(f"{path}: what was read back is not what was written")
+    return digest
 
 
 def file_sha256(path: Path) -> str:
@@ -294,10 +319,14 @@ class ContentHash:
 
     def add(self, table: pa.Table) -> None:
         """Take in further rows."""
-        table = shapes.lean(table.select(self.columns)) if self.columns == list(shapes.CONTENT) else table
+        table = table.select(self.columns)
+        self.take(_pieces_of(shapes.lean(table) if self.columns == list(shapes.CONTENT) else table))
+
+    def take(self, pieces: Pieces) -> None:
+        """Take in further rows, given by their pieces; columns that do not count may be among them."""
         for name, digests in zip(self.columns, self._digests, strict=True):
-            for chunk in table.column(name).chunks:
-                for piece, digest in zip(_pieces(chunk), digests, strict=False):
+            for of_chunk in pieces[name]:
+                for piece, digest in zip(of_chunk, digests, strict=False):
                     digest.update(piece)
 
     def hexdigest(self) -> str:
@@ -318,16 +347,22 @@ class Checksum:
 
     def add(self, table: pa.Table) -> None:
         """Take in further rows."""
-        if shapes.is_ticks(self._schema):
-            table = shapes.lean(table)
-        for at, column in enumerate(table.columns):
-            for chunk in column.chunks:
-                for nth, piece in enumerate(_pieces(chunk)):
+        self.take(_pieces_of(shapes.lean(table) if shapes.is_ticks(self._schema) else table))
+
+    def take(self, pieces: Pieces) -> None:
+        """Take in further rows, given by the pieces of all columns."""
+        for at, of_column in enumerate(pieces.values()):
+            for of_chunk in of_column:
+                for nth, piece in enumerate(of_chunk):
                     self._values[2 * at + nth] = _extend(self._values[2 * at + nth], piece)
 
     def values(self) -> tuple[int, ...]:
         """Return the checksums of what was taken in so far."""
         return tuple(self._values)
+
+
+def _pieces_of(table: pa.Table) -> Pieces:
+    return {name: [_pieces(chunk) for chunk in table.column(name).chunks] for name in table.column_names}
 
 
 def _pieces(chunk: pa.Array) -> tuple[Any, ...]:  # noqa: PLR0911  one return a column type
@@ -348,9 +383,13 @@ def _pieces(chunk: pa.Array) -> tuple[Any, ...]:  # noqa: PLR0911  one return a 
             return (bits,)
         return (np.ascontiguousarray(values),)
     if pa.types.is_int16(chunk.type):
-        return (np.ascontiguousarray(chunk.fill_null(np.iinfo(np.int16).min).to_numpy()),)
-    number = chunk if pa.types.is_timestamp(chunk.type) else chunk.cast(pa.int64())
-    return (np.ascontiguousarray(number.cast(pa.int64()).fill_null(_NULL_INT).to_numpy()),)
+        return (np.ascontiguousarray(_filled(chunk, np.iinfo(np.int16).min).to_numpy()),)
+    number = chunk.view(pa.int64()) if pa.types.is_timestamp(chunk.type) else chunk.cast(pa.int64())
+    return (np.ascontiguousarray(_filled(number, _NULL_INT).to_numpy()),)
+
+
+def _filled(chunk: pa.Array, null: int) -> pa.Array:
+    return chunk.fill_null(null) if chunk.null_count else chunk
 
 
 def _letters(texts: pa.Array) -> Any:

@@ -1,6 +1,6 @@
-"""The one publisher: files of the lake appear, change and vanish only here.
+"""The one publisher of recorded trades: files of ticks appear, change and vanish only here.
 
-A leaf is replaced under its lock, in steps that a crash may separate at any point:
+LeafLedger are replaced under their locks, some together, in steps that a crash may separate at any point:
 
     merge → gate → write aside → read back → remember copies, disputes → intend → rename → confirm → remove parts
 
@@ -8,103 +8,89 @@ Until the rename readers see the old file, after it the new one; parts go last, 
 What a crash left is resolved by the next call for that leaf. Locks lie below ``run``, files being written below
 ``staging``: DuckDB and polars read every file of the lake, hidden ones too.
 
-How copies become one row is store/lake/merge.py, how bytes come to be store/lake/parquet.py. Gates are handed in.
+What is done to a leaf's files is store/lake/leaf_files.py, how copies become one row store/lake/merge.py, what becomes
+of a trade in two days store/lake/day_boundary.py, how bytes come to be store/lake/parquet.py. Gates are handed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
-from trading_platform.completeness.records import Conflict, LeafRecord
+from trading_platform.completeness.records import Conflict, LeafEntry, LeafRecord
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.errors import CorruptionError, UsageError
-from trading_platform.domain.id_ranges import IdRanges
+from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.domain.verdict import Gate, Verdict
-from trading_platform.store.fs.disk import REAL_DISK, Disk, make_directory
+from trading_platform.store.fs.disk import REAL_DISK, Disk, sync_file
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.fs.locks import FileLock
 from trading_platform.store.lake import (
+    day_boundary as boundary,
     hive_tree as tree,
+    leaf_files as files,
     merge,
     merge_slices as slices,
     merge_writer as merge_file,
     parquet,
-    schema as shapes,
     staging,
 )
 from trading_platform.store.lake.first_day import note_first_day
+from trading_platform.store.lake.leaf_files import WAIT_S, LeafLedger, Part, PreparedLeaf, Published, Step, no_step
 
-WAIT_S = 600.0
-"""How long a publisher waits for another one of the same leaf."""
+__all__ = [
+    "STEPS",
+    "WAIT_S",
+    "DueLeaf",
+    "LeafLedger",
+    "Published",
+    "Step",
+    "content_hash",
+    "leaves",
+    "look_at",
+    "publish",
+    "publish_together",
+    "read_leaf",
+    "rebuild",
+    "remove_leaf",
+    "write_leaf",
+]
 
-STEPS = ("merged", "verified", "remembered", "intended", "renamed", "confirmed", "removed")
-"""What `publish` has just done when it calls `step`."""
-
-Step = Callable[[str], None]
-
-
-class LeafLedger(Protocol):
-    """What publishing asks of the ledger."""
-
-    def leaf(self, leaf: Leaf) -> LeafRecord | None:
-        """Return what is published."""
-
-    def intent(self, leaf: Leaf) -> LeafRecord | None:
-        """Return what was about to be."""
-
-    def intend(self, leaf: Leaf, new: LeafRecord) -> None:
-        """Write down what is about to be."""
-
-    def confirm(self, leaf: Leaf) -> None:
-        """Make the intent the record."""
-
-    def abandon(self, leaf: Leaf) -> None:
-        """Drop the intent."""
-
-    def forget(self, leaf: Leaf) -> None:
-        """Drop everything about the leaf."""
-
-    def verdict(self, leaf: Leaf) -> Verdict | None:
-        """Return the gate's last answer."""
-
-    def save_verdict(self, leaf: Leaf, verdict: Verdict) -> None:
-        """Keep the gate's answer."""
-
-    def used_up(self, venue: str, symbol: str) -> Mapping[int, IdRanges]:
-        """Return by epoch the ids that hold no trade, whatever is served for them."""
-
-    def add_conflicts(self, rows: Sequence[Conflict]) -> None:
-        """Keep copies that differ."""
+STEPS = ("merged", "verified", "remembered", "intended", "renamed", "confirmed", "resolved", "removed")
+"""What has just been done when `step` is called; ``merged``, ``verified`` and ``renamed`` once a leaf."""
 
 
-class Published(NamedTuple):
-    """A leaf as it is now.
+class DueLeaf(NamedTuple):
+    """A leaf to be published.
 
     Attributes
     ----------
-    rows, content_hash, file_sha256 : of the file in the lake; 0 and empty if there is none.
-    added : rows more than before.
-    verdict : what the gate said of the new rows; if it did not pass, the lake is as it was.
-    changed : whether the file was replaced.
+    groups : rows besides those that are staged.
+    into : whether rows are merged into what is published, or replace it.
+    again : whether what is published may hold ids that turned out to hold no trade.
     """
 
     leaf: Leaf
-    rows: int
-    added: int
-    content_hash: str
-    file_sha256: str
-    verdict: Verdict
-    changed: bool
+    groups: Sequence[slices.Group] = ()
+    into: bool = True
+    again: bool = False
 
 
-def _no_step(name: str) -> None:
-    """Go on."""
+class Together(NamedTuple):
+    """What became of leaves that were published together.
+
+    Attributes
+    ----------
+    published : as they are now, in the order asked for, without those that hold nothing and those not reached.
+    damaged : one error for each leaf whose files are damaged: it stays as it is.
+    reached : how many of the leaves were looked at.
+    """
+
+    published: list[Published]
+    damaged: dict[Leaf, CorruptionError]
+    reached: int
 
 
 def publish(
@@ -115,8 +101,7 @@ def publish(
     gate: Gate,
     disk: Disk = REAL_DISK,
     wait_s: float = WAIT_S,
-    step: Step = _no_step,
-    again: bool = False,
+    step: Step = no_step,
 ) -> Published | None:
     """Merge a symbol-day's staged parts into its published ticks.
 
@@ -127,7 +112,6 @@ def publish(
     ----------
     gate : asked about consecutive slices of the merged rows (all of them in one slice below `slices.SLICE_ROWS`).
     step : told each of `STEPS` once it is done; tests stop there.
-    again : whether what is published may hold ids that turned out to hold no trade.
 
     Returns
     -------
@@ -140,57 +124,259 @@ def publish(
     """
     if not DATASETS[leaf.dataset].recorded:
         raise UsageError(f"only what is recorded is merged from parts, not {leaf.dataset}")
-    with locked(data, leaf, wait_s=wait_s):
-        resolve_intent(data, leaf, ledger, disk)
-        before = ledger.leaf(leaf)
-        parts = [(path, identity(path)) for path in staging.parts_of(data, leaf)]
-        present = check_published(data, leaf, before)
-        if not parts and not (again and present) and (before is not None or not present):
-            return None if before is None else as_before(leaf, before, ledger.verdict(leaf) or Verdict())
-        # First: whatever stops this, no published day lies before the first one.
-        note_first_day(data, [leaf.day], disk=disk)
-        fresh = aside(data, leaf, disk)
-        copies = fresh.with_suffix(".copies")
-        try:
-            sources = sources_of(data, leaf, [path for path, _ in parts], present=present)
-            used_up = ledger.used_up(leaf.venue, leaf.symbol)
-            merged = merge_file.write_merged(fresh, copies, sources, gate, used_up=used_up)
-            step("merged")
-            ledger.save_verdict(leaf, merged.verdict)
-            if not merged.verdict.passed:
-                return as_before(leaf, before, merged.verdict)
-            if not merged.written.rows:
-                return _emptied(data, leaf, parts, merged.verdict, ledger=ledger, disk=disk)
-            record = verified_ticks(fresh, merged, disk)
-            step("verified")
-            remember(data, leaf, copies, disk)
-            if merged.disputes:
-                ledger.add_conflicts([Conflict(leaf.venue, leaf.symbol, *dispute) for dispute in merged.disputes])
-            step("remembered")
-            changed = _swap(data, leaf, fresh, before, record, ledger=ledger, disk=disk, step=step)
-        finally:
-            disk.unlink(fresh)
-            disk.unlink(copies)
-        remove_parts(data, leaf, parts, disk)
-        step("removed")
-        return as_published(leaf, before, record, merged.verdict, changed=changed)
+    done = publish_together(data, [DueLeaf(leaf)], ledger=ledger, gate=gate, disk=disk, wait_s=wait_s, step=step)
+    for error in done.damaged.values():
+        raise error
+    return done.published[0] if done.published else None
 
 
-def _emptied(
+def publish_together(
     data: DataDir,
-    leaf: Leaf,
-    parts: Iterable[tuple[Path, tuple[int, int, int]]],
-    verdict: Verdict,
+    due: Sequence[DueLeaf],
     *,
     ledger: LeafLedger,
-    disk: Disk,
-) -> Published | None:
-    """Take out what is published of a leaf that holds no trade; return what became of it, None if nothing did."""
-    before = ledger.leaf(leaf)
-    if before is not None:
-        take_out(data, leaf, ledger, disk)
-    remove_parts(data, leaf, parts, disk)
-    return None if before is None else Published(leaf, 0, -before.rows, "", "", verdict, changed=True)
+    gate: Gate,
+    disk: Disk = REAL_DISK,
+    wait_s: float = WAIT_S,
+    step: Step = no_step,
+    enough: Callable[[], bool] = lambda: False,
+) -> Together:
+    """Do what `publish` does for some leaves, with one ledger transaction before the renames and one after them.
+
+    What the gate refuses stays as it was, its parts too; the others are published.
+
+    Parameters
+    ----------
+    enough : asked before each leaf; once it says so only those before are published.
+
+    Raises
+    ------
+    LockHeld : if another publisher of one of them takes longer than `wait_s`.
+    """
+    with _held(data, due, disk, wait_s) as works:
+        entries = _resolved_entries(data, [work.leaf for work in works], ledger, disk)
+        used_up = ledger.used_up_of({(work.leaf.venue, work.leaf.symbol) for work in works})
+        damaged: dict[Leaf, CorruptionError] = {}
+        reached = []
+        for work in works:
+            if enough():
+                break
+            reached.append(work)
+            try:
+                work.merge(entries.get(work.leaf), used_up.get((work.leaf.venue, work.leaf.symbol), {}), gate)
+            except CorruptionError as error:
+                damaged[work.leaf] = error
+            else:
+                step("merged")
+        whole = [work for work in reached if work.leaf not in damaged]
+        good = _replace(data, whole, ledger, disk, step)
+        # Asked for once all is confirmed: of two who publish copies of one trade, the later one finds the other's.
+        shared = ledger.sharing({work.leaf: work.new for work in good})
+        for work in good:
+            if work.leaf not in shared:
+                work.clean()
+    unclean = [work for work in good if work.leaf in shared]
+    for work in list(unclean):
+        try:
+            boundary.resolve_shared(data, work.leaf, work.new, ledger=ledger, disk=disk, wait_s=wait_s)
+        except CorruptionError as error:  # the other day's file
+            damaged[work.leaf] = error
+            unclean.remove(work)
+    step("resolved")
+    for work in unclean:
+        # Last: should this stop before, the parts are merged once more, and what they share is resolved then.
+        with files.locked(data, work.leaf, wait_s=wait_s):
+            work.clean()
+    step("removed")
+    results = (work.result() for work in whole if work.leaf not in damaged)
+    return Together([result for result in results if result is not None], damaged, len(reached))
+
+
+def rebuild(
+    data: DataDir,
+    wanted: Sequence[DueLeaf],
+    *,
+    ledger: LeafLedger,
+    gate: Gate,
+    disk: Disk = REAL_DISK,
+    step: Step = no_step,
+) -> list[Published]:
+    """Replace published ticks by what `wanted` and the staged parts hold.
+
+    What is in the lake stays as it is until the new file takes its place. Trades that lie in two days afterwards are
+    the caller's to resolve, once all days are there (`day_boundary.resolve_shared`).
+
+    Returns
+    -------
+    list of Published : one for each of `wanted` that has rows, in order of the leaves.
+
+    Raises
+    ------
+    CorruptionError : if a part, or a published file that is merged into, is damaged; nothing is changed.
+    """
+    with _held(data, sorted(wanted, key=lambda each: each.leaf), disk, WAIT_S) as works:
+        entries = _resolved_entries(data, [work.leaf for work in works], ledger, disk)
+        used_up = ledger.used_up_of({(work.leaf.venue, work.leaf.symbol) for work in works})
+        for work in works:
+            work.merge(entries.get(work.leaf), used_up.get((work.leaf.venue, work.leaf.symbol), {}), gate)
+            step("merged")
+        for work in _replace(data, works, ledger, disk, step):
+            work.clean()
+        step("removed")
+    return [told for work in works if not work.emptied and (told := work.result()) is not None]
+
+
+@contextmanager
+def _held(data: DataDir, due: Sequence[DueLeaf], disk: Disk, wait_s: float) -> Iterator[list[_Work]]:
+    """Hold the leaves' locks; what was written aside of them is gone at the end."""
+    works = [_Work(data, each, disk) for each in due]
+    with ExitStack() as held:
+        # In one order, so that two who do this never wait for each other.
+        for leaf in sorted(work.leaf for work in works):
+            held.enter_context(files.locked(data, leaf, wait_s=wait_s))
+        try:
+            yield works
+        finally:
+            for work in works:
+                work.drop()
+
+
+def _resolved_entries(data: DataDir, leaves: Sequence[Leaf], ledger: LeafLedger, disk: Disk) -> dict[Leaf, LeafEntry]:
+    """Finish what a crash left, and return what is known then."""
+    known = ledger.entries_of(leaves)
+    unsettled = [leaf for leaf, entry in known.items() if entry.intent is not None]
+    for leaf in unsettled:
+        files.resolve_intent(data, leaf, ledger, disk)
+    return ledger.entries_of(leaves) if unsettled else known
+
+
+def _replace(data: DataDir, works: Sequence[_Work], ledger: LeafLedger, disk: Disk, step: Step) -> list[_Work]:
+    """Let what was merged take its place; return the leaves that did, of which parts are left to be removed."""
+    asked = [work for work in works if work.merged is not None]
+    for work in asked:
+        if work.emptied:
+            work.take_out(ledger)
+    asked = [work for work in asked if not work.emptied]
+    good = [work for work in asked if work.verdict.passed]
+    # First: whatever stops this, no published day lies before the first one.
+    note_first_day(data, [work.leaf.day for work in good], disk=disk)
+    for work in good:
+        # All before the first is read back: one commit of the file system's journal then serves them all.
+        sync_file(work.fresh, disk)
+    for work in good:
+        work.verify()
+        step("verified")
+    for work in good:
+        files.remember(data, work.leaf, work.copies, disk)
+    if conflicts := [conflict for work in good for conflict in work.conflicts()]:
+        ledger.add_conflicts(conflicts)
+    step("remembered")
+    if asked:
+        verdicts = {work.leaf: work.verdict for work in asked}
+        files.swap(data, {work.leaf: work.aside for work in good}, verdicts, ledger, disk, step)
+    return good
+
+
+class _Work:
+    """What is done for one leaf.
+
+    Attributes
+    ----------
+    merged : None before `merge`, and if there is nothing to be done.
+    """
+
+    aside: PreparedLeaf
+
+    def __init__(self, data: DataDir, anew: DueLeaf, disk: Disk) -> None:
+        self._data, self._anew, self._disk = data, anew, disk
+        self.leaf = anew.leaf
+        self.fresh = files.aside(data, anew.leaf, disk)
+        self.copies = self.fresh.with_suffix(".copies")
+        self.merged: merge_file.Merge | None = None
+        self._parts: list[Part] = []
+        self._entry = LeafEntry()
+        self._present = False
+
+    def merge(self, entry: LeafEntry | None, used_up: Mapping[int, IdRanges], gate: Gate) -> None:
+        """Write the leaf's next file, if it is to have one."""
+        anew = self._anew
+        self._entry = entry or LeafEntry()
+        self._parts = [(path, files.identity(path)) for path in staging.parts_of(self._data, self.leaf)]
+        paths = [path for path, _ in self._parts]
+        sources = [slices.Source(path) for path in paths]
+        if anew.into:
+            record = self._entry.record
+            self._present = files.check_published(self._data, self.leaf, record)
+            again = self._present and (anew.again or record is None)
+            if not (paths or anew.groups or again):
+                return
+            sources += [slices.Source(self._data.lake / self.leaf.path, merge.PUBLISHED)] if self._present else []
+            copies = files.copies_path(self._data, self.leaf)
+            sources += [slices.Source(copies, merge.REMEMBERED)] if copies.exists() else []
+        self.merged = merge_file.write_merged(self.fresh, self.copies, sources, gate, anew.groups, used_up=used_up)
+
+    @property
+    def emptied(self) -> bool:
+        """Whether none of the leaf's ids holds a trade."""
+        return self.merged is not None and not self.merged.written.rows
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gate's answer."""
+        return self._entry.verdict or Verdict() if self.merged is None else self.merged.verdict
+
+    @property
+    def new(self) -> Sequence[Range]:
+        """Spans of ids that hold all that is new."""
+        return () if self.merged is None else self.merged.new
+
+    def verify(self) -> None:
+        """Read the file back and compare it with what is published."""
+        assert self.merged is not None
+        first, last = self.merged.ids
+        record = files.verified(self.fresh, self.merged.written, lean=True)._replace(first_id=first, last_id=last)
+        before = self._entry.record
+        if self._present and before is not None:  # the file was compared with its record
+            changed = record.file_sha256 != before.file_sha256
+        else:
+            changed = files.differs(self._data, self.leaf, record)
+        self.aside = PreparedLeaf(self.fresh, record, before, changed)
+
+    def conflicts(self) -> list[Conflict]:
+        """Return the copies that do not agree."""
+        disputes = () if self.merged is None else self.merged.disputes
+        return [Conflict(self.leaf.venue, self.leaf.symbol, *dispute) for dispute in disputes]
+
+    def clean(self) -> None:
+        """Remove what the new file has made superfluous."""
+        path = files.copies_path(self._data, self.leaf)
+        if not self._anew.into and self.merged is not None and not self.merged.remembered and self._disk.exists(path):
+            self._disk.unlink(path)
+            self._disk.sync_directory(path.parent)
+        files.remove_parts(self._data, self.leaf, self._parts, self._disk)
+
+    def take_out(self, ledger: LeafLedger) -> None:
+        """Take out what is published: none of its ids holds a trade."""
+        if self._entry.record is not None:
+            files.take_out(self._data, self.leaf, ledger, self._disk)
+        files.remove_parts(self._data, self.leaf, self._parts, self._disk)
+
+    def drop(self) -> None:
+        """Remove what was written aside."""
+        self._disk.unlink(self.fresh)
+        self._disk.unlink(self.copies)
+
+    def result(self) -> Published | None:
+        """Describe the leaf as it is now, None if nothing is published and nothing was staged."""
+        before = self._entry.record
+        if self.emptied:
+            nothing = Published(self.leaf, 0, 0, "", "", self.verdict, changed=True)
+            return None if before is None else nothing._replace(added=-before.rows)
+        if self.merged is None:
+            return None if before is None else files.as_before(self.leaf, before, self.verdict)
+        if not self.verdict.passed:
+            return files.as_before(self.leaf, before, self.verdict)
+        return files.as_published(self.leaf, before, self.aside.record, self.verdict, changed=self.aside.changed)
 
 
 def write_leaf(  # noqa: PLR0913  clock, disk and callbacks are handed in by name
@@ -204,7 +390,7 @@ def write_leaf(  # noqa: PLR0913  clock, disk and callbacks are handed in by nam
     end_state: str | None = None,
     disk: Disk = REAL_DISK,
     wait_s: float = WAIT_S,
-    step: Step = _no_step,
+    step: Step = no_step,
     over: Callable[[LeafRecord | None], bool] | None = None,
 ) -> Published:
     """Replace a computed leaf by `table`; equal tables give equal bytes.
@@ -216,47 +402,52 @@ def write_leaf(  # noqa: PLR0913  clock, disk and callbacks are handed in by nam
     """
     if DATASETS[leaf.dataset].recorded:
         raise UsageError(f"{leaf.dataset} are published from parts, never written")
-    table = conform(leaf, table)
-    with locked(data, leaf, wait_s=wait_s):
-        resolve_intent(data, leaf, ledger, disk)
-        before = ledger.leaf(leaf)
-        if over is not None and not over(before):
-            return as_before(leaf, before, ledger.verdict(leaf) or Verdict())
+    table = files.conform(leaf, table)
+    with files.locked(data, leaf, wait_s=wait_s):
+        before = _resolved_entries(data, [leaf], ledger, disk).get(leaf, LeafEntry())
+        if over is not None and not over(before.record):
+            return files.as_before(leaf, before.record, before.verdict or Verdict())
         verdict = gate(table)
-        ledger.save_verdict(leaf, verdict)
-        if not verdict.passed:
-            return as_before(leaf, before, verdict)
-        fresh = aside(data, leaf, disk)
+        fresh = files.aside(data, leaf, disk)
+        written: dict[Leaf, PreparedLeaf] = {}
         try:
-            with parquet.refusal(fresh):
-                written = parquet.write(fresh, table)
-            record = verified(fresh, written, disk, lean=False)
-            record = record._replace(input_hash=input_hash, end_state=end_state)
-            step("verified")
-            changed = _swap(data, leaf, fresh, before, record, ledger=ledger, disk=disk, step=step)
+            if verdict.passed:
+                with parquet.refusal(fresh):
+                    rows = parquet.write(fresh, table)
+                sync_file(fresh, disk)
+                record = files.verified(fresh, rows, lean=False)
+                record = record._replace(input_hash=input_hash, end_state=end_state)
+                written[leaf] = PreparedLeaf(fresh, record, before.record, files.differs(data, leaf, record))
+                step("verified")
+            files.swap(data, written, {leaf: verdict}, ledger, disk, step)
         finally:
             disk.unlink(fresh)
-        return as_published(leaf, before, record, verdict, changed=changed)
+    if leaf not in written:
+        return files.as_before(leaf, before.record, verdict)
+    return files.as_published(leaf, before.record, record, verdict, changed=written[leaf].changed)
+
+
+def look_at(data: DataDir, leaf: Leaf, *, ledger: LeafLedger) -> None:
+    """Compare the bytes of a published file with what the ledger says of it; about 1.5 GB/s.
+
+    Raises
+    ------
+    CorruptionError : if the file is gone or is not the one that was published.
+    """
+    record = ledger.leaf(leaf)
+    if record is None or parquet.is_file(data.lake / leaf.path, record.file_sha256):
+        return
+    with files.locked(data, leaf):  # another process may just have replaced it, or died doing so
+        files.resolve_intent(data, leaf, ledger, REAL_DISK)
+        files.check_published(data, leaf, ledger.leaf(leaf))
 
 
 def remove_leaf(
     data: DataDir, leaf: Leaf, *, ledger: LeafLedger, disk: Disk = REAL_DISK, wait_s: float = WAIT_S
 ) -> None:
     """Take a leaf out of the lake, with what is remembered of its copies; its staged parts stay."""
-    with locked(data, leaf, wait_s=wait_s):
-        take_out(data, leaf, ledger, disk)
-
-
-def take_out(data: DataDir, leaf: Leaf, ledger: LeafLedger, disk: Disk) -> None:
-    """Do so for who holds the leaf's lock."""
-    # The ledger first: a file that it does not know is published again or removed again, a missing one is a loss.
-    ledger.forget(leaf)
-    for path in (data.lake / leaf.path, copies_path(data, leaf)):
-        if disk.exists(path):
-            disk.unlink(path)
-            disk.sync_directory(path.parent)
-            with suppress(OSError):
-                path.parent.rmdir()
+    with files.locked(data, leaf, wait_s=wait_s):
+        files.take_out(data, leaf, ledger, disk)
 
 
 def read_leaf(data: DataDir, leaf: Leaf, columns: Sequence[str] | None = None) -> pa.Table | None:
@@ -309,187 +500,3 @@ def content_hash(table: pa.Table) -> str:
     total = parquet.ContentHash(table.schema)
     total.add(table)
     return total.hexdigest()
-
-
-@contextmanager
-def locked(data: DataDir, leaf: Leaf, *, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Hold the leaf's lock: whoever replaces its file, or must see it stay, does so inside.
-
-    Leaves of one computed dataset and symbol share one: thousands of them are written in a row by one process.
-    """
-    what = f"{leaf.dataset} {leaf.venue} {leaf.symbol} {leaf.day}".replace("  ", " ")
-    recorded = leaf.timeframe is None
-    place = leaf.directory if recorded else Path(leaf.dataset, f"venue={leaf.venue}", f"symbol={leaf.symbol}")
-    with FileLock.acquire(data.run / "leaf-locks" / place / "lock", what, wait_s=wait_s):
-        yield
-
-
-def aside(data: DataDir, leaf: Leaf, disk: Disk) -> Path:
-    """Return where the leaf's next file is written: one place per leaf, so a crash leaves at most one behind."""
-    make_directory(staging.temporary(data), disk=disk)
-    return staging.temporary(data) / leaf.path.as_posix().replace("/", ",")
-
-
-def verified(fresh: Path, written: parquet.Written, disk: Disk, *, lean: bool) -> LeafRecord:
-    """Make the new file durable, read it back, and return what the ledger shall know of it."""
-    sync_file(fresh, disk)
-    parquet.verify_file(fresh, written, lean=lean)
-    return LeafRecord(written.rows, written.content_hash, parquet.file_sha256(fresh))
-
-
-def verified_ticks(fresh: Path, merged: merge_file.Merge, disk: Disk) -> LeafRecord:
-    """Do the same for ticks."""
-    first, last = merged.ids
-    return verified(fresh, merged.written, disk, lean=True)._replace(first_id=first, last_id=last)
-
-
-def sync_file(path: Path, disk: Disk) -> None:
-    """Make the bytes of a file durable."""
-    file = disk.open(path, "update")
-    try:
-        file.sync()
-    finally:
-        file.close()
-
-
-def _swap(
-    data: DataDir,
-    leaf: Leaf,
-    fresh: Path,
-    before: LeafRecord | None,
-    record: LeafRecord,
-    *,
-    ledger: LeafLedger,
-    disk: Disk,
-    step: Step,
-) -> bool:
-    """Let the verified file take the leaf's place; return whether its bytes differ from what was there."""
-    path = data.lake / leaf.path
-    changed = differs(data, leaf, record, disk)
-    if not changed and record == before:
-        return False
-    make_directory(path.parent, disk=disk)
-    ledger.intend(leaf, record)
-    step("intended")
-    if changed:
-        disk.rename(fresh, path)
-        disk.sync_directory(path.parent)
-        step("renamed")
-    ledger.confirm(leaf)
-    step("confirmed")
-    return changed
-
-
-def differs(data: DataDir, leaf: Leaf, record: LeafRecord, disk: Disk) -> bool:
-    """Tell whether the file of that record is another one than what is published."""
-    path = data.lake / leaf.path
-    return not disk.exists(path) or parquet.file_sha256(path) != record.file_sha256
-
-
-def resolve_intent(data: DataDir, leaf: Leaf, ledger: LeafLedger, disk: Disk) -> None:
-    """Finish what a crash left between intent and confirmation."""
-    intent = ledger.intent(leaf)
-    if intent is None:
-        return
-    path = data.lake / leaf.path
-    if disk.exists(path) and parquet.file_sha256(path) == intent.file_sha256:
-        disk.sync_directory(path.parent)
-        ledger.confirm(leaf)
-    else:
-        ledger.abandon(leaf)
-
-
-def check_published(data: DataDir, leaf: Leaf, record: LeafRecord | None) -> bool:
-    """Return whether a file is published, and refuse one that is not what the ledger recorded."""
-    path = data.lake / leaf.path
-    present = path.exists()
-    if record is not None and not present:
-        raise CorruptionError(f"{path} is missing although it was published; rebuild it with: replay")
-    if record is not None and parquet.file_sha256(path) != record.file_sha256:
-        raise CorruptionError(f"{path} is not the file that was published; rebuild it with: replay")
-    return present
-
-
-def look_at(data: DataDir, leaf: Leaf, *, ledger: LeafLedger) -> None:
-    """Compare the bytes of a published file with what the ledger says of it; about 1.5 GB/s.
-
-    Raises
-    ------
-    CorruptionError : if the file is gone or is not the one that was published.
-    """
-    record = ledger.leaf(leaf)
-    if record is None or parquet.is_file(data.lake / leaf.path, record.file_sha256):
-        return
-    with locked(data, leaf):  # another process may just have replaced it, or died doing so
-        resolve_intent(data, leaf, ledger, REAL_DISK)
-        check_published(data, leaf, ledger.leaf(leaf))
-
-
-def copies_path(data: DataDir, leaf: Leaf) -> Path:
-    """Return where copies are kept that a later merge may need."""
-    return data.state / leaf.directory / "copies.parquet"
-
-
-def sources_of(data: DataDir, leaf: Leaf, parts: Iterable[Path], *, present: bool) -> list[slices.Source]:
-    """Return the files that are merged: parts, what is published, what is remembered of its copies."""
-    copies = copies_path(data, leaf)
-    sources = [slices.Source(path) for path in parts]
-    sources += [slices.Source(data.lake / leaf.path, merge.PUBLISHED)] if present else []
-    sources += [slices.Source(copies, merge.REMEMBERED)] if copies.exists() else []
-    return sources
-
-
-def remember(data: DataDir, leaf: Leaf, copies: Path, disk: Disk) -> None:
-    """Keep the copies that a later merge may need.
-
-    Before the rename: should the machine stop in between, they are merely merged twice.
-    """
-    path = copies_path(data, leaf)
-    if not copies.exists():
-        return  # what is remembered stays so: none now means none before
-    if path.exists() and parquet.file_sha256(path) == parquet.file_sha256(copies):
-        return
-    make_directory(path.parent, disk=disk)
-    sync_file(copies, disk)
-    disk.rename(copies, path)
-    disk.sync_directory(path.parent)
-
-
-def identity(path: Path) -> tuple[int, int, int]:
-    """Return what tells a part from another one of the same name."""
-    stat = path.stat()
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-
-def remove_parts(data: DataDir, leaf: Leaf, parts: Iterable[tuple[Path, tuple[int, int, int]]], disk: Disk) -> None:
-    """Remove the parts that were read, not what took a part's name meanwhile."""
-    for path, seen in parts:
-        if path.exists() and identity(path) == seen:
-            disk.unlink(path)
-    with suppress(OSError):  # another part has come, or the folder is gone already
-        staging.folder(data, leaf).rmdir()
-
-
-def conform(leaf: Leaf, table: pa.Table) -> pa.Table:
-    """Return a table in the shape of the leaf's dataset, every NaN of one form."""
-    table = shapes.conform(table, shapes.shape_of(leaf.dataset, table.column_names))
-    for at, field in enumerate(table.schema):
-        if pa.types.is_floating(field.type):
-            column = table.column(at)
-            values = parquet.canonical_nan(column.to_numpy())
-            table = table.set_column(at, field, pa.array(values, field.type, mask=np.asarray(column.is_null())))
-    return table
-
-
-def as_before(leaf: Leaf, record: LeafRecord | None, verdict: Verdict) -> Published:
-    """Describe a leaf that stays as it is."""
-    record = record or LeafRecord(0, "", "")
-    return Published(leaf, record.rows, 0, record.content_hash, record.file_sha256, verdict, changed=False)
-
-
-def as_published(
-    leaf: Leaf, before: LeafRecord | None, record: LeafRecord, verdict: Verdict, *, changed: bool
-) -> Published:
-    """Describe a leaf that has taken the place of `before`."""
-    added = record.rows - (0 if before is None else before.rows)
-    return Published(leaf, record.rows, added, record.content_hash, record.file_sha256, verdict, changed)

@@ -6,6 +6,7 @@ The shapes are the contract's; files carry no metadata besides them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -180,6 +181,7 @@ def plain(table: pa.Table) -> pa.Table:
     return table
 
 
+@lru_cache(maxsize=64)
 def in_full(schema: pa.Schema) -> pa.Schema:
     """Return the schema that `plain` gives."""
     fields = [pa.field(f.name, f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in schema]

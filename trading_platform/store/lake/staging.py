@@ -5,7 +5,7 @@ Merging them into the lake, and removing them after that, is store/lake/publish.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,23 @@ from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import UsageError, WorkError
 from trading_platform.domain.position import Position
-from trading_platform.store.fs.disk import REAL_DISK, Disk, MissingFile, make_directory, write_atomically
+from trading_platform.store.fs.disk import (
+    REAL_DISK,
+    Disk,
+    MissingFile,
+    make_directories,
+    make_directory,
+    named,
+    sync_file,
+    temporary_path,
+    write_atomically,
+)
 from trading_platform.store.fs.layout import DataDir, Leaf, check_name
 from trading_platform.store.lake import hive_tree as tree, parquet, schema as shapes
 
 _TRIES = 20
+_TOGETHER = 64
+"""Parts that are written together."""
 
 
 def temporary(data: DataDir) -> Path:
@@ -64,9 +76,8 @@ def write_part(  # noqa: PLR0913  a part's name and its rows, by name
     WorkError : if the columns are not those of ticks, or a trade belongs to another day.
     """
     leaf = Leaf("ticks", venue, symbol, day)
-    name = f"{check_name(lane)}.{start.segment:08d}-{start.offset:012d}.{end.segment:08d}-{end.offset:012d}.parquet"
     ticks = checked(table, leaf)
-    path = folder(data, leaf) / name
+    path = folder(data, leaf) / _name(lane, start, end)
     write = partial(parquet.write, table=ticks, hashed=False)
     make_directory(temporary(data), disk=disk)
     for last_try in (False,) * _TRIES + (True,):
@@ -80,6 +91,71 @@ def write_part(  # noqa: PLR0913  a part's name and its rows, by name
         else:
             break
     return path
+
+
+def write_parts(
+    data: DataDir,
+    lane: str,
+    start: Position,
+    end: Position,
+    tables: Mapping[Leaf, pa.Table],
+    *,
+    over: Callable[[], bool] = lambda: False,
+    disk: Disk = REAL_DISK,
+) -> bool:
+    """Do the same for several symbol-days; return False if time was over first, some of them written.
+
+    All files of a batch are written before the first is synced, and named before the first folder is: one commit of the
+    file system's journal then serves them all.
+
+    Parameters
+    ----------
+    over : asked before each part.
+    """
+    make_directory(temporary(data), disk=disk)
+    name = _name(lane, start, end)
+    due = list(tables.items())
+    for some in (due[at : at + _TOGETHER] for at in range(0, len(due), _TOGETHER)):
+        waiting: dict[Path, Path] = {}  # where it is to lie -> where it lies
+        try:
+            for leaf, table in some:
+                if over():
+                    return False
+                path = folder(data, leaf) / name
+                waiting[path] = temporary_path(path, temporary(data))
+                with named(path, "write"):
+                    parquet.write(waiting[path], checked(table, leaf), hashed=False)
+            for written in waiting.values():
+                sync_file(written, disk)
+            make_directories([path.parent for path in waiting], disk=disk)
+            gone = _put(waiting, disk)
+        finally:
+            for written in waiting.values():
+                disk.unlink(written)
+        for leaf, table in some:
+            if folder(data, leaf) / name in gone:
+                write_part(data, leaf.venue, leaf.symbol, leaf.day, lane, start, end, table, disk=disk)
+    return True
+
+
+def _put(waiting: Mapping[Path, Path], disk: Disk) -> set[Path]:
+    """Give written files their names, durably; return those of which a publisher removed the folder meanwhile."""
+    gone = set()
+    for path, written in waiting.items():
+        try:
+            disk.rename(written, path)
+        except MissingFile:
+            gone.add(path)
+    for path in waiting.keys() - gone:
+        try:
+            disk.sync_directory(path.parent)
+        except MissingFile:  # published already, and not known to be durable
+            gone.add(path)
+    return gone
+
+
+def _name(lane: str, start: Position, end: Position) -> str:
+    return f"{check_name(lane)}.{start.segment:08d}-{start.offset:012d}.{end.segment:08d}-{end.offset:012d}.parquet"
 
 
 def checked(table: pa.Table, leaf: Leaf) -> pa.Table:

@@ -10,7 +10,7 @@ marks         what the directory is, kept beside the ledger
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,12 +96,15 @@ class Ledger(Projection, GapBook, LeafBook):
         """Return ``live`` or ``simulated``, None before the first use."""
         return self.fact("kind")
 
-    def tail_ns(self, venue: str, symbol: str) -> int:
-        """Return when the latest that is known of a symbol's end was told, 0 if nothing is."""
+    def tail_ns(self, venue: str, symbols: Iterable[str]) -> int:
+        """Return when the latest that is known of the symbols' ends was told, 0 if nothing is."""
         c = t.sequences.c
-        query = sa.select(sa.func.max(c.tail_ts)).where(c.venue == venue, c.symbol == symbol)
+        query = sa.select(c.symbol, c.tail_ts).where(c.venue == venue)
+        wanted = set(symbols)
+        if len(wanted) == 1:
+            query = query.where(c.symbol.in_(wanted))
         with self.database.reading() as db:
-            return db.execute(query).scalar() or 0
+            return max((told_ns for symbol, told_ns in db.execute(query) if symbol in wanted), default=0)
 
     def heard_ns(self, venue: str) -> int:
         """Return when the newest trade of the venue's streams came in, 0 if none did or all are known to have ended."""

@@ -23,6 +23,15 @@ class EpochBook:
         with self.database.reading() as db:
             return resets_of(db, venue, symbol)
 
+    def all_resets(self) -> dict[tuple[str, str], list[EpochReset]]:
+        """Return the same of every (venue, symbol) that has any."""
+        c = t.epoch_resets.c
+        found: dict[tuple[str, str], list[EpochReset]] = {}
+        with self.database.reading() as db:
+            for venue, symbol, *reset in db.execute(sa.select(c.venue, c.symbol, *_COLUMNS).order_by(c.epoch)):
+                found.setdefault((venue, symbol), []).append(EpochReset(*reset))
+        return found
+
     def reach(self, venue: str, symbol: str, epoch: int = 0) -> Reach | None:
         """Return how far what is held of a sequence reaches, None if nothing is.
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from trading_platform.completeness.day_status import ordinals_of
 from trading_platform.completeness.id_spans import Int64
 from trading_platform.completeness.records import Conflict, LeafEntry, LeafRecord
+from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.verdict import Failure, Verdict
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.ledger import tables as t
@@ -76,9 +77,14 @@ class LeafBook:
 
     def entries(self, dataset: str, venue: str, symbol: str, day: str) -> dict[Leaf, LeafEntry]:
         """Return everything known of a symbol-day's leaves, those that were never published included."""
-        query = sa.select(*_LEAF, _C.record, _C.intent, _C.verdict, _C.published).where(
-            _C.dataset == dataset, _C.venue == venue, _C.symbol == symbol, _C.day == day
-        )
+        return self._entries(_C.dataset == dataset, _C.venue == venue, _C.symbol == symbol, _C.day == day)
+
+    def entries_of(self, leaves: Sequence[Leaf]) -> dict[Leaf, LeafEntry]:
+        """Return everything known of these leaves, nothing of those that the ledger has no row of."""
+        return self._entries(_C.path.in_([str(leaf.path) for leaf in leaves]))
+
+    def _entries(self, *wanted: sa.ColumnElement[bool]) -> dict[Leaf, LeafEntry]:
+        query = sa.select(*_LEAF, _C.record, _C.intent, _C.verdict, _C.published).where(*wanted)
         with self.database.reading() as db:
             rows = db.execute(query.order_by(_C.path)).all()
         return {
@@ -89,6 +95,27 @@ class LeafBook:
             )
             for *leaf, record, intent, verdict, published in rows
         }
+
+    def sharing(self, spans: Mapping[Leaf, Sequence[Range]]) -> dict[Leaf, list[Leaf]]:
+        """Return the other days whose published ids overlap a leaf's spans of ids, of the leaves that have such.
+
+        Whether they hold one of these ids, only their files tell.
+        """
+        found: dict[Leaf, list[Leaf]] = {}
+        of_leaf = [_C[name] == sa.bindparam(f"of_{name}") for name in ("dataset", "venue", "symbol")]
+        overlaps = (_C.last_id >= sa.bindparam("first"), _C.first_id <= sa.bindparam("last"))
+        query = sa.select(*_LEAF).where(*of_leaf, *overlaps, _C.published, _C.day != sa.bindparam("of_day"))
+        with self.database.reading() as db:
+            for leaf, mine in spans.items():
+                of = {f"of_{name}": getattr(leaf, name) for name in ("dataset", "venue", "symbol", "day")}
+                others = {
+                    Leaf(*row)
+                    for first, last in mine
+                    for row in db.execute(query, {**of, "first": first, "last": last})
+                }
+                if others:
+                    found[leaf] = sorted(others)
+        return found
 
     def intend_all(self, records: Mapping[Leaf, LeafRecord], verdicts: Mapping[Leaf, Verdict]) -> None:
         """Keep verdicts, and write down what is about to be renamed into place, in one transaction."""
@@ -160,14 +187,17 @@ class LeafBook:
 
     def leaves_amiss(self) -> list[tuple[str, str]]:
         """Return the path of each leaf whose row contradicts itself, and how."""
-        query = sa.select(_C.path, *_LEAF, _C.record, _C.sealed, _C.seal_holds)
+        query = sa.select(_C.path, *_LEAF, _C.record, _C.first_id, _C.last_id, _C.sealed, _C.seal_holds)
         with self.database.reading() as db:
             rows = plain_rows(db, query.where(_C.published))
         found = []
-        for path, *leaf, record, sealed, holds in rows:
+        for path, *leaf, text, first, last, sealed, holds in rows:
+            record = record_of(text)
             if str(Leaf(*leaf).path) != path:
                 found.append((path, "the ledger's row of this path names another leaf"))
-            if bool(holds) != (sealed is not None and record_of(record).content_hash == sealed):
+            if (first, last) != _ends(record):
+                found.append((path, "the ledger's row says of the ids what its record does not"))
+            if bool(holds) != (sealed is not None and record.content_hash == sealed):
                 found.append((path, "the ledger's row says of the seal what its hash does not"))
         return found
 
@@ -220,10 +250,24 @@ def _new(leaf: Leaf) -> dict[str, object]:
 
 def _confirm(db: sa.Connection, paths: Sequence[str]) -> None:
     intended = sa.and_(_C.path.in_(paths), _C.intent.is_not(None))
-    sealed = db.execute(sa.select(_C.path, _C.intent, _C.sealed).where(intended, _C.sealed.is_not(None))).all()
-    hold = [path for path, intent, digest in sealed if record_of(intent).content_hash == digest]
-    values = {"record": _C.intent, "published": True, "intent": None, "seal_holds": _C.path.in_(hold)}
-    db.execute(t.leaves.update().where(intended).values(**values))
+    now = []
+    for path, intent, sealed in db.execute(sa.select(_C.path, _C.intent, _C.sealed).where(intended)).all():
+        record = record_of(intent)
+        first, last = _ends(record)
+        values = {"record": intent, "first_id": first, "last_id": last}
+        now.append({"of_path": path, **values, "seal_holds": sealed is not None and sealed == record.content_hash})
+    if now:
+        values = {"published": True, "intent": None}
+        names = ("record", "first_id", "last_id", "seal_holds")
+        query = t.leaves.update().where(_C.path == sa.bindparam("of_path"))
+        db.execute(query.values(**values, **{name: sa.bindparam(name) for name in names}), now)
+
+
+def _ends(record: LeafRecord) -> tuple[int | None, int | None]:
+    """Return the least and the greatest id; older code told the first and the last, where ids may start again."""
+    if record.first_id is None or record.last_id is None:
+        return None, None
+    return min(record.first_id, record.last_id), max(record.first_id, record.last_id)
 
 
 def _failures(verdict: Verdict) -> str:

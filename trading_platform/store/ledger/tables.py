@@ -229,9 +229,14 @@ leaves = Table(
     Column("verdict", Text),
     Column("sealed", String(64)),  # content hash at the time of sealing
     Column("seal_holds", Boolean, nullable=False),  # that hash is the record's
+    Column("first_id", BigInteger),  # the record's, of what is published
+    Column("last_id", BigInteger),
     Index("leaves_by_dataset", "dataset", "venue", "symbol", "day"),
     # PostgreSQL's could be partial too; saying so imports its dialect (50 ms) into every process.
     Index("leaves_sealed", "dataset", "seal_holds", "venue", "symbol", "day", sqlite_where=text("seal_holds = 1")),
+    Index(
+        "leaves_by_id", "dataset", "venue", "symbol", "last_id", "first_id", sqlite_where=text("first_id IS NOT NULL")
+    ),
 )
 
 audit_log = Table(

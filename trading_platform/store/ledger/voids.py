@@ -7,7 +7,7 @@ from then on it is void for ever. What is published meanwhile is noted here in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -43,12 +43,19 @@ class VoidBook:
 
     def used_up(self, venue: str, symbol: str) -> dict[int, IdRanges]:
         """Return by epoch the ids of which a record of their own says that they hold no trade."""
+        return self.used_up_of([(venue, symbol)]).get((venue, symbol), {})
+
+    def used_up_of(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[int, IdRanges]]:
+        """Return the same by (venue, symbol) of those that have any."""
+        wanted = set(pairs)
         e = t.evidence.c
-        query = sa.select(e.epoch, e.first_id, e.last_id).where(e.venue == venue, e.symbol == symbol, e.kind == BY_TYPE)
-        found: dict[int, IdRanges] = {}
+        query = sa.select(e.venue, e.symbol, e.epoch, e.first_id, e.last_id).where(e.kind == BY_TYPE)
+        of_pairs = [e.venue.in_(sorted({v for v, _ in wanted})), e.symbol.in_(sorted({s for _, s in wanted}))]
+        found: dict[tuple[str, str], dict[int, IdRanges]] = {}
         with self.database.reading() as db:
-            for epoch, first, last in db.execute(query.order_by(e.epoch, e.first_id)):
-                found.setdefault(epoch, IdRanges()).add(first, last)
+            for venue, symbol, epoch, first, last in db.execute(query.where(*of_pairs).order_by(e.epoch, e.first_id)):
+                if (venue, symbol) in wanted:
+                    found.setdefault((venue, symbol), {}).setdefault(epoch, IdRanges()).add(first, last)
         return found
 
     def withdrawn(self, venue: str | None = None, symbol: str | None = None) -> list[Withdrawn]:

@@ -11,7 +11,14 @@ from trading_platform.domain.errors import CorruptionError, LockHeld, UsageError
 from trading_platform.domain.position import Position
 from trading_platform.domain.verdict import Failure, Verdict, pass_all
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import merge_slices as slices, parquet, publish as lake, schema as shapes, staging
+from trading_platform.store.lake import (
+    leaf_files,
+    merge_slices as slices,
+    parquet,
+    publish as lake,
+    schema as shapes,
+    staging,
+)
 from trading_platform.store.ledger import Ledger
 
 LEAF = Leaf("ticks", "binance", "BTC-USDT", DAY)
@@ -228,7 +235,7 @@ def test_a_file_that_the_ledger_forgot_is_taken_up_again(data, ledger):
 def test_one_publisher_at_a_time(data, ledger):
     """A second publisher of the leaf waits, then names the holder."""
     stage(data, [Copy(1)])
-    with lake.locked(data, LEAF), pytest.raises(LockHeld, match="ticks binance BTC-USDT 2024-08-08"):
+    with leaf_files.locked(data, LEAF), pytest.raises(LockHeld, match="ticks binance BTC-USDT 2024-08-08"):
         publish(data, ledger, wait_s=0)
     assert publish(data, ledger, wait_s=0).rows == 1
 

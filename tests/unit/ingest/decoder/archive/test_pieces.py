@@ -31,8 +31,8 @@ class Book:
     ):
         self._reach, self._resets, self._held = reach, list(resets), held
 
-    def resets(self, venue: str, symbol: str) -> list[EpochReset]:
-        return self._resets
+    def all_resets(self) -> dict[tuple[str, str], list[EpochReset]]:
+        return {("binance", "BTC-USDT"): self._resets}
 
     def reach(self, venue: str, symbol: str, epoch: int = 0) -> Reach | None:
         return self._reach if epoch == len(self._resets) else None
