@@ -40,7 +40,7 @@ from trading_platform.store.lake import publish as lake, staging
 from trading_platform.store.ledger import Ledger
 from trading_platform.store.log.segment_files import segment_numbers
 from trading_platform.store.log.writer import LaneReader, LaneWriter, Recovered, recover_lane
-from trading_platform.store.verify import verify
+from trading_platform.store.verify import verify_store
 from trading_platform.venues import VENUES
 
 LIVE = ("live-binance", "live-binance-b")
@@ -454,7 +454,7 @@ class World:
         for leaf in expected.keys() | rows.keys():
             assert rows.get(leaf) == expected.get(leaf), f"{leaf}: {rows.get(leaf)} for {expected.get(leaf)}"
         assert not staging.parts(self.data)
-        found = verify(self.data, self.ledger, {"ticks": pass_all}).violations
+        found = verify_store(self.data, self.ledger, {"ticks": pass_all}).violations
         assert not found, f"verify says: {found}"
         if twice is None:
             return

@@ -208,7 +208,7 @@ def lost_part(market: Market, leaf: Leaf) -> None:
 
 def twice(market: Market, leaf: Leaf) -> None:
     write_parts(market, made_up(NEXT, 1, 1, first_id=1001), "stray", Position(0, 100), "ETH-USDT")
-    stray = lake.Anew(leaf._replace(day=NEXT))
+    stray = lake.DueLeaf(leaf._replace(day=NEXT))
     lake.rebuild(market.data, [stray], ledger=market.ledger, gate=pass_all)  # leaves it to its caller to settle
 
 

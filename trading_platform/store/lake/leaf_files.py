@@ -19,7 +19,7 @@ from trading_platform.completeness.records import Conflict, LeafEntry, LeafRecor
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.domain.verdict import Verdict
-from trading_platform.store.fs.disk import Disk, make_directories, make_directory, sync_file
+from trading_platform.store.fs.disk import REAL_DISK, Disk, make_directories, make_directory, sync_file
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.fs.locks import FileLock
 from trading_platform.store.lake import parquet, schema as shapes, staging
@@ -183,6 +183,21 @@ def check_published(data: DataDir, leaf: Leaf, record: LeafRecord | None) -> boo
     if record is not None and parquet.file_sha256(path) != record.file_sha256:
         raise CorruptionError(f"{path} is not the file that was published; rebuild it with: replay")
     return present
+
+
+def look_at(data: DataDir, leaf: Leaf, *, ledger: LeafLedger) -> None:
+    """Compare the bytes of a published file with what the ledger says of it; about 1.5 GB/s.
+
+    Raises
+    ------
+    CorruptionError : if the file is gone or is not the one that was published.
+    """
+    record = ledger.leaf(leaf)
+    if record is None or parquet.is_file(data.lake / leaf.path, record.file_sha256):
+        return
+    with locked(data, leaf):  # another process may just have replaced it, or died doing so
+        resolve_intent(data, leaf, ledger, REAL_DISK)
+        check_published(data, leaf, ledger.leaf(leaf))
 
 
 def copies_path(data: DataDir, leaf: Leaf) -> Path:

@@ -38,7 +38,16 @@ from trading_platform.store.lake import (
     staging,
 )
 from trading_platform.store.lake.first_day import note_first_day
-from trading_platform.store.lake.leaf_files import WAIT_S, LeafLedger, Part, PreparedLeaf, Published, Step, no_step
+from trading_platform.store.lake.leaf_files import (
+    WAIT_S,
+    LeafLedger,
+    Part,
+    PreparedLeaf,
+    Published,
+    Step,
+    look_at,
+    no_step,
+)
 
 __all__ = [
     "STEPS",
@@ -425,21 +434,6 @@ def write_leaf(  # noqa: PLR0913  clock, disk and callbacks are handed in by nam
     if leaf not in written:
         return files.as_before(leaf, before.record, verdict)
     return files.as_published(leaf, before.record, record, verdict, changed=written[leaf].changed)
-
-
-def look_at(data: DataDir, leaf: Leaf, *, ledger: LeafLedger) -> None:
-    """Compare the bytes of a published file with what the ledger says of it; about 1.5 GB/s.
-
-    Raises
-    ------
-    CorruptionError : if the file is gone or is not the one that was published.
-    """
-    record = ledger.leaf(leaf)
-    if record is None or parquet.is_file(data.lake / leaf.path, record.file_sha256):
-        return
-    with files.locked(data, leaf):  # another process may just have replaced it, or died doing so
-        files.resolve_intent(data, leaf, ledger, REAL_DISK)
-        files.check_published(data, leaf, ledger.leaf(leaf))
 
 
 def remove_leaf(

@@ -31,7 +31,7 @@ def test_the_ends_of_many_symbols_are_told_in_few_statements(tmp_path: Path, cou
         sa.event.listen(
             ledger.database.engine, "before_cursor_execute", lambda *told: asked.append(told[2]), named=False
         )
-        lane.fact(control.Lost("binance", symbols))
+        lane.fact(control.LostRecord("binance", symbols))
         told = len(asked)
     assert {row.tail for row in ledger.sequences()} == {"open"}
     assert told <= 40, told
