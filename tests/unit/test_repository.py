@@ -18,7 +18,7 @@ CODE = ("trading_platform", "assets", "sensors", "quality", "dbt")
 TOP = {
     *("trading_platform", "assets", "sensors", "quality", "dbt", "tests", "docs", "deploy", ".ci", "Makefile"),
     *("workspace.yaml", "pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
-    ".gitignore",
+    *(".gitignore", ".dockerignore", ".github"),
     *("requirements.lock", "requirements-test.lock", "requirements-bootstrap.lock"),
 }
 IGNORED = {"__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "data"}

@@ -5,12 +5,15 @@ It is a separate process, because importing Dagster takes seconds and a hundred 
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import dagster as dg
 from dagster._grpc.client import DagsterGrpcClient
 
 from trading_platform.orchestration import keys
+from trading_platform.orchestration.dagster_home import FOLDER, prepare
 from trading_platform.orchestration.resources import settings_in_force
 from trading_platform.orchestration.runs import RUNNING
 
@@ -39,7 +42,11 @@ def main() -> None:
     if sys.argv[1] == "reload":
         reload(sys.argv[2])
         return
-    url = settings_in_force().database_url.get_secret_value()
+    settings = settings_in_force()
+    url = settings.database_url.get_secret_value()
+    home = Path(os.environ["DAGSTER_HOME"])
+    if sys.argv[1] == "create" and home.name == FOLDER:
+        prepare(home.parent, in_database=bool(url), venues=max(len(settings.venues), 1))
     if sys.argv[1] == "create" and url:
         from trading_platform.orchestration.database_storage import create_schema
 

@@ -48,13 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m trading_platform.orchestration.webserver")
     parser.add_argument("--workspace", type=Path, required=True, help="Dagster's workspace file")
     parser.add_argument("--port", type=int, required=True, help="port on the loopback")
+    parser.add_argument("--read-only", action="store_true", help="refuse every change, as Dagster's own option does")
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING)
     setup_interrupt_handlers()
     with dg.DagsterInstance.get() as instance:
         instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _POOL_RECYCLE_S, _POOL_OVERFLOW)
         target = WorkspaceFileTarget(paths=[str(args.workspace)])
-        with WorkspaceProcessContext(instance, workspace_load_target=target, version=__version__) as context:
+        with WorkspaceProcessContext(
+            instance, workspace_load_target=target, version=__version__, read_only=args.read_only
+        ) as context:
             guarded = application(context, settings_in_force().ui.hosts)
             uvicorn.run(guarded, host=_LOOPBACK, port=args.port, log_level="warning")
 
