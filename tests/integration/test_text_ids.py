@@ -176,6 +176,21 @@ def test_a_day_is_reconciled_only_by_an_equal_listing(world: World) -> None:
     assert world.state(SPOT) == [(DAY, 3, 2, "unproven")]
 
 
+def test_a_trade_that_its_listing_contradicts_leaves_the_day_unproven(world: World) -> None:
+    """The numbers agree, one price does not: both copies are on record. What REST alone contradicts decides nothing."""
+    first, second = Print("a", NOON), Print("b", NOON + MS)
+    world.take(world.connect(), world.frames(PERP, first, second))
+    world.take(world.page(PERP, first._replace(price="98.5"), source="rest"))
+    world.take(*world.listing(PERP, first, second), lane="fetch-0")
+    world.publish()
+    assert world.state(PERP)[0][3] == "reconciled" and len(world.ledger.conflicts()) == 1
+    world.take(*world.listing(PERP, first, second._replace(price="99.5")), lane="fetch-1")
+    world.take(world.record(Kind.CONTROL, control.encode_control(control.LostRecord(NAME, [PERP]))))
+    world.publish()
+    assert world.state(PERP)[0] == (DAY, 2, 2, "unproven")
+    assert len(world.ledger.conflicts()) == 2
+
+
 def test_bars_and_coverage_say_what_is_proved(world: World) -> None:
     """Without a listing no bar is complete and nothing proved; with one every bar of the day is."""
     world.take(world.connect(), world.frames(SPOT, A, C))

@@ -211,18 +211,27 @@ class ListedDay(NamedTuple):
 
 
 class TextDay(NamedTuple):
-    """A day of a symbol whose ids prove nothing: trades published, and the venue's listing of it, if there is one."""
+    """A day of a symbol whose ids prove nothing: trades published, and the venue's listing of it, if there is one.
+
+    `disputed`: how many conflicts there are between a published trade and its copy in the listing.
+    """
 
     venue: str
     symbol: str
     day: str
     held: int
     listed: ListedDay | None
+    disputed: int = 0
 
     @property
     def equal(self) -> bool:
-        """Whether the published trades are those of the listing: all of it was taken in, so their number tells."""
-        return self.listed is not None and not self.listed.refused and self.listed.trades == self.held
+        """Whether the published trades are those of the listing.
+
+        All of it was taken in, so equal numbers tell that they are the same ones; no copy differs, that they say the
+        same.
+        """
+        whole = self.listed is not None and not self.listed.refused and self.listed.trades == self.held
+        return whole and not self.disputed
 
 
 @dataclass

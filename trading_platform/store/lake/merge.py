@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trading_platform.domain.trade import SOURCES
 from trading_platform.domain.trade_columns import NO_ID
 from trading_platform.store.lake import schema as shapes
 
@@ -189,9 +190,11 @@ def _pick(plain: pa.Table, columns: _Copies, found: _Resolved) -> pa.Table:
 def _texts(rows: pa.Table, ts_event: Int) -> list[str]:
     columns = [ts_event.tolist(), *(rows.column(name).to_pylist() for name in _PAYLOAD[1:])]
     texts = [dict(zip(_PAYLOAD, row, strict=True)) for row in zip(*columns, strict=True)]
-    for text, uid in zip(texts, rows.column("trade_uid").to_pylist(), strict=True):
+    sources = shapes.source_codes(rows.column("source")).tolist()
+    for text, uid, source in zip(texts, rows.column("trade_uid").to_pylist(), sources, strict=True):
         if uid is not None:
-            text["trade_uid"] = uid
+            # The source tells whether the venue's listing of the day is among those that differ.
+            text |= {"trade_uid": uid, "source": SOURCES[source]}
     encode = msgspec.json.Encoder().encode
     return [encode(text).decode() for text in texts]
 

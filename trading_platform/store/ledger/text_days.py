@@ -5,12 +5,15 @@ How a day is judged by that is completeness/text_days.py. The account of ids is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from trading_platform.completeness.records import ListedDay, Seen, SequenceKey, TextDay
+from trading_platform.domain.days import day_of
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database, own_insert
 from trading_platform.store.ledger.leaves import record_of
@@ -68,7 +71,32 @@ def text_days(db: sa.Connection, venue: str | None = None, symbol: str | None = 
     for name, of, day, record in db.execute(_narrow(leaves, t.leaves, venue, symbol)):
         if (name, of) in pairs:
             held[name, of, day] = record_of(record).rows
-    return [TextDay(*key, held.get(key, 0), listed.get(key)) for key in sorted({*held, *listed})]
+    disputed = _disputed(db, pairs, venue, symbol)
+    return [TextDay(*key, held.get(key, 0), listed.get(key), disputed[key]) for key in sorted({*held, *listed})]
+
+
+class _Copy(msgspec.Struct):
+    """What is read of a conflict's text."""
+
+    ts_event: int
+    source: str = ""
+
+
+def _disputed(
+    db: sa.Connection, pairs: set[tuple[str, str]], venue: str | None, symbol: str | None
+) -> Counter[tuple[str, str, str]]:
+    """Return how many conflicts of such symbols a copy of a listing has part in, by venue, symbol and day."""
+    c = t.conflicts.c
+    found: Counter[tuple[str, str, str]] = Counter()
+    for name, of, *texts in db.execute(
+        _narrow(sa.select(c.venue, c.symbol, c.kept, c.other), t.conflicts, venue, symbol)
+    ):
+        if (name, of) not in pairs:
+            continue
+        copies = [msgspec.json.decode(text, type=_Copy) for text in texts]
+        if any(copy.source == "archive" for copy in copies):
+            found.update({(name, of, day_of(copy.ts_event)) for copy in copies})
+    return found
 
 
 def note_text_days(db: sa.Connection, told: Mapping[SequenceKey, Seen]) -> None:
