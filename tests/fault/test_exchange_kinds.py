@@ -212,6 +212,7 @@ class World:
             if outcome.nothing_open or not until_whole:
                 return
             assert time.monotonic() < ends, outcome
+            self._wait(60.0)  # a ban of minutes is not waited for: whoever is called next comes later
 
     def wrong(self, **options: Any) -> list[str]:
         """Return what is wrong with the lake, inside and beside the truth."""
