@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import hashlib
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from trading_platform.reference import PAGES
+from trading_platform.venues import VENUES
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("trading_platform", "assets", "sensors", "quality", "dbt")
@@ -189,3 +191,33 @@ def test_every_locked_package_has_its_hashes(lock):
 def test_the_test_lock_holds_the_base_lock():
     """Tests run on exactly the versions that users get."""
     assert pins("requirements.lock").items() <= pins("requirements-test.lock").items()
+
+
+SPEAK_OF_VENUES = {
+    "reference.py": "the settings page's example",
+    "api/readers.py": "the contract's default of `venue`, and an example",
+    "store/log/segment_files.py": "an example in a message",
+    "domain/instrument.py": "an example in a message",
+    **{f"commands/{name}.py": "examples and defaults in --help" for name in ("simulate", "ingest", "demo")},
+    "commands/support/arguments.py": "an example in --help",
+    "commands/support/leaf_replay.py": "an example in a message",
+}
+"""Outside of the adapters and simulators: where a text may name an exchange. No identifier does."""
+
+
+def test_an_exchange_is_known_to_its_adapter_and_its_simulator_alone() -> None:
+    """No name in the code is an exchange's, and its texts name one only as an example or a default."""
+    named = re.compile("|".join(VENUES))
+    found = set()
+    for path in (ROOT / "trading_platform").rglob("*.py"):
+        inside = path.relative_to(ROOT / "trading_platform")
+        if inside.parts[0] == "venues" or inside.parts[:2] == ("simulate", "exchanges"):
+            continue
+        tree = ast.parse(path.read_text())
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+                found |= {inside.as_posix()} if named.search(node.value.lower()) else set()
+            for name in (getattr(node, field, None) for field in ("id", "attr", "name", "arg", "module")):
+                assert not (isinstance(name, str) and named.search(name.lower())), f"{inside}: {name}"
+    assert found == set(SPEAK_OF_VENUES)
