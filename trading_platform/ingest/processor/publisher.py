@@ -21,7 +21,7 @@ EVERY_S = 30.0
 """Pause between publishes; the contract allows five minutes."""
 REST_FACTOR = 20.0
 """A publish that takes long is repeated after this many times its duration."""
-TOGETHER, TOGETHER_BYTES = 32, 8 << 20
+TOGETHER, TOGETHER_BYTES = 16, 8 << 20
 """At most so many symbol-days, and files of so many bytes, are published together."""
 
 

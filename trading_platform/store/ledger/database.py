@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from trading_platform.domain.errors import CorruptionError, DiskFull, LedgerUnavailable, StorageError
 
-HEAD = "0008"
+HEAD = "0009"
 """The revision of store/migrations that this code reads and writes (a test holds the two together)."""
 
 _BUSY_MS = 30_000

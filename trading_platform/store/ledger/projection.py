@@ -33,7 +33,7 @@ from trading_platform.store.ledger.database import Database, damage_named, inser
 from trading_platform.store.ledger.epochs import EpochBook, ended_at, note_resets, readmit, resets_of
 from trading_platform.store.ledger.gaps import reconcile, workable
 from trading_platform.store.ledger.kept_days import KeptDays, Outdated, goes_on
-from trading_platform.store.ledger.sinks import STAGING, SinkBook, adopt_staging, begin_staging, positions
+from trading_platform.store.ledger.sinks import STAGING, SinkBook, adopt_staging, begin_staging, lane_row, positions
 from trading_platform.store.ledger.text_days import TextDays, note_text_days
 from trading_platform.store.ledger.voids import BY_TYPE, VoidBook, notes, withdraw
 
@@ -446,17 +446,10 @@ def _mark_decoded(db: sa.Connection, batch: Batch) -> None:
     c = t.lanes.c
     row = db.execute(sa.select(c.decoded_segment, c.decoded_offset).where(c.lane == batch.lane)).first()
     if row is None:
-        db.execute(
-            t.lanes.insert().values(
-                lane=batch.lane,
-                decoded_segment=batch.end.segment,
-                decoded_offset=batch.end.offset,
-            )
-        )
+        db.execute(t.lanes.insert().values(**lane_row(batch.lane, batch.end)))
         begin_staging(db, batch.lane, batch.start)
     elif Position(*row) < batch.end:
-        values = {"decoded_segment": batch.end.segment, "decoded_offset": batch.end.offset}
-        db.execute(t.lanes.update().where(c.lane == batch.lane).values(**values))
+        db.execute(t.lanes.update().where(c.lane == batch.lane).values(**lane_row(batch.lane, batch.end)))
 
 
 def _upsert(db: sa.Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import google_crc32c
 import sqlalchemy as sa
 
 from trading_platform.domain.errors import CorruptionError, UsageError
@@ -69,7 +70,12 @@ class SinkBook:
         """Return the lane of each position that fails its checksum, and what is wrong."""
         with self.database.reading() as db:
             rows = db.execute(sa.select(*t.sinks.c)).all()
-        found = []
+            lanes = db.execute(sa.select(*t.lanes.c)).all()
+        found = [
+            (str(lane), "the ledger's row of how far this lane is decoded fails its checksum")
+            for lane, segment, offset, checksum in lanes
+            if _lane_checksum(lane, segment, offset) != checksum
+        ]
         for lane, *row in rows:
             try:
                 _opened(lane, *row)
@@ -92,6 +98,16 @@ class SinkBook:
     def mark_staged(self, lane: str, staged: Position, context: str) -> None:
         """Record that everything of the lane before `staged` lies in staging or the lake."""
         self.mark_flushed(lane, STAGING, staged, context)
+
+
+def lane_row(lane: str, decoded: Position) -> dict[str, object]:
+    """Return the row that tells how far a lane is decoded."""
+    checksum = _lane_checksum(lane, *decoded)
+    return {"lane": lane, "decoded_segment": decoded.segment, "decoded_offset": decoded.offset, "checksum": checksum}
+
+
+def _lane_checksum(lane: object, segment: object, offset: object) -> int:
+    return int(google_crc32c.value(f"{lane} {segment} {offset}".encode(errors="backslashreplace")))
 
 
 def positions() -> sa.Select[Any]:

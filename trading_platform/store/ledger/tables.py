@@ -180,6 +180,7 @@ lanes = Table(
     Column("lane", String(64), primary_key=True),
     Column("decoded_segment", Integer, nullable=False),
     Column("decoded_offset", BigInteger, nullable=False),
+    Column("checksum", BigInteger, nullable=False),  # of the other columns
 )
 
 sinks = Table(

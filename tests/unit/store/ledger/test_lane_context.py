@@ -87,3 +87,23 @@ def test_a_ledger_of_one_sink_keeps_where_it_was(ledger: Ledger, tmp_path: Path)
     assert again.lane("live-binance") == (END, END, CONTEXT)
     assert again.lane_positions() == {"live-binance": (END, END)}
     again.close()
+
+
+@pytest.mark.parametrize("column", ["decoded_segment", "decoded_offset", "checksum"])
+def test_a_flipped_bit_of_how_far_a_lane_is_decoded_is_found(ledger: Ledger, column: str) -> None:
+    """Whatever bit it is: nothing else in the ledger tells the position."""
+    ledger.apply(Batch("live-binance", END, Position(3, 4096)), advance)
+    assert ledger.damaged_sinks() == []
+    with ledger.database.reading() as db:
+        value = db.execute(t.lanes.select()).one()._mapping[column]
+    for bit in range(31):
+        with ledger.database.writing() as db:
+            db.execute(t.lanes.update().values({column: value ^ (1 << bit)}))
+        assert [found[0] for found in ledger.damaged_sinks()] == ["live-binance"]
+
+
+def test_a_lane_of_another_name_is_found(ledger: Ledger) -> None:
+    """The name is under the checksum, too."""
+    with ledger.database.writing() as db:
+        db.execute(t.lanes.update().values(lane="live-binancf"))
+    assert [found[0] for found in ledger.damaged_sinks()] == ["live-binancf"]
