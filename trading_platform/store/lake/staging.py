@@ -33,7 +33,7 @@ from trading_platform.store.fs.layout import DataDir, Leaf, check_name
 from trading_platform.store.lake import hive_tree as tree, parquet, schema as shapes
 
 _TRIES = 20
-_TOGETHER = 16
+_TOGETHER = 8
 """Parts that are written together: a stop waits for them, and each costs three syncs, 60 ms each on a busy disk."""
 
 
@@ -110,7 +110,7 @@ def write_parts(
 
     Parameters
     ----------
-    over : asked before each part, and before a batch is synced.
+    over : asked before each part and each sync of one.
     """
     make_directory(temporary(data), disk=disk)
     name = _name(lane, start, end)
@@ -125,10 +125,12 @@ def write_parts(
                 waiting[path] = temporary_path(path, temporary(data))
                 with named(path, "write"):
                     parquet.write(waiting[path], checked(table, leaf), hashed=False)
+            for written in waiting.values():
+                if over():
+                    return False
+                sync_file(written, disk)
             if over():
                 return False
-            for written in waiting.values():
-                sync_file(written, disk)
             make_directories([path.parent for path in waiting], disk=disk)
             gone = _put(waiting, disk)
         finally:
