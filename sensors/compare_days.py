@@ -18,8 +18,7 @@ from trading_platform.orchestration.runs import under_way
 )
 def compare_days(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
     """Launch one run for all days that are due. A day that does not equal its file is due again hours or days later."""
-    from trading_platform.ingest.recovery.due_listings import due_days
-    from trading_platform.ingest.recovery.recovery import archives_of
+    from trading_platform.ingest.recovery.due_listings import archives_of, due_days
 
     if not pipeline.has_data:
         return dg.SkipReason("nothing is recorded yet")

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from trading_platform.domain.days import day_after, day_of, day_range, day_start
+from trading_platform.domain.sequencing import prove_completeness
 from trading_platform.domain.units import NS_PER_S
+from trading_platform.ingest.recovery.fetcher import Endpoint
 from trading_platform.store.ledger import Ledger
 from trading_platform.venues.archive import DailyArchive
 
@@ -23,11 +25,20 @@ Pair = tuple[str, str]
 """(venue, symbol)."""
 
 
-class Asked(msgspec.Struct, frozen=True, array_like=True):
+class Attempts(msgspec.Struct, frozen=True, array_like=True):
     """How often a day was asked for, and when last."""
 
     count: int
     at_ns: int
+
+
+def archives_of(endpoints: Mapping[str, Endpoint]) -> dict[str, DailyArchive]:
+    """Return the daily files of venues whose ids prove nothing, by venue."""
+    return {
+        name: endpoint.adapter.archive
+        for name, endpoint in endpoints.items()
+        if endpoint.adapter.archive is not None and not prove_completeness(endpoint.adapter.sequencing)
+    }
 
 
 def due_days(ledger: Ledger, archives: Mapping[str, DailyArchive], now_ns: int) -> dict[Pair, list[str]]:
@@ -53,15 +64,15 @@ def due_days(ledger: Ledger, archives: Mapping[str, DailyArchive], now_ns: int) 
     return found
 
 
-def is_due(day: str, asked: Asked | None, published_after_s: float, now_ns: int) -> bool:
+def is_due(day: str, asked: Attempts | None, published_after_s: float, now_ns: int) -> bool:
     """Tell whether a day's file is to be asked for now.
 
     >>> noon = day_start("2024-08-09") + 12 * 3600 * NS_PER_S
     >>> is_due("2024-08-08", None, 3600.0, noon), is_due("2024-08-09", None, 3600.0, noon)
     (True, False)
-    >>> [is_due("2024-08-08", Asked(1, noon), 3600.0, noon + minutes * 60 * NS_PER_S) for minutes in (59, 60)]
+    >>> [is_due("2024-08-08", Attempts(1, noon), 3600.0, noon + minutes * 60 * NS_PER_S) for minutes in (59, 60)]
     [False, True]
-    >>> is_due("2024-08-08", Asked(len(WAITS_S), 0), 3600.0, noon)
+    >>> is_due("2024-08-08", Attempts(len(WAITS_S), 0), 3600.0, noon)
     False
     """
     if day_start(day_after(day)) + int(published_after_s * NS_PER_S) > now_ns:
@@ -75,15 +86,15 @@ def note_asked(ledger: Ledger, pair: Pair, days: Sequence[str], now_ns: int) -> 
     """Remember that days were asked for; those that are equal by now are forgotten."""
     asked = _asked(ledger, pair)
     for day in days:
-        asked[day] = Asked(asked[day].count + 1 if day in asked else 1, now_ns)
+        asked[day] = Attempts(asked[day].count + 1 if day in asked else 1, now_ns)
     for found in ledger.text_days(*pair):
         if found.equal:
             asked.pop(found.day, None)
     ledger.remember(_fact(pair), msgspec.json.encode(asked).decode())
 
 
-def _asked(ledger: Ledger, pair: Pair) -> dict[str, Asked]:
-    return msgspec.json.decode(ledger.fact(_fact(pair)) or "{}", type=dict[str, Asked])
+def _asked(ledger: Ledger, pair: Pair) -> dict[str, Attempts]:
+    return msgspec.json.decode(ledger.fact(_fact(pair)) or "{}", type=dict[str, Attempts])
 
 
 def _fact(pair: Pair) -> str:

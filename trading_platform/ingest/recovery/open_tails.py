@@ -1,14 +1,15 @@
-"""Tell which sequences have an end that nobody watches. What is done about it is recovery.py."""
+"""Tell which sequences have an end that nobody watches, and cut gaps to ids. What is done about it is recovery.py."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from trading_platform.completeness.open_ends import OpenEnd
+from trading_platform.domain.id_ranges import Range
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.fs.locks import held_by
-from trading_platform.store.ledger import Ledger, SequenceRow
+from trading_platform.store.ledger import Gap, Ledger, SequenceRow
 
 
 def ingest_lock(data: DataDir, venue: str) -> Path:
@@ -46,3 +47,12 @@ def _unknown(data: DataDir, known: Collection[SequenceRow]) -> list[SequenceRow]
     live = {row.venue for row in known if row.tail == "live"}
     unwatched = {venue for venue in live if held_by(ingest_lock(data, venue)) is None}
     return [row for row in known if row.tail == "open" or (row.tail == "live" and row.venue in unwatched)]
+
+
+def within_ids(gaps: Iterable[Gap], wanted: Mapping[tuple[str, str], Range]) -> Iterable[Gap]:
+    """Cut gaps to the ids wanted of their symbols; what lies outside is left out."""
+    for gap in gaps:
+        first, last = wanted.get((gap.venue, gap.symbol), (0, -1))
+        cut = gap._replace(first_missing=max(first, gap.first_missing), last_missing=min(last, gap.last_missing))
+        if cut.missing > 0:
+            yield cut

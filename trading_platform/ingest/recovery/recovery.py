@@ -25,7 +25,7 @@ from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.recovery.archive_client import Place
 from trading_platform.ingest.recovery.archive_days import ArchiveDays, DaysOf, Stores
-from trading_platform.ingest.recovery.due_listings import due_days, note_asked
+from trading_platform.ingest.recovery.due_listings import archives_of, due_days, note_asked
 from trading_platform.ingest.recovery.fetch_lane import (
     FETCHED_BYTES,
     FILES_BYTES,
@@ -34,7 +34,7 @@ from trading_platform.ingest.recovery.fetch_lane import (
     settle_dead_lanes,
 )
 from trading_platform.ingest.recovery.fetcher import LONGEST_WAIT_S, Around, Endpoint, FetchContext, RangeFetcher, Since
-from trading_platform.ingest.recovery.open_tails import ingest_lock, open_tails
+from trading_platform.ingest.recovery.open_tails import ingest_lock, open_tails, within_ids
 from trading_platform.ingest.recovery.rest_client import Stopped
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.fs.locks import held_by
@@ -44,7 +44,6 @@ from trading_platform.store.ledger.gaps import LONGEST_WAIT_NS
 from trading_platform.store.log import control_records as control
 from trading_platform.telemetry.logs import get_logger
 from trading_platform.telemetry.progress import Progress, Steps
-from trading_platform.venues.archive import DailyArchive
 
 log = get_logger(__name__)
 
@@ -132,15 +131,6 @@ def compare_days(data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint
     return _with_lane(data, ledger, endpoints, context, _Recovery.compare_days, FILES_BYTES)
 
 
-def archives_of(endpoints: Mapping[str, Endpoint]) -> dict[str, DailyArchive]:
-    """Return the daily files of venues whose ids prove nothing, by venue."""
-    return {
-        name: endpoint.adapter.archive
-        for name, endpoint in endpoints.items()
-        if endpoint.adapter.archive is not None and not prove_completeness(endpoint.adapter.sequencing)
-    }
-
-
 def fetch_leased(
     data: DataDir, ledger: Ledger, endpoints: Mapping[str, Endpoint], context: FetchContext, gaps: Sequence[Gap]
 ) -> Outcome:
@@ -217,7 +207,7 @@ def fetch_days(
                     asked[venue, symbol] = ids
 
     outcome = _with_lane(data, ledger, endpoints, context, act, FILES_BYTES)
-    missing = tuple(_within(outcome.open_gaps, asked))
+    missing = tuple(within_ids(outcome.open_gaps, asked))
     return outcome._replace(not_fetched=missing)
 
 
@@ -509,12 +499,3 @@ class _Recovery(RangeFetcher):
 def _newest(rows: Iterable[SequenceRow]) -> list[SequenceRow]:
     """Return of each symbol the newest epoch: the older ones have ended."""
     return list({(row.venue, row.symbol): row for row in rows}.values())
-
-
-def _within(gaps: Iterable[Gap], wanted: Mapping[tuple[str, str], Range]) -> Iterable[Gap]:
-    """Cut gaps to the ids wanted of their symbols; what lies outside is left out."""
-    for gap in gaps:
-        first, last = wanted.get((gap.venue, gap.symbol), (0, -1))
-        cut = gap._replace(first_missing=max(first, gap.first_missing), last_missing=min(last, gap.last_missing))
-        if cut.missing > 0:
-            yield cut
