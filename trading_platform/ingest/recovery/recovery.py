@@ -53,7 +53,6 @@ PUBLISH_EVERY_S = 120.0
 PUBLISH_REST_FACTOR = 20.0
 """A publish that takes long is repeated after this many times its duration."""
 
-
 NO_ANSWERS = (RateLimited, Banned, VenueUnavailable)
 """After these nothing more is asked of a venue for now: each symbol's failures would take minutes."""
 
