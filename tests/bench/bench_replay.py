@@ -127,7 +127,7 @@ def run(source: DataDir, processes: int, expected: dict[str, str]) -> Run:
 
 def start(root: Path, task: Task, locks: Sequence[int]) -> children.Child:
     """Start a process that helps."""
-    config = msgspec.json.encode(HelperConfig(task, str(root), "", HISTORY_START, None)).decode()
+    config = msgspec.json.encode(HelperConfig(task, str(root), HISTORY_START, None)).decode()
     module = "trading_platform.commands.workers.replay_worker"
     return children.start(f"helper {task.number}", [module], {VARIABLE: config}, descriptors=locks)
 

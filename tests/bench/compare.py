@@ -157,8 +157,8 @@ def main(words: Sequence[str]) -> None:
     with tree_of(told.base) as tree:
         for case in told.cases or CASES:
             with ExitStack() as sides:
-                runs = [sides.enter_context(side(folder, case)) for folder in (tree, ROOT)]
-                verdict = judge(alternate(*runs, told.pairs))
+                base, change = (sides.enter_context(side(folder, case)) for folder in (tree, ROOT))
+                verdict = judge(alternate(base, change, told.pairs))
             print(
                 f"{case:14} {verdict.ratio:.3f} [{verdict.low:.3f} .. {verdict.high:.3f}] {verdict.word():6}"
                 f"  {verdict.base_s:.3f} s -> {verdict.change_s:.3f} s CPU a round, {told.pairs} pairs",

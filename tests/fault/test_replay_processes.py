@@ -58,7 +58,7 @@ def pool(platform: SmallPlatform, *, kill: int | None = None, processes: int = 3
     """Return what starts helpers; one of them is killed at once if wanted."""
 
     def start(task: Task, locks: Sequence[int]) -> children.Child:
-        config = HelperConfig(task, str(platform.data.root), "", "2020-01-01", None)
+        config = HelperConfig(task, str(platform.data.root), "2020-01-01", None)
         environ = {VARIABLE: msgspec.json.encode(config).decode()}
         child = children.start(f"helper {task.number}", [HELPER], environ, descriptors=locks)
         if task.number == kill:

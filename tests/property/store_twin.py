@@ -115,11 +115,12 @@ def ledger_account(ledger: Ledger, symbol: str) -> model.Account | None:
         n for gap in ledger.gaps() if gap.symbol == symbol for n in range(gap.first_missing, gap.last_missing + 1)
     ]
     assert len(open_ids) == len(set(open_ids)), "gaps overlap"
-    kinds = [
+    stored, void, unrecoverable = (
         frozenset(n for first, last in ranges for n in range(first, last + 1))
         for ranges in (state.stored, state.void, state.unrecoverable)
-    ]
-    return model.Account(found[0].from_id, found[0].head, found[0].tail, *kinds, frozenset(open_ids))
+    )
+    ends = found[0].from_id, found[0].head, found[0].tail
+    return model.Account(*ends, stored, void, unrecoverable, frozenset(open_ids))
 
 
 def differences(held: model.Account | None, expected: model.Account | None) -> str:

@@ -339,7 +339,7 @@ class Machine:
                 segment_bytes=SEGMENT_BYTES,
                 reserve_bytes=RESERVE_BYTES,
                 on_full=on_full,
-                apart=True,
+                background=True,
             )
             child.process.at_end.append(writer._lock.release)
             return writer

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,8 +89,13 @@ def test_a_planted_bug_is_found(plant: Plant, finding: str) -> None:
 
 def test_a_lost_part_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trades that never reach staging are missing in the lake at the end, and the judge says which."""
-    write = staging.write_part
-    monkeypatch.setattr(staging, "write_part", lambda *args, **rest: args[2] == "ETH-USDT" or write(*args, **rest))
+    write = staging.write_parts
+
+    def lose(*args: Any, **rest: Any) -> bool:
+        *name, tables = args
+        return write(*name, tables={leaf: table for leaf, table in tables.items() if leaf.symbol != "ETH-USDT"}, **rest)
+
+    monkeypatch.setattr(staging, "write_parts", lose)
     problems = play(0, minutes=4, story=rough()).problems
     assert any("issued and not in the lake" in problem and "ETH-USDT" in problem for problem in problems), problems
 

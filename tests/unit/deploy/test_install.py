@@ -27,6 +27,7 @@ def install(tmp_path, monkeypatch):
     module.steps = []
     monkeypatch.setattr(module, "run", module.steps.append)
     monkeypatch.setattr(module, "install", lambda lock: module.steps.append(["install", lock]))
+    monkeypatch.setattr(module, "unpack_database", lambda: None)
     return module
 
 

@@ -54,7 +54,10 @@ def told(ledger: Ledger) -> set[Leaf]:
     """Return the same as the ledger tells it by symbols, and see that it tells it so of each leaf."""
     sealed = ledger.sealed_days("ticks")
     days = zip(sealed.pair.tolist(), day_names(sealed.ordinal), strict=True)
-    found = {Leaf("ticks", *sealed.pairs[pair], day) for pair, day in days}
+    found = set()
+    for pair, day in days:
+        venue, symbol = sealed.pairs[pair]
+        found.add(Leaf("ticks", venue, symbol, day))
     each = {leaf for leaf in LEAVES if ledger.sealed(leaf)}
     assert {leaf for leaf in each if leaf.dataset == "ticks"} == found
     return each
