@@ -170,6 +170,21 @@ class DataDir(NamedTuple):
         return self.root / "downloads"
 
     @property
+    def reports(self) -> Path:
+        """Quality reports, one page a day; made when there is one."""
+        return self.root / "reports"
+
+    @property
+    def data_docs(self) -> Path:
+        """The site of Great Expectations about the statistics of the data, ``index.html``; made by its checkpoint."""
+        return self.root / "data-docs"
+
+    @property
+    def dbt_docs(self) -> Path:
+        """The site of dbt about the warehouse, ``index.html``; made by a build of the warehouse."""
+        return self.root / "dbt-docs"
+
+    @property
     def ledger_path(self) -> Path:
         """The embedded ledger's file."""
         return self.root / "ledger.sqlite"
