@@ -1,4 +1,6 @@
-"""Compile every kernel into the on-disk cache, so that no later process compiles: run once at install.
+"""Compile kernels into the on-disk cache, so that no later process compiles: run once at install.
+
+Of the indicators only those that are stored by default: another one compiles when it is first used (0.3 s each).
 
 ``python -m trading_platform.warm``
 """
@@ -9,6 +11,7 @@ import importlib
 import pkgutil
 
 from trading_platform.jit.kernel import REGISTRY
+from trading_platform.jit.native import Native
 
 ELSEWHERE = (
     "trading_platform.ingest.decoder.archive.rows",
@@ -28,10 +31,27 @@ def load_all() -> None:
         importlib.import_module(name)
 
 
+def default_loops() -> set[str]:
+    """Return the names of the loops that indicators stored by default need."""
+    from trading_platform.analytics.indicator_names import Parsed, parse
+    from trading_platform.settings import Settings
+
+    names = set()
+    for name in Settings.model_fields["indicators"].default:
+        one: Parsed | str | None = parse(name)
+        while isinstance(one, Parsed):
+            loops = (one.indicator.run, one.indicator.at_midnight)
+            names |= {loop.name for loop in loops if loop is not None}
+            one = one.source
+    return names
+
+
 def warm() -> dict[str, int]:
-    """Compile or load every kernel; return for each how many compilations it cost (0 or 1)."""
+    """Compile or load them; return for each how many compilations it cost (0 or 1)."""
     load_all()
-    return {name: known.compiled() for name, known in sorted(REGISTRY.items())}
+    wanted = default_loops()
+    known = {n: k for n, k in sorted(REGISTRY.items()) if not isinstance(k, Native) or n in wanted}
+    return {name: kernel.compiled() for name, kernel in known.items()}
 
 
 def main() -> None:

@@ -13,24 +13,25 @@ import struct
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from trading_platform.analytics import loops
 from trading_platform.analytics.indicator import Indicator
 from trading_platform.analytics.indicator_names import COLUMNS, Parsed, parse
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, WorkError, shown
-from trading_platform.jit.kernel import Kernel
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 _MAGIC = b"TPIS"
 _HEADER = struct.Struct("<4sH8sqdI")
 _NEVER = np.iinfo(np.int64).min
+_NONE = np.empty(0, dtype=np.int64)
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Node(NamedTuple):
     """One indicator of a plan: where its inputs come from, where its outputs and state go."""
 
     indicator: Indicator
-    constants: Floats
+    constants: tuple[float, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     begin: int
@@ -98,6 +99,8 @@ class Plan:
         self.inputs = tuple(dict.fromkeys(key for node in self.nodes for key in node.inputs if key not in made))
         self.restarts_daily = tuple(node.outputs[0] for node in self.nodes if node.restarts_daily)
         self.uses_days = any(node.restarts_daily or node.indicator.day_boundary for node in self.nodes)
+        self._constants = np.array([x for node in self.nodes for x in node.constants], dtype=np.float64)
+        self._compiled: Ints | None = None
         self.fingerprint = hashlib.sha256(repr((STATE_VERSION, self.names)).encode()).digest()[:8]
 
     def _add(self, one: Parsed, *, nested: bool) -> tuple[str, ...]:
@@ -114,9 +117,10 @@ class Plan:
             inputs = (keys[one.source.indicator.outputs.index(one.source.output or "")],)
         restarts = one.indicator.restarts_daily and not nested
         keys = tuple(one.column(output) + (" inside" if nested else "") for output in one.indicator.outputs)
-        size = one.indicator.state_size(*one.values)
-        constants = np.array(one.indicator.constants(*one.values), dtype=np.float64)
-        node = Node(one.indicator, constants, inputs, keys, self._size, self._size + size, restarts)
+        size = one.indicator.words + one.indicator.window(*one.values)
+        node = Node(
+            one.indicator, one.indicator.constants(*one.values), inputs, keys, self._size, self._size + size, restarts
+        )
         self.nodes.append(node)
         self._size += size
         self._made[name, nested] = keys
@@ -153,15 +157,43 @@ class Plan:
     ) -> dict[str, Floats]:
         """Do what `run` does with columns that are known to be the plan's: float64, contiguous, of one length."""
         rows = len(next(iter(series.values()))) if series else 0
-        starts = [] if ts_open is None else day_starts(state.last_open, ts_open, ts_close)
-        for node in self.nodes:
-            inputs = [series[key] for key in node.inputs]
-            outputs = [np.empty(rows) for _ in node.outputs]
-            _run_node(node, state.values[node.begin : node.end], inputs, outputs, starts)
-            series.update(zip(node.outputs, outputs, strict=True))
+        starts = _NONE
         if ts_open is not None and len(ts_open):
+            if self.uses_days:
+                starts = day_starts(state.last_open, ts_open, ts_close)
             state.last_open = int(ts_open[-1])
+        series.update({key: np.empty(rows) for node in self.nodes for key in node.outputs})
+        keys = [key for node in self.nodes for key in (*node.inputs, *node.outputs)]
+        columns = np.array([address_of(series[key]) for key in keys], dtype=np.int64)
+        self.drive(state.values, columns, np.empty_like(columns), starts, rows)
         return {name: series[self._keys[name]] for name in self.outputs}
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """For each of `outputs` the key of the node's output that it shows."""
+        return tuple(self._keys[name] for name in self.outputs)
+
+    def drive(self, values: Floats, columns: Ints, moved: Ints, starts: Ints, rows: int) -> None:
+        """Step every node over the rows whose columns lie at these addresses; a day begins before rows `starts`."""
+        loops.drive(self._table, values, self._constants, columns, moved, starts, rows)
+
+    @property
+    def _table(self) -> Ints:
+        """The nodes as `loops` reads them; made with the first rows, for that compiles."""
+        if self._compiled is None:
+            rows, constants, columns = [], 0, 0
+            for node in self.nodes:
+                one, boundary = node.indicator, 0
+                if node.restarts_daily:
+                    boundary = -1
+                elif one.at_midnight is not None:
+                    boundary = one.at_midnight.address
+                window = node.end - node.begin - one.words
+                rows.append((one.run.address, boundary, node.begin, one.words, window, constants, columns))
+                constants += len(node.constants)
+                columns += len(node.inputs) + len(node.outputs)
+            self._compiled = np.array(rows, dtype=np.int64).reshape(-1)
+        return self._compiled
 
     def _columns(self, columns: Mapping[str, Floats]) -> dict[str, Floats]:
         missing = [name for name in self.inputs if name not in columns]
@@ -200,14 +232,49 @@ class Plan:
 
     def start_day(self, state: State) -> None:
         """Begin a UTC day: restart what restarts daily, bring windows into their one form."""
-        for node in self.nodes:
-            _new_day(node, state.values[node.begin : node.end])
+        if self.uses_days:
+            loops.begin_day(self._table, state.values, self._constants, _NONE)
 
     def end_day(self, state: State) -> None:
         """End a UTC day of the grid: bring windows into their one form, which depends only on what they hold."""
-        for node in self.nodes:
-            if not node.restarts_daily:
-                _new_day(node, state.values[node.begin : node.end])
+        if self.uses_days:
+            table = self._table.reshape(-1, loops.TABLE_WIDTH).copy()
+            table[table[:, 1] < 0, 1] = 0
+            loops.begin_day(table.reshape(-1), state.values, self._constants, _NONE)
+
+
+class OneRow:
+    """Steps a plan over single rows through one fixed row of numbers: no array is made for a bar.
+
+    Examples
+    --------
+    >>> plan = Plan(["sma_2"])
+    >>> state, one = plan.start(), OneRow(plan)
+    >>> one.step(state, [1.0]), one.step(state, [3.0])
+    ([nan], [2.0])
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        keys = list(
+            dict.fromkeys([*plan.inputs, *(key for node in plan.nodes for key in (*node.inputs, *node.outputs))])
+        )
+        self._row = np.zeros(len(keys))
+        self._cells: Any = memoryview(self._row)  # type: ignore[arg-type]  # an array is a buffer
+        base, slot = address_of(self._row), {key: k for k, key in enumerate(keys)}
+        order = [key for node in plan.nodes for key in (*node.inputs, *node.outputs)]
+        self._columns = np.array([base + 8 * slot[key] for key in order], dtype=np.int64)
+        self._moved = np.empty_like(self._columns)
+        self._shown = [slot[key] for key in plan.shown]
+
+    def step(self, state: State, numbers: Sequence[float]) -> list[float]:
+        """Step over a row of the plan's inputs; return its outputs, NaN where there is none."""
+        cells = self._cells
+        for k, number in enumerate(numbers):
+            cells[k] = number
+        self._plan.drive(state.values, self._columns, self._moved, _NONE, 1)
+        row = self._row.tolist()
+        return [row[k] for k in self._shown]
 
 
 def _listed(names: Sequence[str]) -> tuple[str, ...]:
@@ -222,18 +289,23 @@ def plan(names: Sequence[str]) -> Plan:
     return Plan(names)
 
 
-def day_starts(last_open: int, ts_open: Ints, ts_close: Ints | None = None) -> list[int]:
+def address_of(values: Floats) -> int:
+    """Return where an array's numbers are."""
+    return int(values.__array_interface__["data"][0])
+
+
+def day_starts(last_open: int, ts_open: Ints, ts_close: Ints | None = None) -> Ints:
     """Return the rows before which a UTC day begins.
 
     Bars of a day or longer begin none: told by their width, or without `ts_close` by two in a row that open at
     midnight.
 
     >>> hour = 3_600_000_000_000
-    >>> day_starts(22 * hour, np.array([23, 24, 25, 47, 49]) * hour)
+    >>> day_starts(22 * hour, np.array([23, 24, 25, 47, 49]) * hour).tolist()
     [1, 4]
     """
     if not len(ts_open):
-        return []
+        return _NONE
     opens = np.concatenate(([np.int64(ts_open[0] if last_open == _NEVER else last_open)], ts_open))
     days = opens // DAY_NS
     changed = days[1:] != days[:-1]
@@ -242,26 +314,7 @@ def day_starts(last_open: int, ts_open: Ints, ts_close: Ints | None = None) -> l
     else:
         midnight = opens == days * DAY_NS
         long = midnight[1:] & midnight[:-1]
-    return [int(row) for row in np.flatnonzero(changed & ~long)]
-
-
-def _new_day(node: Node, values: Floats) -> None:
-    if node.restarts_daily:
-        values[:] = 0.0
-    elif isinstance(node.indicator.day_boundary, Kernel):
-        node.indicator.day_boundary(values, node.constants)
-
-
-def _run_node(node: Node, values: Floats, inputs: list[Floats], outputs: list[Floats], starts: list[int]) -> None:
-    run = node.indicator.run
-    if not starts or not (node.restarts_daily or node.indicator.day_boundary):
-        run(values, node.constants, *inputs, *outputs)
-        return
-    edges = [0, *starts, len(inputs[0])]
-    for i, (begin, end) in enumerate(itertools.pairwise(edges)):
-        if i:
-            _new_day(node, values)
-        run(values, node.constants, *(x[begin:end] for x in inputs), *(x[begin:end] for x in outputs))
+    return np.flatnonzero(changed & ~long)
 
 
 def run_day(

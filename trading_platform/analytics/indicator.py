@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trading_platform.analytics import loops
-from trading_platform.jit.kernel import Kernel, specialise
+from trading_platform.jit.kernel import Kernel
+from trading_platform.jit.native import Native
 
 Number = int | float
 
@@ -29,7 +30,17 @@ class Parameter(NamedTuple):
         return isinstance(self.low, int)
 
 
-@dataclass(frozen=True)
+def nothing(*_: Number) -> int:
+    """Return 0: the size of a window that is not there."""
+    return 0
+
+
+def no_constants(*_: Number) -> tuple[float, ...]:
+    """Return no constants."""
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Indicator:
     """An indicator as data.
 
@@ -41,13 +52,15 @@ class Indicator:
     inputs : bar columns that a step takes. An indicator of one input can be taken of another indicator.
     outputs : what is appended to the name for each output, "" for the name itself.
     lookback : parameters → rows without a value before the first one.
-    state_size : parameters → float64 numbers of state; all zeros is the state before the first row.
+    step : ``step(state, window, constants, *inputs) -> value or tuple of values``, a `block`.
+    words : float64 numbers of `state`, the same for all parameters, indexed by literals: they live in registers.
+    window : parameters → float64 numbers of `window`: what is indexed by a variable. Zeros are the state before the
+        first row.
     constants : parameters → what the step reads beside its inputs.
-    step : ``step(state, constants, *inputs) -> value or tuple of values``.
     restarts_daily : begins anew at 00:00 UTC when it stands alone.
-    day_boundary : ``day_boundary(state, constants)``, run at 00:00 UTC: rewrites the state into the one form that
-        depends only on the values it holds, so that a repaired day
-        stops mattering once its values have left the window.
+    day_boundary : ``day_boundary(state, window, constants)``, run at 00:00 UTC: rewrites the state into the one form
+        that depends only on the values it holds, so that a repaired day stops mattering once its values have left the
+        window. Only for what forgets: an exponential mean never does.
     """
 
     name: str
@@ -57,29 +70,28 @@ class Indicator:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     lookback: Callable[..., int]
-    state_size: Callable[..., int]
-    constants: Callable[..., tuple[float, ...]]
     step: Kernel
+    words: int = 0
+    window: Callable[..., int] = nothing
+    constants: Callable[..., tuple[float, ...]] = no_constants
     restarts_daily: bool = False
     day_boundary: Kernel | None = None
-    run: Kernel = field(init=False)
+    run: Native = field(init=False)
+    at_midnight: Native | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        template = loops.LOOPS[len(self.inputs), len(self.outputs)]
-        signature = loops.signature(len(self.inputs), len(self.outputs))
-        module = self.step.__module__
-        object.__setattr__(self, "run", specialise(template, signature, f"{module}_run", step=self.step))
+        module, count = self.step.__module__, len(self.constants(*self.defaults))
+        source = loops.run_source(len(self.inputs), len(self.outputs), self.words, count)
+        object.__setattr__(self, "run", loops.native(source, f"{module}_run", step=self.step))
         if self.day_boundary is not None:
-            object.__setattr__(
-                self,
-                "day_boundary",
-                specialise(
-                    loops.day_boundary_once,
-                    loops.DAY_BOUNDARY,
-                    f"{module}_day_boundary",
-                    day_boundary=self.day_boundary,
-                ),
-            )
+            source = loops.boundary_source(self.words, count)
+            made = loops.native(source, f"{module}_day_boundary", day_boundary=self.day_boundary)
+            object.__setattr__(self, "at_midnight", made)
+
+    @property
+    def defaults(self) -> tuple[Number, ...]:
+        """The parameters' defaults."""
+        return tuple(p.default for p in self.parameters)
 
     def spelled(self, values: tuple[Number, ...] = (), output: str = "") -> str:
         """Return the name with these parameters (default: the defaults) and this output.
@@ -88,7 +100,7 @@ class Indicator:
         >>> INDICATORS["bbands"].spelled((20, 2.5), "upper")
         'bbands_20_2p5_upper'
         """
-        numbers = values or tuple(p.default for p in self.parameters)
+        numbers = values or self.defaults
         return "_".join([self.name, *map(spell, numbers), *([output] if output else [])])
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import google_crc32c
 import numpy as np
 
-from trading_platform.analytics.driver import Plan, State, step_grid
+from trading_platform.analytics.driver import OneRow, Plan, State, day_starts, step_grid
 from trading_platform.analytics.indicator_names import AnyColumn
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, WorkError, shown
@@ -85,6 +85,7 @@ class Stream:
 
     def __init__(self, names: Sequence[str], *, grid: str | Literal[False] | None = None) -> None:
         self._plan = Plan(names, AnyColumn())
+        self._row: OneRow | None = None
         self._grid = None if grid is False else grid
         self._width = None if self._grid is None else timeframe_ns(self._grid)
         self._series: dict[str, _Series] = {}
@@ -238,15 +239,25 @@ class Stream:
         series.last_open = bar.ts_open
         if bar.market:
             series.market |= bar.market
-        columns = {name: np.array([number]) for name, number in bar.numbers.items()}
         if self._width and bar.ts_open is not None:
+            columns = {name: np.array([number]) for name, number in bar.numbers.items()}
             values = self._step_grid(series, columns, bar.ts_open, bar.held, self._width)
+            found = [values[name].item() for name in self._plan.outputs]
         else:
-            ts_open = None if bar.ts_open is None else np.array([bar.ts_open])
-            ts_close = None if bar.ts_close is None else np.array([bar.ts_close])
-            values = self._plan.run_checked(series.state, columns, ts_open, ts_close)
-        found = {name: x.item() for name, x in values.items()}
-        return {name: number if number == number else None for name, number in found.items()}  # noqa: PLR0124  NaN
+            if bar.ts_open is not None:
+                self._begin_day(series.state, bar.ts_open, bar.ts_close)
+            self._row = self._row or OneRow(self._plan)
+            found = self._row.step(series.state, list(bar.numbers.values()))
+        names = self._plan.outputs
+        return {name: x if x == x else None for name, x in zip(names, found, strict=True)}  # noqa: PLR0124  NaN
+
+    def _begin_day(self, state: State, ts_open: int, ts_close: int | None) -> None:
+        """Begin a day if this bar does, as `Plan.run` does."""
+        if self._plan.uses_days and state.last_open // DAY_NS != ts_open // DAY_NS:
+            closed = None if ts_close is None else np.array([ts_close])
+            if len(day_starts(state.last_open, np.array([ts_open]), closed)):
+                self._plan.start_day(state)
+        state.last_open = ts_open
 
     def _step_grid(self, series: _Series, columns: dict[str, Any], ts_open: int, held: bool, width: int) -> Any:
         """Step over what lies between the last bar and this one, and this one, as `driver.run_days` does."""

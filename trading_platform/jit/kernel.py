@@ -24,6 +24,10 @@ _BUILD = threading.RLock()
 # made SMA and rolling VWAP five and three times slower (53 against 11, 56 against 19 ns a bar).
 _INNER: dict[str, Any] = {"error_model": "numpy", "inline": "always"}
 
+# A block is compiled once by itself, inlined by LLVM and counts no references. Sixty indicators share some thirty
+# blocks: inlined by numba each would compile all of its blocks again (0.36 against 0.06 s for RSI).
+_BLOCK: dict[str, Any] = {"error_model": "numpy", "forceinline": True, "_nrt": False}
+
 
 class Kernel:
     """A function that numba compiles when it is first called.
@@ -34,6 +38,7 @@ class Kernel:
     signature : ``"result(argument, …)"`` in numba's notation (``f8``, ``f8[::1]``), ``const`` before a read-only array.
         None for an inner kernel: it is compiled only into its callers; called from Python it runs as Python.
     bound : kernels that replace globals of the same name in this copy of the function.
+    shared : an inner kernel that many others call, a `block`: compiled once, by itself.
     allocates : whether it creates arrays. If not, reference counting of arrays is off: each inlined call with an array
         cost an atomic increment and decrement, two fifths of the frame scanner's time (166 against 95 ns a frame).
     """
@@ -46,8 +51,10 @@ class Kernel:
         bound: dict[str, Kernel] | None = None,
         name: str | None = None,
         allocates: bool = True,
+        shared: bool = False,
     ) -> None:
         self.function = function
+        self.shared = shared
         self.signature = signature
         self.allocates = allocates
         self.name = name or f"{function.__module__}.{function.__qualname__}"
@@ -89,7 +96,8 @@ class Kernel:
         code = self.function.__code__
         scope = self.function.__globals__
         constants = [(n, scope[n]) for n in code.co_names if isinstance(scope.get(n), int | float)]
-        update(repr((_INNER, self.name, self.signature, self.allocates, code.co_consts, constants)).encode())
+        inner = _BLOCK if self.shared else _INNER
+        update(repr((inner, self.name, self.signature, self.allocates, code.co_consts, constants)).encode())
         update(code.co_code)
         for name, callee in sorted(self.callees().items()):
             if callee.name not in seen:
@@ -107,15 +115,20 @@ class Kernel:
     def _build(self) -> Any:
         import numba
 
+        clone = self._clone()
+        if self.signature is None:
+            return numba.njit(clone, **(_BLOCK if self.shared else _INNER))
+        uncounted: dict[str, Any] = {} if self.allocates else {"_nrt": False}
+        return numba.njit([_parse(self.signature)], cache=True, nogil=True, error_model="numpy", **uncounted)(clone)
+
+    def _clone(self) -> types.FunctionType:
+        """Return a copy of the function that calls the compiled callees, named by its digest."""
         scope = {**self.function.__globals__, **self._bound}
         scope.update({name: callee.dispatcher() for name, callee in self.callees().items()})
         clone = types.FunctionType(self.function.__code__, scope, self.function.__name__, self.function.__defaults__)
         clone.__module__ = self.function.__module__
         clone.__qualname__ = f"{self.name.rpartition('.')[2]}_{self.digest()}"
-        if self.signature is None:
-            return numba.njit(clone, **_INNER)
-        uncounted: dict[str, Any] = {} if self.allocates else {"_nrt": False}
-        return numba.njit([_parse(self.signature)], cache=True, nogil=True, error_model="numpy", **uncounted)(clone)
+        return clone
 
     def compiled(self) -> int:
         """Return how often this process compiled the kernel: 0 if it was in the cache, else 1.
@@ -145,13 +158,35 @@ def kernel(signature: str | None = None, *, allocates: bool = True) -> Callable[
     return decorate
 
 
-def specialise(template: Callable[..., Any], signature: str, name: str, **bound: Kernel) -> Kernel:
+def block() -> Callable[[Callable[..., Any]], Kernel]:
+    """Make a function an inner kernel that many kernels share: a step of an indicator, or a part of one.
+
+    It creates no arrays. From Python it runs as Python.
+
+    Examples
+    --------
+    >>> @block()
+    ... def double(x):
+    ...     return 2.0 * x
+    >>> double(3.0)
+    6.0
+    """
+
+    def decorate(function: Callable[..., Any]) -> Kernel:
+        return Kernel(function, None, shared=True)
+
+    return decorate
+
+
+def specialise(
+    template: Callable[..., Any], signature: str, name: str, *, allocates: bool = True, **bound: Kernel
+) -> Kernel:
     """Return a copy of `template` that calls the given kernels under its own names.
 
     Not a closure: numba hashes a closure's content for its on-disk cache, and the hash of a dispatcher differs in
     every process.
     """
-    return Kernel(template, signature, bound=bound, name=name)
+    return Kernel(template, signature, bound=bound, name=name, allocates=allocates)
 
 
 def _parse(signature: str) -> Any:

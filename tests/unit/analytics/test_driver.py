@@ -178,11 +178,11 @@ def test_columns_must_fit():
 def test_days_begin_where_the_day_changes():
     """A day begins before the first row of a new UTC day, never before the first row of all, never in daily bars."""
     hours = HOUR * np.array([22, 23, 24, 25, 48])
-    assert day_starts(np.iinfo(np.int64).min, hours) == [2, 4]
-    assert day_starts(20 * HOUR, hours) == [2, 4]
-    assert day_starts(-HOUR, hours) == [0, 2, 4]
+    assert day_starts(np.iinfo(np.int64).min, hours).tolist() == [2, 4]
+    assert day_starts(20 * HOUR, hours).tolist() == [2, 4]
+    assert day_starts(-HOUR, hours).tolist() == [0, 2, 4]
     daily = DAY_NS * np.arange(4)
-    assert day_starts(-DAY_NS, daily) == []
-    assert day_starts(-DAY_NS, daily, daily + DAY_NS) == []
-    assert day_starts(-DAY_NS, daily, daily + HOUR) == [0, 1, 2, 3]
-    assert day_starts(0, np.empty(0, dtype=np.int64)) == []
+    assert day_starts(-DAY_NS, daily).tolist() == []
+    assert day_starts(-DAY_NS, daily, daily + DAY_NS).tolist() == []
+    assert day_starts(-DAY_NS, daily, daily + HOUR).tolist() == [0, 1, 2, 3]
+    assert day_starts(0, np.empty(0, dtype=np.int64)).tolist() == []

@@ -10,11 +10,11 @@ from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
 from trading_platform.analytics.steps import EMA_SIZE, ema_step
-from trading_platform.jit.kernel import kernel
+from trading_platform.jit.kernel import block
 
 
-@kernel()
-def step(state: Any, constants: Any, high: float, low: float, close: float) -> float:
+@block()
+def step(state: Any, window: Any, constants: Any, high: float, low: float, close: float) -> float:
     """Advance one bar. state: seen, previous close, mean range."""
     previous = state[1]
     state[1] = close
@@ -33,7 +33,7 @@ ATR = Indicator(
     inputs=("high", "low", "close"),
     outputs=("",),
     lookback=lambda period: period,
-    state_size=lambda period: 2 + EMA_SIZE,
     constants=lambda period: (period, 1.0 / period),
     step=step,
+    words=2 + EMA_SIZE,
 )

@@ -6,22 +6,22 @@ from math import sqrt
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import deviation_day_boundary, deviation_size, deviation_step
-from trading_platform.jit.kernel import kernel
+from trading_platform.analytics.steps import DEVIATION_WORDS, deviation_day_boundary, deviation_size, deviation_step
+from trading_platform.jit.kernel import block
 
 
-@kernel()
-def step(state: Any, constants: Any, close: float) -> tuple[float, float, float]:
+@block()
+def step(state: Any, window: Any, constants: Any, close: float) -> tuple[float, float, float]:
     """Advance one bar."""
-    mean, variance = deviation_step(state, 0, int(constants[0]), close)
+    mean, variance = deviation_step(state, 0, window, 0, int(constants[0]), close)
     width = constants[1] * sqrt(variance)
     return mean + width, mean, mean - width
 
 
-@kernel()
-def day_boundary(state: Any, constants: Any) -> None:
+@block()
+def day_boundary(state: Any, window: Any, constants: Any) -> None:
     """Put the window in order."""
-    deviation_day_boundary(state, 0, int(constants[0]))
+    deviation_day_boundary(state, 0, window, 0, int(constants[0]))
 
 
 BBANDS = Indicator(
@@ -32,8 +32,9 @@ BBANDS = Indicator(
     inputs=("close",),
     outputs=("upper", "middle", "lower"),
     lookback=lambda period, deviations: period - 1,
-    state_size=lambda period, deviations: deviation_size(period),
     constants=lambda period, deviations: (period, deviations),
     step=step,
+    words=DEVIATION_WORDS,
+    window=lambda period, deviations: deviation_size(period),
     day_boundary=day_boundary,
 )

@@ -9,11 +9,11 @@ from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
 from trading_platform.analytics.steps import EMA_SIZE, ema_step
-from trading_platform.jit.kernel import kernel
+from trading_platform.jit.kernel import block
 
 
-@kernel()
-def step(state: Any, constants: Any, close: float) -> float:
+@block()
+def step(state: Any, window: Any, constants: Any, close: float) -> float:
     """Advance one bar."""
     return ema_step(state, 0, constants[0], constants[1], close)
 
@@ -26,7 +26,7 @@ EMA = Indicator(
     inputs=("close",),
     outputs=("",),
     lookback=lambda period: period - 1,
-    state_size=lambda period: EMA_SIZE,
     constants=lambda period: (period, 2.0 / (period + 1.0)),
     step=step,
+    words=EMA_SIZE,
 )

@@ -11,11 +11,11 @@ from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
 from trading_platform.analytics.steps import EMA_SIZE, ema_step
-from trading_platform.jit.kernel import kernel
+from trading_platform.jit.kernel import block
 
 
-@kernel()
-def step(state: Any, constants: Any, close: float) -> tuple[float, float, float]:
+@block()
+def step(state: Any, window: Any, constants: Any, close: float) -> tuple[float, float, float]:
     """Advance one bar. state: fast, slow, signal EMA, values that the fast one has let pass."""
     slow = ema_step(state, 3, constants[2], constants[3], close)
     fast = nan
@@ -49,7 +49,7 @@ MACD = Indicator(
     inputs=("close",),
     outputs=("", "signal", "hist"),
     lookback=lambda fast, slow, signal: max(fast, slow) - 1 + signal - 1,
-    state_size=lambda fast, slow, signal: 3 * EMA_SIZE + 1,
     constants=_constants,
     step=step,
+    words=3 * EMA_SIZE + 1,
 )

@@ -12,11 +12,11 @@ from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
 from trading_platform.analytics.steps import EMA_SIZE, ema_step
-from trading_platform.jit.kernel import kernel
+from trading_platform.jit.kernel import block
 
 
-@kernel()
-def step(state: Any, constants: Any, close: float) -> float:
+@block()
+def step(state: Any, window: Any, constants: Any, close: float) -> float:
     """Advance one bar. state: seen, previous close, mean gain, mean loss."""
     change = close - state[1]
     state[1] = close
@@ -37,7 +37,7 @@ RSI = Indicator(
     inputs=("close",),
     outputs=("",),
     lookback=lambda period: period,
-    state_size=lambda period: 2 + 2 * EMA_SIZE,
     constants=lambda period: (period, 1.0 / period),
     step=step,
+    words=2 + 2 * EMA_SIZE,
 )

@@ -9,21 +9,27 @@ from __future__ import annotations
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import divide_pair, rolling_day_boundary, rolling_size, rolling_step
-from trading_platform.jit.kernel import kernel
+from trading_platform.analytics.steps import (
+    ROLLING_WORDS,
+    divide_pair,
+    rolling_day_boundary,
+    rolling_size,
+    rolling_step,
+)
+from trading_platform.jit.kernel import block
 
 
-@kernel()
-def step(state: Any, constants: Any, close: float) -> float:
+@block()
+def step(state: Any, window: Any, constants: Any, close: float) -> float:
     """Advance one bar."""
-    total, rest = rolling_step(state, 0, int(constants[0]), close)
+    total, rest = rolling_step(state, 0, window, 0, int(constants[0]), close)
     return divide_pair(total, rest, constants[0])
 
 
-@kernel()
-def day_boundary(state: Any, constants: Any) -> None:
+@block()
+def day_boundary(state: Any, window: Any, constants: Any) -> None:
     """Put the window in order."""
-    rolling_day_boundary(state, 0, int(constants[0]))
+    rolling_day_boundary(state, 0, window, 0, int(constants[0]))
 
 
 SMA = Indicator(
@@ -34,8 +40,9 @@ SMA = Indicator(
     inputs=("close",),
     outputs=("",),
     lookback=lambda period: period - 1,
-    state_size=rolling_size,
     constants=lambda period: (period,),
     step=step,
+    words=ROLLING_WORDS,
+    window=rolling_size,
     day_boundary=day_boundary,
 )

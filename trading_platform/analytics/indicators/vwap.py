@@ -10,11 +10,11 @@ from typing import Any
 
 from trading_platform.analytics.indicator import Indicator
 from trading_platform.analytics.steps import add_exact, divide_pairs, multiply_exact
-from trading_platform.jit.kernel import kernel
+from trading_platform.jit.kernel import block
 
 
-@kernel()
-def step(state: Any, constants: Any, high: float, low: float, close: float, volume: float) -> float:  # noqa: ARG001  the shape of every step
+@block()
+def step(state: Any, window: Any, constants: Any, high: float, low: float, close: float, volume: float) -> float:
     """Advance one bar. state: turnover and volume, two words each."""
     typical = (high + low + close) / 3.0
     product, product_error = multiply_exact(typical, volume)
@@ -37,8 +37,7 @@ VWAP = Indicator(
     inputs=("high", "low", "close", "volume"),
     outputs=("",),
     lookback=lambda: 0,
-    state_size=lambda: 4,
-    constants=lambda: (),
     step=step,
+    words=4,
     restarts_daily=True,
 )

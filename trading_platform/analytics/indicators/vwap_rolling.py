@@ -9,17 +9,23 @@ from math import isnan, nan
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import divide_pairs, rolling_day_boundary, rolling_size, rolling_step
-from trading_platform.jit.kernel import kernel
+from trading_platform.analytics.steps import (
+    ROLLING_WORDS,
+    divide_pairs,
+    rolling_day_boundary,
+    rolling_size,
+    rolling_step,
+)
+from trading_platform.jit.kernel import block
 
 
-@kernel()
-def step(state: Any, constants: Any, high: float, low: float, close: float, volume: float) -> float:
+@block()
+def step(state: Any, window: Any, constants: Any, high: float, low: float, close: float, volume: float) -> float:
     """Advance one bar. state: rolling turnover, rolling volume."""
     period = int(constants[0])
     typical = (high + low + close) / 3.0
-    turnover, turnover_rest = rolling_step(state, 0, period, typical * volume)
-    total, rest = rolling_step(state, int(constants[1]), period, volume)
+    turnover, turnover_rest = rolling_step(state, 0, window, 0, period, typical * volume)
+    total, rest = rolling_step(state, 4, window, int(constants[1]), period, volume)
     if isnan(total):
         return nan
     if total == 0.0:
@@ -27,11 +33,11 @@ def step(state: Any, constants: Any, high: float, low: float, close: float, volu
     return divide_pairs(turnover, turnover_rest, total, rest)
 
 
-@kernel()
-def day_boundary(state: Any, constants: Any) -> None:
+@block()
+def day_boundary(state: Any, window: Any, constants: Any) -> None:
     """Put both windows in order."""
-    rolling_day_boundary(state, 0, int(constants[0]))
-    rolling_day_boundary(state, int(constants[1]), int(constants[0]))
+    rolling_day_boundary(state, 0, window, 0, int(constants[0]))
+    rolling_day_boundary(state, 4, window, int(constants[1]), int(constants[0]))
 
 
 VWAP_ROLLING = Indicator(
@@ -42,8 +48,9 @@ VWAP_ROLLING = Indicator(
     inputs=("high", "low", "close", "volume"),
     outputs=("",),
     lookback=lambda period: period - 1,
-    state_size=lambda period: 2 * rolling_size(period),
     constants=lambda period: (period, rolling_size(period)),
     step=step,
+    words=2 * ROLLING_WORDS,
+    window=lambda period: 2 * rolling_size(period),
     day_boundary=day_boundary,
 )
