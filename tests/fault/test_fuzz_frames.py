@@ -10,7 +10,7 @@ import pytest
 from tests.support.fuzz.frames import corpus, decoded, fuzz, judged
 from tests.support.fuzz.harness import MOST_GROWTH, Mutator, values
 from trading_platform.domain.errors import FrameError
-from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.bounds import Bounds, CheckedNumbers
 from trading_platform.venues.binance import wire
 
 COUNT = 250_000
@@ -49,7 +49,9 @@ def test_a_decoder_without_the_check_of_numbers_is_caught(monkeypatch: pytest.Mo
     monkeypatch.setattr(wire, "check_decimal", lenient)
     with pytest.raises(AssertionError, match="no decimal"):
         judged(frames)
-    monkeypatch.setattr(Bounds, "broken", lambda *told: None)
+    monkeypatch.setattr(
+        Bounds, "check", lambda self, trade, _: CheckedNumbers(float(trade.price), float(trade.quantity))
+    )
     with pytest.raises(AssertionError):
         judged(frames)
 

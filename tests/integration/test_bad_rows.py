@@ -17,7 +17,7 @@ import pytest
 from tests.support.builders.log_lanes import read_all
 from trading_platform.domain.days import day_start
 from trading_platform.domain.verdict import pass_all
-from trading_platform.ingest.decoder.bounds import Bounds
+from trading_platform.ingest.decoder.bounds import Bounds, CheckedNumbers
 from trading_platform.ingest.processor.processor import Processor
 from trading_platform.ingest.recovery.fetch_lane import FetchLane
 from trading_platform.ingest.recovery.recovery import Endpoint, FetchContext, Outcome, recover_missing
@@ -241,6 +241,8 @@ def stream(writer: LaneWriter, *, bad: int) -> None:
 
 def test_bounds_are_what_keeps_a_bad_row_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests here can fail: without limits the row of an impossible price is published."""
-    monkeypatch.setattr(Bounds, "broken", lambda *told: None)
+    monkeypatch.setattr(
+        Bounds, "check", lambda self, trade, _: CheckedNumbers(float(trade.price), float(trade.quantity))
+    )
     world.recover(Venue({130: BROKEN["price beyond bounds"]}))
     assert 130 in world.stored()
