@@ -49,6 +49,7 @@ _SUMMARIES = {
     "verify": "check the identity, the order and every file; non-zero if anything is violated",
     "replay": "rebuild lake and ledger from the raw log",
     "query": "answer SQL over the lake",
+    "symbols": "show what a venue lists",
     "database": "start, stop or show a TimescaleDB of this machine; prepare the schemas of any",
     "settings": "show the settings in force and where each comes from",
 }

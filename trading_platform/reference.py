@@ -1,4 +1,4 @@
-"""Generate docs/commands.md and docs/settings.md from the code: ``python -m trading_platform.reference docs``.
+"""Generate the pages of commands, settings and metrics from the code: ``python -m trading_platform.reference docs``.
 
 A test fails if a page does not match the code.
 """
@@ -96,7 +96,42 @@ def settings_page() -> str:
     )
 
 
-PAGES = {"commands.md": commands_page, "settings.md": settings_page}
+def metrics_page() -> str:
+    """Return docs/metrics.md: every metric with its labels and meaning."""
+    from prometheus_client.metrics import MetricWrapperBase
+
+    from trading_platform.telemetry import metrics
+
+    rows = []
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            family = next(iter(metric.describe()))
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = ", ".join(metric._labelnames)
+            rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    rows += [
+        "| `market_data_gap_seconds` | gauge | venue, symbol | Since the last live trade was received, s. |",
+        "| `trading_platform_build_info` | gauge | version, python | Always 1. |",
+    ]
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "<!-- Written by `make docs` from trading_platform/telemetry/metrics.py; a test compares. -->",
+            "",
+            "`ingest`, and `up` for all its venues, serve on the loopback what they measure if `metrics.port` names a",
+            "port: `/metrics` in Prometheus' format, `/healthz` (the process answers), `/readyz` (it records; else 503",
+            "and why not). Measuring never stops recording: what fails is logged once and left out.",
+            "",
+            "| name | type | labels | meaning |",
+            "|---|---|---|---|",
+            *sorted(rows),
+            "",
+        ]
+    )
+
+
+PAGES = {"commands.md": commands_page, "settings.md": settings_page, "metrics.md": metrics_page}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -140,6 +141,9 @@ def test_everything_starts_and_stops_in_order(
     (tmp_path / "broken_desk.py").write_text("raise RuntimeError('no such market')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("TRADING_PLATFORM_DAGSTER__CODE_LOCATIONS", "broken_desk")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        metrics_port = free.getsockname()[1]
+    monkeypatch.setenv("TRADING_PLATFORM_METRICS__PORT", str(metrics_port))
     root = tmp_path / "data"
     up = Up(root, "--port", "0")
     started.append(up)
@@ -171,6 +175,10 @@ def test_everything_starts_and_stops_in_order(
     wait_until(lambda: first_partitions() == {"2024-02-29"}, timeout_s=60, every_s=0.3, what="the code loaded again")
 
     wait_until(lambda: up.recorded() == EXCHANGES.keys(), timeout_s=30, what="a trade of each exchange")
+    measured = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10).text
+    gaps = re.findall(r'market_data_gap_seconds{symbol="[^"]+",venue="([^"]+)"}', measured)
+    assert set(gaps) == EXCHANGES.keys()
+    assert httpx.get(f"http://127.0.0.1:{metrics_port}/readyz", timeout=10).text == "ok\n"
     assert f"in use by process {up.process.pid}" in refused(root, "--no-ui")
     port = said["ui"].rpartition(":")[2]
     assert f"port {port} is in use" in refused(tmp_path / "other", "--port", port)

@@ -198,7 +198,7 @@ SPEAK_OF_VENUES = {
     "api/readers.py": "the contract's default of `venue`, and an example",
     "store/log/segment_files.py": "an example in a message",
     "domain/instrument.py": "an example in a message",
-    **{f"commands/{name}.py": "examples and defaults in --help" for name in ("simulate", "ingest", "demo")},
+    **{f"commands/{name}.py": "examples and defaults in --help" for name in ("simulate", "ingest", "demo", "symbols")},
     "commands/support/arguments.py": "an example in --help",
     "commands/support/leaf_replay.py": "an example in a message",
 }

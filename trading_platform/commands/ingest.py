@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import threading
 import time
@@ -17,6 +18,7 @@ from trading_platform.domain.errors import UsageError
 if TYPE_CHECKING:
     from trading_platform.ingest.recovery.fetcher import Endpoint
     from trading_platform.ingest.recovery.head_prober import Prober
+    from trading_platform.ingest.workers.run_account import RunAccount
     from trading_platform.ingest.workers.supervisor import IngestSupervisor, WorkerSpec
     from trading_platform.settings import Settings
     from trading_platform.store.fs.layout import DataDir
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "trading-platform ingest --venue binance --symbols BTC-USDT,ETH-USDT"
 LOCK_WAIT_S = 5.0
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # as telemetry/metrics.py, which must not be imported here
 LISTING_WITHIN_S = 1.25
 """Recording waits this long for the instrument listing while its process loads: usually the listing arrives in time, so
 an unlisted symbol is refused before the start."""
@@ -54,6 +57,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from trading_platform.commands.support import runtime
     from trading_platform.domain.errors import WorkError
     from trading_platform.ingest.recovery.open_tails import ingest_lock
+    from trading_platform.ingest.workers.run_account import RunAccount
     from trading_platform.store.fs.locks import FileLock
 
     stop = runtime.stop_event()
@@ -70,8 +74,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         ledger.remember(f"rest_url:{venue}", endpoint.rest_url)
         problem, missing = False, list[str]()
         if not stop.is_set():
-            with _served_metrics(settings, config):
-                problem, missing = _record(args, settings, data, ledger, endpoint, config, stop)
+            account = RunAccount(config.symbols.values())
+            with _served_metrics(settings, config, account):
+                problem, missing = _record(args, settings, data, ledger, endpoint, config, account, stop)
         summary = _summary(ledger, venue)
         ledger.close()
     emit(args, summary, _text(summary))
@@ -127,7 +132,7 @@ def _config(
         ws_url=ws_url,
         history_start=settings.history_start,
         database_url=settings.database_url.get_secret_value(),
-        metrics_dir=None if settings.metrics.port is None else str(_metrics_folder(data)),
+        metrics_dir=None if settings.metrics.port is None else str(_metrics_folder(data, adapter.name)),
         log_retention_s=settings.log.retention_s,
         transport="websockets" if configured is None else configured.transport,
         compression=configured is not None and configured.compression,
@@ -136,23 +141,30 @@ def _config(
 
 
 @contextmanager
-def _served_metrics(settings: Settings, config: WorkerSpec) -> Iterator[None]:
-    """Serve the workers' metrics if the settings name a port."""
-    if settings.metrics.port is None or config.metrics_dir is None:
+def _served_metrics(settings: Settings, config: WorkerSpec, account: RunAccount) -> Iterator[None]:
+    """Serve the workers' metrics and whether they record, if the settings name a port and `up` does not serve them."""
+    if settings.metrics.port is None or config.metrics_dir is None or SHARED in os.environ:
         yield
         return
-    from trading_platform.telemetry import metrics
+    from trading_platform.telemetry import metrics_server
 
-    _, stop = metrics.serve(settings.metrics.port, shared=Path(config.metrics_dir))
+    _, stop = metrics_server.serve(
+        settings.metrics.port,
+        shared=Path(config.metrics_dir),
+        symbols=[(config.venue, symbol) for symbol in config.symbols.values()],
+        ready=lambda: account.not_ready(config.venue),
+    )
     try:
         yield
     finally:
         stop()
 
 
-def _metrics_folder(data: DataDir) -> Path:
-    """Return the workers' shared metrics folder, emptied of an earlier run's values."""
-    folder = data.run / "metrics"
+def _metrics_folder(data: DataDir, venue: str) -> Path:
+    """Return the workers' shared metrics folder: that of `up`, or our own, emptied of an earlier run's values."""
+    if SHARED in os.environ:
+        return Path(os.environ[SHARED])
+    folder = data.run / f"metrics-{venue}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder.resolve()
@@ -165,6 +177,7 @@ def _record(
     ledger: Ledger,
     endpoint: Endpoint,
     config: WorkerSpec,
+    account: RunAccount,
     stop: threading.Event,
 ) -> tuple[bool, list[str]]:
     """Run the workers until stopped, then close everything in order.
@@ -183,6 +196,7 @@ def _record(
     log = get_logger(__name__)
     supervisor = IngestSupervisor(
         config,
+        account,
         banned_until_ns=lambda: stream_ban_until(data, ledger, config.venue, config.lane),
         known_ns=lambda: _known_ns(ledger, config),
     )

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,15 +66,42 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     _check_held(args, settings, data)
     data.create()
     with FileLock.acquire(data.run / "up.lock", f"data directory {root}"):
-        platform = Platform(data.root, recorded, simulated=simulated, plays=plays, port=port)
+        folder = None if args.demo or settings.metrics.port is None else _metrics_folder(data)
+        platform = Platform(data.root, recorded, simulated=simulated, plays=plays, port=port, metrics=folder)
         try:
             platform.start(stopping.wait)
-            _watch(args, settings, platform, stopping)
+            with _served_metrics(settings, platform, folder):
+                _watch(args, settings, platform, stopping)
             _say("stopping: ingest, then Dagster …")
         finally:
             platform.stop()
         _say("stopped")
     return 0
+
+
+def _metrics_folder(data: DataDir) -> Path:
+    """Return the folder of the metrics of all ingests, emptied of an earlier run's values."""
+    folder = data.run / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder.resolve()
+
+
+@contextmanager
+def _served_metrics(settings: Settings, platform: Platform, folder: Path | None) -> Iterator[None]:
+    """Serve the metrics of all venues and whether they are recorded, if the settings name a port."""
+    if settings.metrics.port is None or folder is None:
+        yield
+        return
+    from trading_platform.telemetry import metrics_server
+
+    symbols = [(recorded.venue, symbol) for recorded in platform.recorded for symbol in recorded.symbols]
+    port, stop = metrics_server.serve(settings.metrics.port, shared=folder, symbols=symbols, ready=platform.not_ready)
+    _say(f"metrics: http://127.0.0.1:{port}/metrics")
+    try:
+        yield
+    finally:
+        stop()
 
 
 def _what(args: argparse.Namespace, settings: Settings) -> tuple[Path, tuple[Recorded, ...]]:

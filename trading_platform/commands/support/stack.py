@@ -63,6 +63,7 @@ class Platform:
     simulated : whether the data are.
     plays : exchanges that the simulator plays, () for all that it can, None for no simulator.
     port : of the UI, None for none.
+    metrics : folder that the workers of every ingest write their metrics into; None: they measure nothing.
 
     Attributes
     ----------
@@ -77,6 +78,7 @@ class Platform:
         simulated: bool,
         plays: Sequence[str] | None = None,
         port: int | None,
+        metrics: Path | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.root = root
@@ -90,6 +92,8 @@ class Platform:
         self._trimmed = monotonic()
         self.began_ns = time.time_ns()
         self._environ = {**os.environ, "TRADING_PLATFORM_DATA_DIR": str(root)}
+        if metrics is not None:  # one folder of all: `up` serves it, no ingest does
+            self._environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
 
     def start(self, wait: Wait) -> None:
         """Start the simulator, ingest, and Dagster once ingest records.
@@ -194,6 +198,11 @@ class Platform:
                 words = _last_line(self.log_of(recorded.service))
                 if LOCKED not in words:  # another ingest holds the lock: this one takes over when it ends
                     raise UsageError(words)
+
+    def not_ready(self) -> str | None:
+        """Return which venues are not recorded yet, in one line; None once each is."""
+        waiting = [recorded.venue for recorded in self.recorded if not self.writing([recorded])]
+        return f"not recorded yet: {', '.join(waiting)}" if waiting or not self.recorded else None
 
     def writing(self, recorded: Sequence[Recorded]) -> bool:
         """Tell whether the lane of each of these venues has been written since the start."""

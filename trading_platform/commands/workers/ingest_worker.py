@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
     from trading_platform.ingest.decoder.decoded import Decoded
     from trading_platform.ingest.transport.protocol import Transport
-    from trading_platform.store.ledger import Ledger, SequenceKey
+    from trading_platform.store.ledger import SequenceKey
     from trading_platform.venues.adapter import VenueAdapter
 
 LOCK_WAIT_S = 5.0
 UNTOLD_PER_SECOND = 5.0
 TELL_EVERY_S = 0.5
 PARENT_DEAD_EXIT = 3
+MEASURE_EVERY_S = 5.0
 
 
 def record(config: WorkerSpec) -> int:
@@ -192,6 +193,7 @@ def process(config: WorkerSpec) -> int:
     from pathlib import Path
 
     from trading_platform.ingest.decoder.bounds import Bounds
+    from trading_platform.ingest.processor.batch_metrics import BatchMetrics
     from trading_platform.ingest.processor.processor import Processor, follow
     from trading_platform.ingest.processor.stale_symbol_monitor import SilenceWatch
     from trading_platform.ingest.workers.run_account import FirstTrades
@@ -206,6 +208,7 @@ def process(config: WorkerSpec) -> int:
     outbox = Outbox(tell)
     first = FirstTrades(config.began_ns, outbox.put)
     budget = _StopBudget()
+    measured = BatchMetrics(config.venue, config.symbols.values(), time.time)
 
     def told(line: bytes) -> None:
         budget.on_message(line)
@@ -216,7 +219,7 @@ def process(config: WorkerSpec) -> int:
     def observe(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
         watch.observe(decoded)
         first.observe({key.symbol: columns for key, columns in decoded.trades.items()})
-        _count(decoded, added)
+        measured.observe(decoded, added)
 
     data = DataDir(Path(config.data_dir))
     ledger = Ledger.open(data)
@@ -233,7 +236,7 @@ def process(config: WorkerSpec) -> int:
 
     def staged() -> None:
         if config.metrics_dir is not None:
-            _gauge(ledger, config.venue)
+            measured.gauge(ledger, processor.unstaged)
 
     follow(processor, judge=watch.judge, staged=staged, wait=stop.wait, monotonic=time.monotonic)
     if not processor.drain():
@@ -245,33 +248,21 @@ def process(config: WorkerSpec) -> int:
     return 0
 
 
-def _count(decoded: Decoded, added: dict[SequenceKey, int]) -> None:
-    """Update the metrics by one batch."""
-    from trading_platform.domain.trade import SOURCES
+def _measure_self(role: str, config: WorkerSpec) -> None:
+    """Keep the gauges of this process and of its disk up to date, if metrics are served."""
+    if config.metrics_dir is None:
+        return
+    from trading_platform.processes.memory import resident_bytes
     from trading_platform.telemetry import metrics
 
-    now_s = time.time()
-    for key, columns in decoded.trades.items():
-        metrics.TICKS.labels(key.venue, key.symbol, SOURCES[columns.source[-1]]).inc(added[key])
-        metrics.LAST_TICK.labels(key.venue, key.symbol).set(columns.ts_event[-1] / 1e9)
-        metrics.TICK_LATENCY.observe(max(0.0, now_s - columns.ts_event[-1] / 1e9))
-        metrics.SINK_LAG.labels("staging").set(max(0.0, now_s - columns.ts_recv[0] / 1e9))
-    for item in decoded.batch.quarantine:
-        metrics.VALIDATION_FAILURES.labels(item.venue, item.symbol or "", item.kind).inc()
-    for key in decoded.batch.resets:
-        metrics.VALIDATION_FAILURES.labels(key.venue, key.symbol, "renumbered").inc()
+    def run() -> None:
+        while True:
+            metrics.MEMORY.labels(config.venue, role).set(resident_bytes())
+            disk = os.statvfs(config.data_dir)
+            metrics.DISK_FREE.labels(config.venue).set(disk.f_bavail * disk.f_frsize)
+            time.sleep(MEASURE_EVERY_S)
 
-
-def _gauge(ledger: Ledger, venue: str) -> None:
-    """Set the gauges of open gaps."""
-    from trading_platform.telemetry import metrics
-
-    gaps = ledger.gaps(venue=venue)
-    for row in ledger.sequences(venue):
-        mine = [gap for gap in gaps if gap.symbol == row.symbol]
-        seconds = sum((gap.next_ts - gap.prev_ts) / 1e9 for gap in mine if gap.next_ts and gap.prev_ts)
-        metrics.GAPS_OPEN.labels(venue, row.symbol).set(len(mine) + (row.tail == "open"))
-        metrics.GAP_SECONDS.labels(venue, row.symbol).set(seconds)
+    threading.Thread(target=run, name="measure", daemon=True).start()
 
 
 def publish(config: WorkerSpec) -> int:
@@ -361,7 +352,10 @@ def main(arguments: list[str]) -> int:
     logs.configure(level=os.environ.get("TP_LOG_LEVEL", "info"), as_json=not sys.stderr.isatty())
     try:
         config = msgspec.json.decode(os.environ.pop(CONFIG_VARIABLE), type=WorkerSpec)
-        return 0 if role == "recorder" and _told_to_end(config) else ROLES[role](config)
+        if role == "recorder" and _told_to_end(config):
+            return 0
+        _measure_self(role, config)
+        return ROLES[role](config)
     except PlatformError as error:
         print(f"trading-platform {role}: {masked(str(error))}", file=sys.stderr)
         return 1

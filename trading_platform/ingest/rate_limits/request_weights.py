@@ -45,7 +45,7 @@ class Weights:
     """
 
     def __init__(self, share: float, limit: float, window_s: float = 60.0) -> None:
-        self._window_s = window_s
+        self._window_s, self._limit = window_s, limit
         self._ours, self._all = share * limit, (1.0 - KEPT_FREE) * limit
         self._spent: deque[tuple[float, float]] = deque()
         self._told = (-math.inf, 0.0)
@@ -71,6 +71,13 @@ class Weights:
     def told(self, used: float, now_s: float) -> None:
         """Take note of what the venue says that everyone at this address has used in this minute, us included."""
         self._told, self._since_told = (now_s, used), 0.0
+
+    def used(self, now_s: float) -> float:
+        """Return the part of the venue's limit that is used up, by what it told and by what was sent since."""
+        told_at_s, told = self._told
+        told = told if now_s < told_at_s + self._window_s else 0.0
+        ours = sum(spent for at_s, spent in self._spent if at_s > now_s - self._window_s)
+        return max(ours, told + self._since_told if told else 0.0) / self._limit
 
 
 class Budgets:
@@ -100,6 +107,10 @@ class Budgets:
         """Take note of a request that is sent now."""
         for what, mine in self._each:
             mine.spend(_of(cost, what), now_s)
+
+    def used(self, now_s: float) -> float:
+        """Return the part that is used up of the limit that is nearest to its end, 0 to 1."""
+        return max((mine.used(now_s) for _, mine in self._each), default=0.0)
 
     def told(self, used: Mapping[str, float], now_s: float) -> None:
         """Take note of what the venue says that everyone at this address has used."""

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from trading_platform.ingest.transport.frame_batch import Packed
 from trading_platform.store.log.writer import Kind, LaneWriter
+from trading_platform.telemetry import metrics
 
 RUN_NS = 1_000_000
 """Frames received within this long of each other share a record and its receive time."""
@@ -172,6 +173,11 @@ class Committer:
                 self._room.clear()
 
     @property
+    def waiting_bytes(self) -> int:
+        """How much was received and is not durable yet."""
+        return self._backlog.size
+
+    @property
     def full(self) -> bool:
         """Whether too much is waiting for the disk."""
         return not self._room.is_set()
@@ -266,5 +272,7 @@ class Committer:
             else:
                 self._writer.append(run.kind, run.frames, **when_and_whence)
             frames += run.count
+        began = self._monotonic_ns()
         self._writer.commit()
+        metrics.COMMIT_SECONDS.observe((self._monotonic_ns() - began) / 1e9)
         self._on_durable(frames, self._monotonic_ns() - runs[0].mono_ns)

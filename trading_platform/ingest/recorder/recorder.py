@@ -31,6 +31,9 @@ from trading_platform.venues.answers import named
 from trading_platform.venues.limits import limit_of
 
 log = get_logger(__name__)
+
+END_WORDS = frozenset({"closed", "connect", "ended", "http", "lost", "silent", "stale"})
+"""First words of why a connection ended, as the metric of reconnects tells them."""
 STOP_WITHIN_S = 5.0
 _NAMED = 5
 """So many symbols are named in a line of the log, before the others are counted."""
@@ -186,6 +189,7 @@ class Recorder:
     def _durable(self, frames: int, lag_ns: int) -> None:
         self.frames += frames
         metrics.DURABLE_LAG.set(lag_ns / 1e9)
+        metrics.RECEIVE_QUEUE.labels(self.adapter.name).set(self.committer.waiting_bytes)
 
 
 class _Feed:
@@ -340,7 +344,7 @@ class _Feed:
             self.session.ended(number, self._now())
             self._recorder.report(list(self._symbols.values()), reason)
         if self._ends.pop(number, "") != "stopped":
-            metrics.RECONNECTS.labels(venue, reason.split()[0]).inc()
+            metrics.RECONNECTS.labels(venue, metrics.word_of(reason, END_WORDS)).inc()
             log.warning("stream ended", venue=venue, connection=number, reason=reason)
         self._changed.set()
 

@@ -137,6 +137,7 @@ class RestClient:
             self._on_headers(answer.headers)
             verdict = self._adapter.judge(self._told(answer))
             self._budgets.told(verdict.used, self._monotonic())
+            metrics.REST_WEIGHT.labels(self._adapter.name).set(self._budgets.used(self._monotonic()))
             if verdict.kind == "ok":
                 self._failures = 0
                 self._breaker.worked()

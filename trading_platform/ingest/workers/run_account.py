@@ -78,6 +78,11 @@ class RunAccount:
         """Return the symbols that have a stream, and of which no trade came yet."""
         return [symbol for symbol in self._silent if symbol in self._opened_ns]
 
+    def not_ready(self, venue: str) -> str | None:
+        """Return which symbols have no stream yet, in one line; None once each had one."""
+        waiting = [symbol for symbol in self._reasons if symbol not in self._opened_ns and symbol in self._silent]
+        return f"{venue}: no stream yet of {_names(waiting)}" if waiting else None
+
     def missing(self, venue: str) -> list[str]:
         """Return what a run has to say for itself, a line each: nothing, if all is well."""
         unopened: dict[str, list[str]] = {}

@@ -77,6 +77,7 @@ class IngestSupervisor:
     def __init__(
         self,
         config: WorkerSpec,
+        account: RunAccount | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         banned_until_ns: Callable[[], int] = lambda: 0,
@@ -88,7 +89,7 @@ class IngestSupervisor:
         self._banned_until_ns, self._known_ns = banned_until_ns, known_ns
         self._heads: SimpleQueue[dict[str, int | None]] = SimpleQueue()
         self.ask: Callable[[list[str]], object] = lambda symbols: None
-        self.account = RunAccount(config.symbols.values())
+        self.account = account or RunAccount(config.symbols.values())
         self._workers: Supervisor[children.Child] = Supervisor(POLICY, on_death=self._log_death, monotonic=monotonic)
         self._stops_by: float | None = None
         self._wait_to_begin = False
