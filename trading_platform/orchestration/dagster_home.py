@@ -15,6 +15,9 @@ FOLDER = "dagster"
 LOCATION = "trading_platform.definitions"
 """The code location's name, as `workspace.yaml` gives it too: the UI's switches are remembered under it."""
 
+WAREHOUSE = "trading_platform.warehouse_definitions"
+"""The code location of what dbt builds."""
+
 STORAGE = "trading_platform.orchestration.database_storage"
 """Dagster's storage in the database that the settings name. Its address is read from them and stands in no file."""
 
@@ -35,6 +38,7 @@ concurrency:
       - {{key: work, value: recovery, limit: 1}}
       - {{key: work, value: comparison, limit: 1}}
       - {{key: work, value: refresh, limit: 1}}
+      - {{key: work, value: warehouse, limit: 1}}
       - {{key: dagster/backfill, limit: 2}}
 
 run_monitoring:

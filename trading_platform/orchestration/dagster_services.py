@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trading_platform.domain.days import day_of
-from trading_platform.orchestration.dagster_home import LOCATION, batching, prepare
+from trading_platform.orchestration.dagster_home import LOCATION, WAREHOUSE, batching, prepare
 from trading_platform.orchestration.history import compaction
 from trading_platform.processes import process_tree as processes
 from trading_platform.processes.service_supervisor import Service, ServiceSupervisor
@@ -61,8 +61,8 @@ class CodeLocation(NamedTuple):
 
 
 def code_locations(folder: Path, named: Sequence[str]) -> list[CodeLocation]:
-    """Return the platform's own location first, then those of the settings; `folder` takes their sockets."""
-    modules = dict.fromkeys((LOCATION, *named))
+    """Return the platform's own locations first, then those of the settings; `folder` takes their sockets."""
+    modules = dict.fromkeys((LOCATION, WAREHOUSE, *named))
     return [CodeLocation(module, folder / f"code-{at}.sock") for at, module in enumerate(modules)]
 
 
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compaction.prepare(args.home)  # now, while nothing has the databases open
         locations = code_locations(folder, settings.dagster.code_locations)
         codes, others = services(folder, locations, args.port, environ)
-        ask = [sys.executable, "-m", _INSTANCE, "reload", str(locations[0].socket)]
+        ask = [sys.executable, "-m", _INSTANCE, "reload", *(str(place.socket) for place in locations[:2])]
         data = DataDir(args.home.parent)
         loaded = first_day(data) or day_of(time.time_ns())
         reload = Reload(loaded, lambda: noted_first_day(data), lambda: processes.start(ask, env=environ))

@@ -40,7 +40,8 @@ def reload(socket: str) -> None:
 def main() -> None:
     """Do what the argument says."""
     if sys.argv[1] == "reload":
-        reload(sys.argv[2])
+        for socket in sys.argv[2:]:
+            reload(socket)
         return
     settings = settings_in_force()
     url = settings.database_url.get_secret_value()

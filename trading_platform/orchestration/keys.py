@@ -19,10 +19,11 @@ REFRESH_TODAY = "refresh_today"
 SEAL_DAYS = "seal_days"
 RECOVER_GAPS = "recover_gaps"
 COMPARE_DAYS = "compare_days"
+BUILD_WAREHOUSE = "build_warehouse"
 INGEST = "ingest"
 
 WORK = "work"
-"""What kind of work a run is: `ingest`, `recovery`, `comparison` or `refresh`. dagster.yaml limits each by itself."""
+"""What kind of work a run is: `ingest`, `recovery`, `comparison`, `refresh`, `warehouse`; dagster.yaml limits each."""
 
 REASON = "reason"
 """Why a run was started, in words."""

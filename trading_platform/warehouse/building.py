@@ -123,7 +123,7 @@ def show_lake(db: duckdb.DuckDBPyConnection, data: DataDir, now_ns: int) -> None
     wanted = views.Wanted({}, outputs=tuple, pruned=False)
     for dataset in READ:
         views.create(db, data, dataset, wanted)
-    _table(db, "leaves", pa.Table.from_pylist(list(_leaves(data)), _LEAVES), "* REPLACE (CAST(date AS DATE) AS date)")
+    _table(db, "leaves", pa.Table.from_pylist(list(leaves(data)), _LEAVES), "* REPLACE (CAST(date AS DATE) AS date)")
     days = pa.Table.from_pylist([row._asdict() for row in _statuses(data, now_ns)], _DAYS)
     _table(db, "completeness", days, "* EXCLUDE (day), CAST(day AS DATE) AS date")
     run(db, "USE memory.main")
@@ -135,7 +135,8 @@ def _table(db: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, columns: st
     db.unregister("_rows")
 
 
-def _leaves(data: DataDir) -> Iterator[dict[str, str]]:
+def leaves(data: DataDir) -> Iterator[dict[str, str]]:
+    """Yield the files that the models read, by their keys; `revision` is another one once a file was replaced."""
     for name in READ:
         keys = DATASETS[name].keys
         for values in walk(data.lake / name, keys):

@@ -8,18 +8,19 @@ import pytest
 import yaml
 
 from trading_platform.domain.errors import SettingsError
-from trading_platform.orchestration.dagster_home import LOCATION, prepare
+from trading_platform.orchestration.dagster_home import LOCATION, WAREHOUSE, prepare
 from trading_platform.orchestration.dagster_services import Reload, code_locations, services
 from trading_platform.settings import load
 
 
 def test_each_code_location_has_a_process_and_a_socket_of_its_own(tmp_path: Path) -> None:
-    """Ours is first, one that the settings name twice is served once, and all stand in the workspace."""
+    """Ours are first, one that the settings name twice is served once, and all stand in the workspace."""
     places = code_locations(tmp_path, ["my_desk.definitions", LOCATION, "other"])
-    assert [place.module for place in places] == [LOCATION, "my_desk.definitions", "other"]
+    assert [place.module for place in places] == [LOCATION, WAREHOUSE, "my_desk.definitions", "other"]
     codes, others = services(tmp_path, places, 3000, {"A": "b"})
     assert [(code.name, code.environ) for code in codes] == [
         ("dagster code server", {"A": "b"}),
+        (f"dagster code server of {WAREHOUSE}", {"A": "b"}),
         ("dagster code server of my_desk.definitions", {"A": "b"}),
         ("dagster code server of other", {"A": "b"}),
     ]

@@ -1,0 +1,77 @@
+"""The models of dbt/ as assets, their tests as checks, linked to the lake's assets by keys.
+
+A code location of its own (trading_platform/warehouse_definitions.py): it needs dbt's parsed project when it is
+imported, and dagster_dbt, which takes seconds; no run of the other assets should wait for that.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
+from packaging.version import Version
+
+from trading_platform.orchestration.partitions import DAILY
+from trading_platform.orchestration.resources import PipelineResource, settings_in_force
+from trading_platform.store.fs.layout import DataDir
+from trading_platform.warehouse import project
+
+GROUP = "warehouse"
+
+
+class WarehouseTranslator(DagsterDbtTranslator):
+    """Names of dbt as Dagster shows them."""
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:  # noqa: ARG002  dagster_dbt's signature
+        """Return one group for all."""
+        return GROUP
+
+
+class QuietDbt(DbtCliResource):
+    """dbt's command line, without `dbt --version`, which asks a package index for the newest one."""
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(version("dbt-core"))
+
+
+def dbt_resource() -> QuietDbt:
+    """Return how dbt is called."""
+    folder = str(project.project_dir())
+    return QuietDbt(project_dir=folder, profiles_dir=folder, dbt_executable=project.executable())
+
+
+@dbt_assets(
+    manifest=project.manifest(DataDir(settings_in_force().data_dir)),
+    name=GROUP,
+    partitions_def=DAILY,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    # `stg_days` looks at the list of files, which changes with `bars`, as `stg_bars` looks at their rows.
+    dagster_dbt_translator=WarehouseTranslator(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)),
+)
+def warehouse(context: dg.AssetExecutionContext, dbt: QuietDbt, pipeline: PipelineResource) -> Iterator[Any]:
+    """Build and test the models of the chosen days, then document them."""
+    data = pipeline.data
+    target = project.target_of(data) / context.run.run_id
+    try:
+        # What is parsed already is not parsed again.
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(project.target_of(data) / "partial_parse.msgpack", target)
+        os.environ.update(project.variables(data))  # this process is the run's own; dbt is its child
+        yield from dbt.cli(["build", *_days(context)], context=context, target_path=target).stream()
+        project.document(data)
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def _days(context: dg.AssetExecutionContext) -> list[str]:
+    """Return the words that limit a build to the days of a run; the buttons that execute a check name none."""
+    if not (context.has_partition_key or context.has_partition_key_range):
+        return []
+    days = context.partition_keys
+    return ["--vars", json.dumps({"from_day": min(days), "to_day": max(days)})]
