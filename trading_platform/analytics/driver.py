@@ -71,7 +71,7 @@ class Plan:
     outputs : column names in the order asked for, without repeats.
     inputs : bar columns that are needed.
     lookbacks : column name → rows before the first value.
-    restarts_daily : names that begin anew at 00:00 UTC, and so need ``ts_open``.
+    needs_times : names that mean nothing without ``ts_open``: they begin anew at 00:00 UTC.
     uses_days : whether anything changes where a day begins, if only how a window is stored.
 
     Examples
@@ -97,7 +97,8 @@ class Plan:
                 self._keys[one.column(output)] = keys[one.indicator.outputs.index(output)]
         made = {key for node in self.nodes for key in node.outputs}
         self.inputs = tuple(dict.fromkeys(key for node in self.nodes for key in node.inputs if key not in made))
-        self.restarts_daily = tuple(node.outputs[0] for node in self.nodes if node.restarts_daily)
+        session = [node for node in self.nodes if node.restarts_daily and node.indicator.needs_times]
+        self.needs_times = tuple(node.outputs[0] for node in session)
         self.uses_days = any(node.restarts_daily or node.indicator.day_boundary for node in self.nodes)
         self._constants = np.array([x for node in self.nodes for x in node.constants], dtype=np.float64)
         self._compiled: Ints | None = None

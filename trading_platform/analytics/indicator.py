@@ -57,7 +57,8 @@ class Indicator:
     window : parameters → float64 numbers of `window`: what is indexed by a variable. Zeros are the state before the
         first row.
     constants : parameters → what the step reads beside its inputs.
-    restarts_daily : begins anew at 00:00 UTC when it stands alone.
+    restarts_daily : begins anew at 00:00 UTC when it stands alone and the rows have times.
+    needs_times : means nothing without ``ts_open``.
     day_boundary : ``day_boundary(state, window, constants)``, run at 00:00 UTC: rewrites the state into the one form
         that depends only on the values it holds, so that a repaired day stops mattering once its values have left the
         window. Only for what forgets: an exponential mean never does.
@@ -75,6 +76,7 @@ class Indicator:
     window: Callable[..., int] = nothing
     constants: Callable[..., tuple[float, ...]] = no_constants
     restarts_daily: bool = False
+    needs_times: bool = False
     day_boundary: Kernel | None = None
     run: Native = field(init=False)
     at_midnight: Native | None = field(init=False, default=None)

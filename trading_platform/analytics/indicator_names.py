@@ -150,9 +150,10 @@ def _parse_one(text: str, name: str) -> tuple[Indicator, tuple[Number, ...], str
             values.append(value)
         return indicator, tuple(values), output
     known = [spelled for known in INDICATORS.values() for spelled in (known.name, known.spelled())]
-    near = difflib.get_close_matches(text, known, n=3, cutoff=0.5) or sorted({i.name for i in INDICATORS.values()})
+    near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
     near = [i.spelled() if (i := INDICATORS.get(n)) else n for n in near]
-    raise UsageError(f"{name[:60]!r} is no indicator; nearest: {', '.join(dict.fromkeys(near))}")
+    hint = f"nearest: {', '.join(dict.fromkeys(near))}" if near else "tp.indicator_table() lists them"
+    raise UsageError(f"{name[:60]!r} is no indicator; {hint}")
 
 
 def _match(indicator: Indicator, text: str) -> tuple[list[str], str | None] | None:

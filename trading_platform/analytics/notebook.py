@@ -46,7 +46,8 @@ def compute(bars: Any, names: Sequence[str], *, grid: bool | str | None = False)
 
     Notes
     -----
-    With ``ts_open`` the session VWAP begins anew where the UTC day changes (not in daily bars); it needs the column.
+    With ``ts_open`` the session VWAP, OBV, A/D, PVT and NVI begin anew where the UTC day changes (not in daily bars).
+    Without it the VWAP names the missing column and the others run through.
 
     Examples
     --------
@@ -61,8 +62,8 @@ def compute(bars: Any, names: Sequence[str], *, grid: bool | str | None = False)
     plan = Plan(names, frame.names)
     for name in plan.inputs:
         frame.need(name, plan.user_of(name))
-    if plan.restarts_daily:
-        frame.need("ts_open", plan.restarts_daily[0])
+    if plan.needs_times:
+        frame.need("ts_open", plan.needs_times[0])
     ts_open, ts_close = bar_times(frame)
     columns = {name: frame.floats(name) for name in plan.inputs}
     if grid is False or grid is None:

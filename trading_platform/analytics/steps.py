@@ -8,7 +8,7 @@ Windows of other kinds are windows.py. Indicators meet only in these two.
 
 from __future__ import annotations
 
-from math import nan
+from math import isnan, nan
 from typing import Any
 
 from trading_platform.jit.kernel import block
@@ -92,166 +92,82 @@ def ema_step(state: State, at: int, period: float, alpha: float, x: float) -> fl
     return mean
 
 
-# A rolling sum never subtracts: subtraction leaves behind the rounding of values long gone. The window is the tail
-# of an old block, whose suffix sums are known, and the values since, whose sum is kept. When the new block is full
-# it becomes the old one. Words: held, fresh, high, low. Window: values[n], suffix high[n+1], suffix low[n+1].
-ROLLING_WORDS = 4
-
-
-def rolling_size(period: int) -> int:
-    """Return the window that a rolling sum over `period` values needs."""
-    return 3 * period + 2
+PREVIOUS_WORDS = 2
 
 
 @block()
-def reverse(window: State, i: int, j: int) -> None:
-    """Reverse window[i:j] in place."""
-    j -= 1
-    while i < j:
-        x = window[i]
-        window[i] = window[j]
-        window[j] = x
-        i += 1
-        j -= 1
+def true_range_step(state: State, at: int, high: float, low: float, close: float) -> float:
+    """Advance max(high, previous close) - min(low, previous close); NaN at the first bar. Words: seen, close."""
+    previous = state[at + 1]
+    state[at + 1] = close
+    if state[at] == 0.0:
+        state[at] = 1.0
+        return nan
+    return max(high, previous) - min(low, previous)
 
 
 @block()
-def rotate(window: State, begin: int, by: int, count: int) -> None:
-    """Rotate `count` numbers left, in three reversals: no second array."""
-    if not 0 < by < count:
-        return
-    reverse(window, begin, begin + by)
-    reverse(window, begin + by, begin + count)
-    reverse(window, begin, begin + count)
+def change_step(state: State, at: int, x: float) -> float:
+    """Advance the change since the last value; NaN at the first. Words: seen, value."""
+    previous = state[at + 1]
+    state[at + 1] = x
+    if state[at] == 0.0:
+        state[at] = 1.0
+        return nan
+    return x - previous
+
+
+RSI_WORDS = PREVIOUS_WORDS + 2 * EMA_SIZE
 
 
 @block()
-def rolling_day_boundary(state: State, at: int, window: State, place: int, period: int) -> None:
-    """Make the window's values, oldest first, the old block. Changes what is stored, not what it means."""
-    high = place + period
-    low = high + period + 1
-    rotate(window, place, int(state[at + 1]), period)
-    total = 0.0
-    rest = 0.0
-    for k in range(period - 1, -1, -1):
-        total, error = add_exact(total, window[place + k])
-        rest += error
-        window[high + k] = total
-        window[low + k] = rest
-    state[at + 1] = 0.0
-    state[at + 2] = 0.0
-    state[at + 3] = 0.0
+def rsi_step(state: State, at: int, period: float, alpha: float, x: float) -> float:
+    """Advance Wilder's relative strength, 0 to 100; 0 where nothing has moved, NaN for the first `period` values."""
+    change = change_step(state, at, x)
+    if isnan(change):
+        return nan
+    gain = ema_step(state, at + 2, period, alpha, max(change, 0.0))
+    loss = ema_step(state, at + 5, period, alpha, max(-change, 0.0))
+    moved = gain + loss
+    return 100.0 * (gain / moved) if moved != 0.0 else 0.0
 
 
 @block()
-def rolling_step(state: State, at: int, window: State, place: int, period: int, x: float) -> tuple[float, float]:
-    """Advance a rolling sum; return it in two words, NaN until `period` values are held."""
-    high = place + period
-    low = high + period + 1
-    fresh = int(state[at + 1])
-    window[place + fresh] = x
-    total, error = add_exact(state[at + 2], x)
-    rest = state[at + 3] + error
-    fresh += 1
-    if state[at] < period:
+def money_flow(high: float, low: float, close: float, volume: float) -> float:
+    """Return Chaikin's money flow: volume times where in its range the bar closes, -1 to 1; 0 without a range."""
+    spread = high - low
+    return ((close - low) - (high - close)) / spread * volume if spread > 0.0 else 0.0
+
+
+DIRECTION_WORDS = 7
+
+
+@block()
+def direction_step(
+    state: State, at: int, period: float, high: float, low: float, close: float
+) -> tuple[float, float, float]:
+    """Advance Wilder's sums of +DM, -DM and true range; NaN for the first `period` bars.
+
+    Summed over period - 1 bars, then sum - sum / period + new, as TA-Lib does. Words: bars, high, low, close, sums.
+    """
+    up = high - state[at + 1]
+    down = state[at + 2] - low
+    previous = state[at + 3]
+    state[at + 1] = high
+    state[at + 2] = low
+    state[at + 3] = close
+    bars = state[at]
+    if bars <= period:
         state[at] += 1.0
-    whole, error = add_exact(total, window[high + fresh])
-    remainder = rest + (error + window[low + fresh])
-    state[at + 1] = fresh
-    state[at + 2] = total
-    state[at + 3] = rest
-    if fresh == period:
-        rolling_day_boundary(state, at, window, place, period)
-    if state[at] < period:
-        return nan, nan
-    return whole, remainder
-
-
-# The same with the sum of squared deviations beside it, merged as Chan, Golub and LeVeque do: a sum of squares minus
-# a square of sums loses all its digits where prices are large and move little.
-# Words: held, fresh, high, low, squares. Window: values[n], suffix high[n+1], suffix low[n+1], suffix squares[n+1].
-DEVIATION_WORDS = 5
-
-
-def deviation_size(period: int) -> int:
-    """Return the window that a rolling deviation over `period` values needs."""
-    return 4 * period + 3
-
-
-@block()
-def excess(count: float, x: float, high: float, low: float) -> float:
-    """Return count·x - (high + low), nearly exactly."""
-    product, error = multiply_exact(count, x)
-    return (product - high) + (error - low)
-
-
-@block()
-def deviation_day_boundary(state: State, at: int, window: State, place: int, period: int) -> None:
-    """Make the window's values the old block, as `rolling_day_boundary` does."""
-    high = place + period
-    low = high + period + 1
-    squares = low + period + 1
-    rotate(window, place, int(state[at + 1]), period)
-    total = 0.0
-    rest = 0.0
-    spread = 0.0
-    for k in range(period - 1, -1, -1):
-        x = window[place + k]
-        held = float(period - 1 - k)
-        if held > 0.0:
-            away = excess(held, x, total, rest)
-            spread += away * away / (held * (held + 1.0))
-        total, error = add_exact(total, x)
-        rest += error
-        window[high + k] = total
-        window[low + k] = rest
-        window[squares + k] = spread
-    state[at + 1] = 0.0
-    state[at + 2] = 0.0
-    state[at + 3] = 0.0
-    state[at + 4] = 0.0
-
-
-@block()
-def deviation_step(state: State, at: int, window: State, place: int, period: int, x: float) -> tuple[float, float]:
-    """Advance a rolling mean and population variance; NaN until `period` values are held."""
-    high = place + period
-    low = high + period + 1
-    squares = low + period + 1
-    new = state[at + 1]
-    fresh = int(new)
-    window[place + fresh] = x
-    total = state[at + 2]
-    rest = state[at + 3]
-    spread = state[at + 4]
-    if new > 0.0:
-        away = excess(new, x, total, rest)
-        spread += away * away / (new * (new + 1.0))
-    total, error = add_exact(total, x)
-    rest += error
-    fresh += 1
-    new += 1.0
-    if state[at] < period:
-        state[at] += 1.0
-    whole = total
-    remainder = rest
-    around = spread
-    old = period - new
-    if old > 0.0:
-        other = window[high + fresh]
-        other_rest = window[low + fresh]
-        left, left_error = multiply_exact(old, total)
-        right, right_error = multiply_exact(new, other)
-        away = ((left - right) + (left_error - right_error)) + (old * rest - new * other_rest)
-        around += window[squares + fresh] + away * away / (old * new * period)
-        whole, error = add_exact(total, other)
-        remainder = rest + (error + other_rest)
-    state[at + 1] = new
-    state[at + 2] = total
-    state[at + 3] = rest
-    state[at + 4] = spread
-    if fresh == period:
-        deviation_day_boundary(state, at, window, place, period)
-    if state[at] < period:
-        return nan, nan
-    return divide_pair(whole, remainder, float(period)), around / period
+    if bars == 0.0:
+        return nan, nan, nan
+    plus = up if up > 0.0 and up > down else 0.0
+    minus = down if down > 0.0 and down > up else 0.0
+    true_range = max(high, previous) - min(low, previous)
+    kept = 1.0 if bars < period else 1.0 - 1.0 / period
+    state[at + 4] = state[at + 4] * kept + plus
+    state[at + 5] = state[at + 5] * kept + minus
+    state[at + 6] = state[at + 6] * kept + true_range
+    if bars < period:
+        return nan, nan, nan
+    return state[at + 4], state[at + 5], state[at + 6]

@@ -204,7 +204,7 @@ class Stream:
         plan, get = self._plan, _getter(bar)
         numbers = {name: _number(get, name, plan) for name in plan.inputs}
         opened, closed = get("ts_open", None), get("ts_close", None)
-        needs = plan.restarts_daily[0] if plan.restarts_daily else f"grid={self._grid!r}" if self._width else ""
+        needs = plan.needs_times[0] if plan.needs_times else f"grid={self._grid!r}" if self._width else ""
         if opened is None and needs:
             raise UsageError(f"column 'ts_open' is missing; {needs} needs it")
         ts_open = None if opened is None else instant_ns(opened)

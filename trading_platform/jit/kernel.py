@@ -27,6 +27,8 @@ _INNER: dict[str, Any] = {"error_model": "numpy", "inline": "always"}
 # A block is compiled once by itself, inlined by LLVM and counts no references. Sixty indicators share some thirty
 # blocks: inlined by numba each would compile all of its blocks again (0.36 against 0.06 s for RSI).
 _BLOCK: dict[str, Any] = {"error_model": "numpy", "forceinline": True, "_nrt": False}
+_CALLED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+_INNERS = {None: _INNER, True: _BLOCK, False: _CALLED}
 
 
 class Kernel:
@@ -38,7 +40,7 @@ class Kernel:
     signature : ``"result(argument, …)"`` in numba's notation (``f8``, ``f8[::1]``), ``const`` before a read-only array.
         None for an inner kernel: it is compiled only into its callers; called from Python it runs as Python.
     bound : kernels that replace globals of the same name in this copy of the function.
-    shared : an inner kernel that many others call, a `block`: compiled once, by itself.
+    shared : an inner kernel that many others call, a `block`: compiled once, by itself. False: LLVM may call it.
     allocates : whether it creates arrays. If not, reference counting of arrays is off: each inlined call with an array
         cost an atomic increment and decrement, two fifths of the frame scanner's time (166 against 95 ns a frame).
     """
@@ -51,7 +53,7 @@ class Kernel:
         bound: dict[str, Kernel] | None = None,
         name: str | None = None,
         allocates: bool = True,
-        shared: bool = False,
+        shared: bool | None = None,
     ) -> None:
         self.function = function
         self.shared = shared
@@ -96,8 +98,9 @@ class Kernel:
         code = self.function.__code__
         scope = self.function.__globals__
         constants = [(n, scope[n]) for n in code.co_names if isinstance(scope.get(n), int | float)]
-        inner = _BLOCK if self.shared else _INNER
-        update(repr((inner, self.name, self.signature, self.allocates, code.co_consts, constants)).encode())
+        update(
+            repr((_INNERS[self.shared], self.name, self.signature, self.allocates, code.co_consts, constants)).encode()
+        )
         update(code.co_code)
         for name, callee in sorted(self.callees().items()):
             if callee.name not in seen:
@@ -117,7 +120,7 @@ class Kernel:
 
         clone = self._clone()
         if self.signature is None:
-            return numba.njit(clone, **(_BLOCK if self.shared else _INNER))
+            return numba.njit(clone, **_INNERS[self.shared])
         uncounted: dict[str, Any] = {} if self.allocates else {"_nrt": False}
         return numba.njit([_parse(self.signature)], cache=True, nogil=True, error_model="numpy", **uncounted)(clone)
 
@@ -158,10 +161,15 @@ def kernel(signature: str | None = None, *, allocates: bool = True) -> Callable[
     return decorate
 
 
-def block() -> Callable[[Callable[..., Any]], Kernel]:
+def block(*, inline: bool = True) -> Callable[[Callable[..., Any]], Kernel]:
     """Make a function an inner kernel that many kernels share: a step of an indicator, or a part of one.
 
     It creates no arrays. From Python it runs as Python.
+
+    Parameters
+    ----------
+    inline : whether LLVM must inline it. What runs seldom need not: inlined three times, the reordering of HMA's
+        windows took 5 s to compile. What is called is given no `state`, for that would leave the registers.
 
     Examples
     --------
@@ -173,7 +181,7 @@ def block() -> Callable[[Callable[..., Any]], Kernel]:
     """
 
     def decorate(function: Callable[..., Any]) -> Kernel:
-        return Kernel(function, None, shared=True)
+        return Kernel(function, None, shared=inline)
 
     return decorate
 

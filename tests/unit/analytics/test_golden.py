@@ -45,17 +45,19 @@ def places(text):
 
 
 def test_talib_moving_averages(talib):
-    """SMA and EMA equal TA-Lib's values and begin where its begin."""
+    """SMA, EMA and WMA equal TA-Lib's values and begin where its begin."""
     rows, bars = talib
     checked = 0
     for row in whole(rows, "test_ma.c"):
         kind = row[8].removeprefix("TA_MAType_").lower()
-        if kind not in {"sma", "ema"} or row[4:7] != ["0", "0", "251"]:
+        if kind not in {"sma", "ema", "wma"} or row[4:7] != ["0", "0", "251"]:
             continue
         values = compute(bars, [f"{kind}_{row[7]}"]).iloc[:, 0].to_numpy()
-        check(values, int(number(row[11])), float(row[12]), int(number(row[13])), places(row[12]))
+        # TA-Lib's own test allows 0.01, and its rows of WMA need it: one says 109.3413 where it computes 109.3466.
+        digits = min(places(row[12]), 2) if kind == "wma" else places(row[12])
+        check(values, int(number(row[11])), float(row[12]), int(number(row[13])), digits)
         checked += 1
-    assert checked >= 10
+    assert checked >= 14
 
 
 def test_talib_rsi(talib):
@@ -102,12 +104,32 @@ def test_talib_atr(talib):
 
 
 BANDS = ["bbands_20_2_upper", "bbands_20_2_middle", "bbands_20_2_lower"]
+CHANNEL = ["keltner_20_10_2_upper", "keltner_20_10_2_middle", "keltner_20_10_2_lower"]
 STOCK_INDICATORS = [
     ("sma_20", {"sma_20": "sma"}, "sma", 0),
     ("ema_20", {"ema_20": "ema"}, "ema", 0),
     ("rsi_14", {"rsi_14": "rsi"}, "rsi", 0),
     ("atr_14", {"atr_14": "atr"}, "atr", 0),
     ("bbands_20_2", dict(zip(BANDS, ["upperBand", "sma", "lowerBand"], strict=True)), "bb", 0),
+    ("wma_14", {"wma_14": "wma"}, "wma", 0),
+    ("hma_14", {"hma_14": "hma"}, "hma", 0),
+    ("kama_10_2_30", {"kama_10_2_30": "kama"}, "kama", 10),
+    ("tsi_25_13", {"tsi_25_13": "tsi"}, "tsi", 0),
+    ("cmf_20", {"cmf_20": "cmf"}, "cmf", 0),
+    ("supertrend_10_3", {"supertrend_10_3": "superTrend"}, "supertrend", 0),
+    ("keltner_20_10_2", dict(zip(CHANNEL, ["upperBand", "centerline", "lowerBand"], strict=True)), "keltner", 0),
+    ("stochrsi_14_14_1_3", {"stochrsi_14_14_1_3_k": "stochRsi", "stochrsi_14_14_1_3_d": "signal"}, "stoch-rsi", 29),
+    ("stoch_14_3_3", {"stoch_14_3_3_k": "k", "stoch_14_3_3_d": "d"}, "stoch", 17),
+    ("cci_20", {"cci_20": "cci"}, "cci", 0),
+    ("willr_14", {"willr_14": "williamsR"}, "willr", 0),
+    ("mfi_14", {"mfi_14": "mfi"}, "mfi", 0),
+    ("roc_14", {"roc_14": "roc"}, "roc", 0),
+    ("ad", {"ad": "adl"}, "adl", 0),
+    ("chaikin_3_10", {"chaikin_3_10": "oscillator"}, "chaikin-osc", 150),
+    ("ultimate_7_14_28", {"ultimate_7_14_28": "ultimate"}, "uo", 0),
+    ("plus_di_14", {"plus_di_14": "pdi"}, "adx", 300),
+    ("minus_di_14", {"minus_di_14": "mdi"}, "adx", 300),
+    ("adx_14", {"adx_14": "adx"}, "adx", 400),
     # Its fast EMA is seeded by its own first bars, TA-Lib's beside the slow one's: equal once both have forgotten.
     ("macd_12_26_9", {"macd_12_26_9": "macd", "macd_12_26_9_signal": "signal"}, "macd", 250),
 ]  # fmt: skip

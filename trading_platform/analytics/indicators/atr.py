@@ -5,23 +5,20 @@ TA-Lib's ATR: the first bar has no previous close and gives no true range; the s
 
 from __future__ import annotations
 
-from math import nan
+from math import isnan, nan
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import EMA_SIZE, ema_step
+from trading_platform.analytics.steps import EMA_SIZE, PREVIOUS_WORDS, ema_step, true_range_step
 from trading_platform.jit.kernel import block
 
 
 @block()
 def step(state: Any, window: Any, constants: Any, high: float, low: float, close: float) -> float:
     """Advance one bar. state: seen, previous close, mean range."""
-    previous = state[1]
-    state[1] = close
-    if state[0] == 0.0:
-        state[0] = 1.0
+    true_range = true_range_step(state, 0, high, low, close)
+    if isnan(true_range):
         return nan
-    true_range = max(high, previous) - min(low, previous)
     return ema_step(state, 2, constants[0], constants[1], true_range)
 
 
@@ -35,5 +32,5 @@ ATR = Indicator(
     lookback=lambda period: period,
     constants=lambda period: (period, 1.0 / period),
     step=step,
-    words=2 + EMA_SIZE,
+    words=PREVIOUS_WORDS + EMA_SIZE,
 )

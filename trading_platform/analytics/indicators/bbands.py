@@ -6,7 +6,7 @@ from math import sqrt
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import DEVIATION_WORDS, deviation_day_boundary, deviation_size, deviation_step
+from trading_platform.analytics.windows import DEVIATION_WORDS, deviation_day_boundary, deviation_size, deviation_step
 from trading_platform.jit.kernel import block
 
 

@@ -7,26 +7,17 @@ only 0 is none, so that coins priced in billionths are not flat).
 
 from __future__ import annotations
 
-from math import nan
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import EMA_SIZE, ema_step
+from trading_platform.analytics.steps import RSI_WORDS, rsi_step
 from trading_platform.jit.kernel import block
 
 
 @block()
 def step(state: Any, window: Any, constants: Any, close: float) -> float:
     """Advance one bar. state: seen, previous close, mean gain, mean loss."""
-    change = close - state[1]
-    state[1] = close
-    if state[0] == 0.0:
-        state[0] = 1.0
-        return nan
-    gain = ema_step(state, 2, constants[0], constants[1], max(change, 0.0))
-    loss = ema_step(state, 5, constants[0], constants[1], max(-change, 0.0))
-    moved = gain + loss
-    return 100.0 * (gain / moved) if moved != 0.0 else 0.0
+    return rsi_step(state, 0, constants[0], constants[1], close)
 
 
 RSI = Indicator(
@@ -39,5 +30,5 @@ RSI = Indicator(
     lookback=lambda period: period,
     constants=lambda period: (period, 1.0 / period),
     step=step,
-    words=2 + 2 * EMA_SIZE,
+    words=RSI_WORDS,
 )

@@ -9,13 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import (
-    ROLLING_WORDS,
-    divide_pair,
-    rolling_day_boundary,
-    rolling_size,
-    rolling_step,
-)
+from trading_platform.analytics.steps import divide_pair
+from trading_platform.analytics.windows import ROLLING_WORDS, rolling_day_boundary, rolling_size, rolling_step
 from trading_platform.jit.kernel import block
 
 

@@ -40,4 +40,5 @@ VWAP = Indicator(
     step=step,
     words=4,
     restarts_daily=True,
+    needs_times=True,
 )

@@ -9,13 +9,8 @@ from math import isnan, nan
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import (
-    ROLLING_WORDS,
-    divide_pairs,
-    rolling_day_boundary,
-    rolling_size,
-    rolling_step,
-)
+from trading_platform.analytics.steps import divide_pairs
+from trading_platform.analytics.windows import ROLLING_WORDS, rolling_day_boundary, rolling_size, rolling_step
 from trading_platform.jit.kernel import block
 
 
