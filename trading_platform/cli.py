@@ -50,6 +50,7 @@ _SUMMARIES = {
     "replay": "rebuild lake and ledger from the raw log",
     "query": "answer SQL over the lake",
     "symbols": "show what a venue lists",
+    "report": "write the data quality report of a day as one HTML page",
     "database": "start, stop or show a TimescaleDB of this machine; prepare the schemas of any",
     "settings": "show the settings in force and where each comes from",
 }

@@ -37,6 +37,18 @@ class GapBook:
         with self.database.reading() as db:
             return [Gap(*row) for row in db.execute(query.order_by(c.venue, c.symbol, c.epoch, c.first_missing))]
 
+    def gaps_touching(self, start_ns: int, end_ns: int) -> list[Gap]:
+        """Return the gaps, closed ones too, whose neighbouring trades say that they touch a span of time.
+
+        A neighbour that is unknown bounds nothing on its side; a gap without any known neighbour is left out.
+        """
+        c = t.gaps.c
+        begun = sa.or_(c.prev_ts < end_ns, sa.and_(c.prev_ts.is_(None), c.next_ts < end_ns))
+        ended = sa.or_(c.next_ts >= start_ns, sa.and_(c.next_ts.is_(None), c.prev_ts >= start_ns))
+        query = sa.select(*_COLUMNS).where(begun, ended)
+        with self.database.reading() as db:
+            return [Gap(*row) for row in db.execute(query.order_by(c.venue, c.symbol, c.epoch, c.first_missing))]
+
     def gap_columns(self) -> dict[str, list[Any]]:
         """Return what a person is shown of the same gaps, as columns.
 

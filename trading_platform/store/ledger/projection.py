@@ -154,11 +154,13 @@ class Projection(EpochBook, VoidBook, KeptDays, SinkBook, TextDays):
             return db.execute(sa.select(t.bans.c.until_ns).where(t.bans.c.venue == venue)).scalar() or 0
 
     def quarantined(
-        self, venue: str | None = None, symbol: str | None = None
+        self, venue: str | None = None, symbol: str | None = None, *, received: tuple[int, int] | None = None
     ) -> dict[tuple[str, str | None, str], int]:
-        """Count quarantined records by (venue, symbol, kind)."""
+        """Count quarantined records by (venue, symbol, kind), those received in [from, to) ns only if that is given."""
         c = t.quarantine.c
         query = sa.select(c.venue, c.symbol, c.kind, sa.func.count()).group_by(c.venue, c.symbol, c.kind)
+        if received is not None:
+            query = query.where(c.ts_recv >= received[0], c.ts_recv < received[1])
         with self.database.reading() as db:
             found = db.execute(_narrow(query, t.quarantine, venue, symbol))
             return {(row[0], row[1], row[2]): row[3] for row in found}
