@@ -11,8 +11,10 @@ from importlib import import_module
 
 import dagster as dg
 
+from assets.report import report
 from quality.schemas import GATES
 from sensors.compare_days import compare_days
+from sensors.daily_report import daily_report
 from sensors.gap_recovery import gap_recovery
 from sensors.ingest_keepalive import ingest_keepalive
 from sensors.observe_ingest import observe_ingest
@@ -37,10 +39,10 @@ class GatedPipeline(PipelineResource):
 warnings.filterwarnings("ignore", category=dg.BetaWarning, module="dagster")
 
 defs = dg.Definitions(
-    assets=[getattr(import_module(f"assets.{name}"), name) for name in DATASETS],
+    assets=[*(getattr(import_module(f"assets.{name}"), name) for name in DATASETS), report],
     jobs=JOBS,
     sensors=[ingest_keepalive, gap_recovery, compare_days, seal_days, observe_ingest, tidy_runs],
-    schedules=[every_five_minutes],
+    schedules=[every_five_minutes, daily_report],
     resources={"pipeline": GatedPipeline()},
     # Parallel work is the engine's; a process for each step would cost six seconds a step.
     executor=dg.in_process_executor,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from quality.report.collect import collect, newest_day
-from quality.report.page import notes, render
+from quality.report.page import render, worst_first
 from trading_platform.store.fs.disk import make_directory, write_atomically
 from trading_platform.store.fs.layout import DataDir
 
@@ -26,9 +26,9 @@ class WrittenReport(NamedTuple):
     facts: ReportFacts
 
     @property
-    def notes(self) -> int:
-        """How many things it tells that a person should look at."""
-        return sum(1 for _ in notes(self.facts))
+    def texts(self) -> list[str]:
+        """What it tells that a person should look at, the worst first."""
+        return [f"{note.subject}: {note.text}" for note in worst_first(self.facts)]
 
 
 def write(data: DataDir, ledger: Ledger, now_ns: int, day: str | None = None) -> WrittenReport:

@@ -67,7 +67,6 @@ class _PriceFigure(NamedTuple):
 def render(facts: ReportFacts) -> str:
     """Return the page."""
     limits = _Limits()
-    told = sorted(notes(facts), key=lambda note: note.level != "bad")
     marked = [(s, o) for s in facts.symbols if s.statistics and s.statistics.outliers for o in s.statistics.outliers]
     marked.sort(key=lambda pair: -abs(pair[1].deviation))
     template = _environment().get_template("report.html.j2")
@@ -75,7 +74,7 @@ def render(facts: ReportFacts) -> str:
         f=facts,
         limits=limits,
         style=_safe((_TEMPLATES / "report.css").read_text()),
-        notes=told,
+        notes=worst_first(facts),
         missing=sum(s.status.open + s.status.unrecoverable for s in facts.symbols),
         states=STATES,
         glyphs={state: glyph for state, glyph, _ in STATES},
@@ -98,6 +97,11 @@ def render(facts: ReportFacts) -> str:
         utc=utc,
         duration=duration,
     )
+
+
+def worst_first(facts: ReportFacts) -> list[Note]:
+    """Return what a person should look at, the worst first."""
+    return sorted(notes(facts), key=lambda note: note.level != "bad")
 
 
 def notes(facts: ReportFacts) -> Iterator[Note]:

@@ -70,6 +70,16 @@ def test_the_lake_holds_exactly_the_recorded_trades(demos: dict[str, Path], name
     assert [(row["open"], row["open_gaps"], row["tail"]) for row in status] == [(0, 0, "closed")]
 
 
+@pytest.mark.parametrize("name", PLANS)
+def test_the_demonstration_ends_with_its_report(demos: dict[str, Path], name: str) -> None:
+    """The page of the newest day is there, and faults that were repaired leave no trade missing on it."""
+    (page,) = sorted((demos[name] / "reports").glob("*.html"))
+    text = page.read_text()
+    assert page.stem == "2024-08-09" and "Data quality of 2024-08-09" in text
+    assert "<strong>0</strong><span>trades missing</span>" in text
+    assert ("No gap touches this day" in text) == (name == "gentle")
+
+
 def test_faults_really_happened(demos: dict[str, Path]) -> None:
     """The rough way lost trades on the wire, so the comparison means something."""
     assert not all(line["sent"] for line in truth(demos["rough"]))

@@ -85,6 +85,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     say("checking everything against itself")
     checked = _verify(data, ledger)
     summary = _summary(data, ledger, rows, pages, checked)
+    say("writing the quality report")
+    summary["report"] = _report(data, ledger)
     ledger.close()
     emit(args, summary, _text(summary, data))
     return 0 if summary["ok"] else 1
@@ -344,6 +346,14 @@ def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, ch
     }
 
 
+def _report(data: DataDir, ledger: Ledger) -> dict[str, Any] | None:
+    """Write the quality report of the newest day, None where no trade is held: the summary says so already."""
+    from quality.report.history import write
+    from trading_platform.commands.report import payload
+
+    return payload(write(data, ledger, time.time_ns())) if ledger.day_report(time.time_ns()) else None
+
+
 def _text_days(ledger: Ledger) -> dict[tuple[str, str], list[TextDay]]:
     """Return the days of each symbol whose ids prove nothing."""
     found: dict[tuple[str, str], list[TextDay]] = {}
@@ -392,6 +402,7 @@ def _text(summary: dict[str, Any], data: DataDir) -> str:
         f"Checked: identity, order, duplicates, checksums, bar invariants in {summary['files']} files: "
         + ("all hold." if not violations else f"{len(violations)} VIOLATED, first: {violations[0]}"),
         "",
+        *(() if summary["report"] is None else (f"Quality report: {summary['report']['path']}", "")),
         "Look at it:",
         f"  trading-platform status --days{where}",
         f"  trading-platform query \"SELECT * FROM regimes WHERE timeframe = '1m' AND label IS NOT NULL\"{where}",  # noqa: S608  for a person to type

@@ -45,5 +45,5 @@ def payload(written: WrittenReport) -> dict[str, Any]:
         "day": written.facts.day,
         "lowest_score": written.facts.lowest,
         "scores": scores,
-        "notes": written.notes,
+        "notes": written.texts,
     }

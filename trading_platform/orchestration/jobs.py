@@ -46,6 +46,14 @@ seal_days = dg.define_asset_job(
 )
 
 
+write_report = dg.define_asset_job(
+    keys.WRITE_REPORT,
+    selection=dg.AssetSelection.assets(keys.REPORT),
+    description="Write the quality report of a day: one HTML page, kept, and served at /platform/report.",
+    tags={keys.WORK: "report"},
+)
+
+
 class LeaseConfig(dg.Config):
     """Which lease of gaps a recovery run works on."""
 
@@ -219,4 +227,4 @@ def ingest() -> None:
     record_trades()
 
 
-JOBS = (refresh_today, seal_days, recover_gaps, compare_days, ingest)
+JOBS = (refresh_today, seal_days, recover_gaps, compare_days, write_report, ingest)

@@ -12,6 +12,9 @@ ASSETS: dict[str, dg.AssetKey] = {name: dg.AssetKey(name) for name in DATASETS}
 TICKS = ASSETS["ticks"]
 GROUP = "market_data"
 
+REPORT = dg.AssetKey("report")
+QUALITY_GROUP = "quality"
+
 SCHEMA = "schema"
 COMPLETENESS = "completeness"
 
@@ -20,6 +23,7 @@ SEAL_DAYS = "seal_days"
 RECOVER_GAPS = "recover_gaps"
 COMPARE_DAYS = "compare_days"
 BUILD_WAREHOUSE = "build_warehouse"
+WRITE_REPORT = "write_report"
 INGEST = "ingest"
 
 WORK = "work"

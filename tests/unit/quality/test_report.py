@@ -227,7 +227,7 @@ def test_the_command_prints_the_page_of_the_newest_day_that_is_over(tmp_path, ca
     assert path == tmp_path / "reports" / "2024-08-13.html" and path.read_text().startswith("<!doctype html>")
     assert cli.main(["report", "--day", DAY, "--json", "--data-dir", str(tmp_path)]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["day"], told["lowest_score"], told["notes"]) == (DAY, 100.0, 0)
+    assert (told["day"], told["lowest_score"], told["notes"]) == (DAY, 100.0, [])
     assert Path(told["path"]).name == f"{DAY}.html"
 
 
