@@ -17,7 +17,7 @@ from tests.support.builders.two_venues import DAYS, FIRST, LAST, compute, filled
 from tests.support.judges.naive import marts as naive
 from trading_platform.domain.errors import LockHeld
 from trading_platform.store.fs.layout import DataDir
-from trading_platform.warehouse.building import WarehouseBuild, path_of
+from trading_platform.warehouse.building import WarehouseBuild
 from trading_platform.warehouse.dbt_plugin import data_root
 
 # ruff: noqa: F811  fixtures are handed in under their own names
@@ -161,7 +161,7 @@ def test_a_reader_sees_the_last_build_until_the_next_is_whole(lake: Path) -> Non
         db.execute("CREATE TABLE warehouse.main.made (number INTEGER)")
         with pytest.raises(LockHeld):
             WarehouseBuild(DataDir(lake), wait_s=0).open(db)
-        assert not path_of(DataDir(lake)).exists()
+        assert not DataDir(lake).warehouse.exists()
         db.execute("DETACH warehouse")
         first.publish()
         first.close()

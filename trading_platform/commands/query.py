@@ -30,7 +30,11 @@ TABLE_ROWS = 10_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the SQL, ``--as-of`` and ``--format``."""
-    parser.add_argument("sql", metavar="SQL", help="one SELECT over ticks, bars, indicators, regimes, coverage")
+    parser.add_argument(
+        "sql",
+        metavar="SQL",
+        help="one SELECT over ticks, bars, indicators, regimes, coverage; marts.NAME for those that dbt built",
+    )
     parser.add_argument("--as-of", metavar="T", help="answer as of this time (2024-08-08T23:55:00)")
     parser.add_argument("--format", choices=FORMATS, default=None, help="how to print (default: table)")
 

@@ -42,15 +42,6 @@ _DAYS = pa.schema(
 )
 
 
-def path_of(data: DataDir) -> Path:
-    """Return where the published warehouse lies.
-
-    >>> path_of(DataDir(Path("data"))).as_posix()
-    'data/warehouse.duckdb'
-    """
-    return data.root / f"{NAME}.duckdb"
-
-
 class WarehouseBuild:
     """One build, or one look, of dbt's in a DuckDB connection.
 
@@ -78,13 +69,13 @@ class WarehouseBuild:
         self._lock = FileLock.acquire(self._data.run / "warehouse.lock", "the warehouse", wait_s=self._wait_s)
         self._forget()
         with suppress(FileNotFoundError):
-            shutil.copyfile(path_of(self._data), self.path)
+            shutil.copyfile(self._data.warehouse, self.path)
         run(db, f"ATTACH {quoted(str(self.path))} AS {NAME}")
         show_lake(db, self._data, self._now_ns())
 
     def look(self, db: duckdb.DuckDBPyConnection) -> None:
         """Attach the published file to read it, or an empty one: for what builds nothing."""
-        published = path_of(self._data)
+        published = self._data.warehouse
         if published.exists():
             run(db, f"ATTACH {quoted(str(published))} AS {NAME} (READ_ONLY)")
         else:
@@ -94,7 +85,7 @@ class WarehouseBuild:
     def publish(self) -> Path:
         """Put what was built, and detached, in the published file's place; return where that is."""
         sync_file(self.path)
-        target = path_of(self._data)
+        target = self._data.warehouse
         REAL_DISK.rename(self.path, target)
         REAL_DISK.sync_directory(target.parent)
         return target

@@ -375,3 +375,30 @@ def test_what_only_reads_is_answered(query, data, text):
     code, out, err = query(text.format(lake=lake_text), "--format", "csv")
     assert (code, err) == (0, "")
     assert len(out.splitlines()) > 1
+
+
+def build_marts(root: Path, number: int) -> None:
+    """Put a warehouse in the published one's place."""
+    half = root / "half.duckdb"
+    with duckdb.connect(str(half)) as db:
+        db.execute(f'CREATE SCHEMA marts; CREATE TABLE marts."o\'d""d" AS SELECT {number} AS n')
+        db.execute("CREATE TABLE marts.bars AS SELECT 'the mart' AS which")
+    half.replace(root / "warehouse.duckdb")
+
+
+def test_marts_are_a_schema_beside_the_views(query, tmp_path):
+    """A mart is found by its name, also beside a view of that name; the next build's is seen once it is in place."""
+    DataDir(tmp_path).create()
+    code, _, said = query("SELECT * FROM marts.bars", root=tmp_path)
+    assert code == 2 and "no warehouse is built yet" in said
+    for number in (1, 2):
+        build_marts(tmp_path, number)
+        code, out, _ = query('SELECT n FROM marts."o\'d""d"', "--json", root=tmp_path)
+        assert code == 0 and json.loads(out) == [{"n": number}]
+    both = "SELECT which, (SELECT count(*) FROM bars) AS n FROM MARTS.bars"
+    code, out, _ = query(both, "--json", root=tmp_path)
+    assert code == 0 and json.loads(out) == [{"which": "the mart", "n": 0}]
+    code, _, said = query("SELECT * FROM marts.bars", "--as-of", "2024-08-08", root=tmp_path)
+    assert code == 2 and "not marts" in said
+    code, _, said = query("SELECT * FROM marts.never", root=tmp_path)
+    assert code == 2 and "never" in said

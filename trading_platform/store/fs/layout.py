@@ -185,6 +185,11 @@ class DataDir(NamedTuple):
         return self.root / "dbt-docs"
 
     @property
+    def warehouse(self) -> Path:
+        """The marts that dbt builds, a DuckDB file that is replaced by rename; made by a build of the warehouse."""
+        return self.root / "warehouse.duckdb"
+
+    @property
     def ledger_path(self) -> Path:
         """The embedded ledger's file."""
         return self.root / "ledger.sqlite"

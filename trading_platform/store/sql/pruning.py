@@ -82,6 +82,12 @@ def tables(tree: Node) -> set[str]:
     return {_name(node) for node in dicts(tree) if node.get("type") == "BASE_TABLE"}
 
 
+def schemas(tree: Node) -> set[str]:
+    """Return the schemas that a statement names before its tables, in small letters."""
+    paths = [node.get("qualified_name", {}).get("path", ()) for node in dicts(tree) if node.get("type") == "BASE_TABLE"]
+    return {str(path[-2]).lower() for path in paths if len(path) > 1}
+
+
 def takes_rows(tree: Node) -> bool:
     """Tell whether a statement may take all columns of a table, by a star or by the table's name."""
     tables = {_alias(node) for node in dicts(tree) if node.get("type") == "BASE_TABLE"}

@@ -51,7 +51,7 @@ def answer(
     outputs: Callable[[], Sequence[str]] = _no_outputs,
     ticks_as_of_ns: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Run one SELECT over the views, one a dataset and ``coverage``, and yield the rows.
+    """Run one SELECT over the views, one a dataset and ``coverage``, and the schema ``marts``, and yield the rows.
 
     Times are TIMESTAMPTZ, which DuckDB's functions know; ticks also have `ts_event_ns` and `ts_recv_ns`. What has no
     value is null, in files of older code too, which held NaN: DuckDB orders it above all numbers.
@@ -159,6 +159,8 @@ def _prepare(
     """Make the views that are needed, close the doors; return whether no view lists its files itself."""
     run(db, "SET TimeZone = 'UTC'")
     listed = True
+    if MARTS in pruning.schemas(tree):
+        _add_marts(db, data)
     names = _needed(tree)
     if names:
         from trading_platform.store.sql import views
@@ -172,6 +174,21 @@ def _prepare(
     _lock(db, data)
     return listed
 
+
+def _add_marts(db: duckdb.DuckDBPyConnection, data: DataDir) -> None:
+    """Show the tables of the published warehouse; a build puts another file in its place, and never waits for this."""
+    if not data.warehouse.exists():
+        raise QueryError("no warehouse is built yet; dbt build --project-dir dbt --profiles-dir dbt makes its marts")
+    run(db, f"ATTACH {quoted(str(data.warehouse))} AS warehouse (READ_ONLY)")
+    run(db, f"CREATE SCHEMA {MARTS}")
+    tables = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'warehouse' AND schema_name = ?"
+    for (name,) in run(db, tables, [MARTS]):
+        place = '"' + str(name).replace('"', '""') + '"'
+        run(db, f"CREATE VIEW {MARTS}.{place} AS FROM warehouse.{MARTS}.{place}")
+
+
+MARTS = "marts"
+"""The schema with the marts of the warehouse."""
 
 _VIEWS = (*DATASETS, "coverage")
 _OPEN_ENDED = {name for name, dataset in DATASETS.items() if dataset.open_ended}
@@ -287,6 +304,8 @@ def _check_node(node: Node, *, views_only: bool) -> None:
             raise QueryError(f"table function {name!r} is not allowed here")
         if views_only and name in _OF_FILES:
             raise QueryError(f"as of a time only views are read, not files by {name}: they hold what came later")
+    if views_only and kind == "BASE_TABLE" and MARTS in pruning.schemas(node):
+        raise QueryError("as of a time only views are read, not marts: they hold what came later")
     if views_only and kind == "BASE_TABLE" and _is_file(str(node.get("table_name", ""))):
         raise QueryError("as of a time only views are read, not files: they hold what came later")
 
