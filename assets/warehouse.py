@@ -16,6 +16,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
 from packaging.version import Version
 
+from trading_platform.domain.errors import WorkError
 from trading_platform.orchestration.partitions import DAILY
 from trading_platform.orchestration.resources import PipelineResource, settings_in_force
 from trading_platform.store.fs.layout import DataDir
@@ -65,8 +66,20 @@ def warehouse(context: dg.AssetExecutionContext, dbt: QuietDbt, pipeline: Pipeli
         os.environ.update(project.variables(data))  # this process is the run's own; dbt is its child
         yield from dbt.cli(["build", *_days(context)], context=context, target_path=target).stream()
         project.document(data)
+        _follow_in_database(context, pipeline)
     finally:
         shutil.rmtree(target, ignore_errors=True)
+
+
+def _follow_in_database(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> None:
+    """Build the same models in the database, if there is one: a copy, whose absence fails no run."""
+    url = pipeline.settings.database_url.get_secret_value()
+    if not url:
+        return
+    try:
+        project.build_in_database(pipeline.data, url)
+    except WorkError as error:
+        context.log.warning(f"the marts of the database are not up to date: {error}")
 
 
 def _days(context: dg.AssetExecutionContext) -> list[str]:

@@ -29,6 +29,15 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("target")
 
 
+@pytest.fixture(scope="module")
+def built(filled: Path, target: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give that lake with its warehouse, built with all tests."""
+    data = Path(shutil.copytree(filled, tmp_path_factory.mktemp("built") / "data"))
+    done = dbt(target, "build", DATA_DIR=str(data))
+    assert done.success, statuses(done)
+    return data
+
+
 @pytest.fixture
 def lake(filled: Path, tmp_path: Path) -> Path:
     """Give a copy of that lake, to be changed."""
@@ -48,31 +57,26 @@ def same(mart: str, found: pd.DataFrame, expected: pd.DataFrame) -> None:
             assert equal, (mart, name, our, their)
 
 
-def test_every_column_of_every_mart_equals_the_naive_twin(lake: Path, target: Path) -> None:
+def test_every_column_of_every_mart_equals_the_naive_twin(built: Path) -> None:
     """Built with all its tests over two exchanges, each mart holds what pandas makes of the same files."""
-    built = dbt(target, "build", DATA_DIR=str(lake))
-    assert built.success, statuses(built)
-    market = Market.open(lake)
+    market = Market.open(built)
     days = [row._asdict() for row in market.ledger.day_report(2**62)]
     market.ledger.close()
-    expected = {**naive.marts(lake / "lake"), "completeness": naive.completeness(days)}
+    expected = {**naive.marts(built / "lake"), "completeness": naive.completeness(days)}
     assert set(expected) == set(KEYS)
     for mart, frame in expected.items():
-        found = rows(lake, f"marts.{mart}")
+        found = rows(built, f"marts.{mart}")
         assert len(found), mart
         same(mart, found, frame)
 
 
-def test_a_lake_without_anything_gives_typed_empty_marts(tmp_path: Path, filled: Path, target: Path) -> None:
+def test_a_lake_without_anything_gives_typed_empty_marts(tmp_path: Path, built: Path, target: Path) -> None:
     """An empty data directory builds, with the columns and types that a filled one has."""
-    empty, full = tmp_path / "empty", Path(shutil.copytree(filled, tmp_path / "full"))
-    empty.mkdir()
-    for data in (empty, full):
-        built = dbt(target, "run", DATA_DIR=str(data))
-        assert built.success, statuses(built)
+    done = dbt(target, "run", DATA_DIR=str(tmp_path))
+    assert done.success, statuses(done)
     for mart in KEYS:
-        assert len(rows(empty, f"marts.{mart}")) == 0
-        assert shape(empty, mart) == shape(full, mart)
+        assert len(rows(tmp_path, f"marts.{mart}")) == 0
+        assert shape(tmp_path, mart) == shape(built, mart)
 
 
 def shape(data: Path, mart: str) -> list[tuple[str, str]]:
@@ -85,8 +89,8 @@ def test_one_exchange_without_regimes_builds_with_all_tests(lake: Path, target: 
     """Without a second exchange there is no spread, without regimes no performance; the rest is there tests pass."""
     for path in (lake / "lake" / "regimes", *(lake / "lake" / "bars").glob("*/venue=kraken")):
         shutil.rmtree(path)
-    built = dbt(target, "build", DATA_DIR=str(lake))
-    assert built.success, statuses(built)
+    done = dbt(target, "build", DATA_DIR=str(lake))
+    assert done.success, statuses(done)
     counts = {mart: len(rows(lake, f"marts.{mart}")) for mart in KEYS}
     empty = {mart for mart, count in counts.items() if not count}
     assert empty == {"cross_venue_spread", "regime_performance", "regime_transitions"}
@@ -140,8 +144,8 @@ def test_a_users_own_mart_is_one_file_and_a_failed_test_publishes_nothing(lake: 
     project = Path(shutil.copytree(PROJECT, tmp_path / "dbt", ignore=shutil.ignore_patterns("target", "logs")))
     mine = project / "models" / "marts" / "quiet_days.sql"
     mine.write_text("select venue, symbol, date from {{ ref('daily_market_summary') }} where trade_count < 1000\n")
-    built = dbt(tmp_path / "target", "run", project=project, DATA_DIR=str(lake))
-    assert built.success, statuses(built)
+    done = dbt(tmp_path / "target", "run", project=project, DATA_DIR=str(lake))
+    assert done.success, statuses(done)
     expected = naive.marts(lake / "lake")["daily_market_summary"].query("trade_count < 1000")
     found = rows(lake, "marts.quiet_days")
     assert 0 < len(found) == len(expected)
@@ -174,6 +178,8 @@ def test_a_reader_sees_the_last_build_until_the_next_is_whole(lake: Path) -> Non
         second.close()  # not published
     assert len(rows(lake, "main.made")) == 0
     third = WarehouseBuild(DataDir(lake))
+    for name in ("warehouse.duckdb", "warehouse.duckdb.wal"):
+        third.path.with_name(name).write_bytes(b"left by a build that was killed")
     with duckdb.connect() as db:
         third.open(db)
         assert db.execute("SELECT count(*) FROM warehouse.main.made").fetchall() == [(0,)]
@@ -181,16 +187,28 @@ def test_a_reader_sees_the_last_build_until_the_next_is_whole(lake: Path) -> Non
     third.close()
 
 
-def test_every_column_is_described_and_every_key_is_tested(lake: Path, target: Path) -> None:
+def test_a_damaged_warehouse_is_made_anew(lake: Path) -> None:
+    """A file that DuckDB cannot open, or of another program, costs a whole build and no hand."""
+    DataDir(lake).warehouse.write_bytes(b"no database" * 1000)
+    build = WarehouseBuild(DataDir(lake))
+    with duckdb.connect() as db:
+        build.open(db)
+        assert db.execute("SELECT count(*) > 0 FROM warehouse.lake.leaves").fetchall() == [(True,)]
+        db.execute("DETACH warehouse")
+        build.publish()
+        build.close()
+    assert len(rows(lake, "lake.bars"))
+
+
+def test_every_column_is_described_and_every_key_is_tested(built: Path, target: Path) -> None:
     """dbt's own list says it: no column without words, no model without a unique key, no nullable key."""
-    assert dbt(target, "run", DATA_DIR=str(lake)).success
     manifest = json.loads((target / "manifest.json").read_text())
     models = {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
     tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
     assert set(KEYS) < set(models)
     for name, model in models.items():
         described = {column for column, about in model["columns"].items() if about["description"]}
-        assert described == set(rows(lake, f"{model['schema']}.{name}").columns), name
+        assert described == set(rows(built, f"{model['schema']}.{name}").columns), name
         mine = [test for test in tests if test["attached_node"] == model["unique_id"]]
         (unique,) = (test["test_metadata"]["kwargs"] for test in mine if "unique_combination" in test["name"])
         known = {test["column_name"] for test in mine if test["name"].startswith("not_null")}

@@ -70,7 +70,11 @@ class WarehouseBuild:
         self._forget()
         with suppress(FileNotFoundError):
             shutil.copyfile(self._data.warehouse, self.path)
-        run(db, f"ATTACH {quoted(str(self.path))} AS {NAME}")
+        try:
+            run(db, f"ATTACH {quoted(str(self.path))} AS {NAME}")
+        except duckdb.Error:  # damaged, or of a newer DuckDB: everything in it can be made again
+            self._forget()
+            run(db, f"ATTACH {quoted(str(self.path))} AS {NAME}")
         show_lake(db, self._data, self._now_ns())
 
     def look(self, db: duckdb.DuckDBPyConnection) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -88,6 +88,18 @@ def document(data: DataDir) -> Path:
     return docs
 
 
+def build_in_database(data: DataDir, url: str) -> None:
+    """Build and test the same models in the database at `url`, from the copy of the lake that it holds.
+
+    Raises
+    ------
+    WorkError : with dbt's words, if a model or a test failed, or the database is away.
+    """
+    target = target_of(data) / "timescaledb"
+    make_directory(target)
+    _dbt(data, "build", target, "--target", "timescaledb", environ={"TRADING_PLATFORM_DATABASE_URL": url})
+
+
 def fingerprint(project: Path) -> str:
     """Return a hash over the project's files and the versions that read them."""
     seen = hashlib.sha256(" ".join(map(version, _PACKAGES)).encode())
@@ -102,11 +114,11 @@ def _files(project: Path) -> Iterator[Path]:
         yield from [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
 
 
-def _dbt(data: DataDir, command: str, target: Path, *words: str) -> None:
+def _dbt(data: DataDir, command: str, target: Path, *words: str, environ: Mapping[str, str] | None = None) -> None:
     places = ("--target-path", str(target), "--log-path", str(target))
     done = subprocess.run(
         [executable(), "--no-use-colors", command, *words, *places],
-        env={**os.environ, **variables(data)},
+        env={**os.environ, **variables(data), **(environ or {})},
         capture_output=True,
         text=True,
         check=False,

@@ -8,13 +8,16 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import psycopg
+import pytest
 from psycopg import sql
 
-from tests.support.builders.dbt_project import KEYS, dbt, rows, statuses, values
+from tests.support.builders.dbt_project import KEYS, dbt, rows, values
 from tests.support.builders.two_venues import filled  # noqa: F401  the fixture
 from tests.support.database import Server, postgres  # noqa: F401  the fixture
+from trading_platform.domain.errors import WorkError
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake.duckdb_statements import run
+from trading_platform.warehouse import project
 from trading_platform.warehouse.building import show_lake
 
 # ruff: noqa: F811  fixtures are handed in under their own names
@@ -61,9 +64,9 @@ def test_both_engines_give_the_same_marts(filled: Path, tmp_path: Path, postgres
     login = postgres.login(url)
     copy_lake(DataDir(filled), url)
     assert dbt(tmp_path / "duckdb", "run", DATA_DIR=str(filled)).success
-    for command in ("build", "run"):
-        built = dbt(tmp_path / "timescaledb", command, "--target", "timescaledb", DATABASE_URL=login)
-        assert built.success, statuses(built)
+    project.build_in_database(DataDir(filled), login)
+    again = project.target_of(DataDir(filled)) / "timescaledb"
+    assert dbt(again, "run", "--target", "timescaledb", DATABASE_URL=login).success
     for mart, key in KEYS.items():
         ours = rows(filled, f"marts.{mart}")
         columns = [name for name in ours.columns if name != "revision"]
@@ -73,6 +76,13 @@ def test_both_engines_give_the_same_marts(filled: Path, tmp_path: Path, postgres
         for one, other in zip(lake_rows, database_rows, strict=True):
             for column, a, b in zip(columns, one, other, strict=True):
                 assert alike(a, b), (mart, column, one, other)
+
+
+def test_a_database_that_is_away_is_said_in_one_line(tmp_path: Path) -> None:
+    """The words are dbt's; the password is not among them."""
+    with pytest.raises(WorkError, match="dbt build failed") as error:
+        project.build_in_database(DataDir(tmp_path).create(), "postgresql://me:a-secret@127.0.0.1:9/none")
+    assert "127.0.0.1" in str(error.value) and "a-secret" not in str(error.value)
 
 
 def alike(a: object, b: object) -> bool:
