@@ -11,7 +11,7 @@ import pkgutil
 import numpy as np
 import pytest
 
-from tests.support.judges.naive import bar_indicators, indicators as series_indicators
+from tests.support.judges.naive import bar_indicators, flow_indicators, indicators as basic, more_indicators
 from trading_platform.analytics import indicators as folder
 from trading_platform.analytics.driver import Plan
 from trading_platform.analytics.indicators import INDICATORS
@@ -57,6 +57,35 @@ FURTHER: dict[str, list[tuple[float, ...]]] = {
     "mfi": [(2,), (60,)],
     "cmf": [(1,), (60,)],
     "chaikin": [(10, 3), (2, 30)],
+    "vwma": [(1,), (60,)],
+    "zlema": [(1,), (2,), (35,)],
+    "t3": [(1, 0.5), (10, 1)],
+    "alma": [(1, 0.5, 2), (40, 0.2, 10)],
+    "cmo": [(2,)],
+    "fisher": [(2,), (40,)],
+    "connorsrsi": [(10, 5, 1)],
+    "awesome": [(34, 5), (1, 2)],
+    "ichimoku": [(1, 2, 3), (26, 9, 12)],
+    "vortex": [(1,), (60,)],
+    "linreg": [(2,), (60,)],
+    "percentb": [(40, 1)],
+    "bbwidth": [(2, 1)],
+    "chaikinvol": [(1, 1), (20, 5)],
+    "hv": [(2,)],
+    "parkinson": [(1,)],
+    "garmanklass": [(1,)],
+    "yangzhang": [(2,)],
+    "ulcer": [(1,), (60,)],
+    "force": [(1,)],
+    "emv": [(1,)],
+    "imbalance": [(1,)],
+    "vpin": [(1,)],
+    "signcorr": [(1,)],
+    "kyle": [(2,), (60,)],
+    "amihud": [(1,)],
+    "roll": [(2,), (60,)],
+    "rv": [(1,)],
+    "bipower": [(1,)],
 }
 
 
@@ -74,12 +103,15 @@ def market(rows=ROWS, seed=1):
     close = 60_000 + np.round(np.cumsum(rng.normal(0, 5, rows)), 2)
     opened = close + np.round(rng.normal(0, 2, rows), 2)
     spread = np.round(rng.exponential(3, (2, rows)), 2)
+    volume = np.round(rng.exponential(2, rows), 5)
     return {
         "open": opened,
         "high": np.maximum(opened, close) + spread[0],
         "low": np.minimum(opened, close) - spread[1],
         "close": close,
-        "volume": np.round(rng.exponential(2, rows), 5),
+        "volume": volume,
+        "quote_volume": volume * close,
+        "taker_buy_volume": np.round(volume * rng.random(rows), 5),
     }
 
 
@@ -130,7 +162,11 @@ def test_split_and_resumed_gives_the_bits_of_batch(key, values, cuts):
 
 def definition(key):
     """The naive twin of an indicator: a function of its name in one of the modules."""
-    (found,) = [getattr(m, key) for m in (series_indicators, bar_indicators) if key in vars(m) and here(m, key)]
+    (found,) = [
+        getattr(m, key)
+        for m in (basic, more_indicators, bar_indicators, flow_indicators)
+        if key in vars(m) and here(m, key)
+    ]
     return found
 
 
@@ -196,7 +232,8 @@ def test_a_bad_row_does_not_step(key, values, bad):
 def test_a_flat_market_stays_flat(key, values):
     """Where price and volume never change, outputs after the lookback never change either, and are finite."""
     plan = Plan([INDICATORS[key].spelled(values)])
-    flat = {name: np.full(ROWS, 0.1 if name == "volume" else 61837.63) for name in market()}
+    prices = {name: np.full(ROWS, 61837.63) for name in market()}
+    flat = prices | {n: np.full(ROWS, 0.05 if "taker" in n else 0.1) for n in prices if "volume" in n}
     for name, output in run(plan, plan.start(), flat).items():
         shown = output[plan.lookbacks[name] :]
         assert np.isfinite(shown).all()
@@ -206,9 +243,21 @@ def test_a_flat_market_stays_flat(key, values):
 @every
 def test_a_market_without_volume_is_finite(key, values):
     """Without any volume every output after the lookback is a number still."""
-    plan, columns = Plan([INDICATORS[key].spelled(values)]), market() | {"volume": np.zeros(ROWS)}
+    plan, columns = Plan([INDICATORS[key].spelled(values)]), market()
+    columns |= {name: np.zeros(ROWS) for name in columns if "volume" in name}
     for name, output in run(plan, plan.start(), columns).items():
         assert np.isfinite(output[plan.lookbacks[name] :]).all(), name
+
+
+@every
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_tiny_and_huge_prices_have_values(key, values, scale):
+    """Coins priced in billionths and currencies in billions have a value wherever others have one."""
+    plan = Plan([INDICATORS[key].spelled(values)])
+    columns = {n: a if "volume" in n and n != "quote_volume" else a * scale for n, a in market().items()}
+    for name, output in run(plan, plan.start(), columns).items():
+        assert np.isfinite(output[plan.lookbacks[name] :]).all(), name
+        assert np.isnan(output[: plan.lookbacks[name]]).all(), name
 
 
 @every

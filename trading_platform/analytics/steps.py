@@ -8,7 +8,7 @@ Windows of other kinds are windows.py. Indicators meet only in these two.
 
 from __future__ import annotations
 
-from math import isnan, nan
+from math import isnan, log, nan
 from typing import Any
 
 from trading_platform.jit.kernel import block
@@ -171,3 +171,36 @@ def direction_step(
     if bars < period:
         return nan, nan, nan
     return state[at + 4], state[at + 5], state[at + 6]
+
+
+@block()
+def log_ratio(above: float, below: float) -> float:
+    """Return ln(above / below), 0 where one of them is not above 0."""
+    return log(above / below) if above > 0.0 and below > 0.0 else 0.0
+
+
+@block()
+def log_return_step(state: State, at: int, x: float) -> float:
+    """Advance the log return since the last value; NaN at the first. Words: seen, value."""
+    previous = state[at + 1]
+    state[at + 1] = x
+    if state[at] == 0.0:
+        state[at] = 1.0
+        return nan
+    return log_ratio(x, previous)
+
+
+@block()
+def vwap_step(state: State, at: int, high: float, low: float, close: float, volume: float) -> float:
+    """Advance the mean of (high + low + close) / 3 weighted by volume. Words: turnover and volume, two each."""
+    typical = (high + low + close) / 3.0
+    product, product_error = multiply_exact(typical, volume)
+    turnover, error = add_exact(state[at], product)
+    state[at] = turnover
+    state[at + 1] += error + product_error
+    total, error = add_exact(state[at + 2], volume)
+    state[at + 2] = total
+    state[at + 3] += error
+    if total == 0.0:
+        return typical
+    return divide_pairs(turnover, state[at + 1], total, state[at + 3])

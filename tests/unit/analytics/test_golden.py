@@ -104,6 +104,8 @@ def test_talib_atr(talib):
 
 
 BANDS = ["bbands_20_2_upper", "bbands_20_2_middle", "bbands_20_2_lower"]
+LINES = {"conversion": "tenkanSen", "base": "kijunSen", "span_a": "senkouSpanA", "span_b": "senkouSpanB"}
+CLOUD = {f"ichimoku_9_26_52_{ours}": theirs for ours, theirs in LINES.items()}
 CHANNEL = ["keltner_20_10_2_upper", "keltner_20_10_2_middle", "keltner_20_10_2_lower"]
 STOCK_INDICATORS = [
     ("sma_20", {"sma_20": "sma"}, "sma", 0),
@@ -130,6 +132,19 @@ STOCK_INDICATORS = [
     ("plus_di_14", {"plus_di_14": "pdi"}, "adx", 300),
     ("minus_di_14", {"minus_di_14": "mdi"}, "adx", 300),
     ("adx_14", {"adx_14": "adx"}, "adx", 400),
+    ("vwma_14", {"vwma_14": "vwma"}, "vwma", 0),
+    ("alma_9_0p85_6", {"alma_9_0p85_6": "alma"}, "alma", 0),
+    ("connorsrsi_3_2_100", {"connorsrsi_3_2_100": "connorsRsi"}, "crsi", 0),
+    ("fisher_10", {"fisher_10": "fisher", "fisher_10_trigger": "trigger"}, "fisher", 100),
+    ("awesome_5_34", {"awesome_5_34": "oscillator"}, "awesome", 0),
+    ("ichimoku_9_26_52", CLOUD, "ichimoku", 77),
+    ("vortex_14", {"vortex_14_plus": "pvi", "vortex_14_minus": "nvi"}, "vortex", 0),
+    ("linreg_14", {"linreg_14_slope": "slope", "linreg_14_r2": "rSquared"}, "slope", 0),
+    ("linreg_10", {"linreg_10": "epma"}, "epma", 0),
+    ("ulcer_14", {"ulcer_14": "ui"}, "ulcer", 0),
+    ("force_2", {"force_2": "forceIndex"}, "force", 0),
+    ("percentb_20_2", {"percentb_20_2": "percentB"}, "bb", 0),
+    ("bbwidth_20_2", {"bbwidth_20_2": "width"}, "bb", 0),
     # Its fast EMA is seeded by its own first bars, TA-Lib's beside the slow one's: equal once both have forgotten.
     ("macd_12_26_9", {"macd_12_26_9": "macd", "macd_12_26_9_signal": "signal"}, "macd", 250),
 ]  # fmt: skip
@@ -161,3 +176,26 @@ def test_stockcharts_vwap(shared_data):
     sheet = pd.read_csv(shared_data("indicators/ta-stockcharts/cs-vwap.csv"))
     found = compute(sheet.rename(columns=str.lower)[["high", "low", "close", "volume"]], ["vwap_14"])["vwap_14"]
     np.testing.assert_allclose(found[13:], sheet["vwap"][13:], rtol=1e-5)
+
+
+def test_stockcharts_easeofmovement(shared_data):
+    """Ease of movement equals StockCharts' worksheet, which divides volumes by 100,000,000."""
+    sheet = pd.read_csv(shared_data("indicators/ta-stockcharts/cs-easeofmovement.csv"))
+    found = 1e8 * compute(sheet.rename(columns=str.lower)[["high", "low", "volume"]], ["emv_1", "emv_14"])
+    np.testing.assert_allclose(found["emv_1"][1:], sheet["EMV"][1:], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found["emv_14"][14:], sheet["SMA_EMV"][14:], rtol=1e-6, atol=1e-6)
+
+
+def test_stockcharts_price_volume_trend(shared_data):
+    """The price volume trend equals StockCharts' worksheet."""
+    sheet = pd.read_csv(shared_data("indicators/ta-stockcharts/cs-vpt.csv"))
+    found = compute(sheet.rename(columns=str.lower)[["close", "volume"]], ["pvt"])["pvt"]
+    np.testing.assert_allclose(found[1:], sheet["unsmoothed vpt"][1:], rtol=1e-9)
+
+
+def test_stockcharts_vortex(shared_data):
+    """Both vortex lines equal StockCharts' worksheet."""
+    sheet = pd.read_csv(shared_data("indicators/ta-stockcharts/cs-vortex.csv"))
+    found = compute(sheet[["High", "Low", "Close"]].rename(columns=str.lower), ["vortex_14"])
+    np.testing.assert_allclose(found["vortex_14_plus"], sheet["+VI14"], rtol=1e-6)
+    np.testing.assert_allclose(found["vortex_14_minus"], sheet["-VI14"], rtol=1e-6)

@@ -16,6 +16,7 @@ SHEETS = [
     ("aroon 5", ["aroon_5_down", "aroon_5_up"], ["high", "low"]),
     ("bbands 5 2", ["bbands_5_2_lower", "bbands_5_2_middle", "bbands_5_2_upper"], ["close"]),
     ("cci 5", ["cci_5"], HLC),
+    ("nvi", ["nvi"], ["close", "volume"]),
     ("mfi 14", ["mfi_14"], HLCV),
     ("sma 5", ["sma_5"], ["close"]),
     ("stoch 5 3 3", ["stoch_5_3_3_k", "stoch_5_3_3_d"], HLC),

@@ -9,24 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator
-from trading_platform.analytics.steps import add_exact, divide_pairs, multiply_exact
+from trading_platform.analytics.steps import vwap_step
 from trading_platform.jit.kernel import block
 
 
 @block()
 def step(state: Any, window: Any, constants: Any, high: float, low: float, close: float, volume: float) -> float:
     """Advance one bar. state: turnover and volume, two words each."""
-    typical = (high + low + close) / 3.0
-    product, product_error = multiply_exact(typical, volume)
-    turnover, error = add_exact(state[0], product)
-    state[0] = turnover
-    state[1] += error + product_error
-    total, error = add_exact(state[2], volume)
-    state[2] = total
-    state[3] += error
-    if total == 0.0:
-        return typical
-    return divide_pairs(turnover, state[1], total, state[3])
+    return vwap_step(state, 0, high, low, close, volume)
 
 
 VWAP = Indicator(
