@@ -66,9 +66,20 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     module, attribute = _CALLS[name]
+    if module.startswith("trading_platform.analytics."):
+        from trading_platform.analytics.own_indicators import ask_for_paths
+
+        ask_for_paths(_indicator_paths)
     value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
     return value
+
+
+def _indicator_paths() -> tuple[str, ...]:
+    """Read the one setting that `compute` and `stream` follow, once they meet a name that is not built in."""
+    from trading_platform import settings
+
+    return settings.load().indicator_paths
 
 
 def __dir__() -> list[str]:

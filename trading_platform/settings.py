@@ -94,10 +94,6 @@ def _check_retention(text: str) -> str:
     return text
 
 
-def _distinct(items: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(items))
-
-
 Day = Annotated[str, BeforeValidator(_day), AfterValidator(check_first_day)]
 Symbol = Annotated[str, AfterValidator(_check_text(read_symbol))]
 Venue = Annotated[str, AfterValidator(_check_text(check_venue))]
@@ -109,7 +105,7 @@ HttpUrl = Annotated[str, AfterValidator(_check_url("http", "https"))]
 TradeId = Annotated[int, Field(ge=0, lt=1 << 63)]
 Module = Annotated[str, AfterValidator(check_module)]
 Names = BeforeValidator(_split)
-Distinct = AfterValidator(_distinct)
+Distinct = AfterValidator(lambda items: tuple(dict.fromkeys(items)))
 Optional = BeforeValidator(_empty_is_none)
 
 
@@ -228,6 +224,7 @@ class Settings(_Section):
         ("sma_20", "ema_20", "rsi_14", "macd_12_26_9", "bbands_20_2", "atr_14", "vwap"),
         description="indicators computed on every bar",
     )
+    indicator_paths: Annotated[tuple[str, ...], Names] = Field((), description="files, folders of own indicators")
     regimes: RegimeSettings = RegimeSettings()
     _origin: dict[str, str] = {}
 

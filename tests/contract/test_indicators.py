@@ -6,15 +6,18 @@ Batch, stream and resume give the same bits; outputs equal the naive twin; lookb
 from __future__ import annotations
 
 import itertools
+import os
 import pkgutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.judges.naive import bar_indicators, flow_indicators, indicators as basic, more_indicators
-from trading_platform.analytics import indicators as folder
+from trading_platform.analytics import indicators as folder, own_indicators
 from trading_platform.analytics.driver import Plan
-from trading_platform.analytics.indicators import INDICATORS
+from trading_platform.analytics.indicators import INDICATORS as BUILT_IN
 from trading_platform.analytics.streams import Stream
 
 MINUTE = 60_000_000_000
@@ -89,6 +92,13 @@ FURTHER: dict[str, list[tuple[float, ...]]] = {
 }
 
 
+OWN = Path(__file__).parents[1] / "support" / "own"
+"""A user's file; those of ``TRADING_PLATFORM_INDICATOR_PATHS`` join it, with `naive` in the file as their twin."""
+for path in [OWN, *map(Path, filter(None, os.environ.get("TRADING_PLATFORM_INDICATOR_PATHS", "").split(",")))]:
+    own_indicators.load_path(path)
+INDICATORS = {(n if n in BUILT_IN else one.name): one for n, one in own_indicators.known().items()}
+
+
 def names():
     for key, indicator in INDICATORS.items():
         for values in [tuple(p.default for p in indicator.parameters), *FURTHER.get(key, [])]:
@@ -130,7 +140,7 @@ def same_bits(left, right):
 
 def test_folder_and_table_agree():
     """Every file of the folder is a line of the table and every line a file."""
-    assert sorted(m.name for m in pkgutil.iter_modules(folder.__path__)) == sorted(INDICATORS)
+    assert sorted(m.name for m in pkgutil.iter_modules(folder.__path__)) == sorted(BUILT_IN)
 
 
 @every
@@ -161,7 +171,9 @@ def test_split_and_resumed_gives_the_bits_of_batch(key, values, cuts):
 
 
 def definition(key):
-    """The naive twin of an indicator: a function of its name in one of the modules."""
+    """The naive twin of an indicator: a function of its name in one of the modules, `naive` in a user's file."""
+    if key not in BUILT_IN:
+        return sys.modules[INDICATORS[key].step.__module__].naive
     (found,) = [
         getattr(m, key)
         for m in (basic, more_indicators, bar_indicators, flow_indicators)

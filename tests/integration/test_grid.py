@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import pytest
 import trading_platform as tp
 from quality.schemas import GATES
 from tests.support.builders.lakes import SYMBOL, Market, made_up
+from trading_platform.analytics import own_indicators
 from trading_platform.pipeline.pipeline import Pipeline
 
 FIRST, LAST, END = "2024-01-29", "2024-02-05", "2024-02-06"
@@ -31,6 +33,9 @@ NAMES = (
     "ema_2__vwap",
 )
 NAMES += ("sma_4__volume", "sma_3__open")
+# Of each kind one, and a user's own.
+own_indicators.load_path(Path(__file__).parents[1] / "support" / "own")
+NAMES += ("body_3", "stoch_4_2_2", "adx_3", "kama_3_2_10", "psar_0p02_0p2", "cci_4", "obv", "pvt", "ema_2__mom_2")
 
 
 @pytest.fixture(scope="module")

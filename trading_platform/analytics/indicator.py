@@ -5,11 +5,13 @@ Light: importing this imports neither numpy nor numba. Running a step over rows 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trading_platform.analytics import loops
+from trading_platform.domain.errors import UsageError
 from trading_platform.jit.kernel import Kernel
 from trading_platform.jit.native import Native
 
@@ -28,6 +30,14 @@ class Parameter(NamedTuple):
     def whole(self) -> bool:
         """Tell whether only whole numbers are allowed."""
         return isinstance(self.low, int)
+
+
+_NAME = re.compile(r"[a-z]+(?:_[a-z]+)*")
+_OUTPUT = re.compile(r"(?:[a-z][a-z0-9]*(?:_[a-z0-9]+)*)?")
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def nothing(*_: Number) -> int:
@@ -82,6 +92,8 @@ class Indicator:
     at_midnight: Native | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        if not self.inputs or not self.outputs:
+            raise UsageError(f"the indicator {self.name!r} has no input or no output")
         module, count = self.step.__module__, len(self.constants(*self.defaults))
         source = loops.run_source(len(self.inputs), len(self.outputs), self.words, count)
         object.__setattr__(self, "run", loops.native(source, f"{module}_run", step=self.step))
@@ -89,6 +101,27 @@ class Indicator:
             source = loops.boundary_source(self.words, count)
             made = loops.native(source, f"{module}_day_boundary", day_boundary=self.day_boundary)
             object.__setattr__(self, "at_midnight", made)
+
+    def check(self, origin: str) -> None:
+        """Refuse what cannot be named or driven.
+
+        Raises
+        ------
+        UsageError : naming what is wrong, and `origin`.
+        """
+        numbers = self.constants(*self.defaults)
+        wrong = {
+            f"its name {self.name!r} is not of small letters and _": not _NAME.fullmatch(self.name),
+            "a default is out of its bounds": not all(p.low <= p.default <= p.high for p in self.parameters),
+            "an output is not of small letters, digits and _": not all(_OUTPUT.fullmatch(o) for o in self.outputs),
+            "its lookback is no whole number of rows": not _is_size(self.lookback(*self.defaults)),
+            "its window is no whole number": not _is_size(self.window(*self.defaults)),
+            "its words are no whole number": not _is_size(self.words),
+            "its constants are no tuple of numbers": not all(isinstance(x, int | float) for x in numbers),
+        }
+        for text, so in wrong.items():
+            if so:
+                raise UsageError(f"{origin}: the indicator {self.name!r} cannot be used: {text}")
 
     @property
     def defaults(self) -> tuple[Number, ...]:

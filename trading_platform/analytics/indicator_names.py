@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 from trading_platform.analytics.indicator import Indicator, Number, spell
 from trading_platform.analytics.indicators import INDICATORS
+from trading_platform.analytics.own_indicators import known
 from trading_platform.domain.errors import UsageError, shown
 
 COLUMNS = (
@@ -76,11 +77,8 @@ class AnyColumn:
         return (
             isinstance(text, str)
             and re.fullmatch(r"[a-z]+(?:_[a-z]+)*", text) is not None
-            and text.partition("_")[0] not in _FIRST_WORDS
+            and text.partition("_")[0] not in {one.name.partition("_")[0] for one in known().values()}
         )
-
-
-_FIRST_WORDS = frozenset(indicator.name.partition("_")[0] for indicator in INDICATORS.values())
 
 
 def parse(name: str, columns: Container[str] = COLUMNS) -> Parsed:
@@ -129,31 +127,41 @@ def parse(name: str, columns: Container[str] = COLUMNS) -> Parsed:
 
 
 def _is_indicator(text: str) -> bool:
-    return any(_match(indicator, text) for indicator in INDICATORS.values())
+    return any(_match(indicator, text) for indicator in known().values())
 
 
 def _parse_one(text: str, name: str) -> tuple[Indicator, tuple[Number, ...], str | None]:
-    for indicator in INDICATORS.values():
-        found = _match(indicator, text)
-        if found is None:
-            continue
-        words, output = found
-        values = []
-        for parameter, word in zip(indicator.parameters, words, strict=True):
-            value = _value(word)
-            if (parameter.whole and isinstance(value, float)) or not parameter.low <= value <= parameter.high:
-                kind = "a whole number" if parameter.whole else "a number"
-                bounds = f"{kind} from {parameter.low} to {parameter.high}"
-                raise UsageError(f"{name[:60]!r}: {parameter.name} must be {bounds}")
-            if spell(value) != word:
-                raise UsageError(f"{name[:60]!r}: {word} is written {spell(value)}")
-            values.append(value)
-        return indicator, tuple(values), output
-    known = [spelled for known in INDICATORS.values() for spelled in (known.name, known.spelled())]
-    near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
-    near = [i.spelled() if (i := INDICATORS.get(n)) else n for n in near]
-    hint = f"nearest: {', '.join(dict.fromkeys(near))}" if near else "tp.indicator_table() lists them"
-    raise UsageError(f"{name[:60]!r} is no indicator; {hint}")
+    found = _first_match(INDICATORS, text) or _first_match(known(), text)
+    if found is None:
+        raise UsageError(f"{name[:60]!r} is no indicator; {_hint(text)}")
+    indicator, words, output = found
+    values = []
+    for parameter, word in zip(indicator.parameters, words, strict=True):
+        value = _value(word)
+        if (parameter.whole and isinstance(value, float)) or not parameter.low <= value <= parameter.high:
+            kind = "a whole number" if parameter.whole else "a number"
+            bounds = f"{kind} from {parameter.low} to {parameter.high}"
+            raise UsageError(f"{name[:60]!r}: {parameter.name} must be {bounds}")
+        if spell(value) != word:
+            raise UsageError(f"{name[:60]!r}: {word} is written {spell(value)}")
+        values.append(value)
+    return indicator, tuple(values), output
+
+
+def _first_match(table: Mapping[str, Indicator], text: str) -> tuple[Indicator, list[str], str | None] | None:
+    for indicator in table.values():
+        if found := _match(indicator, text):
+            return indicator, *found
+    return None
+
+
+def _hint(text: str) -> str:
+    """Name the nearest indicators."""
+    table = {one.name: one for one in known().values()}
+    spelled = [text for one in known().values() for text in (one.name, one.spelled())]
+    near = difflib.get_close_matches(text, spelled, n=3, cutoff=0.5)
+    whole = dict.fromkeys(table[name].spelled() if name in table else name for name in near)
+    return f"nearest: {', '.join(whole)}" if near else "tp.indicator_table() lists them"
 
 
 def _match(indicator: Indicator, text: str) -> tuple[list[str], str | None] | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from trading_platform.analytics.indicator import Indicator
 from trading_platform.analytics.indicators import INDICATORS
+from trading_platform.analytics.own_indicators import known
 
 _HEAD = """# Indicators
 
@@ -25,8 +26,8 @@ does not step.
 
 
 def table_rows() -> list[dict[str, Any]]:
-    """Return one row per indicator, spelled with its default parameters, as plain values."""
-    return [_row(indicator) for indicator in INDICATORS.values()]
+    """Return one row per indicator, the user's own too, spelled with its default parameters, as plain values."""
+    return [_row(indicator) for indicator in known().values()]
 
 
 def _row(indicator: Indicator) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def _row(indicator: Indicator) -> dict[str, Any]:
 def reference_markdown() -> str:
     """Return the page docs/indicators.md."""
     parts = [_HEAD, "| name | parameters (bounds) | inputs | lookback | source |", "|---|---|---|---|---|"]
-    rows = table_rows()
+    rows = [_row(indicator) for indicator in INDICATORS.values()]
     parts += [
         f"| `{row['name']}` | {row['parameters'] or 'none'} | {row['inputs']} | {row['lookback']} | {row['source']} |"
         for row in rows

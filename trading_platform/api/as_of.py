@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from trading_platform.analytics.own_indicators import use_paths
 from trading_platform.completeness.records import TextDay
 from trading_platform.domain.datasets import DATASETS, with_upstream
 from trading_platform.domain.days import day_of
@@ -120,6 +121,7 @@ def _compute(
     if not datasets or not days:
         return
     r = settings.regimes
+    use_paths(settings.indicator_paths)
     pipeline = Pipeline(
         there,
         past,

@@ -196,7 +196,9 @@ def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Ite
 def _outputs(settings: Settings) -> list[str]:
     """Return the indicator columns that the settings name."""
     from trading_platform.analytics.indicator_names import parse
+    from trading_platform.analytics.own_indicators import use_paths
 
+    use_paths(settings.indicator_paths)
     return list(dict.fromkeys(column for name in settings.indicators for column in parse(name).columns))
 
 

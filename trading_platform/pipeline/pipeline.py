@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
+from trading_platform.analytics.own_indicators import use_paths
 from trading_platform.completeness.records import LeafRecord
 from trading_platform.domain.datasets import COMPUTED, DATASETS, Dataset, in_order
 from trading_platform.domain.days import day_range
@@ -89,6 +90,7 @@ class Pipeline:
         heal: Heal | None = None,
     ) -> Self:
         """Make the pipeline that the settings describe."""
+        use_paths(settings.indicator_paths)
         regimes = settings.regimes
         config = RegimeConfig(
             regimes.model, regimes.states, regimes.timeframes, regimes.min_days, regimes.lookback_days

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from trading_platform.analytics import driver
+from trading_platform.analytics.own_indicators import code_of
 from trading_platform.domain.days import day_start
 from trading_platform.domain.timeframe import timeframe_ns
 from trading_platform.pipeline.datasets.table import Computed
@@ -29,8 +30,12 @@ def leaves(config: PipelineConfig, venue: str, symbol: str, day: str) -> list[Le
 
 
 def settings(config: PipelineConfig) -> Mapping[str, Any]:
-    """Return the names: all their states are kept as one."""
-    return {"names": config.indicators, "state": driver.STATE_VERSION}
+    """Return the names, whose states are kept as one, and the code of those that are not built in."""
+    told: dict[str, Any] = {"names": config.indicators, "state": driver.STATE_VERSION}
+    codes = {node.indicator.name: code_of(node.indicator) for node in _plan(config.indicators).nodes}
+    if own := {name: code for name, code in codes.items() if code is not None}:
+        told["own"] = own
+    return told
 
 
 def inputs(work: DayContext, leaf: Leaf) -> Mapping[str, Any]:
