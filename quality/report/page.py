@@ -6,7 +6,6 @@ What is long is cut to what a person reads, and says so: a thousand symbols stil
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,31 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from quality.report.facts import ReportFacts, SymbolFacts
 from quality.report.words import counted, duration, utc
 from trading_platform.domain.days import day_start
+from trading_platform.orchestration.pages.navigation import environment
 
 if TYPE_CHECKING:
-    import jinja2
-
     from quality.report.trades import Outlier
 
 _TEMPLATES = Path(__file__).parent / "templates"
-
-STATES = (
-    ("complete", "✓", "proved by ids"),
-    ("reconciled", "=", "equal to the venue's listing"),
-    ("recording", "…", "the day is not over"),
-    ("repairing", "~", "missing trades are being fetched"),
-    ("incomplete", "!", "recorded in part, or trades are lost"),
-    ("unproven", "?", "nothing proves it"),
-)
-LINKS = (
-    ("Status", "/platform/"),
-    ("Live market", "/platform/live"),
-    ("Reports", "/platform/report"),
-    ("Dagster", "/"),
-    ("dbt docs", "/platform/dbt"),
-    ("Data Docs", "/platform/data-docs"),
-)
-"""The platform's pages, relative to the UI."""
 
 
 class _Limits(NamedTuple):
@@ -69,15 +49,12 @@ def render(facts: ReportFacts) -> str:
     limits = _Limits()
     marked = [(s, o) for s in facts.symbols if s.statistics and s.statistics.outliers for o in s.statistics.outliers]
     marked.sort(key=lambda pair: -abs(pair[1].deviation))
-    template = _environment().get_template("report.html.j2")
+    template = environment(_TEMPLATES).get_template("report.html.j2")
     return template.render(
         f=facts,
         limits=limits,
-        style=_safe((_TEMPLATES / "report.css").read_text()),
         notes=worst_first(facts),
         missing=sum(s.status.open + s.status.unrecoverable for s in facts.symbols),
-        states=STATES,
-        glyphs={state: glyph for state, glyph, _ in STATES},
         months=[(month, len(list(days))) for month, days in groupby(facts.heat_days, lambda day: day[:7])],
         shown_gaps=len(facts.repairs.shown),
         all_gaps=sum(gaps for gaps, _ in facts.repairs.by_state.values()),
@@ -91,7 +68,7 @@ def render(facts: ReportFacts) -> str:
         outliers=marked[: limits.outliers],
         all_outliers=len(marked),
         unjudged=[s.name for s in facts.symbols if s.statistics and s.statistics.outliers is None][: limits.symbols],
-        links=LINKS,
+        here="Reports",
         further=_further(facts.day),
         counted=counted,
         utc=utc,
@@ -155,9 +132,9 @@ def _further(day: str) -> list[tuple[str, str]]:
     return [
         ("Runs of this day", f"/runs?q[0]=tag:dagster/partition={day}"),
         ("Ticks in Dagster", f"/assets/ticks?view=partitions&partition={day}"),
-        ("All reports", "/platform/report"),
-        ("Data Docs", "/platform/data-docs"),
-        ("dbt docs", "/platform/dbt"),
+        ("All reports", "/platform/report/all"),
+        ("Data Docs", "/platform/data-docs/"),
+        ("dbt docs", "/platform/dbt/"),
     ]
 
 
@@ -220,16 +197,3 @@ def _safe(text: str) -> Any:
     from markupsafe import Markup
 
     return Markup(text)  # noqa: S704  our style sheet, and figures whose texts ElementTree has escaped
-
-
-@lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -192,7 +192,8 @@ def _announce(args: argparse.Namespace, platform: Platform) -> None:
         "simulated": platform.simulated,
         "recording": bool(platform.recorded),
     }
-    lines = [f"UI: {address}" if address else "no UI; sensors and schedules run"]
+    lines = [f"UI: {address}", f"status, live market, reports: {address}/platform/"] if address else []
+    lines = lines or ["no UI; sensors and schedules run"]
     lines += [f"export DAGSTER_HOME={shlex.quote(str(platform.home))}", "Ctrl-C stops everything."]
     _say("")
     emit(args, payload, "\n".join(lines))

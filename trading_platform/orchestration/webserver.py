@@ -22,7 +22,9 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 
 from trading_platform.orchestration.guard import Application, Guard
+from trading_platform.orchestration.pages.application import Pages, beside
 from trading_platform.orchestration.resources import settings_in_force
+from trading_platform.store.fs.layout import DataDir
 
 _LOOPBACK = "127.0.0.1"
 # The defaults of `dagster-webserver`.
@@ -30,11 +32,14 @@ _STATEMENT_TIMEOUT_MS = 15_000
 _POOL_RECYCLE_S = 3600
 _POOL_OVERFLOW = 20
 _POLL_MS = 2000
+_FAREWELL_S = 2
+"""Pages that are open, with an answer that does not end, are given this long at a stop."""
 
 
-def application(context: WorkspaceProcessContext, hosts: Sequence[str]) -> Application:
-    """Return Dagster's web application, guarded."""
-    return Guard(create_app_from_workspace_process_context(context, "", _POLL_MS, lifespan=_lifespan), hosts)
+def application(context: WorkspaceProcessContext, hosts: Sequence[str], data: DataDir) -> Application:
+    """Return Dagster's web application and our own pages, guarded."""
+    dagster = create_app_from_workspace_process_context(context, "", _POLL_MS, lifespan=_lifespan)
+    return Guard(beside(Pages(data).application, dagster), hosts)
 
 
 @asynccontextmanager
@@ -58,8 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with WorkspaceProcessContext(
             instance, workspace_load_target=target, version=__version__, read_only=args.read_only
         ) as context:
-            guarded = application(context, settings_in_force().ui.hosts)
-            uvicorn.run(guarded, host=_LOOPBACK, port=args.port, log_level="warning")
+            settings = settings_in_force()
+            guarded = application(context, settings.ui.hosts, DataDir(settings.data_dir))
+            uvicorn.run(
+                guarded, host=_LOOPBACK, port=args.port, log_level="warning", timeout_graceful_shutdown=_FAREWELL_S
+            )
 
 
 if __name__ == "__main__":
