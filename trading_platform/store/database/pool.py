@@ -119,13 +119,13 @@ def trouble_named(place: str) -> Iterator[None]:
         yield
     except sa.exc.TimeoutError:
         raise DatabaseUnavailable(f"{place} has no free connection within {FREE_S:g} s") from None
+    except _LATER as error:
+        raise DatabaseUnavailable(f"{place} did not do it in time: {_line(error)}") from error
     except (sa.exc.OperationalError, psycopg.OperationalError) as error:
         cause = error.orig if isinstance(error, sa.exc.OperationalError) else error
         if isinstance(cause, psycopg.errors.InvalidPassword | psycopg.errors.InvalidAuthorizationSpecification):
             raise UsageError(f"{place} refuses the user or password of TRADING_PLATFORM_DATABASE_URL") from None
         raise DatabaseUnavailable(f"{place} does not answer: {_line(cause)}") from error
-    except _LATER as error:
-        raise DatabaseUnavailable(f"{place} did not do it in time: {_line(error)}") from error
 
 
 def _line(error: BaseException | None) -> str:

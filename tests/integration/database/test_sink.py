@@ -1,0 +1,224 @@
+"""Trades reach the database once each, and what the lake decides follows: equal rows, whatever happens between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+from tests.support.builders.platform_in_process import BOUNDS, LANE, SmallPlatform, ts_event
+from tests.support.database import Server, postgres  # noqa: F401  the fixture
+from trading_platform.domain.errors import DatabaseUnavailable
+from trading_platform.ingest.processor.database_sink import NAME, DatabaseSink
+from trading_platform.ingest.processor.sink_follower import SinkFollower
+from trading_platform.store.database import access, pool as pools
+from trading_platform.store.database.lake_copy import LakeCopy
+from trading_platform.store.database.pool import DatabasePool
+from trading_platform.store.database.reading import DatabaseReader
+from trading_platform.store.database.trades import TradeWriter
+from trading_platform.store.lake import reader as lake
+from trading_platform.venues import VENUES
+
+SYMBOLS = ("BTC-USDT", "ETH-USDT")
+START, END = ts_event(0), ts_event(10_000)
+
+
+class World:
+    """A platform in one process and its database."""
+
+    def __init__(self, root: Path, url: str) -> None:
+        self.platform = SmallPlatform(root / "data")
+        self.url = url
+        self.pool: DatabasePool = access.writer(self.platform.data, url)
+
+    def follow(self, pool: DatabasePool | None = None, lane: str = LANE) -> None:
+        """Feed the lane to the database as far as it is decoded."""
+        platform = self.platform
+        held = platform.ledger.sink(lane, NAME)[0]
+        sink = DatabaseSink(TradeWriter(pool or self.pool, NAME), lane, held)
+        follower = SinkFollower(platform.data, lane, platform.ledger, VENUES, BOUNDS, sink, batch_bytes=2000)
+        try:
+            while follower.step():
+                pass
+            follower.flush()
+        finally:
+            follower.close()
+
+    def copy(self) -> int:
+        """Bring the leaves that are due into the database."""
+        copies = LakeCopy(self.platform.data, self.platform.ledger, self.pool)
+        return copies.copy(copies.due())
+
+    def record(self, ids: list[int], symbol: str = "BTCUSDT") -> None:
+        """Receive trades, account for them, put them into staging."""
+        self.platform.start()
+        self.platform.record(ids, venue_symbol=symbol)
+        self.platform.stop()
+        self.platform.process()
+
+    def there(self, symbol: str = "BTC-USDT") -> pa.Table:
+        return DatabaseReader(self.pool).ticks("binance", symbol, START, END)
+
+    def here(self, symbol: str = "BTC-USDT") -> pa.Table:
+        return lake.read_ticks(self.platform.data, "binance", symbol, START, END)
+
+    def equal(self) -> bool:
+        """Tell whether the lake and the database hold the same rows, to the last digit."""
+        return all(self.there(symbol).equals(self.here(symbol)) for symbol in SYMBOLS)
+
+    def run(self, statement: str) -> None:
+        with psycopg.connect(self.url) as db:
+            db.execute(statement)
+
+    def one(self, query: str) -> object:
+        with psycopg.connect(self.url) as db:
+            row = db.execute(query).fetchone()
+        assert row is not None
+        return row[0]
+
+    def close(self) -> None:
+        self.pool.close()
+        self.platform.close()
+
+
+@pytest.fixture
+def world(postgres: Server, tmp_path: Path) -> Iterator[World]:  # noqa: F811
+    """Give an empty platform and an empty database."""
+    world = World(tmp_path, postgres.migrated())
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+def test_live_trades_are_there_before_they_are_published(world: World) -> None:
+    """What is decoded reaches the database without a publish, and equals the lake once that is done."""
+    world.record([1, 2, 3, 98, 101, 102])
+    world.record([5, 6], "ETHUSDT")
+    world.follow()
+    assert world.there().column("trade_id").to_pylist() == [1, 2, 3, 98, 101, 102]
+    assert world.here().num_rows == 0
+    world.platform.publish()
+    assert world.equal()
+    assert world.one("SELECT ids::text FROM platform.coverage WHERE instrument_id = 1") == "{[1,4),[98,99),[101,103)}"
+    assert world.one("SELECT segment FROM platform.watermarks") == world.platform.ledger.lane(LANE)[0].segment
+
+
+def test_a_leaf_brings_what_was_never_live(world: World) -> None:
+    """Without the sink everything comes by leaves; a second copy finds nothing due."""
+    world.record([1, 2, 3, 98, 101, 102])
+    world.platform.publish()
+    assert world.copy() == 2
+    assert world.equal()
+    assert world.copy() == 0
+    world.follow()
+    assert world.equal()
+    assert world.one("SELECT count(*) FROM platform.revisions") == 2
+
+
+def test_a_copy_with_an_earlier_time_wins_as_in_the_lake(world: World) -> None:
+    """The database takes the first copy that it meets; the leaf puts the lake's choice in its place."""
+    world.record([1, 2, 3])
+    world.follow()
+    world.run("UPDATE market.ticks SET ts_recv_ns = ts_recv_ns + 5, source = 'rest' WHERE trade_id = 2")
+    world.platform.publish()
+    assert not world.equal()
+    world.copy()
+    assert world.equal()
+
+
+def test_a_trade_of_another_day_is_moved(world: World) -> None:
+    """Stored live with another day's time, a trade stands once, on the lake's day."""
+    world.record([1, 2, 3, 101])
+    world.follow()
+    columns = "instrument_id, epoch, trade_id, trade_uid, {}, {}, ts_recv, ts_recv_ns, price, quantity, side, source"
+    later = columns.format("ts_event + interval '3 days'", "ts_event_ns + 259200000000000")
+    world.run(
+        f"WITH gone AS (DELETE FROM market.ticks WHERE trade_id = 3 RETURNING *) INSERT INTO market.ticks"
+        f" ({columns.format('ts_event', 'ts_event_ns')}) SELECT {later} FROM gone"
+    )
+    world.platform.publish()
+    world.copy()
+    assert world.equal()
+    assert world.one("SELECT count(*) FROM market.ticks") == 4
+
+
+def test_a_published_day_keeps_what_is_live_since(world: World) -> None:
+    """Copying a leaf of the running day removes nothing that was received after it was published."""
+    world.record([1, 2])
+    world.platform.publish()
+    world.record([3, 4])
+    world.follow()
+    world.copy()
+    assert world.there().column("trade_id").to_pylist() == [1, 2, 3, 4]
+    world.platform.publish()
+    world.copy()
+    assert world.equal()
+
+
+def test_writing_again_changes_nothing(world: World) -> None:
+    """The outcome of a commit may be unknown: whatever is repeated, in whatever cuts, each trade is there once."""
+    rng = Random(3)
+    world.record([*range(1, 40), *range(101, 140)])
+    world.follow()
+    start = world.platform.ledger.sink("nothing", NAME)
+    for _ in range(5):
+        world.platform.ledger.mark_flushed(LANE, NAME, *start)
+        held = world.platform.ledger.sink(LANE, NAME)[0]
+        sink = DatabaseSink(TradeWriter(world.pool, NAME), LANE, held)
+        platform = world.platform
+        follower = SinkFollower(platform.data, LANE, platform.ledger, VENUES, BOUNDS, sink, batch_bytes=500)
+        while follower.step():
+            if rng.random() < 0.4:
+                follower.flush()
+        follower.flush()
+        follower.close()
+        assert sink.written == 0
+    world.platform.publish()
+    assert world.equal()
+
+
+def test_a_lock_that_is_held_costs_one_round(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another session holds the instrument's row: the write ends in time, and the next one does it."""
+    world.record([1, 2, 3])
+    world.follow()
+    world.record([4, 5])
+    hasty = DatabasePool(world.url, "tp_writer", lock_ms=100)
+    with psycopg.connect(world.url) as other:
+        other.execute("SELECT FROM platform.coverage FOR UPDATE")
+        with pytest.raises(DatabaseUnavailable, match="did not do it in time"):
+            world.follow(hasty)
+        other.rollback()
+    world.follow(hasty)
+    hasty.close()
+    world.platform.publish()
+    assert world.equal()
+
+
+def test_a_server_that_is_away_loses_nothing(world: World) -> None:
+    """Connections break in the middle of writing: the log has everything, and the next round writes it."""
+    world.record([1, 2, 3])
+    world.follow()
+    world.record([4, 5, 6])
+    with psycopg.connect(world.url, autocommit=True) as db:
+        # As when the server is restarted: every session of the pool ends.
+        mine = "pid <> pg_backend_pid() AND datname = current_database()"
+        db.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}")
+    with pytest.raises(DatabaseUnavailable):
+        world.follow()
+    world.follow()
+    world.platform.publish()
+    assert world.equal()
+
+
+def test_a_statement_is_bounded(world: World) -> None:
+    """A query of the writer ends after its time, also inside of a copy."""
+    hasty = DatabasePool(world.url, "tp_writer", query_ms=50)
+    with pytest.raises(DatabaseUnavailable, match="did not do it in time"), hasty.transaction() as db:
+        db.execute("SELECT pg_sleep(2)")
+    hasty.close()
+    assert pools.QUERY_MS == 5_000
