@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Fetch if requested, compute, report; exit 1 if anything was refused, had to wait or could not be fetched."""
-    from trading_platform.commands.support import runtime
+    from trading_platform.commands.support import database_feed, runtime
 
     asked = _asked(args, settings)
     stop = runtime.stop_event()
@@ -69,6 +69,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         fetched = _fetch(args, settings, data, ledger, asked, stop) if args.fetch else None
         pairs = _pairs(ledger, asked)
         reports = compute(settings, data, ledger, asked.assets, (asked.first, asked.last), pairs, stop)
+        database_feed.feed(settings, data, ledger)
     finally:
         ledger.close()
     emit(args, _payload(asked, reports, fetched), _text(reports, fetched))

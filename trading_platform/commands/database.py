@@ -83,39 +83,40 @@ def _migrate(args: argparse.Namespace, settings: Settings) -> int:
         raise UsageError("TRADING_PLATFORM_DATABASE_URL is empty: nothing is to be migrated; see database up")
     data = runtime.data_dir(settings).create()
     steps = migrate.rehearse(url) if args.dry_run else access.prepare(data, url)
-    copied = [] if args.dry_run else _copy(data, url)
+    copied, leaves = ([], 0) if args.dry_run else _copy(settings, data, url)
     found = {"database": urls.shown(url), "revision": migrate.HEAD, "dry_run": args.dry_run}
     found |= {"steps": [_plain(step) for step in steps], "copied": [one._asdict() for one in copied]}
-    emit(args, found, "\n".join(_lines(args, steps, copied)))
+    found["leaves"] = leaves
+    emit(args, found, "\n".join(_lines(args, steps, copied, leaves)))
     return 0
 
 
-def _copy(data: DataDir, url: str) -> list[Copied]:
-    """Copy what the ledger knows, if there is one."""
-    from trading_platform.commands.support import runtime
+def _copy(settings: Settings, data: DataDir, url: str) -> tuple[list[Copied], int]:
+    """Copy what the ledger knows and what the lake holds, if there is any; return tables and leaves."""
+    from trading_platform.commands.support import database_feed, runtime
     from trading_platform.store.database import access
     from trading_platform.store.database.mirror import LedgerMirror, instrument_ids
 
+    if not data.ledger_path.exists():
+        access.writer(data, url).close()
+        return [], 0
+    ledger = runtime.open_ledger(data)
     pool = access.writer(data, url)
     try:
-        if not data.ledger_path.exists():
-            return []
-        ledger = runtime.open_ledger(data)
-        try:
-            with pool.transaction() as db:
-                instrument_ids(db, ledger)
-            return LedgerMirror(pool).refresh(ledger, time.time_ns())
-        finally:
-            ledger.close()
+        with pool.transaction() as db:
+            instrument_ids(db, ledger)
+        copied = LedgerMirror(pool).refresh(ledger, time.time_ns())
+        return copied, database_feed.feed_now(settings, data, ledger).leaves
     finally:
         pool.close()
+        ledger.close()
 
 
 def _plain(step: Step) -> dict[str, object]:
     return {"revision": step.revision, "title": step.title, "proofs": dict(step.proofs)}
 
 
-def _lines(args: argparse.Namespace, steps: list[Step], copied: list[Copied]) -> list[str]:
+def _lines(args: argparse.Namespace, steps: list[Step], copied: list[Copied], leaves: int) -> list[str]:
     from trading_platform.store.database import migrate
 
     lines = []
@@ -128,6 +129,8 @@ def _lines(args: argparse.Namespace, steps: list[Step], copied: list[Copied]) ->
         f"platform.{one.table}: {one.rows:,} rows of the ledger, {one.written:,} written, checksums equal"
         for one in copied
     ]
+    if copied:
+        lines.append(f"market: {leaves:,} leaves of the lake copied, the others were there already")
     if args.dry_run:
         lines.append(f"nothing was changed; rehearsed in the time zones {', '.join(migrate.ZONES)}, with equal results")
     return lines

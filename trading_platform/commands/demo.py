@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Record with faults, recover, compute, verify; exit 0 only if the identity holds and no gap is open."""
-    from trading_platform.commands.support import runtime
+    from trading_platform.commands.support import database_feed, runtime
     from trading_platform.telemetry import logs
 
     if args.seconds is not None and not 0 < args.seconds < 86_400:
@@ -71,7 +71,24 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     make = _market(args)
     settings = _in_folder(args, settings)
     data = runtime.data_dir(settings).create()
-    venue = _venue(args, plan, make, data)
+    with database_feed.own_database(settings) as settings:
+        summary = _play(args, settings, data, _venue(args, plan, make, data), make, stop, say)
+    emit(args, summary, _text(summary, data))
+    return 0 if summary["ok"] else 1
+
+
+def _play(
+    args: argparse.Namespace,
+    settings: Settings,
+    data: DataDir,
+    venue: VenueThread,
+    make: _Market,
+    stop: threading.Event,
+    say: Callable[[str], None],
+) -> dict[str, object]:
+    """Play the market to its end and return the summary."""
+    from trading_platform.commands.support import database_feed, runtime
+
     with venue:
         symbols = sorted(listing.symbol for listing in make.market.listings)
         say(f"a simulated {args.venue} plays {', '.join(symbols)} at {args.speed} x real time, with faults")
@@ -83,13 +100,17 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     say("computing bars, indicators and regimes")
     rows = _compute(settings, data, ledger)
     say("checking everything against itself")
+    database_feed.feed(settings, data, ledger)
+    compared = database_feed.compare(settings, data, ledger)
     checked = _verify(data, ledger)
+    if compared is not None:
+        say(f"a database of its own holds {compared.leaves} files of the lake, row for row")
+        checked = checked._replace(violations=(*checked.violations, *compared.violations))
     summary = _summary(data, ledger, rows, pages, checked)
     say("writing the quality report")
     summary["report"] = _report(data, ledger)
     ledger.close()
-    emit(args, summary, _text(summary, data))
-    return 0 if summary["ok"] else 1
+    return summary
 
 
 def _venue_name(args: argparse.Namespace) -> str:
@@ -100,7 +121,7 @@ def _venue_name(args: argparse.Namespace) -> str:
     return parse_venue(args.venue, [name for name in VENUES if name in EXCHANGES]) or DEFAULT
 
 
-class _Play(NamedTuple):
+class _Market(NamedTuple):
     market: Market
     seconds: float | None
 
@@ -122,7 +143,7 @@ def _plan(args: argparse.Namespace) -> FaultPlan:
     return FaultPlan(drop=0.01, duplicate=0.01, reorder=0.02, cut=0.0001, rest_5xx=0.05)
 
 
-def _market(args: argparse.Namespace) -> _Play:
+def _market(args: argparse.Namespace) -> _Market:
     """Return the market to play: recordings to their end, or a part of the synthetic market."""
     from trading_platform.simulate.exchanges import EXCHANGES
     from trading_platform.simulate.recorded_market import RecordedMarket
@@ -130,11 +151,11 @@ def _market(args: argparse.Namespace) -> _Play:
 
     speed = parse_speed(args.speed)
     if args.recording:
-        return _Play(RecordedMarket.load(args.recording), args.seconds)
+        return _Market(RecordedMarket.load(args.recording), args.seconds)
     seconds = args.seconds or SECONDS
     length_ns = int(seconds * (speed or float(SPEED)) * NS_PER_S)
     end_ns, profiles = DEMO_START_NS + length_ns, EXCHANGES[args.venue].profiles
-    return _Play(SyntheticMarket(seed=args.seed, start_ns=DEMO_START_NS, end_ns=end_ns, profiles=profiles), None)
+    return _Market(SyntheticMarket(seed=args.seed, start_ns=DEMO_START_NS, end_ns=end_ns, profiles=profiles), None)
 
 
 def _in_folder(args: argparse.Namespace, settings: Settings) -> Settings:
@@ -153,7 +174,7 @@ def _in_folder(args: argparse.Namespace, settings: Settings) -> Settings:
     return load(overrides={"data_dir": FOLDER})
 
 
-def _venue(args: argparse.Namespace, plan: FaultPlan, play: _Play, data: DataDir) -> VenueThread:
+def _venue(args: argparse.Namespace, plan: FaultPlan, play: _Market, data: DataDir) -> VenueThread:
     from trading_platform.simulate.exchanges import EXCHANGES
     from trading_platform.simulate.venue_server import VenueServer
     from trading_platform.simulate.venue_thread import VenueThread

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Fetch missing trades once, or every five seconds until stopped."""
-    from trading_platform.commands.support import runtime
+    from trading_platform.commands.support import database_feed, runtime
     from trading_platform.domain.errors import LedgerUnavailable
     from trading_platform.ingest.recovery.recovery import recover_missing
     from trading_platform.ingest.recovery.rest_client import Stopped
@@ -49,6 +49,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
                 raise
             log.warning("nothing recovered", reason=str(error))
         else:
+            if args.once or outcome.pages:
+                database_feed.feed(settings, data, ledger)
             if args.once:
                 emit(args, _payload(outcome), _text(outcome))
                 return 0 if outcome.nothing_open else 1

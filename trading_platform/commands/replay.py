@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Decode the log, republish its days, then compute dependent datasets or name the command that does."""
     from quality.schemas import GATES
     from trading_platform.commands.backfill import compute
-    from trading_platform.commands.support import runtime
+    from trading_platform.commands.support import database_feed, runtime
     from trading_platform.commands.workers.replay_worker import wanted
     from trading_platform.domain.datasets import COMPUTED
     from trading_platform.ingest.recovery.instruments import publish_listings
@@ -76,6 +76,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         if stop is not None and (days := _ticks_days(ledger, span)):
             reports = compute(settings, data, ledger, COMPUTED, days, ledger.symbols(), stop)
             behind = _behind(data, ledger, _contents(ledger), span)
+        database_feed.feed(settings, data, ledger)
     finally:
         ledger.close()
     follows = _follows(behind, args.data_dir)
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 def _run_leaves(args: argparse.Namespace, settings: Settings) -> int:
     """Make single files again; exit 1 if one could not be."""
-    from trading_platform.commands.support import leaf_replay, runtime
+    from trading_platform.commands.support import database_feed, leaf_replay, runtime
 
     if args.first or args.last or args.ledger or args.all:
         raise UsageError("--leaf names the whole work: leave out --from, --to, --ledger and --all")
@@ -94,6 +95,7 @@ def _run_leaves(args: argparse.Namespace, settings: Settings) -> int:
     ledger = runtime.open_ledger(data)
     try:
         results = leaf_replay.replay_leaves(settings, data, ledger, leaves)
+        database_feed.feed(settings, data, ledger)
     finally:
         ledger.close()
     emit(

@@ -39,6 +39,7 @@ UNTOLD_PER_SECOND = 5.0
 TELL_EVERY_S = 0.5
 PARENT_DEAD_EXIT = 3
 MEASURE_EVERY_S = 5.0
+FEED_IDLE_S, FEED_REST_S = 0.1, 0.5
 
 
 def record(config: WorkerSpec) -> int:
@@ -314,7 +315,44 @@ def publish(config: WorkerSpec) -> int:
     return 0
 
 
-ROLES = {"recorder": record, "processor": process, "publisher": publish}
+def feed_database(config: WorkerSpec) -> int:
+    """Write into the database what is recorded, published and known, until stopped; it may be away for any time."""
+    spare_memory.use_system_allocator()
+    from pathlib import Path
+
+    from trading_platform.ingest.decoder.bounds import Bounds
+    from trading_platform.ingest.processor.database_follower import DatabaseFollower
+    from trading_platform.store.database import access
+    from trading_platform.store.fs.layout import DataDir
+    from trading_platform.store.ledger import Ledger
+    from trading_platform.venues import VENUES
+
+    priority.come_last()
+    stop = _stopping()
+    budget = _StopBudget()
+    obey_parent(stop=stop.set, orphaned=lambda: os._exit(PARENT_DEAD_EXIT), told=budget.on_message)
+    data = DataDir(Path(config.data_dir))
+    ledger = Ledger.open(data)
+    follower = DatabaseFollower(
+        data,
+        ledger,
+        VENUES,
+        Bounds.of(config.history_start),
+        lambda: access.writer(data, config.database_url),
+        wall_ns=time.time_ns,
+        monotonic=time.monotonic,
+        lanes=(config.lane,),
+    )
+    while not stop.is_set():
+        done = follower.round(stop.is_set)
+        stop.wait(FEED_IDLE_S if done.trades else FEED_REST_S)
+    follower.round(budget.over, whole=True)
+    follower.close()
+    ledger.close()
+    return 0
+
+
+ROLES = {"recorder": record, "processor": process, "publisher": publish, "database": feed_database}
 
 
 class _StopBudget:

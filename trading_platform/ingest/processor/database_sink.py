@@ -22,6 +22,12 @@ NAME = "timescaledb"
 class DatabaseSink:
     """Takes the trades of one lane; see `sink.Sink`.
 
+    Attributes
+    ----------
+    rows : trades that were taken and not written yet.
+    newest_ns : when the newest of them was received.
+    written : how many trades the last `flush` found to be new.
+
     Parameters
     ----------
     writer : writes into the database.
@@ -35,14 +41,19 @@ class DatabaseSink:
         self._writer, self._lane = writer, lane
         self._held = self._end = held
         self._waiting: dict[SequenceKey, list[pa.Table]] = {}
-        self.rows = 0
-        self.written = 0
+        self.rows = self.written = self.newest_ns = 0
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether there is something to write, be it only that a stretch of the log held no trade."""
+        return self._end != self._held
 
     def write(self, columns: Mapping[SequenceKey, TradeColumns], position: Position) -> None:
         """Take the trades up to `position`."""
         for key, trades in columns.items():
             self._waiting.setdefault(key, []).append(to_table(key, trades))
             self.rows += len(trades.price)
+            self.newest_ns = max(self.newest_ns, int(trades.ts_recv[-1]))
         self._end = position
 
     def flush(self) -> Position:

@@ -1,4 +1,4 @@
-"""Run a venue's ingest: recorder, processor and publisher as children, each started again if it dies.
+"""Run a venue's ingest: recorder, processor, publisher and what feeds the database, each started again if it dies.
 
 The recorder starts first and stops first. Starting again is processes/supervisor.py. What the children do is in their
 modules; how they are told is commands/workers/ingest_worker.py.
@@ -33,6 +33,8 @@ STOP_WITHIN_S = 25.0
 RECORDER_STOP_S = 8.0
 PUBLISH_S = 10.0
 """Of a stop, what is kept for publishing."""
+DATABASE_S = 3.0
+"""How long a stop may write into the database."""
 ONE_LEAF_S = 3.0
 """How long the part or symbol-day may take that a worker is at when its time is over."""
 
@@ -104,7 +106,7 @@ class IngestSupervisor:
         """Start all workers, the recorder first."""
         if "recorder" in self._workers:
             self._workers.children()["recorder"].begin()
-        for role in ("recorder", "processor", "publisher"):
+        for role in ("recorder", "processor", "publisher", *(["database"] if self._config.database_url else [])):
             if role not in self._workers:
                 self._add(role)
 
@@ -156,7 +158,12 @@ class IngestSupervisor:
         WorkError : if it did not end well; what it leaves is published at the next start.
         """
         self._tell("publisher", messages.stop_within(self.left_s(ONE_LEAF_S)))
-        if self._workers.stop(["publisher"], self.left_s())["publisher"] != 0:
+        published = self._workers.stop(["publisher"], self.left_s())["publisher"] == 0
+        if "database" in self._workers:
+            # What it does not do now is done at the next start: a database never keeps a stop from being in order.
+            self._tell("database", messages.stop_within(min(DATABASE_S, self.left_s(ONE_LEAF_S))))
+            self._workers.stop(["database"], min(2 * DATABASE_S, self.left_s()))
+        if not published:
             raise WorkError("not everything is published; start again or run recover")
 
     def _tell(self, role: str, line: bytes) -> None:
