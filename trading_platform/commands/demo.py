@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     make = _market(args)
     settings = _in_folder(args, settings)
     data = runtime.data_dir(settings).create()
-    with database_feed.own_database(settings) as settings:
+    with database_feed.own_database(settings, data) as settings:
         summary = _play(args, settings, data, _venue(args, plan, make, data), make, stop, say)
     emit(args, summary, _text(summary, data))
     return 0 if summary["ok"] else 1

@@ -81,7 +81,7 @@ def compare(settings: Settings, data: DataDir, ledger: Ledger) -> Compared | Non
 
 
 @contextmanager
-def own_database(settings: Settings) -> Iterator[Settings]:
+def own_database(settings: Settings, data: DataDir) -> Iterator[Settings]:
     """Within the block the setting names a new database on the same server, dropped afterwards, if it names any.
 
     Raises
@@ -95,6 +95,7 @@ def own_database(settings: Settings) -> Iterator[Settings]:
         return
     from pydantic import SecretStr
 
+    from trading_platform.store.database import identity
     from trading_platform.store.database.scratch import scratch_database
 
     with scratch_database(given, f"tp_demo_{os.getpid()}") as url:
@@ -102,6 +103,7 @@ def own_database(settings: Settings) -> Iterator[Settings]:
         try:
             yield settings.model_copy(update={"database_url": SecretStr(url)})
         finally:
+            identity.forget(data)
             os.environ.pop(VARIABLE)
             if before is not None:
                 os.environ[VARIABLE] = before

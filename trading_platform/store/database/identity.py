@@ -58,6 +58,11 @@ def check(data: DataDir, db: psycopg.Connection) -> None:
     _check(data, on_disk(data), _in_database(db))
 
 
+def forget(data: DataDir) -> None:
+    """Let a data directory have another database than the one that it had, which is gone."""
+    (data.state / "database-id").unlink(missing_ok=True)
+
+
 def refuse_other(data: DataDir, db: psycopg.Connection) -> None:
     """Refuse a database that belongs to another data directory; one that belongs to none is let pass.
 
