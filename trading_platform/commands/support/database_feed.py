@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trading_platform.ingest.processor.database_follower import Copied
+    from trading_platform.ingest.processor.database_follower import Fed
     from trading_platform.settings import Settings
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 VARIABLE = "TRADING_PLATFORM_DATABASE_URL"
 
 
-def feed(settings: Settings, data: DataDir, ledger: Ledger) -> Copied | None:
+def feed(settings: Settings, data: DataDir, ledger: Ledger) -> Fed | None:
     """Bring what is published into the database; None if there is no database, or it is away.
 
     Raises
@@ -40,7 +40,7 @@ def feed(settings: Settings, data: DataDir, ledger: Ledger) -> Copied | None:
         return None
 
 
-def feed_now(settings: Settings, data: DataDir, ledger: Ledger) -> Copied:
+def feed_now(settings: Settings, data: DataDir, ledger: Ledger) -> Fed:
     """Do the same; a database that is away is an error.
 
     Raises

@@ -37,7 +37,7 @@ SHARE = 20.0
 """After the leaves of the running day were copied, that many times as long passes before they are looked at again."""
 
 
-class Copied(NamedTuple):
+class Fed(NamedTuple):
     """What one round brought into the database."""
 
     trades: int = 0
@@ -78,7 +78,7 @@ class DatabaseFollower:
         self._mirror: LedgerMirror | None = None
         self._leaves_at = self._all_at = self._mirror_at = -1e18
 
-    def round(self, over: Callable[[], bool] = lambda: False, *, whole: bool = False) -> Copied:
+    def round(self, over: Callable[[], bool] = lambda: False, *, whole: bool = False) -> Fed:
         """Bring over what is there now, as far as it is due; return what was done, nothing if the database is away.
 
         Parameters
@@ -88,7 +88,7 @@ class DatabaseFollower:
         """
         now_ns = int(self._monotonic() * 1e9)
         if not self._breaker.admits(now_ns):
-            return Copied()
+            return Fed()
         self._breaker.trying(now_ns)
         try:
             done = self._round(over, whole)
@@ -96,7 +96,7 @@ class DatabaseFollower:
             self._breaker.failed(now_ns)
             self._forget_pool()
             log.warning("database not written", reason=str(error))
-            done = Copied()
+            done = Fed()
         else:
             self._breaker.worked()
         metrics.BREAKER_STATE.labels("database").set(self._breaker.state(now_ns))
@@ -107,19 +107,19 @@ class DatabaseFollower:
         self._forget_pool()
         self._common.close()
 
-    def _round(self, over: Callable[[], bool], whole: bool) -> Copied:
+    def _round(self, over: Callable[[], bool], whole: bool) -> Fed:
         if self._pool is None:
             self._pool = self._connect()
             self._leaves = LakeCopy(self._data, self._ledger, self._pool)
             self._mirror = LedgerMirror(self._pool)
         trades = sum(self._feed(lane, over) for lane in self._lanes() if not over())
         if not self._lead():
-            return Copied(trades)
+            return Fed(trades)
         leaves = self._copy_leaves(over, whole)
         if self._mirror is not None and (whole or self._monotonic() >= self._mirror_at) and not over():
             self._mirror.refresh(self._ledger, self._wall_ns())
             self._mirror_at = self._monotonic() + MIRROR_EVERY_S
-        return Copied(trades, leaves)
+        return Fed(trades, leaves)
 
     def _lanes(self) -> list[str]:
         """Return our own lanes, and if we lead those that no ingest has for its own."""
@@ -206,7 +206,7 @@ def sync(
     *,
     wall_ns: Callable[[], int],
     monotonic: Callable[[], float],
-) -> Copied:
+) -> Fed:
     """Bring everything that is published into the database now, unless a running ingest does so; return what was done.
 
     Raises
