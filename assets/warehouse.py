@@ -64,11 +64,29 @@ def warehouse(context: dg.AssetExecutionContext, dbt: QuietDbt, pipeline: Pipeli
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(project.target_of(data) / "partial_parse.msgpack", target)
         os.environ.update(project.variables(data))  # this process is the run's own; dbt is its child
-        yield from dbt.cli(["build", *_days(context)], context=context, target_path=target).stream()
+        for event in dbt.cli(["build", *_days(context)], context=context, target_path=target).stream():
+            if isinstance(event, dg.AssetCheckResult):
+                pipeline.check_results.add(context, _evaluation(event))  # together: hundreds, one by one, take seconds
+            else:
+                yield event
+        pipeline.check_results.flush()
         project.document(data)
         _follow_in_database(context, pipeline)
     finally:
         shutil.rmtree(target, ignore_errors=True)
+
+
+def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """Return what a dbt test found, as Dagster stores it; of the whole table, not of a day."""
+    assert result.asset_key is not None and result.check_name is not None
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+    )
 
 
 def _follow_in_database(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> None:
