@@ -44,9 +44,11 @@ class Host:
             "/etc/trading-platform/workspace.yaml": str(folder / "workspace.yaml"),
             "${SITE_ADDRESS:-localhost}": "localhost",
             "4000": str(free_port(0)),
+            "4001": str(free_port(0)),
             "3000": self.ui,
             "9464": str(free_port(0)),
             "host: code": "host: 127.0.0.1",
+            "host: warehouse": "host: 127.0.0.1",
         }
         (folder / "workspace.yaml").write_text(self._local((DEPLOY / "compose" / "workspace.yaml").read_text()))
 
@@ -115,12 +117,14 @@ def host(tmp_path: Path, postgres: Server, simulator: Callable[..., Simulator]) 
 
 @pytest.mark.timeout(300)
 def test_every_service_of_ours_becomes_well(host: Host) -> None:
-    """In the file's order; the UI shows our code location and changes nothing; recording stops in order."""
+    """In the file's order; the UI shows our code locations and changes nothing; recording stops in order."""
     host.start("ingest")
     host.finish("migrate")
     host.finish("prepare")
-    host.start("code")
-    host.healthy("code")
+    for name in ("code", "warehouse"):
+        host.start(name)
+    for name in ("code", "warehouse"):
+        host.healthy(name)
     host.start("daemon")
     host.start("webserver")
     for name in ("webserver", "daemon", "ingest"):
@@ -130,9 +134,8 @@ def test_every_service_of_ours_becomes_well(host: Host) -> None:
         return httpx.post(f"http://127.0.0.1:{host.ui}/graphql", json={"query": query}, timeout=30).json()
 
     shown = ask("{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }")
-    assert shown["data"]["workspaceOrError"]["locationEntries"] == [
-        {"locationOrLoadError": {"__typename": "RepositoryLocation"}}
-    ]
+    well = {"locationOrLoadError": {"__typename": "RepositoryLocation"}}
+    assert shown["data"]["workspaceOrError"]["locationEntries"] == [well, well]
     may = ask("{ permissions { permission value } }")["data"]["permissions"]
     assert len(may) > 5 and not any(found["value"] for found in may)
     assert host.stop("ingest") == 0
