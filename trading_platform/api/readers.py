@@ -30,10 +30,12 @@ from trading_platform.store.lake import (
 
 if TYPE_CHECKING:
     from trading_platform.settings import Settings
+    from trading_platform.store.database.reading import DatabaseReader
     from trading_platform.store.ledger import Ledger
 
 Engine = Literal["pandas", "polars", "arrow"]
 ENGINES: tuple[Engine, ...] = ("pandas", "polars", "arrow")
+Source = Literal["lake", "database"]
 
 
 def read_ticks(
@@ -45,6 +47,7 @@ def read_ticks(
     as_of: Instant | None = None,
     engine: Engine = "pandas",
     data_dir: str | Path | None = None,
+    source: Source = "lake",
 ) -> Any:
     """Return the trades of [start, end) by exchange trade time, ordered by id.
 
@@ -54,9 +57,11 @@ def read_ticks(
     as_of : only what we had received by then.
     engine : the kind of frame: ``pandas``, ``polars`` or ``arrow``.
     data_dir : where the lake lies; the settings' unless given.
+    source : ``lake``, or ``database`` for the same rows from the one that the settings name.
 
     Raises
     ------
+    DatabaseUnavailable : if the database is asked and does not answer.
     UsageError : if an argument is wrong, or names a data directory, venue, symbol or timeframe of which nothing is
         stored (the nearest is named). A span without rows of a stored one is an empty frame with typed columns.
 
@@ -68,11 +73,14 @@ def read_ticks(
     """
     symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine)
+    if source != "lake":
+        with _database(ask, source, as_of) as there:
+            return _frame(there.ticks(venue, symbol, ask.start_ns, ask.end_ns), engine)
     known = None if as_of is None else instant_ns(as_of)
     return _frame(readers.read_ticks(ask.data, venue, symbol, ask.start_ns, ask.end_ns, as_of_ns=known), engine)
 
 
-def read_bars(
+def read_bars(  # noqa: PLR0913  the contract's, by name
     symbol: str,
     start: Instant,
     end: Instant,
@@ -82,15 +90,19 @@ def read_bars(
     as_of: Instant | None = None,
     engine: Engine = "pandas",
     data_dir: str | Path | None = None,
+    source: Source = "lake",
 ) -> Any:
     """Return the bars that open in [start, end); arguments as in `read_ticks`."""
     symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
+    if source != "lake":
+        with _database(ask, source, as_of) as there:
+            return _frame(there.bars(venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
     with _source(ask, as_of, "bars", (venue, symbol), timeframe) as data:
         return _frame(readers.read_bars(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
 
 
-def read_indicators(
+def read_indicators(  # noqa: PLR0913  the contract's, by name
     symbol: str,
     start: Instant,
     end: Instant,
@@ -100,17 +112,22 @@ def read_indicators(
     as_of: Instant | None = None,
     engine: Engine = "pandas",
     data_dir: str | Path | None = None,
+    source: Source = "lake",
 ) -> Any:
     """Return the indicators of the bars that open in [start, end); arguments as in `read_ticks`."""
     symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
+    outputs = partial(_outputs, ask.settings)
+    if source != "lake":
+        with _database(ask, source, as_of) as there:
+            found = there.indicators(venue, symbol, timeframe, ask.start_ns, ask.end_ns, outputs=outputs)
+            return _frame(found, engine)
     with _source(ask, as_of, "indicators", (venue, symbol), timeframe) as data:
-        outputs = partial(_outputs, ask.settings)
         table = readers.read_indicators(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns, outputs=outputs)
         return _frame(table, engine)
 
 
-def read_regimes(
+def read_regimes(  # noqa: PLR0913  the contract's, by name
     symbol: str,
     start: Instant,
     end: Instant,
@@ -120,10 +137,14 @@ def read_regimes(
     as_of: Instant | None = None,
     engine: Engine = "pandas",
     data_dir: str | Path | None = None,
+    source: Source = "lake",
 ) -> Any:
     """Return the regime labels of the bars that open in [start, end); arguments as in `read_ticks`."""
     symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
+    if source != "lake":
+        with _database(ask, source, as_of) as there:
+            return _frame(there.regimes(venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
     with _source(ask, as_of, "regimes", (venue, symbol), timeframe) as data:
         return _frame(readers.read_regimes(data, venue, symbol, timeframe, ask.start_ns, ask.end_ns), engine)
 
@@ -335,6 +356,31 @@ def _source(ask: _Ask, as_of: Instant | None, dataset: str, pair: tuple[str, str
             until=day_of(ask.end_ns - 1),
         ) as (past, _):
             yield past
+
+
+@contextmanager
+def _database(ask: _Ask, source: Any, as_of: Instant | None) -> Iterator[DatabaseReader]:
+    """Give what reads the database of the settings.
+
+    Raises
+    ------
+    UsageError : if there is none, the source is none, or something as of a time is asked for.
+    """
+    if source != "database":
+        raise UsageError(f"{shown(source)} is not a source; sources: lake database")
+    if as_of is not None:
+        raise UsageError("as_of is answered from the lake; leave out source, or as_of")
+    url = ask.settings.database_url.get_secret_value()
+    if not url:
+        raise UsageError("there is no database: set TRADING_PLATFORM_DATABASE_URL; see database up")
+    from trading_platform.store.database import access
+    from trading_platform.store.database.reading import DatabaseReader
+
+    pool = access.reader(ask.data, url)
+    try:
+        yield DatabaseReader(pool)
+    finally:
+        pool.close()
 
 
 def _frame(table: pa.Table, engine: str) -> Any:

@@ -107,10 +107,11 @@ class DatabaseReader:
         **more: str,
     ) -> pa.Table:
         words: dict[str, Any] = {"venue": venue, "symbol": symbol, "timeframe": timeframe, **more}
-        words |= {"start": start_ns, "end": end_ns, "low": start_ns // 1000, "high": -(-end_ns // 1000)}
+        words |= {"start": start_ns, "end": end_ns, "low": start_ns // 1000}
+        words |= {"first": -(-start_ns // 1000), "high": -(-end_ns // 1000)}
         chosen = sql.SQL(", ").join(sql.SQL(text) for text in columns.values())
-        places = {"number": sql.SQL(_NUMBER), "low": sql.SQL(_FROM_US.format("low"))}
-        whole = query.format(columns=chosen, high=sql.SQL(_FROM_US.format("high")), **places)
+        places = {"number": sql.SQL(_NUMBER), **{n: sql.SQL(_FROM_US.format(n)) for n in ("low", "first", "high")}}
+        whole = query.format(columns=chosen, **places)
         with self._pool.transaction() as db, db.cursor(binary=True) as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{_MOST_MS}ms"])
             cursor.execute(whole, words)
@@ -133,5 +134,5 @@ def _rows_of(table: str, more: str = "") -> sql.SQL:
     """Return the query for a computed dataset's rows of a span; an interval begins on a microsecond."""
     return sql.SQL(
         f"SELECT {{columns}} FROM market.{table} WHERE instrument_id = {{number}} AND timeframe = %(timeframe)s"  # noqa: S608  names of ours
-        f" AND ts_open >= {{low}} AND ts_open < {{high}}{more} ORDER BY ts_open"
+        f" AND ts_open >= {{first}} AND ts_open < {{high}}{more} ORDER BY ts_open"
     )
