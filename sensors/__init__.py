@@ -3,7 +3,7 @@
     ingest_keepalive   no process records            gap_recovery   trades are missing
     seal_days          a day is over and settled     observe_ingest counts of new trades, every five minutes
     compare_days       a venue's daily file is due   tidy_runs      runs whose process died, and old runs
-    schedules          refresh of the current day    daily_report   the day that ended has no report
+    refresh_today      new trades, every 15 minutes  daily_report   the day that ended has no report
 
 Each one reads the ledger or the locks, launches at most one named run, and gives the reason for what it did.
 """

@@ -33,7 +33,7 @@ def daily_report(context: dg.ScheduleEvaluationContext, pipeline: PipelineResour
     day = day_after(today, -1)
     if (pipeline.data.reports / f"{day}.html").exists():
         return dg.SkipReason(f"the report of {day} is there")
-    if not pipeline.ledger.holds_day(day):
+    if not pipeline.ledger.trades_on(day):
         return dg.SkipReason(f"no trade of {day}")
     if now_ns - day_start(today) < _PATIENCE_NS and not _sealed(pipeline, day):
         return dg.SkipReason(f"{day} is not sealed yet")

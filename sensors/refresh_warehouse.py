@@ -1,6 +1,6 @@
 """Sensor: launch a run that builds the warehouse's days whose files were replaced, a few times a day.
 
-A day that is over is built soon after its files; the running day, which changes every five minutes, four times a day.
+A day that is over is built soon after its files; the running day, which changes every few minutes, four times a day.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ from sensors.daily_report import daily_report
 from sensors.gap_recovery import gap_recovery
 from sensors.ingest_keepalive import ingest_keepalive
 from sensors.observe_ingest import observe_ingest
-from sensors.schedules import every_five_minutes
+from sensors.refresh_today import refresh_today
 from sensors.seal_days import seal_days
 from sensors.tidy_runs import tidy_runs
 from trading_platform.domain.datasets import DATASETS
@@ -41,8 +41,8 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, module="dagster")
 defs = dg.Definitions(
     assets=[*(getattr(import_module(f"assets.{name}"), name) for name in DATASETS), report],
     jobs=JOBS,
-    sensors=[ingest_keepalive, gap_recovery, compare_days, seal_days, observe_ingest, tidy_runs],
-    schedules=[every_five_minutes, daily_report],
+    sensors=[ingest_keepalive, gap_recovery, compare_days, seal_days, refresh_today, observe_ingest, tidy_runs],
+    schedules=[daily_report],
     resources={"pipeline": GatedPipeline()},
     # Parallel work is the engine's; a process for each step would cost six seconds a step.
     executor=dg.in_process_executor,

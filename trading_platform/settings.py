@@ -186,6 +186,7 @@ class DagsterSettings(_Section):
     code_locations: Annotated[tuple[Module, ...], Names, Distinct] = Field(
         (), description="Python modules of your own with Dagster definitions, each loaded in a process of its own"
     )
+    refresh_minutes: int = Field(15, ge=1, le=1440, description="minutes between refreshes of the running day")
 
 
 class RegimeSettings(_Section):

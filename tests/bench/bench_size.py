@@ -25,7 +25,7 @@ import dagster as dg
 
 from sensors.gap_recovery import gap_recovery
 from sensors.observe_ingest import observe_ingest
-from sensors.schedules import every_five_minutes
+from sensors.refresh_today import refresh_today
 from sensors.seal_days import seal_days
 from tests.bench.__main__ import Line
 from tests.bench.large import Size, fill_lake, fill_ledger
@@ -89,9 +89,8 @@ def _ledger(data: DataDir, symbols: int) -> Iterator[tuple[str, float]]:
     ledger.close()
     with dg.DagsterInstance.local_temp(str(data.root)) as instance:
         pipeline = PipelineResource(data_dir=str(data.root))
-        for sensor in (gap_recovery, observe_ingest, seal_days):
+        for sensor in (gap_recovery, observe_ingest, refresh_today, seal_days):
             yield f"a tick of `{sensor.name}`", _seconds(lambda sensor=sensor: _tick(sensor, instance, pipeline))
-        yield "a tick of `refresh_today`", _seconds(lambda: _scheduled(instance, pipeline))
         pipeline.close()
 
 
@@ -119,14 +118,9 @@ def _forgetful(data: DataDir, ledger: Ledger) -> None:
 
 
 def _tick(sensor: dg.SensorDefinition, instance: dg.DagsterInstance, pipeline: PipelineResource) -> None:
-    with dg.build_sensor_context(instance, resources={"pipeline": pipeline}) as context:
-        sensor.evaluate_tick(context)
-
-
-def _scheduled(instance: dg.DagsterInstance, pipeline: PipelineResource) -> None:
     repository = defs.get_repository_def()
-    with dg.build_schedule_context(instance, resources={"pipeline": pipeline}, repository_def=repository) as context:
-        every_five_minutes.evaluate_tick(context)
+    with dg.build_sensor_context(instance, resources={"pipeline": pipeline}, repository_def=repository) as context:
+        sensor.evaluate_tick(context)
 
 
 def _process(data: DataDir, *words: str) -> float:

@@ -64,11 +64,12 @@ def test_everything_automatic_is_switched_on() -> None:
         "gap_recovery",
         "compare_days",
         "seal_days",
+        "refresh_today",
         "observe_ingest",
         "tidy_runs",
     }
     assert set(sensors.values()) == {dg.DefaultSensorStatus.RUNNING}
-    assert [s.default_status for s in repository.schedule_defs] == [dg.DefaultScheduleStatus.RUNNING] * 2
+    assert [s.default_status for s in repository.schedule_defs] == [dg.DefaultScheduleStatus.RUNNING]
     assert {"refresh_today", "seal_days", "recover_gaps", "compare_days", "ingest"} <= set(repository.job_names)
 
 

@@ -12,7 +12,7 @@ from sensors.compare_days import compare_days
 from sensors.gap_recovery import gap_recovery
 from sensors.ingest_keepalive import STOP_FILE, ingest_keepalive
 from sensors.observe_ingest import observe_ingest
-from sensors.schedules import every_five_minutes
+from sensors.refresh_today import refresh_today
 from sensors.seal_days import ATTEMPTS, seal_days
 from sensors.tidy_runs import tidy_runs
 from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
@@ -42,7 +42,9 @@ from trading_platform.store.ledger import Batch, Seen, SequenceKey
 
 def tick(sensor: dg.SensorDefinition, instance: dg.DagsterInstance, pipeline: FixedPipeline, cursor: str = "") -> Any:
     """Evaluate a sensor once."""
-    with dg.build_sensor_context(instance, cursor=cursor or None, resources={"pipeline": pipeline}) as context:
+    with dg.build_sensor_context(
+        instance, cursor=cursor or None, resources={"pipeline": pipeline}, repository_def=defs.get_repository_def()
+    ) as context:
         return sensor.evaluate_tick(context)
 
 
@@ -176,23 +178,47 @@ def test_sealing_that_does_not_succeed_is_given_up(
 # ---- the schedule, the observation
 
 
-def test_the_running_day_is_refreshed_unless_it_still_is(market: Market, pipeline: FixedPipeline) -> None:
-    """Every five minutes today's partition, but never two at once, and not before a trade of today."""
-    stored = dg.DagsterInstance.local_temp(str(market.data.root))  # a schedule sees no instance in memory
+class _Later(FixedPipeline):
+    """The engine some minutes after noon."""
 
-    def evaluate() -> Any:
-        repository = defs.get_repository_def()
-        with dg.build_schedule_context(stored, resources={"pipeline": pipeline}, repository_def=repository) as context:
-            return every_five_minutes.evaluate_tick(context)
+    minutes: int = 0
+
+    def now_ns(self) -> int:
+        return NOW_NS + self.minutes * 60 * 10**9
+
+
+def test_the_running_day_is_refreshed_while_trades_come(market: Market, instance: dg.DagsterInstance) -> None:
+    """At once at the first trade, then every 15 minutes, never two at once, and never without a new trade."""
+
+    def evaluate(minutes: int, cursor: str = "") -> dg.SensorResult | dg.SkipReason:
+        return tick(refresh_today, instance, _Later(data_dir=str(market.data.root), minutes=minutes), cursor)
 
     market.hold(made_up("2024-08-11", 1, 20))
-    assert "no trade" in evaluate().skip_message
+    assert "no trade" in evaluate(0).skip_message
     market.hold(made_up(NOW_DAY, 1, 20, first_id=1020))
-    (request,) = evaluate().run_requests
-    assert request.partition_key == NOW_DAY and request.tags[keys.REASON]
-    start_run(stored, keys.REFRESH_TODAY, dg.DagsterRunStatus.STARTED)
-    assert "still running" in evaluate().skip_message
-    stored.dispose()
+    first = evaluate(0)
+    (request,) = first.run_requests
+    assert (request.partition_key, request.tags[keys.REASON]) == (NOW_DAY, "20 new trades")
+    assert "no new trade" in evaluate(16, first.cursor).skip_message
+    market.hold(made_up(NOW_DAY, 1, 5, first_id=1040))
+    assert "due after 15" in evaluate(14, first.cursor).skip_message
+    (request,) = evaluate(15, first.cursor).run_requests
+    assert request.tags[keys.REASON] == "5 new trades"
+    start_run(instance, keys.REFRESH_TODAY, dg.DagsterRunStatus.STARTED)
+    assert "still running" in evaluate(15, first.cursor).skip_message
+
+
+def test_a_day_of_refreshes_is_less_than_a_hundred_runs(market: Market, instance: dg.DagsterInstance) -> None:
+    """Looking every 15 seconds for a day at a market that always trades launches 96 runs."""
+    trades = made_up(NOW_DAY, 1, 5000)
+    launched, cursor = 0, ""
+    for minute in range(0, 12 * 60, 5):
+        low, high = 1000 + 5 * minute, 1004 + 5 * (minute + 5)
+        market.hold(trades.between(low, high), stage=False)
+        found = tick(refresh_today, instance, _Later(data_dir=str(market.data.root), minutes=minute), cursor)
+        launched += len(found.run_requests or ())
+        cursor = found.cursor or cursor
+    assert launched == 48  # in half a day
 
 
 def test_ingest_is_observed_in_one_event(market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance) -> None:

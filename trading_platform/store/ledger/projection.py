@@ -34,7 +34,7 @@ from trading_platform.store.ledger.epochs import EpochBook, ended_at, note_reset
 from trading_platform.store.ledger.gaps import reconcile, workable
 from trading_platform.store.ledger.kept_days import KeptDays, Outdated, goes_on
 from trading_platform.store.ledger.sinks import STAGING, SinkBook, adopt_staging, begin_staging, lane_row, positions
-from trading_platform.store.ledger.text_days import TextDays, note_text_days
+from trading_platform.store.ledger.text_days import TextDays, note_text_days, text_days
 from trading_platform.store.ledger.voids import BY_TYPE, VoidBook, notes, withdraw
 
 Advance = Callable[[SequenceState, Seen], npt.NDArray[np.bool_]]
@@ -139,6 +139,13 @@ class Projection(EpochBook, VoidBook, KeptDays, SinkBook, TextDays):
         query = sa.select(c.day).where(c.day == day, c.stored > 0, sa.exists().where(same))
         with self.database.reading() as db:
             return db.execute(query.limit(1)).first() is not None
+
+    def trades_on(self, day: str) -> int:
+        """Return how many trades of a day are stored; of symbols whose ids prove nothing, how many are published."""
+        c = t.coverage.c
+        with self.database.reading() as db:
+            counted = db.execute(sa.select(sa.func.sum(c.stored)).where(c.day == day)).scalar() or 0
+            return int(counted) + sum(listed.held for listed in text_days(db) if listed.day == day)
 
     def instruments(self, venue: str) -> list[Instrument]:
         """Return the venue's instruments as last listed."""
