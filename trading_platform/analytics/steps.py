@@ -12,6 +12,7 @@ from math import isnan, log, nan
 from typing import Any
 
 from trading_platform.jit.kernel import block
+from trading_platform.jit.native import FUSED as fused  # noqa: N811  a function to kernels
 
 State = Any
 """Words, or a window: float64 arrays that begin as zeros."""
@@ -29,35 +30,29 @@ def add_exact(total: float, x: float) -> tuple[float, float]:
 
 @block()
 def multiply_exact(a: float, b: float) -> tuple[float, float]:
-    """Return the rounded product and its rounding error (Dekker).
-
-    The error is exact for magnitudes below 1e150 whose product is above 1e-275: what it is made of is above 1e-307.
-    """
+    """Return the rounded product and its rounding error, which is exact for products above 1e-275."""
     product = a * b
-    t = 134217729.0 * a
-    a1 = t - (t - a)
-    a0 = a - a1
-    t = 134217729.0 * b
-    b1 = t - (t - b)
-    b0 = b - b1
-    return product, ((a1 * b1 - product) + a1 * b0 + a0 * b1) + a0 * b0
+    return product, fused(a, b, -product)
 
 
 @block()
 def divide_pair(high: float, low: float, divisor: float) -> float:
-    """Return (high + low) / divisor to the last bit but for freak ties."""
+    """Return (high + low) / divisor to the last bit but for freak ties.
+
+    Multiplied by the reciprocal and mended by what is left over (Markstein): of a constant divisor, such as a period,
+    the compiler divides once for all rows.
+    """
     total, rest = add_exact(high, low)
-    quotient = total / divisor
-    product, error = multiply_exact(quotient, divisor)
-    return quotient + (((total - product) - error) + rest) / divisor
+    inverse = 1.0 / divisor
+    quotient = total * inverse
+    return quotient + (fused(-quotient, divisor, total) + rest) * inverse
 
 
 @block()
 def divide_pairs(high: float, low: float, below_high: float, below_low: float) -> float:
     """Return (high + low) / (below_high + below_low) to about the last bit."""
     quotient = (high + low) / (below_high + below_low)
-    product, error = multiply_exact(quotient, below_high)
-    return quotient + (((high - product) - error) + (low - quotient * below_low)) / below_high
+    return quotient + (fused(-quotient, below_high, high) + (low - quotient * below_low)) / below_high
 
 
 @block()

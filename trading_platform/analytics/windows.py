@@ -79,15 +79,15 @@ def rolling_step(state: State, at: int, window: State, place: int, period: int, 
     window[place + fresh] = x
     total, error = add_exact(state[at + 2], x)
     rest = state[at + 3] + error
-    fresh += 1
     if state[at] < period:
         state[at] += 1.0
-    whole, error = add_exact(total, window[high + fresh])
-    remainder = rest + (error + window[low + fresh])
-    state[at + 1] = fresh
+    whole, error = add_exact(total, window[high + fresh + 1])
+    remainder = rest + (error + window[low + fresh + 1])
+    # Counted as the float it is: a count that goes to an integer and back at each row costs 3 ns.
+    state[at + 1] += 1.0
     state[at + 2] = total
     state[at + 3] = rest
-    if fresh == period:
+    if state[at + 1] == period:
         rolling_day_boundary(state, at, window, place, period)
     if state[at] < period:
         return nan, nan
@@ -184,7 +184,7 @@ def deviation_step(state: State, at: int, window: State, place: int, period: int
     state[at + 2] = total
     state[at + 3] = rest
     state[at + 4] = spread
-    if fresh == period:
+    if new == period:
         deviation_day_boundary(state, at, window, place, period)
     if state[at] < period:
         return nan, nan
@@ -240,25 +240,25 @@ def weighted_step(state: State, at: int, window: State, place: int, period: int,
     fresh = int(state[at + 1])
     window[place + fresh] = x
     fresh += 1
+    state[at + 1] += 1.0
     total, error = add_exact(state[at + 2], x)
     rest = state[at + 3] + error
-    product, product_error = multiply_exact(float(fresh), x)
+    product, product_error = multiply_exact(state[at + 1], x)
     heavy, error = add_exact(state[at + 4], product)
     heavy_rest = state[at + 5] + (error + product_error)
     if state[at] < period:
         state[at] += 1.0
-    shift = float(period - fresh)
+    shift = period - state[at + 1]
     product, product_error = multiply_exact(shift, total)
     whole, error = add_exact(heavy, product)
     remainder = heavy_rest + (error + product_error + shift * rest)
     whole, error = add_exact(whole, window[weighted + 2 * fresh])
     remainder += error + window[weighted + 2 * fresh + 1]
-    state[at + 1] = fresh
     state[at + 2] = total
     state[at + 3] = rest
     state[at + 4] = heavy
     state[at + 5] = heavy_rest
-    if fresh == period:
+    if state[at + 1] == period:
         weighted_day_boundary(state, at, window, place, period)
     if state[at] < period:
         return nan, nan
@@ -315,15 +315,14 @@ def highest_step(state: State, at: int, window: State, place: int, period: int, 
     fresh = int(state[at + 1])
     window[place + fresh] = x
     best = x if fresh == 0 else max(x, state[at + 2])
-    fresh += 1
-    state[at + 1] = fresh
+    state[at + 1] += 1.0
     state[at + 2] = best
     if state[at] < period:
         state[at] += 1.0
-    if fresh == period:
+    if state[at + 1] == period:
         highest_day_boundary(state, at, window, place, period)
     else:
-        best = max(best, window[place + period + fresh])
+        best = max(best, window[place + period + fresh + 1])
     return best if state[at] >= period else nan
 
 
@@ -351,11 +350,10 @@ def ring_push(state: State, at: int, window: State, place: int, period: int, x: 
     slot = int(state[at + 1])
     window[place + slot] = x
     window[place + slot + period] = x
-    slot = slot + 1 if slot + 1 < period else 0
-    state[at + 1] = slot
+    state[at + 1] = state[at + 1] + 1.0 if slot + 1 < period else 0.0
     if state[at] < period:
         state[at] += 1.0
-    return place + slot
+    return place + (slot + 1 if slot + 1 < period else 0)
 
 
 @block(inline=False)

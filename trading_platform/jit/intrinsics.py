@@ -90,6 +90,16 @@ def column(typingctx: Any, addresses: Any, k: Any, count: Any) -> Any:  # noqa: 
 
 
 @intrinsic
+def fused(typingctx: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001
+    """Return a · b + c rounded once: one instruction where the processor has it, else a call that gives the same."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return types.float64(types.float64, types.float64, types.float64), codegen
+
+
+@intrinsic
 def address(typingctx: Any, array: Any) -> Any:  # noqa: ARG001
     """Return where an array's numbers are. The caller keeps the array."""
     if not isinstance(array, types.Array):

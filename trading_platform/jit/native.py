@@ -7,19 +7,20 @@ many there are. What they may use beyond numba's Python is `REGISTERS`, …: bin
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from trading_platform.jit.kernel import Kernel
 
-INTRINSICS_VERSION = 1
+INTRINSICS_VERSION = 2
 """Raise it when intrinsics.py changes, so that no cached machine code of before is run."""
 
 
 class Intrinsic(Kernel):
     """A name for one of intrinsics.py, which is imported only when a kernel is compiled."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(_compiled_only, None, name=name)
+    def __init__(self, name: str, python: Callable[..., Any] | None = None) -> None:
+        super().__init__(python or _compiled_only, None, name=name)
 
     def _feed(self, update: Callable[[bytes], None], seen: set[str]) -> None:  # noqa: ARG002  of the base
         update(f"{self.name} {INTRINSICS_VERSION}".encode())
@@ -34,6 +35,12 @@ def _compiled_only(*_: Any) -> Any:
     raise NotImplementedError("only compiled code can call this")
 
 
+def _fused(a: float, b: float, c: float) -> float:
+    return float(Fraction(a) * Fraction(b) + Fraction(c))
+
+
+FUSED = Intrinsic("fused", _fused)
+"""``fused(a, b, c)``: a · b + c rounded once."""
 INTRINSICS = {name: Intrinsic(name) for name in ("registers", "put_back", "view", "column", "address", "call")}
 
 

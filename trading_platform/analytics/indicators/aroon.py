@@ -24,11 +24,16 @@ def step(state: Any, window: Any, constants: Any, high: float, low: float) -> tu
         return nan, nan, nan
     top = 0
     bottom = 0
+    highest = window[highs]
+    lowest = window[lows]
     for k in range(1, size):
-        if window[highs + k] >= window[highs + top]:
-            top = k
-        if window[lows + k] <= window[lows + bottom]:
-            bottom = k
+        # Chosen, not branched: a guess is wrong too often here.
+        x = window[highs + k]
+        y = window[lows + k]
+        top = k if x >= highest else top
+        bottom = k if y <= lowest else bottom
+        highest = max(highest, x)
+        lowest = min(lowest, y)
     factor = 100.0 / constants[0]
     return factor * top, factor * bottom, factor * (top - bottom)
 
