@@ -15,9 +15,10 @@ _SPEC = dg.AssetSpec(
     deps=[keys.TICKS, keys.ASSETS["bars"]],
     description="What a person should know about the quality of a day, as one HTML page: scores, completeness, gaps, "
     "latency, quarantine, outliers, drift, revisions. Served at /platform/report, kept for each day.",
-    group_name=keys.QUALITY_GROUP,
+    group_name=keys.QUALITY,
     partitions_def=DAILY,
     kinds={"html"},
+    owners=keys.OWNERS,
     skippable=True,  # of a day on which nothing was recorded nothing is written
 )
 

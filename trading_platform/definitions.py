@@ -23,6 +23,7 @@ from sensors.seal_days import seal_days
 from sensors.tidy_runs import tidy_runs
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.verdict import Gate
+from trading_platform.orchestration.asset_factory import EXTERNAL
 from trading_platform.orchestration.jobs import JOBS
 from trading_platform.orchestration.resources import PipelineResource
 
@@ -38,8 +39,13 @@ class GatedPipeline(PipelineResource):
 # Dagster warns, at every load, of what it calls beta; what we use of that is held by the pinned version and a test.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, module="dagster")
 
+
+def _assets() -> list[dg.AssetsDefinition]:
+    return [getattr(import_module(f"assets.{name}"), name) for name in DATASETS]
+
+
 defs = dg.Definitions(
-    assets=[*(getattr(import_module(f"assets.{name}"), name) for name in DATASETS), report],
+    assets=[*EXTERNAL, *dg.with_source_code_references([*_assets(), report])],
     jobs=JOBS,
     sensors=[ingest_keepalive, gap_recovery, compare_days, seal_days, refresh_today, observe_ingest, tidy_runs],
     schedules=[daily_report],

@@ -11,12 +11,35 @@ from typing import Any
 
 import dagster as dg
 
+from trading_platform.domain.column_meanings import meaning
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.partitions import DAILY, YESTERDAY
 from trading_platform.orchestration.reporting.report import report
-from trading_platform.orchestration.resources import PipelineResource
+from trading_platform.orchestration.resources import PipelineResource, settings_in_force
 from trading_platform.settings import PREFIX
+from trading_platform.store.fs.layout import DataDir
+
+EXTERNAL = (
+    dg.AssetSpec(
+        keys.EXCHANGE,
+        description="The exchanges whose trades are recorded: their streams, REST services and daily files.",
+        group_name=keys.RAW,
+        kinds={"websocket"},
+        owners=keys.OWNERS,
+    ),
+    dg.AssetSpec(
+        keys.RAW_LOG,
+        deps=[keys.EXCHANGE],
+        description="Everything that was received, byte for byte and in order. Ingest and recovery write it, without "
+        "Dagster; all else can be made from it again.",
+        group_name=keys.RAW,
+        kinds={"file"},
+        owners=keys.OWNERS,
+        metadata={"dagster/uri": (DataDir(settings_in_force().data_dir.absolute()).log).as_uri()},
+    ),
+)
+"""Assets that Dagster shows and does not make."""
 
 Reported = Iterator[dg.MaterializeResult[Any] | dg.Output[None]]
 """What an asset yields once every day is reported; nothing if nothing is known of any."""
@@ -33,7 +56,7 @@ def daily_asset(
         the end of the day before, that day.
     """
     key, of = keys.ASSETS[dataset], DATASETS[dataset]
-    upstream = [] if of.upstream is None else [dg.AssetDep(keys.ASSETS[of.upstream])]
+    upstream = [dg.AssetDep(keys.RAW_LOG if of.upstream is None else keys.ASSETS[of.upstream])]
     if of.stateful:
         upstream.append(dg.AssetDep(key, partition_mapping=YESTERDAY))
 
@@ -42,10 +65,12 @@ def daily_asset(
             key,
             deps=upstream,
             description=function.__doc__,
-            group_name=keys.GROUP,
+            group_name=keys.group_of(dataset),
             partitions_def=DAILY,
-            kinds={"parquet"},
-            tags={"dataset": dataset},
+            kinds={"parquet", "python"},
+            owners=keys.OWNERS,
+            tags={keys.DATASET: dataset},
+            metadata=described(dataset),
             skippable=True,  # of a day on which nothing was recorded nothing is materialized
         )
         with warnings.catch_warnings():
@@ -60,6 +85,16 @@ def daily_asset(
             )(function)
 
     return decorate
+
+
+def described(dataset: str) -> dict[str, Any]:
+    """Return what is known of a dataset before any day of it: where it lies, its columns and what they mean."""
+    columns = [
+        dg.TableColumn(name, kind, description=meaning(dataset, name))
+        for name, kind in DATASETS[dataset].columns.items()
+    ]
+    place = DataDir(settings_in_force().data_dir.absolute()).lake / dataset
+    return {"dagster/uri": place.as_uri(), "dagster/column_schema": dg.TableSchema(columns)}
 
 
 def refreshed(context: dg.AssetExecutionContext, pipeline: PipelineResource, dataset: str) -> Reported:

@@ -30,15 +30,15 @@ telemetry: {{enabled: false}}
 nux: {{enabled: false}}
 
 # A run is a process. Recording (`ingest`) holds a place for ever, one for each venue, beside the ten of the queue for
-# everything else, of which some kinds of work are limited (tag `work`).
+# everything else, of which some kinds of work are limited (tag `trading_platform/work`).
 concurrency:
   runs:
     max_concurrent_runs: {places}
     tag_concurrency_limits:
-      - {{key: work, value: recovery, limit: 1}}
-      - {{key: work, value: comparison, limit: 1}}
-      - {{key: work, value: refresh, limit: 1}}
-      - {{key: work, value: warehouse, limit: 1}}
+      - {{key: trading_platform/work, value: recovery, limit: 1}}
+      - {{key: trading_platform/work, value: comparison, limit: 1}}
+      - {{key: trading_platform/work, value: refresh, limit: 1}}
+      - {{key: trading_platform/work, value: warehouse, limit: 1}}
       - {{key: dagster/backfill, limit: 2}}
 
 run_monitoring:

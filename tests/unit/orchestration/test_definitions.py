@@ -20,6 +20,7 @@ from trading_platform.settings import Settings, VenueSettings
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake.first_day import note_first_day
 
+NO_DATASETS = {keys.REPORT, keys.RAW_LOG, keys.EXCHANGE}
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -31,11 +32,11 @@ def test_the_definitions_are_valid() -> None:
 def test_every_dataset_of_the_pipeline_is_an_asset() -> None:
     """Assets, their order and their inputs are the pipeline's."""
     graph = defs.resolve_asset_graph()
-    assert set(graph.get_all_asset_keys()) - {keys.REPORT} == set(keys.ASSETS.values())
+    assert set(graph.get_all_asset_keys()) - NO_DATASETS == set(keys.ASSETS.values())
     assert tuple(keys.ASSETS) == tuple(DATASETS)
     for name, dataset in DATASETS.items():
         upstream = {key.to_user_string() for key in graph.get(keys.ASSETS[name]).parent_keys}
-        assert upstream - {name} == ({dataset.upstream} if dataset.upstream else set())
+        assert upstream - {name} == {dataset.upstream or keys.RAW_LOG.to_user_string()}
         assert (name in upstream) == dataset.stateful
         assert graph.get(keys.ASSETS[name]).description
 
@@ -43,8 +44,43 @@ def test_every_dataset_of_the_pipeline_is_an_asset() -> None:
 def test_a_range_of_days_is_one_run() -> None:
     """Every asset takes a range in a single run."""
     graph = defs.resolve_asset_graph()
-    policies = {graph.get(key).backfill_policy for key in graph.get_all_asset_keys()}
+    policies = {graph.get(key).backfill_policy for key in graph.materializable_asset_keys}
     assert policies == {dg.BackfillPolicy.single_run()}
+
+
+def test_every_asset_says_what_it_is() -> None:
+    """Each has a description, a group, an owner, kinds; what we make also the code that makes it, and a place."""
+    graph = defs.resolve_asset_graph()
+    groups = {"raw", "derived", "models", "quality"}
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == groups
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description and node.owners and node.kinds, key
+        if key in graph.materializable_asset_keys:
+            (code,) = node.metadata["dagster/code_references"].code_references
+            assert Path(code.file_path).is_file() and code.line_number
+        if key in keys.ASSETS.values():
+            assert node.metadata["dagster/uri"].startswith("file:///")
+
+
+def test_every_column_of_an_asset_has_its_type_and_meaning() -> None:
+    """Dagster shows the columns of the one schema, in its order, each with a sentence of its own."""
+    graph = defs.resolve_asset_graph()
+    for name, dataset in DATASETS.items():
+        columns = graph.get(keys.ASSETS[name]).metadata["dagster/column_schema"].columns
+        assert [(column.name, column.type) for column in columns] == list(dataset.columns.items())
+        told = [column.description for column in columns]
+        assert all(told), (name, [column.name for column in columns if not column.description])
+        assert len(set(told)) == len(told), name
+
+
+def test_tags_of_runs_bear_our_name() -> None:
+    """What we put on runs cannot be taken for Dagster's or a user's own tags."""
+    tags = [keys.WORK, keys.REASON, keys.LEASE, keys.VENUE, keys.STOPPED, keys.DATASET]
+    assert {tag.partition("/")[0] for tag in tags} == {"trading_platform"}
+    jobs = [job for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")]
+    told = {tag for job in jobs for tag in job.tags if not tag.startswith("dagster/")}
+    assert told == {keys.WORK}
 
 
 def test_checks_report_and_do_not_block() -> None:
@@ -86,7 +122,7 @@ def test_the_running_day_is_a_partition() -> None:
 def test_all_begin_with_the_first_day_held() -> None:
     """One definition for every asset, check and job: the first day that the lake said when it was loaded."""
     graph = defs.resolve_asset_graph()
-    found = {graph.get(key).partitions_def for key in graph.get_all_asset_keys()}
+    found = {graph.get(key).partitions_def for key in graph.materializable_asset_keys}
     found |= {graph.get(key).partitions_def for key in graph.asset_check_keys}
     assert found == {daily(FIRST_DAY)}
     assert defs.resolve_job_def(keys.SEAL_DAYS).partitions_def == daily(FIRST_DAY)
