@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trading_platform.analytics.bars_from_frames import make_bars
     from trading_platform.analytics.notebook import compute, indicator_table
+    from trading_platform.analytics.order_flow import footprint, order_flow
     from trading_platform.analytics.regimes.fit import fit_regimes
     from trading_platform.analytics.streams import Stream as stream  # noqa: N813  tp.stream(...), tp.stream.restore(...)
     from trading_platform.api.readers import (
@@ -32,6 +33,8 @@ _CALLS = {
     "compute": ("trading_platform.analytics.notebook", "compute"),
     "stream": ("trading_platform.analytics.streams", "Stream"),
     "indicator_table": ("trading_platform.analytics.notebook", "indicator_table"),
+    "order_flow": ("trading_platform.analytics.order_flow", "order_flow"),
+    "footprint": ("trading_platform.analytics.order_flow", "footprint"),
     "make_bars": ("trading_platform.analytics.bars_from_frames", "make_bars"),
     "fit_regimes": ("trading_platform.analytics.regimes.fit", "fit_regimes"),
     "read_ticks": ("trading_platform.api.readers", "read_ticks"),
@@ -48,9 +51,11 @@ __all__ = [
     "compute",
     "coverage",
     "fit_regimes",
+    "footprint",
     "indicator_table",
     "instruments",
     "make_bars",
+    "order_flow",
     "read_bars",
     "read_indicators",
     "read_regimes",
