@@ -32,6 +32,11 @@ class WarehouseTranslator(DagsterDbtTranslator):
         """Return one group for all."""
         return GROUP
 
+    def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Add where dbt's documentation of the model is, on the UI's own port."""
+        page = f"/platform/dbt/#!/model/{dbt_resource_props['unique_id']}"
+        return {**super().get_metadata(dbt_resource_props), "docs": dg.MetadataValue.md(f"[dbt docs]({page})")}
+
 
 class QuietDbt(DbtCliResource):
     """dbt's command line, without `dbt --version`, which asks a package index for the newest one."""
@@ -57,6 +62,8 @@ def dbt_resource() -> QuietDbt:
 )
 def warehouse(context: dg.AssetExecutionContext, dbt: QuietDbt, pipeline: PipelineResource) -> Iterator[Any]:
     """Build and test the models of the chosen days, then document them."""
+    if context.selected_asset_keys and not _has_days(context):
+        raise dg.Failure("choose the days: the warehouse is built for each day by itself")
     data = pipeline.data
     target = project.target_of(data) / context.run.run_id
     try:
@@ -100,9 +107,13 @@ def _follow_in_database(context: dg.AssetExecutionContext, pipeline: PipelineRes
         context.log.warning(f"the marts of the database are not up to date: {error}")
 
 
+def _has_days(context: dg.AssetExecutionContext) -> bool:
+    return bool(context.has_partition_key or context.has_partition_key_range)
+
+
 def _days(context: dg.AssetExecutionContext) -> list[str]:
     """Return the words that limit a build to the days of a run; the buttons that execute a check name none."""
-    if not (context.has_partition_key or context.has_partition_key_range):
+    if not _has_days(context):
         return []
     days = context.partition_keys
     return ["--vars", json.dumps({"from_day": min(days), "to_day": max(days)})]

@@ -79,6 +79,17 @@ def test_a_range_of_days_is_built_checked_and_documented(
     assert list((filled / "run" / "warehouse").iterdir()) == []
 
 
+def test_a_build_without_days_is_refused(defs: dg.Definitions, filled: Path, instance: dg.DagsterInstance) -> None:
+    """`dagster job launch` names no day: the run says so at once, and builds nothing."""
+    (warehouse,) = (one for one in defs.assets or () if isinstance(one, dg.AssetsDefinition))
+    before = (filled / "warehouse.duckdb").read_bytes()
+    resources = {**(defs.resources or {}), "pipeline": PipelineResource(data_dir=str(filled))}
+    job = dg.Definitions(assets=[warehouse], jobs=[dg.define_asset_job("all", "*")], resources=resources)
+    with pytest.raises(dg.Failure, match="choose the days"):
+        job.resolve_job_def("all").execute_in_process(instance=instance)
+    assert (filled / "warehouse.duckdb").read_bytes() == before
+
+
 def test_the_project_is_parsed_again_only_after_a_change(
     defs: dg.Definitions, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

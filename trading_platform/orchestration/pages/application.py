@@ -77,7 +77,7 @@ class Pages:
         self._market = LiveMarket(data, open_ledger)
         self.feed = Feed(self._read_market)
         sites = [
-            Site("dbt", "dbt docs", data.dbt_docs, _DBT, "dagster job launch -j build_warehouse"),
+            Site("dbt", "dbt docs", data.dbt_docs, _DBT, ""),
             Site("data-docs", "Data Docs", data.data_docs, _DATA_DOCS, ""),
         ]
         routes = [
@@ -183,8 +183,8 @@ class Pages:
 
 
 _DBT = (
-    "The documentation of the warehouse is not made yet. Dagster makes it when it builds the warehouse: job "
-    "build_warehouse, launched a few times a day by itself, or now:",
+    "The documentation of the warehouse is not made yet. Dagster makes it when it builds the warehouse: a few minutes "
+    "after bars were published, or now, if you materialize the asset group warehouse there.",
 )
 _DATA_DOCS = (
     "Great Expectations has not written its Data Docs yet. Dagster's daily quality checkpoint writes them; launch it "
