@@ -21,7 +21,8 @@ Generated from the table in `trading_platform/analytics/indicators/`; do not edi
 bits. A name alone gives all outputs of the indicator, with an output appended just that one; `__` is "of", `p` a
 decimal point (`bbands_20_2p5`). An indicator of one input can be taken of another one, or of a column
 (`sma_20__volume`). Outputs have no value for exactly the lookback: null, in pandas NaN. A row with a missing input
-does not step. What trades tell that bars do not (footprint, volume profile, signs) is `tp.order_flow` and `tp.footprint`.
+does not step. What trades tell that bars do not (footprint, volume profile, signs) is `tp.order_flow` and
+`tp.footprint`.
 """
 
 
