@@ -38,6 +38,7 @@ bench-compare: install-test ## judge this tree against BASE (a commit or a folde
 docs: install ## write the generated pages again
 	$(BIN)/python -m trading_platform.reference docs
 	$(BIN)/python -m trading_platform.analytics.reference > docs/indicators.md
+	$(BIN)/python -m trading_platform.analytics.pictures docs/indicators
 
 install:
 	@$(PYTHON) deploy/install.py

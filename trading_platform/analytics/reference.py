@@ -1,6 +1,7 @@
 """Document the indicators: the rows of `tp.indicator_table`, and the generated page docs/indicators.md.
 
-``python -m trading_platform.analytics.reference > docs/indicators.md`` writes the page; a test compares it.
+``python -m trading_platform.analytics.reference > docs/indicators.md`` writes the page; a test compares it. Its pictures
+are pictures.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ bits. A name alone gives all outputs of the indicator, with an output appended j
 decimal point (`bbands_20_2p5`). An indicator of one input can be taken of another one, or of a column
 (`sma_20__volume`). Outputs have no value for exactly the lookback: null, in pandas NaN. A row with a missing input
 does not step. What trades tell that bars do not (footprint, volume profile, signs) is `tp.order_flow` and
-`tp.footprint`.
+`tp.footprint`. The pictures are of made-up hourly bars: grey is the close, and the outputs are blue, orange, green and
+violet, in their order.
 """
 
 
@@ -53,10 +55,11 @@ def reference_markdown() -> str:
         f"| `{row['name']}` | {row['parameters'] or 'none'} | {row['inputs']} | {row['lookback']} | {row['source']} |"
         for row in rows
     ]
-    for row, indicator in zip(rows, INDICATORS.values(), strict=True):
+    for row, (name, indicator) in zip(rows, INDICATORS.items(), strict=True):
         words = inspect.cleandoc(sys.modules[indicator.step.__module__].__doc__ or "")
         outputs = ", ".join(f"`{name}`" for name in row["outputs"].split(", "))
-        parts += ["", f"## {indicator.title}: `{row['name']}`", "", f"Outputs: {outputs}.", "", words]
+        image = f"![{indicator.title}](indicators/{name}.svg)"
+        parts += ["", f"## {indicator.title}: `{row['name']}`", "", image, "", f"Outputs: {outputs}.", "", words]
     return "\n".join(parts) + "\n"
 
 
