@@ -18,7 +18,7 @@ from trading_platform.pipeline.results import DayReport
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake.publish import read_leaf
 
-_TIMEFRAMES = ("15m", "5m", "1m")
+_TIMEFRAMES = ("15m", "5m", "1m", "1s")
 _ENOUGH = 30
 _MOST = 150
 _SYMBOLS = 6
@@ -44,15 +44,21 @@ def of_day(data: DataDir, done: DayReport, model: str) -> list[Picture]:
 
 
 def _of_symbol_day(data: DataDir, venue: str, symbol: str, day: str, model: str) -> Picture | None:
+    finest: tuple[str, pa.Table] | None = None
     for timeframe in _TIMEFRAMES:
-        leaf = Leaf("bars", venue, symbol, day, timeframe)
-        bars = read_leaf(data, leaf, ["ts_open", "open", "high", "low", "close"])
+        bars = read_leaf(data, Leaf("bars", venue, symbol, day, timeframe), ["ts_open", "open", "high", "low", "close"])
+        if bars is None:
+            continue
+        bars = bars.filter(bars["close"].is_valid())
+        finest = timeframe, bars.slice(max(0, bars.num_rows - _MOST))
         # The coarsest timeframe that still makes a picture: a day of 15m bars, the first hours of 1m bars.
-        if bars is not None and (bars.num_rows >= _ENOUGH or timeframe == _TIMEFRAMES[-1]):
-            bars = bars.slice(max(0, bars.num_rows - _MOST))
-            regimes = _regimes(data, leaf._replace(dataset="regimes", model=model), bars)
-            return _picture(f"{symbol}  {venue}  {day}  {timeframe}", symbol, _candles(bars), regimes)
-    return None
+        if bars.num_rows >= _ENOUGH:
+            break
+    if finest is None or not finest[1].num_rows:
+        return None
+    timeframe, bars = finest
+    regimes = _regimes(data, Leaf("regimes", venue, symbol, day, timeframe, model), bars)
+    return _picture(f"{symbol}  {venue}  {day}  {timeframe}", symbol, _candles(bars), regimes)
 
 
 def _picture(title: str, symbol: str, candles: Candles, regimes: Regimes | None) -> Picture | None:

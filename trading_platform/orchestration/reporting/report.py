@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from trading_platform.completeness.open_ends import Concern
+from trading_platform.domain.column_meanings import meaning
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.orchestration import keys
 from trading_platform.pipeline.results import DayReport, LeafResult
@@ -26,6 +27,7 @@ CHARTED_DAYS = 3
 
 _FINE_STATES = ("complete", "reconciled", "recording")
 _SHOWN_FAILURES = 20
+_PLOTTED = 12
 _UNKNOWN = "nothing was recorded on this day, so nothing can be said of it"
 
 
@@ -82,8 +84,11 @@ def metadata(pipeline: PipelineResource, done: DayReport, *, charted: bool) -> d
         found["venues"] = dg.MetadataValue.md(_venues_table(done))
     elif dataset.recorded:
         found["symbols"] = dg.MetadataValue.md(_ticks_table(done, statuses))
+        found |= _numbers(done, statuses)
     else:
         found["symbols"] = dg.MetadataValue.md(_computed_table(done, statuses))
+    if charted and dataset.open_ended and (columns := _columns(pipeline, done)) is not None:
+        found["dagster/column_schema"] = columns
     if done.healed:
         found["damaged and made again"] = dg.MetadataValue.md(_healed(done.healed))
     if done.failed:
@@ -97,6 +102,32 @@ def metadata(pipeline: PipelineResource, done: DayReport, *, charted: bool) -> d
         if pictures:
             found["large charts"] = dg.MetadataValue.md("\n\n".join(picture.large for picture in pictures))
     return found
+
+
+def _numbers(done: DayReport, statuses: Sequence[DayStatus]) -> dict[str, Any]:
+    """Return numbers that Dagster plots over the days: trades of the symbols with most of them, and what is missing."""
+    several = len({result.leaf.venue for result in done.results}) > 1
+    most = sorted((r for r in done.results if r.rows), key=lambda r: (-r.rows, r.leaf))[:_PLOTTED]
+    names = {r.leaf: f"trades {r.leaf.symbol}{f' {r.leaf.venue}' if several else ''}" for r in most}
+    missing = sum(status.open + status.unrecoverable for status in statuses)
+    return {"trades missing": missing} | {names[result.leaf]: result.rows for result in most}
+
+
+def _columns(pipeline: PipelineResource, done: DayReport) -> dg.TableSchema | None:
+    """Return the columns of a dataset whose settings name more of them, as a file of the day has them."""
+    import pyarrow.parquet as pq
+
+    for result in done.results:
+        path = pipeline.data.lake / result.leaf.path
+        if result.rows and path.is_file():
+            known, shape = DATASETS[done.dataset].columns, pq.read_schema(path)
+            return dg.TableSchema(
+                [
+                    dg.TableColumn(name, known.get(name, "float64"), description=meaning(done.dataset, name))
+                    for name in shape.names
+                ]
+            )
+    return None
 
 
 def evaluations(pipeline: PipelineResource, done: DayReport) -> Iterator[dg.AssetCheckEvaluation]:

@@ -22,6 +22,8 @@ from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
 )
 from tests.support.builders.lakes import Market, Trades, made_up
 from trading_platform.completeness.day_status import day_names
+from trading_platform.domain.days import day_start
+from trading_platform.orchestration.reporting import charts
 from trading_platform.store.fs.layout import Leaf
 
 # ruff: noqa: F811  fixtures are handed in under their own names
@@ -113,6 +115,37 @@ def test_only_the_last_days_of_a_range_are_drawn(
     assert [day for day, found in bars.items() if "BTC-USDT" in found] == list(DAYS[-3:])
     assert all(len(str(found.get("BTC-USDT", ""))) < 1000 for found in bars.values())
     assert str(bars[DAYS[-1]]["large charts"]).startswith("![BTC-USDT")
+
+
+def test_each_symbol_has_a_number_that_plots(
+    market: Market, pipeline: FixedPipeline, instance: dg.DagsterInstance
+) -> None:
+    """Trades of each symbol and trades missing are numbers of their own, by day; indicators name their columns."""
+    trades = made_up(DAYS[0], 2, 100)
+    market.hold(trades.without(1010, 1011), tail="closed")
+    market.hold(trades, "ETH-USDT", tail="closed")
+    result = materialize(instance, pipeline, DAYS[0], DAYS[1])
+    told = metadata_by_day(result, "ticks")
+    numbers = {name: told[DAYS[0]][name] for name in ("trades BTC-USDT", "trades ETH-USDT", "trades missing")}
+    assert numbers["trades BTC-USDT"] == numbers["trades ETH-USDT"] - 2 and numbers["trades missing"] == 2
+    assert told[DAYS[1]]["trades missing"] == 0
+    columns = metadata_by_day(result, "indicators")[DAYS[1]]["dagster/column_schema"].columns
+    assert columns[0].name == "ts_open" and "rsi_14" in {column.name for column in columns}
+    assert all(column.description for column in columns)
+
+
+@pytest.mark.parametrize(("minutes", "timeframe"), [(1440, "15m"), (170, "5m"), (40, "1m"), (3, "1s")])
+def test_a_chart_has_the_timeframe_that_fits_what_is_held(
+    market: Market, pipeline: FixedPipeline, minutes: int, timeframe: str
+) -> None:
+    """The coarsest timeframe with thirty bars that have trades, else the finest: never empty candles."""
+    every = made_up(DAYS[0], 1, 20_000)
+    start = day_start(DAYS[0]) + 60 * 10**9
+    market.hold(every.where((every.ts >= start) & (every.ts < start + minutes * 60 * 10**9)), tail="closed")
+    pipeline.refresh("ticks", DAYS[0])
+    done = pipeline.refresh("bars", DAYS[0])
+    (picture,) = charts.of_day(pipeline.data, done, "gaussian_hmm")
+    assert picture.large.startswith(f"![BTC-USDT  binance  {DAYS[0]}  {timeframe}]")
 
 
 def test_what_a_gate_refuses_is_an_error_of_that_day_alone(
