@@ -7,82 +7,18 @@ from pathlib import Path
 from random import Random
 
 import psycopg
-import pyarrow as pa
 import pytest
 
-from tests.support.builders.platform_in_process import BOUNDS, LANE, SmallPlatform, ts_event
+from tests.integration.database.sink_world import World
+from tests.support.builders.platform_in_process import BOUNDS, LANE
 from tests.support.database import Server, postgres  # noqa: F401  the fixture
 from trading_platform.domain.errors import DatabaseUnavailable
 from trading_platform.ingest.processor.database_sink import NAME, DatabaseSink
 from trading_platform.ingest.processor.sink_follower import SinkFollower
-from trading_platform.store.database import access, pool as pools
-from trading_platform.store.database.lake_copy import LakeCopy
+from trading_platform.store.database import pool as pools
 from trading_platform.store.database.pool import DatabasePool
-from trading_platform.store.database.reading import DatabaseReader
 from trading_platform.store.database.trades import TradeWriter
-from trading_platform.store.lake import reader as lake
 from trading_platform.venues import VENUES
-
-SYMBOLS = ("BTC-USDT", "ETH-USDT")
-START, END = ts_event(0), ts_event(10_000)
-
-
-class World:
-    """A platform in one process and its database."""
-
-    def __init__(self, root: Path, url: str) -> None:
-        self.platform = SmallPlatform(root / "data")
-        self.url = url
-        self.pool: DatabasePool = access.writer(self.platform.data, url)
-
-    def follow(self, pool: DatabasePool | None = None, lane: str = LANE) -> None:
-        """Feed the lane to the database as far as it is decoded."""
-        platform = self.platform
-        held = platform.ledger.sink(lane, NAME)[0]
-        sink = DatabaseSink(TradeWriter(pool or self.pool, NAME), lane, held)
-        follower = SinkFollower(platform.data, lane, platform.ledger, VENUES, BOUNDS, sink, batch_bytes=2000)
-        try:
-            while follower.step():
-                pass
-            follower.flush()
-        finally:
-            follower.close()
-
-    def copy(self) -> int:
-        """Bring the leaves that are due into the database."""
-        copies = LakeCopy(self.platform.data, self.platform.ledger, self.pool)
-        return copies.copy(copies.due())
-
-    def record(self, ids: list[int], symbol: str = "BTCUSDT") -> None:
-        """Receive trades, account for them, put them into staging."""
-        self.platform.start()
-        self.platform.record(ids, venue_symbol=symbol)
-        self.platform.stop()
-        self.platform.process()
-
-    def there(self, symbol: str = "BTC-USDT") -> pa.Table:
-        return DatabaseReader(self.pool).ticks("binance", symbol, START, END)
-
-    def here(self, symbol: str = "BTC-USDT") -> pa.Table:
-        return lake.read_ticks(self.platform.data, "binance", symbol, START, END)
-
-    def equal(self) -> bool:
-        """Tell whether the lake and the database hold the same rows, to the last digit."""
-        return all(self.there(symbol).equals(self.here(symbol)) for symbol in SYMBOLS)
-
-    def run(self, statement: str) -> None:
-        with psycopg.connect(self.url) as db:
-            db.execute(statement)
-
-    def one(self, query: str) -> object:
-        with psycopg.connect(self.url) as db:
-            row = db.execute(query).fetchone()
-        assert row is not None
-        return row[0]
-
-    def close(self) -> None:
-        self.pool.close()
-        self.platform.close()
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ DATASETS = ("ticks", "bars", "indicators", "regimes")
 """In this order: the rows of indicators are those of bars."""
 DAY_MS = 120_000
 """How long one statement about a whole day may take; live writing is bounded by the pool's 5 s."""
+DAY_S = 3 * DAY_MS / 1000
+"""And how much longer than others its transaction may take."""
 _FRESH = sql.Identifier("fresh_day")
 _REST = ("ts_event_ns", "ts_recv_ns", "price", "quantity", "side", "source")
 _WORDS = {
@@ -114,7 +116,7 @@ class LakeCopy:
         table = None if record is None else lake.read_leaf(self._data, leaf)
         if record is None or table is None:
             return False  # withdrawn meanwhile
-        with self._pool.transaction() as db:
+        with self._pool.transaction(more_s=DAY_S) as db:
             db.execute("SELECT set_config('statement_timeout', %s, true)", [f"{DAY_MS}ms"])
             numbers = self._numbers.of(db, [(leaf.venue, leaf.symbol)])
             number = numbers[leaf.venue, leaf.symbol]
@@ -137,7 +139,7 @@ class LakeCopy:
     def _revisions(self) -> dict[str, str]:
         if self._there is None:
             query = "SELECT DISTINCT ON (path) path, content_hash FROM platform.revisions ORDER BY path, at DESC"
-            with self._pool.transaction() as db:
+            with self._pool.transaction(more_s=DAY_S) as db:
                 db.execute("SELECT set_config('statement_timeout', %s, true)", [f"{DAY_MS}ms"])
                 self._there = dict(db.execute(query).fetchall())
         return self._there

@@ -25,6 +25,8 @@ from trading_platform.store.database.proofs import checksum, row_text
 from trading_platform.store.ledger import Ledger, tables as t
 
 Row = tuple[object, ...]
+_COPY_S = 60.0
+"""How much longer than others the transaction of a copy may take: each of its statements is bounded by the pool."""
 _LOCK = 7_261_943_003
 """Any number, the same in every process: one copy at a time."""
 
@@ -94,7 +96,7 @@ class LedgerMirror:
         }
         audited = _audited(ledger)
         found = []
-        with self._pool.transaction() as db:
+        with self._pool.transaction(more_s=_COPY_S) as db:
             db.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             for table, rows in (*wanted.items(), (_AUDIT, audited)):
                 totals = len(rows), _sum(rows)

@@ -112,7 +112,7 @@ class DatabaseReader:
         chosen = sql.SQL(", ").join(sql.SQL(text) for text in columns.values())
         places = {"number": sql.SQL(_NUMBER), **{n: sql.SQL(_FROM_US.format(n)) for n in ("low", "first", "high")}}
         whole = query.format(columns=chosen, **places)
-        with self._pool.transaction() as db, db.cursor(binary=True) as cursor:
+        with self._pool.transaction(more_s=_MOST_MS / 1000) as db, db.cursor(binary=True) as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{_MOST_MS}ms"])
             cursor.execute(whole, words)
             rows = cursor.fetchall()
