@@ -15,8 +15,10 @@ from tests.support.builders.dbt_project import KEYS, PROJECT, change, dbt, rows,
 from tests.support.builders.lakes import Market, made_up
 from tests.support.builders.two_venues import DAYS, FIRST, LAST, compute, filled  # noqa: F401  a fixture
 from tests.support.judges.naive import marts as naive
+from trading_platform.completeness.records import DayStatus
 from trading_platform.domain.errors import LockHeld
 from trading_platform.store.fs.layout import DataDir
+from trading_platform.warehouse import building
 from trading_platform.warehouse.building import WarehouseBuild
 from trading_platform.warehouse.dbt_plugin import data_root
 
@@ -187,6 +189,28 @@ def test_a_reader_sees_the_last_build_until_the_next_is_whole(lake: Path) -> Non
     third.close()
 
 
+def test_whatever_the_ledger_says_of_a_day_is_built(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids counted on both days, a venue that lists more or less than is held, nothing held: no test fails."""
+    counts = [
+        # expected, stored, void, open, unrecoverable, state
+        (100, 99, 2, 0, 0, "complete"),
+        (100, 90, 0, 7, 4, "repairing"),
+        (None, 5, 0, 0, 3, "incomplete"),
+        (120, 100, 0, 0, 0, "unproven"),
+        (80, 100, 0, 0, 0, "unproven"),
+        (100, 100, 0, 0, 0, "reconciled"),
+        (0, 0, 0, 0, 0, "reconciled"),
+        (None, 0, 0, 2, 0, "recording"),
+    ]
+    days = [DayStatus("kraken", "BTC-USDT", f"2024-08-{at:02}", None, None, *row) for at, row in enumerate(counts, 1)]  # type: ignore[arg-type]
+    monkeypatch.setattr(building, "_statuses", lambda *_: iter(days))
+    done = dbt(target, "build", "--select", "+completeness", DATA_DIR=str(tmp_path))
+    assert done.success, statuses(done)
+    same("completeness", rows(tmp_path, "marts.completeness"), naive.completeness([day._asdict() for day in days]))
+
+
 def test_a_damaged_warehouse_is_made_anew(lake: Path) -> None:
     """A file that DuckDB cannot open, or of another program, costs a whole build and no hand."""
     DataDir(lake).warehouse.write_bytes(b"no database" * 1000)
@@ -209,7 +233,7 @@ def test_every_column_is_described_and_every_key_is_tested(built: Path, target: 
     for name, model in models.items():
         described = {column for column, about in model["columns"].items() if about["description"]}
         assert described == set(rows(built, f"{model['schema']}.{name}").columns), name
-        mine = [test for test in tests if test["attached_node"] == model["unique_id"]]
+        mine = [test for test in tests if test.get("attached_node") == model["unique_id"]]
         (unique,) = (test["test_metadata"]["kwargs"] for test in mine if "unique_combination" in test["name"])
         known = {test["column_name"] for test in mine if test["name"].startswith("not_null")}
         assert set(unique["columns"]) <= known, name

@@ -10,6 +10,7 @@ import pytest
 from quality.schemas import GATES
 from tests.support.builders import lakes
 from tests.support.builders.lakes import Market, made_up
+from trading_platform.domain.days import day_start
 from trading_platform.pipeline.day_context import RegimeConfig
 from trading_platform.pipeline.pipeline import Pipeline
 
@@ -36,7 +37,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     market.hold(replace(other, buy=sides), "ETH-USDT", lane="live-b", tail="closed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lakes, "VENUE", "kraken")
-        market.hold(made_up(FIRST, 2, 900, seed=3), lane="live-c", tail="closed")
+        third = made_up(FIRST, 2, 900, seed=3)
+        border = int(third.ids[third.ts >= day_start("2024-08-02")][0])  # a void that may be of either day
+        market.hold(third.without(border), lane="live-c", tail="closed", voids=[(border, border)])
     compute(market)
     market.ledger.close()
     return market.data.root

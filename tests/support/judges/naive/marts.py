@@ -32,7 +32,8 @@ def completeness(days: Rows) -> pd.DataFrame:
     """Return the mart of the ledger's rows."""
     rows = []
     for day in days:
-        whole = None if day["expected"] is None else day["expected"] - day["void"]
+        known = day["stored"] + day["open"] + day["unrecoverable"]
+        whole = None if day["expected"] is None else max(known, day["expected"] - day["void"])
         rows.append(
             {
                 **{name: value for name, value in day.items() if name != "day"},
