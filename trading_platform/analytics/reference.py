@@ -1,7 +1,7 @@
 """Document the indicators: the rows of `tp.indicator_table`, and the generated page docs/indicators.md.
 
-``python -m trading_platform.analytics.reference > docs/indicators.md`` writes the page; a test compares it. Its pictures
-are pictures.py.
+``python -m trading_platform.analytics.reference > docs/indicators.md`` writes the page; a test compares it. The
+pictures in it are pictures.py.
 """
 
 from __future__ import annotations
