@@ -77,6 +77,8 @@ class Frame:
 
     def floats(self, name: str) -> npt.NDArray[np.float64]:
         """Return a column as float64, null as NaN. Texts, truth values and times are no numbers."""
+        if (plain := self._plain(name)) is not None:
+            return plain
         import pyarrow as pa
 
         column = self._column(name, "numbers")
@@ -87,6 +89,15 @@ class Frame:
             raise UsageError(f"column {name!r} holds no numbers: its type is {column.type}")
         with _refused(lambda error: f"column {name!r} holds no numbers: {error}"):
             return np.ascontiguousarray(_filled(column.cast("float64", safe=False), float("nan")), dtype=np.float64)
+
+    def _plain(self, name: str) -> npt.NDArray[np.float64] | None:
+        """Return a pandas column that is numpy's float64 as it lies there, None for any other: Arrow would copy it."""
+        if self.kind != "pandas" or name not in self:
+            return None
+        column = self.data[self._labels[name]]
+        if not isinstance(column.dtype, np.dtype) or column.dtype != np.float64:
+            return None
+        return np.ascontiguousarray(column.to_numpy())
 
     def integers(self, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Return a column as int64 and where it is null (0 there).
@@ -193,7 +204,7 @@ def build(kind: Kind, columns: Mapping[str, Column], *, index: Any = None) -> An
         import pandas as pd
 
         series = {name: _pandas_series(column, index) for name, column in columns.items()}
-        return pd.DataFrame(series, index=index)
+        return pd.DataFrame(series, index=index, copy=False)
     import pyarrow as pa
 
     arrays = {name: _arrow_array(column) for name, column in columns.items()}

@@ -7,6 +7,7 @@ state's words are copied into registers around the loop: kept in an array, RSI c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import nan
 from typing import Any
 
@@ -74,6 +75,29 @@ def _around(body: list[str], words: int, constants: int) -> str:
         f"    put_back(state, state_words, {words})",
     ]
     return "\n".join(lines) + "\n"
+
+
+def halves(nodes: Sequence[tuple[Sequence[str], Sequence[str]]], work: Sequence[int]) -> list[list[int]]:
+    """Share nodes, given as their inputs and outputs, between one or two threads, none reading what the other writes.
+
+    >>> halves([(["close"], ["a"]), (["a"], ["b"]), (["close"], ["c"])], [1, 1, 3])
+    [[2], [0, 1]]
+    """
+    of: dict[str, int] = {}
+    groups: list[list[int]] = []
+    for at, (inputs, outputs) in enumerate(nodes):
+        group = next((of[key] for key in inputs if key in of), len(groups))  # of another node it reads one at most
+        if group == len(groups):
+            groups.append([])
+        groups[group].append(at)
+        of.update(dict.fromkeys(outputs, group))
+    found: list[list[int]] = [[], []]
+    load = [0, 0]
+    for members in sorted(groups, key=lambda g: -sum(work[at] for at in g)):
+        lighter = int(load[1] < load[0])
+        found[lighter] += members
+        load[lighter] += sum(work[at] for at in members)
+    return [sorted(half) for half in found if half]
 
 
 def native(source: str, name: str, **bound: Kernel) -> Native:

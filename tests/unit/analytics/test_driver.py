@@ -186,3 +186,21 @@ def test_days_begin_where_the_day_changes():
     assert day_starts(-DAY_NS, daily, daily + DAY_NS).tolist() == []
     assert day_starts(-DAY_NS, daily, daily + HOUR).tolist() == [0, 1, 2, 3]
     assert day_starts(0, np.empty(0, dtype=np.int64)).tolist() == []
+
+
+def test_two_threads_give_the_bits_of_one(monkeypatch):
+    """Many rows are stepped by two threads, each with nodes that read nothing of the other's; the bits are the same."""
+    names = [*NAMES, "adx_3", "obv", "sma_4__rsi_2", "ema_2__macd_2_3_2_hist"]
+    rng = np.random.default_rng(11)
+    close = 100 + np.cumsum(rng.normal(size=5000))
+    columns = {"close": close, "high": close + 1, "low": close - rng.random(5000), "volume": rng.random(5000)}
+    plan, times = Plan(names), HOUR * np.arange(5000)
+    one, two = plan.start(), plan.start()
+    expected = plan.run(one, columns, times)
+    monkeypatch.setattr(driver, "ROWS_FOR_TWO", 1000)
+    found = plan.run(two, columns, times)
+    assert [len(half) > 0 for half in plan._halves] == [True, True]
+    np.testing.assert_array_equal(one.values.view(np.int64), two.values.view(np.int64))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(values.view(np.int64), found[name].view(np.int64), err_msg=name)
+    assert len(Plan(["sma_3", "ema_2__sma_3"])._halves) == 1
