@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=list(_ACTIONS),
-        help="start the local server, stop it, show it, or prepare the database of TRADING_PLATFORM_DATABASE_URL",
+        help="start the local server, stop it, show it; prepare and fill the database of TRADING_PLATFORM_DATABASE_URL;"
+        " forget: keep the raw log for it no longer",
     )
     parser.add_argument("--dry-run", action="store_true", help="migrate: show what would be done, and undo it")
 
@@ -112,6 +114,22 @@ def _copy(settings: Settings, data: DataDir, url: str) -> tuple[list[Copied], in
         ledger.close()
 
 
+def _forget(args: argparse.Namespace, settings: Settings) -> int:
+    """Keep the log for the database no longer; while the setting names one the next ingest would begin anew."""
+    from trading_platform.commands.support import runtime
+    from trading_platform.ingest.processor.database_sink import NAME
+
+    if settings.database_url.get_secret_value():
+        raise UsageError("TRADING_PLATFORM_DATABASE_URL is set: ingest would feed that database again; unset it first")
+    ledger = runtime.open_ledger(runtime.existing(settings))
+    try:
+        ledger.forget_sink(NAME, at_ns=time.time_ns(), actor=getpass.getuser())
+    finally:
+        ledger.close()
+    emit(args, {"forgotten": NAME}, "the raw log is kept for the database no longer")
+    return 0
+
+
 def _plain(step: Step) -> dict[str, object]:
     return {"revision": step.revision, "title": step.title, "proofs": dict(step.proofs)}
 
@@ -136,4 +154,4 @@ def _lines(args: argparse.Namespace, steps: list[Step], copied: list[Copied], le
     return lines
 
 
-_ACTIONS = {"up": _up, "down": _down, "status": _status, "migrate": _migrate}
+_ACTIONS = {"up": _up, "down": _down, "status": _status, "migrate": _migrate, "forget": _forget}

@@ -34,7 +34,8 @@ class World:
         """Feed the lane to the database as far as it is decoded."""
         platform = self.platform
         held = platform.ledger.sink(lane, NAME)[0]
-        sink = DatabaseSink(TradeWriter(pool or self.pool, NAME), lane, held)
+        writer = TradeWriter(pool or self.pool, NAME, platform.ledger.used_up_of)
+        sink = DatabaseSink(writer, lane, held)
         follower = SinkFollower(platform.data, lane, platform.ledger, VENUES, BOUNDS, sink, batch_bytes=2000)
         try:
             while follower.step():

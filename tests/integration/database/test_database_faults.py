@@ -10,14 +10,17 @@ import psycopg
 import pytest
 
 from tests.integration.database.sink_world import World
-from tests.support.builders.platform_in_process import LANE
+from tests.support.builders.platform_in_process import BOUNDS, LANE
 from tests.support.database import Server, postgres, running  # noqa: F401  the fixture
 from tests.support.faults.toxic_proxy import ToxicProxy
 from trading_platform.domain.errors import DatabaseUnavailable
+from trading_platform.ingest.processor.database_follower import DatabaseFollower
 from trading_platform.ingest.processor.database_sink import NAME
 from trading_platform.store.database import instruments, roles
 from trading_platform.store.database.pool import DatabasePool
 from trading_platform.store.verify_database import compare
+from trading_platform.telemetry import metrics
+from trading_platform.venues import VENUES
 
 HASTY = {"query_ms": 300, "silent_s": 0.2}
 
@@ -159,4 +162,40 @@ def test_an_exhausted_pool_names_itself_and_others_go_on(world: World) -> None:
     with small.transaction(), pytest.raises(DatabaseUnavailable, match="no free connection"):
         world.follow(small)
     small.close()
+    check(world, 39)
+
+
+def test_a_database_that_is_away_is_left_alone_and_its_lag_grows(world: World) -> None:
+    """Five failures open the breaker for 30 s; the lag counts all the while, and is nothing once all is there."""
+    world.record([*range(1, 40)])
+    now, tries = [1_000.0], []
+
+    def connect() -> DatabasePool:
+        tries.append(now[0])
+        if now[0] < 1_040.0:
+            raise DatabaseUnavailable("away")
+        return DatabasePool(world.url, roles.WRITER)
+
+    follower = DatabaseFollower(
+        world.platform.data,
+        world.platform.ledger,
+        VENUES,
+        BOUNDS,
+        connect,
+        wall_ns=lambda: int(now[0] * 1e9),
+        monotonic=lambda: now[0],
+        lanes=(LANE,),
+    )
+    lags = []
+    while now[0] < 1_040.0:
+        now[0] += 1.0
+        follower.round()
+        lags.append(metrics.SINK_LAG.labels(NAME)._value.get())
+    follower.close()
+    assert tries == [1_001.0, 1_002.0, 1_003.0, 1_004.0, 1_005.0, 1_035.0]
+    assert lags == [float(at) for at in range(1, 41)]
+    now[0] = 1_066.0
+    follower.round()
+    assert metrics.SINK_LAG.labels(NAME)._value.get() == 0.0
+    follower.close()
     check(world, 39)

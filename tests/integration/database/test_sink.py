@@ -12,7 +12,11 @@ import pytest
 from tests.integration.database.sink_world import World
 from tests.support.builders.platform_in_process import BOUNDS, LANE
 from tests.support.database import Server, postgres  # noqa: F401  the fixture
+from trading_platform.cli import main
+from trading_platform.completeness.gap_detector import advance
+from trading_platform.completeness.records import Batch, Claim, Seen, SequenceKey
 from trading_platform.domain.errors import DatabaseUnavailable
+from trading_platform.domain.position import START as START_OF_LOG, Position
 from trading_platform.ingest.processor.database_sink import NAME, DatabaseSink
 from trading_platform.ingest.processor.sink_follower import SinkFollower
 from trading_platform.store.database import pool as pools
@@ -158,3 +162,50 @@ def test_a_statement_is_bounded(world: World) -> None:
         db.execute("SELECT pg_sleep(2)")
     hasty.close()
     assert pools.QUERY_MS == 5_000
+
+
+def test_an_id_without_a_trade_stays_out(world: World) -> None:
+    """A channel says that an id holds none before the database saw its trade: following the log brings it no more."""
+    world.record([*range(1, 10)])
+    void = Seen(voids=[Claim(5, 5, "type NA", 7)])
+    batch = Batch("fetch-1", START_OF_LOG, Position(0, 1), {SequenceKey("binance", "BTC-USDT"): void})
+    world.platform.ledger.apply(batch, advance)
+    world.platform.publish()
+    world.copy()
+    world.follow()
+    assert world.there().column("trade_id").to_pylist() == [1, 2, 3, 4, 6, 7, 8, 9]
+    assert world.equal()
+
+
+def test_a_leaf_that_is_taken_out_of_the_lake_is_taken_out_here(world: World) -> None:
+    """All of a day's ids turn out to hold no trade: file and rows go; a later publish brings the day back."""
+    world.record([*range(1, 10), 101])
+    world.follow()
+    world.platform.publish()
+    assert world.copy() == 2
+    void = Seen(voids=[Claim(101, 101, "type NA", 7)])
+    batch = Batch("fetch-1", START_OF_LOG, Position(0, 1), {SequenceKey("binance", "BTC-USDT"): void})
+    world.platform.ledger.apply(batch, advance)
+    world.platform.publish()
+    assert world.here().num_rows == 9
+    assert world.copy() == 1 and world.equal()
+    assert world.copy() == 0
+    world.record([102])
+    world.platform.publish()
+    world.follow()
+    assert world.copy() == 1 and world.equal()
+
+
+def test_the_log_is_kept_until_the_database_is_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`database forget` does so by name, on record, and not while the setting names a database."""
+    world.record([*range(1, 10)])
+    world.follow()
+    words = ["database", "forget", "--data-dir", str(world.platform.data.root)]
+    monkeypatch.setenv("TRADING_PLATFORM_DATABASE_URL", world.url)
+    assert main(words) == 2 and "unset it first" in capsys.readouterr().err
+    monkeypatch.setenv("TRADING_PLATFORM_DATABASE_URL", "")
+    world.platform.ledger.add_sink(NAME)
+    assert main(words) == 0 and NAME not in world.platform.ledger.sinks()
+    assert main(words) == 2 and "no sink that can be forgotten" in capsys.readouterr().err

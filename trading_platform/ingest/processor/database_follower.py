@@ -70,6 +70,7 @@ class DatabaseFollower:
         self._data, self._ledger, self._venues, self._bounds = data, ledger, venues, bounds
         self._connect, self._wall_ns, self._monotonic, self._own = connect, wall_ns, monotonic, lanes
         self._breaker = Breaker()
+        self._there_ns = wall_ns()
         self._pool: DatabasePool | None = None
         self._fed: dict[str, tuple[SinkFollower, DatabaseSink]] = {}
         self._common = ExitStack()
@@ -88,6 +89,7 @@ class DatabaseFollower:
         """
         now_ns = int(self._monotonic() * 1e9)
         if not self._breaker.admits(now_ns):
+            metrics.SINK_LAG.labels(NAME).set((self._wall_ns() - self._there_ns) / 1e9)
             return Fed()
         self._breaker.trying(now_ns)
         try:
@@ -97,8 +99,13 @@ class DatabaseFollower:
             self._forget_pool()
             log.warning("database not written", reason=str(error))
             done = Fed()
+            # Counted from when it was last there: how much lies in the log meanwhile is not known here.
+            metrics.SINK_LAG.labels(NAME).set((self._wall_ns() - self._there_ns) / 1e9)
         else:
             self._breaker.worked()
+            self._there_ns = self._wall_ns()
+            if not any(self._is_behind(lane) for lane in self._fed):
+                metrics.SINK_LAG.labels(NAME).set(0.0)
         metrics.BREAKER_STATE.labels("database").set(self._breaker.state(now_ns))
         return done
 
@@ -167,7 +174,8 @@ class DatabaseFollower:
             # What is staged already comes by leaves, which is ten times as quick as decoding the log again.
             _, staged, context = self._ledger.lane(lane)
             self._ledger.mark_flushed(lane, NAME, staged, context)
-        sink = DatabaseSink(TradeWriter(self._pool, NAME), lane, self._ledger.sink(lane, NAME)[0])
+        writer = TradeWriter(self._pool, NAME, self._ledger.used_up_of)
+        sink = DatabaseSink(writer, lane, self._ledger.sink(lane, NAME)[0])
         return SinkFollower(self._data, lane, self._ledger, self._venues, self._bounds, sink), sink
 
     def _copy_leaves(self, over: Callable[[], bool], whole: bool) -> int:

@@ -9,6 +9,7 @@ ingest/processor/database_follower.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from trading_platform.store.database import coverage
 from trading_platform.store.database.instruments import InstrumentNumbers, copy_in, tick_rows
 from trading_platform.store.database.pool import DatabasePool
 from trading_platform.store.fs.layout import DataDir, Leaf
-from trading_platform.store.lake import publish as lake
+from trading_platform.store.lake import publish as lake, schema
 from trading_platform.store.ledger import Ledger
 from trading_platform.telemetry.logs import get_logger
 
@@ -32,6 +33,8 @@ log = get_logger(__name__)
 
 DATASETS = ("ticks", "bars", "indicators", "regimes")
 """In this order: the rows of indicators are those of bars."""
+_GONE = ""
+"""The content of a leaf that is not published any more."""
 DAY_MS = 120_000
 """How long one statement about a whole day may take; live writing is bounded by the pool's 5 s."""
 DAY_S = 3 * DAY_MS / 1000
@@ -80,19 +83,25 @@ class LakeCopy:
     def due(self, days: Iterable[str] | None = None) -> list[Leaf]:
         """Return the leaves whose content the database does not have, of these days (all, if None), in order.
 
+        Last those that it has and that are not published any more.
+
         Raises
         ------
         DatabaseUnavailable : if the database is away.
         """
         there = self._revisions()
         wanted = [None] if days is None else sorted(set(days))
-        return [
-            leaf
+        known = {
+            leaf: record.file_sha256
             for dataset in DATASETS
             for day in wanted
             for leaf, record in self._ledger.leaves(dataset, day=day).items()
-            if there.get(str(leaf.path)) != record.file_sha256
+        }
+        held = (Leaf.from_path(PurePosixPath(path)) for path, digest in there.items() if digest != _GONE)
+        gone = [
+            leaf for leaf in held if leaf is not None and leaf not in known and (days is None or leaf.day in wanted)
         ]
+        return [*(leaf for leaf, digest in known.items() if there.get(str(leaf.path)) != digest), *gone]
 
     def copy(self, leaves: Iterable[Leaf], over: Callable[[], bool] = lambda: False) -> int:
         """Copy leaves until `over`; return how many. A damaged file is passed over and logged.
@@ -113,9 +122,11 @@ class LakeCopy:
 
     def _copy(self, leaf: Leaf) -> bool:
         record = self._ledger.leaf(leaf)
-        table = None if record is None else lake.read_leaf(self._data, leaf)
-        if record is None or table is None:
-            return False  # withdrawn meanwhile
+        digest = _GONE if record is None else record.file_sha256
+        empty = schema.SHAPES[leaf.dataset].empty_table()
+        table = empty if record is None else lake.read_leaf(self._data, leaf)
+        if table is None:
+            return False  # taken out in this moment
         with self._pool.transaction(more_s=DAY_S) as db:
             db.execute("SELECT set_config('statement_timeout', %s, true)", [f"{DAY_MS}ms"])
             numbers = self._numbers.of(db, [(leaf.venue, leaf.symbol)])
@@ -127,10 +138,10 @@ class LakeCopy:
             db.execute(
                 "INSERT INTO platform.revisions (path, content_hash, at, dataset, venue, symbol, day, rows)"
                 " VALUES (%s, %s, clock_timestamp(), %s, %s, %s, %s, %s)",
-                [str(leaf.path), record.file_sha256, leaf.dataset, leaf.venue, leaf.symbol, leaf.day, table.num_rows],
+                [str(leaf.path), digest, leaf.dataset, leaf.venue, leaf.symbol, leaf.day, table.num_rows],
             )
         self._numbers.keep(numbers)
-        self._revisions()[str(leaf.path)] = record.file_sha256
+        self._revisions()[str(leaf.path)] = digest
         return True
 
     def _void(self, leaf: Leaf) -> dict[int, IdRanges]:

@@ -1,13 +1,14 @@
 """Write live trades into `market.ticks`: each once, with the position in the log, in one transaction.
 
-Only ids that `platform.coverage` does not have are copied, so no unique violation is met on the way; if the outcome of
-a commit is unknown, writing again changes nothing. Trades without integer ids go through a temporary table and the
-index of their text ids. What the lake makes of copies that differ is brought over by lake_copy.py.
+Only ids that hold a trade and that `platform.coverage` does not have are copied: no unique violation is met on the way,
+and if the outcome of a commit is unknown, writing again changes nothing. Trades without integer ids go through a
+temporary table and the index of their text ids. What the lake makes of copies that differ is brought over by
+lake_copy.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import psycopg
@@ -27,6 +28,9 @@ _TICKS = sql.Identifier("market", "ticks")
 _FRESH = sql.Identifier("fresh_ticks")
 
 
+UsedUp = Callable[[Iterable[tuple[str, str]]], Mapping[tuple[str, str], Mapping[int, IdRanges]]]
+
+
 class TradeWriter:
     """Writes trades of one sink.
 
@@ -34,10 +38,11 @@ class TradeWriter:
     ----------
     pool : connections as `tp_writer`.
     sink : the name under which positions are kept.
+    used_up : gives the ids that hold no trade, whatever a channel delivers for them (`Ledger.used_up_of`).
     """
 
-    def __init__(self, pool: DatabasePool, sink: str) -> None:
-        self._pool, self._sink = pool, sink
+    def __init__(self, pool: DatabasePool, sink: str, used_up: UsedUp = lambda pairs: {}) -> None:
+        self._pool, self._sink, self._used_up = pool, sink, used_up
         self._numbers = InstrumentNumbers()
 
     def position(self, lane: str) -> Position | None:
@@ -64,8 +69,14 @@ class TradeWriter:
             numbers = self._numbers.of(db, ((key.venue, key.symbol) for key in trades))
             written = 0
             # In one order for every writer: two that lock the same instruments never wait for each other in a ring.
-            for key in sorted(trades, key=lambda key: (numbers[key.venue, key.symbol], key.epoch)):
-                written += _write_one(db, numbers[key.venue, key.symbol], key.epoch, trades[key])
+            ordered = sorted(trades, key=lambda key: (numbers[key.venue, key.symbol], key.epoch))
+            covered = {key: coverage.lock(db, numbers[key.venue, key.symbol], key.epoch) for key in ordered}
+            # Asked once the rows are locked: what is found to hold no trade later is deleted with the leaf, later.
+            void = self._used_up({(key.venue, key.symbol) for key in trades})
+            for key in ordered:
+                known = covered[key].copy()
+                known.update(void.get((key.venue, key.symbol), {}).get(key.epoch, IdRanges()))
+                written += _write_one(db, numbers[key.venue, key.symbol], key.epoch, trades[key], known)
             db.execute(
                 "INSERT INTO platform.watermarks AS w (sink, lane, segment, byte_offset, context)"
                 " VALUES (%s, %s, %s, %s, '') ON CONFLICT (sink, lane) DO UPDATE SET segment = excluded.segment,"
@@ -76,8 +87,7 @@ class TradeWriter:
         return written
 
 
-def _write_one(db: psycopg.Connection, number: int, epoch: int, ticks: pa.Table) -> int:
-    covered = coverage.lock(db, number, epoch)
+def _write_one(db: psycopg.Connection, number: int, epoch: int, ticks: pa.Table, covered: IdRanges) -> int:
     if ticks.column("trade_id").null_count:
         return _write_texts(db, number, ticks)
     ids = ticks.column("trade_id").to_numpy()
