@@ -1,5 +1,6 @@
 """Data quality: rules that a dataset must satisfy before it is published, and the Dagster checks that report on them.
 
 schemas/ holds the gates (rule sets, without Dagster) that every symbol-day must pass; checks.py declares the Dagster
-checks. This module imports neither: import the one you need by name.
+checks; expectations/ judges a day by the days before it; report/ is the page that a person reads. This module imports
+none of them: import the one you need by name.
 """

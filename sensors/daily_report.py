@@ -35,11 +35,12 @@ def daily_report(context: dg.ScheduleEvaluationContext, pipeline: PipelineResour
         return dg.SkipReason(f"the report of {day} is there")
     if not pipeline.ledger.trades_on(day):
         return dg.SkipReason(f"no trade of {day}")
-    if now_ns - day_start(today) < _PATIENCE_NS and not _sealed(pipeline, day):
+    if now_ns - day_start(today) < _PATIENCE_NS and not sealed(pipeline, day):
         return dg.SkipReason(f"{day} is not sealed yet")
     return dg.RunRequest(partition_key=day, tags={keys.REASON: f"{day} is over"})
 
 
-def _sealed(pipeline: PipelineResource, day: str) -> bool:
+def sealed(pipeline: PipelineResource, day: str) -> bool:
+    """Tell whether all ticks of a day are sealed."""
     leaves = pipeline.ledger.leaves("ticks", day=day)
     return bool(leaves) and all(map(pipeline.ledger.sealed, leaves))

@@ -12,8 +12,10 @@ from importlib import import_module
 import dagster as dg
 
 from assets.report import report
+from assets.statistics import statistics
 from quality.schemas import GATES
 from sensors.compare_days import compare_days
+from sensors.daily_checkpoint import daily_checkpoint
 from sensors.daily_report import daily_report
 from sensors.gap_recovery import gap_recovery
 from sensors.ingest_keepalive import ingest_keepalive
@@ -45,10 +47,10 @@ def _assets() -> list[dg.AssetsDefinition]:
 
 
 defs = dg.Definitions(
-    assets=[*EXTERNAL, *dg.with_source_code_references([*_assets(), report])],
+    assets=[*EXTERNAL, *dg.with_source_code_references([*_assets(), report, statistics])],
     jobs=JOBS,
     sensors=[ingest_keepalive, gap_recovery, compare_days, seal_days, refresh_today, observe_ingest, tidy_runs],
-    schedules=[daily_report],
+    schedules=[daily_report, daily_checkpoint],
     resources={"pipeline": GatedPipeline()},
     # Parallel work is the engine's; a process for each step would cost six seconds a step.
     executor=dg.in_process_executor,

@@ -54,6 +54,14 @@ write_report = dg.define_asset_job(
 )
 
 
+daily_checkpoint = dg.define_asset_job(
+    keys.DAILY_CHECKPOINT,
+    selection=dg.AssetSelection.assets(keys.STATISTICS),
+    description="Judge a day's statistics by the thirty days before (Great Expectations), and write Data Docs.",
+    tags={keys.WORK: "report"},
+)
+
+
 class LeaseConfig(dg.Config):
     """Which lease of gaps a recovery run works on."""
 
@@ -227,4 +235,4 @@ def ingest() -> None:
     record_trades()
 
 
-JOBS = (refresh_today, seal_days, recover_gaps, compare_days, write_report, ingest)
+JOBS = (refresh_today, seal_days, recover_gaps, compare_days, write_report, daily_checkpoint, ingest)

@@ -11,6 +11,7 @@ ASSETS: dict[str, dg.AssetKey] = {name: dg.AssetKey(name) for name in DATASETS}
 
 TICKS = ASSETS["ticks"]
 REPORT = dg.AssetKey("report")
+STATISTICS = dg.AssetKey("statistics")
 EXCHANGE, RAW_LOG = dg.AssetKey("exchange"), dg.AssetKey("raw_log")
 """What lies before the assets and is not Dagster's: where trades come from, and the log that ingest writes."""
 
@@ -42,13 +43,18 @@ RECOVER_GAPS = "recover_gaps"
 COMPARE_DAYS = "compare_days"
 BUILD_WAREHOUSE = "build_warehouse"
 WRITE_REPORT = "write_report"
+DAILY_CHECKPOINT = "daily_checkpoint"
 INGEST = "ingest"
 
 WORK = "trading_platform/work"
-"""What kind of work a run is: `ingest`, `recovery`, `comparison`, `refresh`, `warehouse`; dagster.yaml limits each."""
+"""What kind of work a run is: `ingest`, `recovery`, `comparison`, `refresh`, `warehouse`, `report`; dagster.yaml limits
+each."""
 
 REASON = "trading_platform/reason"
 """Why a run was started, in words."""
+
+TIER = "trading_platform/tier"
+"""Who must act when a check fails: `page` somebody at once, `ticket` somebody within hours, `dashboard` nobody."""
 
 LEASE = "trading_platform/lease"
 """The lease of gaps that a recovery run works on."""

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from quality.expectations.families import FAMILIES
 from tests.support.builders.dagster_instance import FIRST_DAY, defs
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.orchestration import keys
@@ -20,7 +21,7 @@ from trading_platform.settings import Settings, VenueSettings
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake.first_day import note_first_day
 
-NO_DATASETS = {keys.REPORT, keys.RAW_LOG, keys.EXCHANGE}
+NO_DATASETS = {keys.REPORT, keys.STATISTICS, keys.RAW_LOG, keys.EXCHANGE}
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -84,10 +85,11 @@ def test_tags_of_runs_bear_our_name() -> None:
 
 
 def test_checks_report_and_do_not_block() -> None:
-    """Each asset has its gate's verdict, ticks also completeness; none stops a run."""
+    """Each dataset has its gate's verdict, ticks also completeness, statistics their families; none stops a run."""
     graph = defs.resolve_asset_graph()
     checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
-    assert checks == {(name, "schema") for name in keys.ASSETS} | {("ticks", "completeness")}
+    families = {("statistics", family) for family in FAMILIES}
+    assert checks == {(name, "schema") for name in keys.ASSETS} | {("ticks", "completeness")} | families
     assert not any(graph.get(key).blocking for key in graph.asset_check_keys)
 
 
@@ -105,7 +107,8 @@ def test_everything_automatic_is_switched_on() -> None:
         "tidy_runs",
     }
     assert set(sensors.values()) == {dg.DefaultSensorStatus.RUNNING}
-    assert [s.default_status for s in repository.schedule_defs] == [dg.DefaultScheduleStatus.RUNNING]
+    assert {s.name for s in repository.schedule_defs} == {"daily_report", "daily_checkpoint"}
+    assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
     assert {"refresh_today", "seal_days", "recover_gaps", "compare_days", "ingest"} <= set(repository.job_names)
 
 

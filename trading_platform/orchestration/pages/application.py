@@ -187,8 +187,8 @@ _DBT = (
     "after bars were published, or now, if you materialize the asset group warehouse there.",
 )
 _DATA_DOCS = (
-    "Great Expectations has not written its Data Docs yet. Dagster's daily quality checkpoint writes them; launch it "
-    "on the Jobs page to have them now.",
+    "Great Expectations has not written its Data Docs yet. Dagster's job daily_checkpoint writes them "
+    "once a day is over; materialize the asset statistics to have them now.",
 )
 
 

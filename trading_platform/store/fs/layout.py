@@ -175,6 +175,11 @@ class DataDir(NamedTuple):
         return self.root / "reports"
 
     @property
+    def statistics(self) -> Path:
+        """Numbers about each day, one file a day; made by the daily checkpoint."""
+        return self.root / "statistics"
+
+    @property
     def data_docs(self) -> Path:
         """The site of Great Expectations about the statistics of the data, ``index.html``; made by its checkpoint."""
         return self.root / "data-docs"
