@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from trading_platform.analytics.notebook import compute, indicator_table
     from trading_platform.analytics.order_flow import footprint, order_flow
     from trading_platform.analytics.regimes.fit import fit_regimes
+    from trading_platform.analytics.resampling import resample
     from trading_platform.analytics.streams import Stream as stream  # noqa: N813  tp.stream(...), tp.stream.restore(...)
+    from trading_platform.api.catalog import catalog
+    from trading_platform.api.plot import plot
     from trading_platform.api.readers import (
         coverage,
         instruments,
@@ -36,7 +39,10 @@ _CALLS = {
     "order_flow": ("trading_platform.analytics.order_flow", "order_flow"),
     "footprint": ("trading_platform.analytics.order_flow", "footprint"),
     "make_bars": ("trading_platform.analytics.bars_from_frames", "make_bars"),
+    "resample": ("trading_platform.analytics.resampling", "resample"),
     "fit_regimes": ("trading_platform.analytics.regimes.fit", "fit_regimes"),
+    "catalog": ("trading_platform.api.catalog", "catalog"),
+    "plot": ("trading_platform.api.plot", "plot"),
     "read_ticks": ("trading_platform.api.readers", "read_ticks"),
     "read_bars": ("trading_platform.api.readers", "read_bars"),
     "read_indicators": ("trading_platform.api.readers", "read_indicators"),
@@ -48,6 +54,7 @@ _CALLS = {
 __all__ = [
     "UsageError",
     "WorkError",
+    "catalog",
     "compute",
     "coverage",
     "fit_regimes",
@@ -56,10 +63,12 @@ __all__ = [
     "instruments",
     "make_bars",
     "order_flow",
+    "plot",
     "read_bars",
     "read_indicators",
     "read_regimes",
     "read_ticks",
+    "resample",
     "stream",
 ]
 

@@ -30,7 +30,7 @@ from trading_platform.domain.inputs.host import check_host
 from trading_platform.domain.inputs.module import check_module
 from trading_platform.domain.inputs.secrets import MASK, masked
 from trading_platform.domain.instrument import check_venue, read_symbol
-from trading_platform.domain.timeframe import TIMEFRAMES
+from trading_platform.domain.timeframe import TIMEFRAMES, timeframe_ns
 
 PREFIX = "TRADING_PLATFORM_"
 FILE_NAME = "trading_platform.toml"
@@ -64,8 +64,10 @@ def _check_text(check: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def _check_timeframe(text: str) -> str:
-    if text not in TIMEFRAMES:
-        raise ValueError(f"{text[:40]!r} is not one of {' '.join(TIMEFRAMES)}")
+    try:
+        timeframe_ns(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
     return text
 
 

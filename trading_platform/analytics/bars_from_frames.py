@@ -7,6 +7,7 @@ The folding is analytics/bars.py, where bars that are not of time end is thresho
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -20,38 +21,41 @@ from trading_platform.analytics.exact import Ints
 from trading_platform.analytics.thresholds import cut
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, shown
-from trading_platform.domain.timeframe import TIMEFRAMES
+from trading_platform.domain.timeframe import TIMEFRAMES, WEEK, WEEK_NS, WEEK_OFFSET_NS, timeframe_ns
 
 Flags = npt.NDArray[np.bool_]
 
 _THRESHOLD = re.compile(r"(imbalance:)?([0-9]{1,15}(?:\.[0-9]{1,15})?)([tvd])", re.ASCII)
-_EXAMPLES = "5m, 100t (ticks), 10v (volume), 1000000d (quote currency), imbalance:50t"
+_EXAMPLES = ", any that divides a day, 1w, 100t (ticks), 10v (volume), 1000000d (quote currency), imbalance:50t"
 
 
 class BarRule(NamedTuple):
-    """What ends a bar: a width in ns, or a threshold over trades, volume or quote volume."""
+    """What ends a bar: a width in ns (the first one begins at `offset_ns`), or a threshold over trades or volume."""
 
     width_ns: int | None
     threshold: Decimal
     unit: str
     signed: bool
+    offset_ns: int = 0
 
 
 def parse_rule(text: str) -> BarRule:
     """Read what kind of bars is meant.
 
     >>> parse_rule("imbalance:2.5v")
-    BarRule(width_ns=None, threshold=Decimal('2.5'), unit='v', signed=True)
+    BarRule(width_ns=None, threshold=Decimal('2.5'), unit='v', signed=True, offset_ns=0)
     >>> parse_rule("7m")
     Traceback (most recent call last):
-    trading_platform.domain.errors.UsageError: '7m' are no bars; known: 1s 1m 5m 15m 1h 4h 1d, 100t (ticks), \
-10v (volume), 1000000d (quote currency), imbalance:50t
+    trading_platform.domain.errors.UsageError: '7m' are no bars; known: 1s 1m 5m 15m 1h 4h 1d, any that divides a \
+day, 1w, 100t (ticks), 10v (volume), 1000000d (quote currency), imbalance:50t
     """
-    if isinstance(text, str) and text in TIMEFRAMES:
-        return BarRule(TIMEFRAMES[text], Decimal(0), "", False)
+    if text == WEEK:
+        return BarRule(WEEK_NS, Decimal(0), "", False, WEEK_OFFSET_NS)
+    with suppress(UsageError):
+        return BarRule(timeframe_ns(text), Decimal(0), "", False)
     match = _THRESHOLD.fullmatch(text) if isinstance(text, str) else None
     if match is None or not Decimal(match[2]) or (match[3] == "t" and "." in match[2]):
-        known = " ".join(TIMEFRAMES) + _EXAMPLES.removeprefix("5m")
+        known = " ".join(TIMEFRAMES) + _EXAMPLES
         raise UsageError(f"{shown(text)} are no bars; known: {known}")
     return BarRule(None, Decimal(match[2]), match[3], match[1] is not None)
 
@@ -72,8 +76,9 @@ def make_bars(ticks: Any, bars: str) -> Any:
     ticks : pandas, polars or Arrow table with ``ts_event price quantity``, and ``side trade_id epoch`` if known.
         Rows in (epoch, trade_id) order, where time may run backwards, or in order of time. A trade that comes twice
         counts once.
-    bars : ``"5m"`` (any timeframe), ``"100t"`` trades, ``"10v"`` base volume, ``"1000000d"`` quote volume,
-        ``"imbalance:50t"`` (``v``, ``d``): a bar ends when buys and sells differ by that much. ``"1d"`` is a day.
+    bars : ``"5m"`` (any timeframe that divides a day, or ``"1w"``, from Monday), ``"100t"`` trades, ``"10v"`` base
+        volume, ``"1000000d"`` quote volume, ``"imbalance:50t"`` (``v``, ``d``): a bar ends when buys and sells differ
+        by that much. ``"1d"`` is a day.
 
     Returns
     -------
@@ -104,7 +109,7 @@ def make_bars(ticks: Any, bars: str) -> Any:
     rule = parse_rule(bars)
     frame = Frame(ticks)
     held = _read(frame, rule)
-    columns = _by_threshold(held, rule) if rule.width_ns is None else _by_time(held, rule.width_ns)
+    columns = _by_threshold(held, rule) if rule.width_ns is None else _by_time(held, rule.width_ns, rule.offset_ns)
     return frame.like({name: columns[name] for name in _ORDER if name in columns})
 
 
@@ -167,12 +172,12 @@ def _columns(folded: Folded, ts_open: Ints, ts_close: Ints, complete: Flags, pro
 _ORDER = (*BarColumns._fields, "complete", "proof", "first_id", "last_id")
 
 
-def _by_time(held: _Ticks, width: int) -> dict[str, Column]:
+def _by_time(held: _Ticks, width: int, offset: int) -> dict[str, Column]:
     trades = held.trades
     ts = trades.ts_event
-    intervals, bins = _intervals(ts // width)
+    intervals, bins = _intervals((ts - offset) // width)
     folded = trades.fold(bins, len(intervals))
-    ts_open = intervals * width
+    ts_open = intervals * width + offset
     ts_close = ts_open + width
     before, after = folded.first - 1, folded.last + 1
     # Time may run backwards within the order: step outwards to the nearest trade beyond the bar.

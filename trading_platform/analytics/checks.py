@@ -15,7 +15,7 @@ from trading_platform.analytics.bars import BUY, SELL, UNKNOWN
 from trading_platform.analytics.dataframes import Frame
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, shown
-from trading_platform.domain.timeframe import TIMEFRAMES
+from trading_platform.domain.timeframe import timeframe_of
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -23,7 +23,6 @@ Flags = npt.NDArray[np.bool_]
 
 _SIDES = {None: UNKNOWN, "unknown": UNKNOWN, "buy": BUY, "sell": SELL}
 _MARKET = ("venue", "symbol", "timeframe")
-_NAMES_OF_WIDTHS = {width: name for name, width in TIMEFRAMES.items()}
 
 
 class TradeRows(NamedTuple):
@@ -140,7 +139,7 @@ def _one_width(ts_open: Ints, ts_close: Ints, *, counted: bool) -> None:
     if (wrong := np.flatnonzero(ts_close <= ts_open)).size:
         raise UsageError(f"row {int(wrong[0])} closes before it opens")
     widths = np.unique(ts_close - ts_open)
-    named = [_NAMES_OF_WIDTHS[width] for width in widths.tolist() if width in _NAMES_OF_WIDTHS]
+    named = [name for width in widths.tolist() if (name := timeframe_of(width)) is not None]
     if len(named) > 1 and not counted:
         raise UsageError(f"the rows are of several timeframes ({', '.join(named[:4])}); give those of one at a time")
 

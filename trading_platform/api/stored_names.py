@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.errors import SymbolError, UsageError
-from trading_platform.domain.timeframe import TIMEFRAMES
+from trading_platform.domain.timeframe import timeframe_ns
 from trading_platform.store.fs.layout import DataDir
 
 Pair = tuple[str, str]
@@ -106,10 +106,10 @@ def check_timeframe(data: DataDir, dataset: str, venue: str, symbol: str, timefr
     }
     if not found or timeframe in found:
         return
-    width = TIMEFRAMES[timeframe]
+    width = timeframe_ns(timeframe)
 
     def ratio(name: str) -> float:
-        other = TIMEFRAMES.get(name, 1)
+        other = timeframe_ns(name)
         return max(width, other) / min(width, other)
 
     stored = " ".join(sorted(found, key=ratio))
