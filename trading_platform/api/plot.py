@@ -25,7 +25,7 @@ _OURS = frozenset({"ts_open", "ts_close", "complete", "state", "label", "change_
 Floats = npt.NDArray[np.float64]
 
 
-class _Bars(NamedTuple):
+class _Drawn(NamedTuple):
     days: Floats
     width: float
     prices: dict[str, Floats]
@@ -92,7 +92,7 @@ def plot(bars: Any, indicators: Any = None, regimes: Any = None, *, title: str =
     return figure
 
 
-def _read(bars: Any) -> _Bars:
+def _read(bars: Any) -> _Drawn:
     frame = Frame(bars)
     for name in ("ts_open", "ts_close", "open", "high", "low", "close"):
         frame.need(name, "plot")
@@ -108,10 +108,10 @@ def _read(bars: Any) -> _Bars:
     days = ts_open / 86_400e9
     width = float(np.median(ts_close - ts_open)) / 86_400e9
     prices = {name: frame.floats(name) for name in ("open", "high", "low", "close")}
-    return _Bars(days, width, prices, frame.floats("volume") if "volume" in frame else None, complete)
+    return _Drawn(days, width, prices, frame.floats("volume") if "volume" in frame else None, complete)
 
 
-def _lines(frame: Frame, held: _Bars) -> list[tuple[str, Floats, Floats, bool]]:
+def _lines(frame: Frame, held: _Drawn) -> list[tuple[str, Floats, Floats, bool]]:
     """Return each output: its name, times and values, and whether it lies among the prices."""
     frame.need("ts_open", "plot")
     days = frame.instants("ts_open") / 86_400e9
@@ -129,7 +129,7 @@ def _lines(frame: Frame, held: _Bars) -> list[tuple[str, Floats, Floats, bool]]:
     return found
 
 
-def _candles(axes: Axes, held: _Bars) -> None:
+def _candles(axes: Axes, held: _Drawn) -> None:
     middle, price = held.days + held.width / 2, held.prices
     for up, colour in ((True, _UP), (False, _DOWN)):
         some = (price["close"] >= price["open"]) == up
