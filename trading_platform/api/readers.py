@@ -30,6 +30,7 @@ from trading_platform.store.lake import (
 
 if TYPE_CHECKING:
     from trading_platform.settings import Settings
+    from trading_platform.store.database.pool import DatabasePool
     from trading_platform.store.database.reading import DatabaseReader
     from trading_platform.store.ledger import Ledger
 
@@ -117,7 +118,7 @@ def read_indicators(  # noqa: PLR0913  the contract's, by name
     """Return the indicators of the bars that open in [start, end); arguments as in `read_ticks`."""
     symbol = _composed(symbol)
     ask = _ask(symbol, start, end, venue, data_dir, engine=engine, timeframe=timeframe)
-    outputs = partial(_outputs, ask.settings)
+    outputs = partial(outputs_of, ask.settings)
     if source != "lake":
         with _database(ask, source, as_of) as there:
             found = there.indicators(venue, symbol, timeframe, ask.start_ns, ask.end_ns, outputs=outputs)
@@ -177,17 +178,23 @@ def instruments(venue: str = "binance", *, engine: Engine = "pandas", data_dir: 
     return _frame(readers.read_instruments(data, venue), engine)
 
 
-def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Iterator[pa.RecordBatch]:
+def answer(
+    sql: str, *, as_of: Instant | None = None, settings: Settings, source: Source = "lake"
+) -> Iterator[pa.RecordBatch]:
     """Answer SQL over the lake; what the command ``query`` prints. See store/sql/query.py for what is allowed.
 
     With `as_of` every view shows what could have been answered then: it is computed for this, as far as it is named.
+    With the database as source they show what it holds.
     """
     from trading_platform.store.sql import query as engine
 
     data = DataDir(settings.data_dir)
+    if source != "lake":
+        yield from _answer_of_database(sql, settings, source, as_of)
+        return
     known = None if as_of is None else instant_ns(as_of)
     named = [view for view in (*COMPUTED, "coverage") if view in sql.lower()]
-    outputs = partial(_outputs, settings)
+    outputs = partial(outputs_of, settings)
     if known is None or not named:
         coverage = partial(_stretches, data)
         yield from engine.answer(data, sql, coverage=coverage, outputs=outputs, ticks_as_of_ns=known)
@@ -214,7 +221,21 @@ def answer(sql: str, *, as_of: Instant | None = None, settings: Settings) -> Ite
             yield from engine.answer(past, sql, coverage=coverage, outputs=outputs)
 
 
-def _outputs(settings: Settings) -> list[str]:
+def _answer_of_database(
+    sql: str, settings: Settings, source: Source, as_of: Instant | None
+) -> Iterator[pa.RecordBatch]:
+    from tempfile import TemporaryDirectory
+
+    from trading_platform.store.sql import database_lake, query as engine
+
+    data, outputs = DataDir(settings.data_dir), partial(outputs_of, settings)
+    with _pool(settings, data, source, as_of) as pool, TemporaryDirectory(prefix="trading-platform-") as folder:
+        held = DataDir(Path(folder)).create()
+        database_lake.fill(held, pool, sql, outputs)
+        yield from engine.answer(held, sql, coverage=partial(_stretches, data), outputs=outputs)
+
+
+def outputs_of(settings: Settings) -> list[str]:
     """Return the indicator columns that the settings name."""
     from trading_platform.analytics.indicator_names import parse
     from trading_platform.analytics.own_indicators import use_paths
@@ -360,7 +381,16 @@ def _source(ask: _Ask, as_of: Instant | None, dataset: str, pair: tuple[str, str
 
 @contextmanager
 def _database(ask: _Ask, source: Any, as_of: Instant | None) -> Iterator[DatabaseReader]:
-    """Give what reads the database of the settings.
+    """Give what reads the database of the settings."""
+    with _pool(ask.settings, ask.data, source, as_of) as pool:
+        from trading_platform.store.database.reading import DatabaseReader
+
+        yield DatabaseReader(pool)
+
+
+@contextmanager
+def _pool(settings: Settings, data: DataDir, source: Any, as_of: Instant | None) -> Iterator[DatabasePool]:
+    """Give connections to the database of the settings, as `tp_reader`.
 
     Raises
     ------
@@ -370,15 +400,14 @@ def _database(ask: _Ask, source: Any, as_of: Instant | None) -> Iterator[Databas
         raise UsageError(f"{shown(source)} is not a source; sources: lake database")
     if as_of is not None:
         raise UsageError("as_of is answered from the lake; leave out source, or as_of")
-    url = ask.settings.database_url.get_secret_value()
+    url = settings.database_url.get_secret_value()
     if not url:
         raise UsageError("there is no database: set TRADING_PLATFORM_DATABASE_URL; see database up")
     from trading_platform.store.database import access
-    from trading_platform.store.database.reading import DatabaseReader
 
-    pool = access.reader(ask.data, url)
+    pool = access.reader(data, url)
     try:
-        yield DatabaseReader(pool)
+        yield pool
     finally:
         pool.close()
 

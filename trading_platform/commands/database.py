@@ -77,8 +77,10 @@ def _status(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _migrate(args: argparse.Namespace, settings: Settings) -> int:
+    from trading_platform.api.readers import outputs_of
     from trading_platform.commands.support import runtime
     from trading_platform.store.database import access, migrate, urls
+    from trading_platform.store.database.upkeep import wide_view
 
     url = settings.database_url.get_secret_value()
     if not url:
@@ -86,6 +88,8 @@ def _migrate(args: argparse.Namespace, settings: Settings) -> int:
     data = runtime.data_dir(settings).create()
     steps = migrate.rehearse(url) if args.dry_run else access.prepare(data, url)
     copied, leaves = ([], 0) if args.dry_run else _copy(settings, data, url)
+    if not args.dry_run:
+        wide_view.make(url, outputs_of(settings))
     found = {"database": urls.shown(url), "revision": migrate.HEAD, "dry_run": args.dry_run}
     found |= {"steps": [_plain(step) for step in steps], "copied": [one._asdict() for one in copied]}
     found["leaves"] = leaves

@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one SELECT over ticks, bars, indicators, regimes, coverage; marts.NAME for those that dbt built",
     )
     parser.add_argument("--as-of", metavar="T", help="answer as of this time (2024-08-08T23:55:00)")
+    parser.add_argument(
+        "--source", choices=("lake", "database"), default="lake", help="where the rows come from; they are the same"
+    )
     parser.add_argument("--format", choices=FORMATS, default=None, help="how to print (default: table)")
 
 
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 def _short(args: argparse.Namespace, settings: Settings, form: str) -> ShortAnswer | None:
     """Answer without Arrow and the ledger if possible: importing them takes longer than a short query."""
-    if form == "parquet" or args.as_of is not None:
+    if form == "parquet" or args.as_of is not None or args.source != "lake":
         return None
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.sql import query as sql
@@ -78,14 +81,14 @@ def _short(args: argparse.Namespace, settings: Settings, form: str) -> ShortAnsw
 
 def _answer(args: argparse.Namespace, settings: Settings) -> Iterator[pa.RecordBatch]:
     text = args.sql.lower()
-    if args.as_of is None and "coverage" not in text and "indicators" not in text:
+    if args.source == "lake" and args.as_of is None and "coverage" not in text and "indicators" not in text:
         from trading_platform.store.fs.layout import DataDir
         from trading_platform.store.sql import query as sql
 
         return sql.answer(DataDir(settings.data_dir), args.sql)
     from trading_platform.api.readers import answer  # the ledger, and what computes
 
-    return answer(args.sql, as_of=args.as_of, settings=settings)
+    return answer(args.sql, as_of=args.as_of, settings=settings, source=args.source)
 
 
 def _chunks(batches: Iterator[pa.RecordBatch]) -> Iterator[Rows]:

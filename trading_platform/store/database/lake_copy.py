@@ -149,11 +149,27 @@ class LakeCopy:
 
     def _revisions(self) -> dict[str, str]:
         if self._there is None:
-            query = "SELECT DISTINCT ON (path) path, content_hash FROM platform.revisions ORDER BY path, at DESC"
-            with self._pool.transaction(more_s=DAY_S) as db:
-                db.execute("SELECT set_config('statement_timeout', %s, true)", [f"{DAY_MS}ms"])
-                self._there = dict(db.execute(query).fetchall())
+            self._there = _contents(self._pool)
         return self._there
+
+
+def held_leaves(pool: DatabasePool) -> list[Leaf]:
+    """Return the leaves that the database holds, by path.
+
+    Raises
+    ------
+    DatabaseUnavailable : if it is away.
+    """
+    found = (Leaf.from_path(PurePosixPath(path)) for path, digest in _contents(pool).items() if digest != _GONE)
+    return [leaf for leaf in found if leaf is not None]
+
+
+def _contents(pool: DatabasePool) -> dict[str, str]:
+    """Return which content of each leaf the database has."""
+    query = "SELECT DISTINCT ON (path) path, content_hash FROM platform.revisions ORDER BY path, at DESC"
+    with pool.transaction(more_s=DAY_S) as db:
+        db.execute("SELECT set_config('statement_timeout', %s, true)", [f"{DAY_MS}ms"])
+        return dict(db.execute(query).fetchall())
 
 
 def _instant(ns: int) -> str:

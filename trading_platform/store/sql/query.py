@@ -72,7 +72,7 @@ def answer(
     """
     tries, pruned = 0, True
     while True:
-        with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
+        with duckdb.connect(":memory:", config=CONFIG) as db, _one_line():
             tree = check_statement(db, sql, views_only=ticks_as_of_ns is not None)
             _prepare(db, data, sql, tree, coverage, outputs, ticks_as_of_ns, pruned=pruned)
             try:
@@ -118,7 +118,7 @@ def few(data: DataDir, sql: str, most: int = 10_000) -> ShortAnswer | None:
 
     None if it has not, or anything is wrong with it: `answer` does it then, and says what.
     """
-    with duckdb.connect(":memory:", config=_CONFIG) as db:
+    with duckdb.connect(":memory:", config=CONFIG) as db:
         try:
             tree = check_statement(db, sql)
             named = pruning.tables(tree)
@@ -161,7 +161,7 @@ def _prepare(
     listed = True
     if MARTS in pruning.schemas(tree):
         _add_marts(db, data)
-    names = _needed(tree)
+    names = needed(tree)
     if names:
         from trading_platform.store.sql import views
 
@@ -206,7 +206,7 @@ def _own(tree: Node) -> set[str]:
     return {str(entry["key"]).lower() for node in pruning.dicts(tree) for entry in _entries(node)}
 
 
-def _needed(tree: Node) -> Sequence[str]:
+def needed(tree: Node) -> Sequence[str]:
     """Return the views that a statement names; all of them where it may look at what there is, or errs in a name."""
     named = pruning.tables(tree)
     own = _own(tree)
@@ -218,7 +218,7 @@ def _needed(tree: Node) -> Sequence[str]:
 
 _TRIES = 3
 _UNREADABLE = (duckdb.Error, duckdb.IOException, duckdb.SerializationException, duckdb.InvalidInputException)
-_CONFIG: dict[str, Any] = {
+CONFIG: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "allow_community_extensions": False,
@@ -258,7 +258,7 @@ def _first_line(error: BaseException) -> str:
 
 def check_text(sql: str, *, views_only: bool = False) -> None:
     """Refuse what is not exactly one statement that only reads; see `check`."""
-    with duckdb.connect(":memory:", config=_CONFIG) as db, _one_line():
+    with duckdb.connect(":memory:", config=CONFIG) as db, _one_line():
         check_statement(db, sql, views_only=views_only)
 
 
