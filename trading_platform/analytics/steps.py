@@ -82,7 +82,7 @@ def ema_step(state: State, at: int, period: float, alpha: float, x: float) -> fl
         return x
     mean = state[at + 1]
     # This form, not alpha·x + (1-alpha)·mean: a constant input stays constant to the bit.
-    mean += alpha * (x - mean)
+    mean = fused(alpha, x - mean, mean)
     state[at + 1] = mean
     return mean
 
@@ -160,9 +160,9 @@ def direction_step(
     minus = down if down > 0.0 and down > up else 0.0
     true_range = max(high, previous) - min(low, previous)
     kept = 1.0 if bars < period else 1.0 - 1.0 / period
-    state[at + 4] = state[at + 4] * kept + plus
-    state[at + 5] = state[at + 5] * kept + minus
-    state[at + 6] = state[at + 6] * kept + true_range
+    state[at + 4] = fused(state[at + 4], kept, plus)
+    state[at + 5] = fused(state[at + 5], kept, minus)
+    state[at + 6] = fused(state[at + 6], kept, true_range)
     if bars < period:
         return nan, nan, nan
     return state[at + 4], state[at + 5], state[at + 6]
