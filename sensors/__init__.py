@@ -4,7 +4,7 @@
     seal_days          a day is over and settled     observe_ingest counts of new trades, every five minutes
     compare_days       a venue's daily file is due   tidy_runs      runs whose process died, and old runs
     refresh_today      new trades, every 15 minutes  daily_report   the day that ended has no report
-    daily_checkpoint   the day's statistics are not judged
+    notify             something is wrong            daily_checkpoint   the day's statistics are not judged
 
 Each one reads the ledger or the locks, launches at most one named run, and gives the reason for what it did.
 """

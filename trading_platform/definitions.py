@@ -19,6 +19,7 @@ from sensors.daily_checkpoint import daily_checkpoint
 from sensors.daily_report import daily_report
 from sensors.gap_recovery import gap_recovery
 from sensors.ingest_keepalive import ingest_keepalive
+from sensors.notify import notify
 from sensors.observe_ingest import observe_ingest
 from sensors.refresh_today import refresh_today
 from sensors.seal_days import seal_days
@@ -49,7 +50,7 @@ def _assets() -> list[dg.AssetsDefinition]:
 defs = dg.Definitions(
     assets=[*EXTERNAL, *dg.with_source_code_references([*_assets(), report, statistics])],
     jobs=JOBS,
-    sensors=[ingest_keepalive, gap_recovery, compare_days, seal_days, refresh_today, observe_ingest, tidy_runs],
+    sensors=[ingest_keepalive, gap_recovery, compare_days, seal_days, refresh_today, observe_ingest, notify, tidy_runs],
     schedules=[daily_report, daily_checkpoint],
     resources={"pipeline": GatedPipeline()},
     # Parallel work is the engine's; a process for each step would cost six seconds a step.

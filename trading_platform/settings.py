@@ -19,7 +19,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from trading_platform.domain.errors import SettingsError, UsageError
@@ -31,6 +31,7 @@ from trading_platform.domain.inputs.module import check_module
 from trading_platform.domain.inputs.secrets import MASK, masked
 from trading_platform.domain.instrument import check_venue, read_symbol
 from trading_platform.domain.timeframe import TIMEFRAMES, timeframe_ns
+from trading_platform.notify_settings import NotifySettings, Section
 
 PREFIX = "TRADING_PLATFORM_"
 FILE_NAME = "trading_platform.toml"
@@ -111,11 +112,7 @@ Distinct = AfterValidator(lambda items: tuple(dict.fromkeys(items)))
 Optional = BeforeValidator(_empty_is_none)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-
-class VenueSettings(_Section):
+class VenueSettings(Section):
     """One venue to record, `venues.<name>`."""
 
     symbols: Annotated[tuple[Symbol, ...], Names, Distinct] = Field(min_length=1, description="what to record")
@@ -134,7 +131,7 @@ class VenueSettings(_Section):
     )
 
 
-class RestSettings(_Section):
+class RestSettings(Section):
     """How requests are spent."""
 
     share: float = Field(
@@ -142,7 +139,7 @@ class RestSettings(_Section):
     )
 
 
-class SimulatorSettings(_Section):
+class SimulatorSettings(Section):
     """The built-in simulator, which `up` starts if `venues` is empty."""
 
     venues: Annotated[tuple[Venue, ...], Names, Distinct] = Field(
@@ -150,7 +147,7 @@ class SimulatorSettings(_Section):
     )
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """The raw log, and the log of events."""
 
     retention: Annotated[str, AfterValidator(_check_retention)] = Field(
@@ -164,7 +161,7 @@ class LogSettings(_Section):
         return None if self.retention == "keep" else duration_s(self.retention)
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(Section):
     """Prometheus."""
 
     port: Annotated[int | None, Optional] = Field(
@@ -172,7 +169,7 @@ class MetricsSettings(_Section):
     )
 
 
-class UiSettings(_Section):
+class UiSettings(Section):
     """Who may open Dagster's UI."""
 
     hosts: Annotated[tuple[Host, ...], Names, Distinct] = Field(
@@ -182,7 +179,7 @@ class UiSettings(_Section):
     )
 
 
-class DagsterSettings(_Section):
+class DagsterSettings(Section):
     """What `up` runs in Dagster besides the platform."""
 
     code_locations: Annotated[tuple[Module, ...], Names, Distinct] = Field(
@@ -191,7 +188,7 @@ class DagsterSettings(_Section):
     refresh_minutes: int = Field(15, ge=1, le=1440, description="minutes between refreshes of the running day")
 
 
-class RegimeSettings(_Section):
+class RegimeSettings(Section):
     """The regime model and what it labels."""
 
     model: Literal["gaussian_hmm"] = Field("gaussian_hmm", description="kind of model")
@@ -203,7 +200,7 @@ class RegimeSettings(_Section):
     lookback_days: int = Field(180, ge=1, le=3650, description="days of bars a fit looks at")
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that may be set; `load` reads it."""
 
     data_dir: Annotated[Path, AfterValidator(check_data_path)] = Field(
@@ -220,6 +217,7 @@ class Settings(_Section):
     metrics: MetricsSettings = MetricsSettings()
     ui: UiSettings = UiSettings()
     dagster: DagsterSettings = DagsterSettings()
+    notify: NotifySettings = NotifySettings()
     timeframes: Annotated[tuple[Timeframe, ...], Names, Distinct] = Field(
         tuple(TIMEFRAMES), min_length=1, description="bars that are built"
     )
@@ -229,7 +227,7 @@ class Settings(_Section):
     )
     indicator_paths: Annotated[tuple[str, ...], Names] = Field((), description="files, folders of own indicators")
     regimes: RegimeSettings = RegimeSettings()
-    _origin: dict[str, str] = {}
+    _origin: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def source_of(self, key: str) -> str:
         """Tell where ``rest.share`` comes from: a variable's name, the file, ``command line`` or ``default``."""
@@ -354,9 +352,9 @@ def _put(merged: dict[str, Any], path: tuple[str, ...], value: object) -> None:
         merged.setdefault(path[-1], {})  # an empty table takes nothing away from a weaker source
 
 
-def _section(annotation: Any) -> type[_Section] | None:
+def _section(annotation: Any) -> type[Section] | None:
     for part in (annotation, *_parts(annotation)):
-        if isinstance(part, type) and issubclass(part, _Section):
+        if isinstance(part, type) and issubclass(part, Section):
             return part
     return None
 

@@ -37,6 +37,15 @@ def latest(instance: dg.DagsterInstance, job_name: str, tags: Mapping[str, str])
     return Latest(records[0].dagster_run, records[0].update_timestamp.timestamp()) if records else None
 
 
+def failing(instance: dg.DagsterInstance, looked_at: int = 200) -> list[str]:
+    """Return the jobs whose latest run that has ended failed, among the newest runs of all."""
+    ended = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
+    newest: dict[str, dg.DagsterRun] = {}
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(ended)), limit=looked_at):  # newest first
+        newest.setdefault(run.job_name, run)
+    return sorted(job for job, run in newest.items() if run.status == dg.DagsterRunStatus.FAILURE)
+
+
 def end_dead(instance: dg.DagsterInstance) -> list[str]:
     """Record as failed every started run whose process is gone; return their ids."""
     ended = []

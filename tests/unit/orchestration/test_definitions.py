@@ -104,6 +104,7 @@ def test_everything_automatic_is_switched_on() -> None:
         "seal_days",
         "refresh_today",
         "observe_ingest",
+        "notify",
         "tidy_runs",
     }
     assert set(sensors.values()) == {dg.DefaultSensorStatus.RUNNING}

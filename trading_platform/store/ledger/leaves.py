@@ -156,6 +156,13 @@ class LeafBook:
             return None
         return _verdict(row[0])
 
+    def refused(self, days: Sequence[str]) -> list[Leaf]:
+        """Return the leaves of these days whose gate last refused a file, ordered by path."""
+        query = sa.select(*_LEAF, _C.verdict).where(_C.day.in_(days), _C.verdict.is_not(None)).order_by(_C.path)
+        with self.database.reading() as db:
+            rows = db.execute(query).all()
+        return [Leaf(*leaf) for *leaf, verdict in rows if not _verdict(verdict).passed]
+
     def seal(self, leaf: Leaf) -> None:
         """Say that the day is over and this content its last word; a later change of content breaks the seal."""
         with self.database.writing() as db:
