@@ -13,6 +13,7 @@ import dagster as dg
 
 from assets.report import report
 from assets.statistics import statistics
+from quality.named_checks import CHECKS, check_of
 from quality.schemas import GATES
 from sensors.compare_days import compare_days
 from sensors.daily_checkpoint import daily_checkpoint
@@ -37,6 +38,14 @@ class GatedPipeline(PipelineResource):
     def gates(self) -> Mapping[str, Gate]:
         """Return the gate of each dataset."""
         return GATES
+
+    def named_checks(self, dataset: str) -> Mapping[str, str]:
+        """Return the named checks of a dataset's gate, each with its tier."""
+        return {name: check.tier for name, check in CHECKS[dataset].items()}
+
+    def check_of(self, dataset: str, rule: str) -> str:
+        """Return the named check that a broken rule belongs to."""
+        return check_of(dataset, rule)
 
 
 # Dagster warns, at every load, of what it calls beta; what we use of that is held by the pinned version and a test.

@@ -5,12 +5,10 @@ What the numbers are is day_statistics.py; the band around the days before is li
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from quality.expectations.limits import Scale
-
-Tier = Literal["page", "ticket", "dashboard"]
-"""Who must act: somebody at once; somebody within hours; nobody, it is there to be seen."""
+from quality.named_checks import Tier
 
 
 class Expected(NamedTuple):

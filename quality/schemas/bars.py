@@ -28,30 +28,53 @@ DATASET = RuleSet(
     BARS,
     [
         *grid(),
-        Rule("trade_count is not negative", pl.col("trade_count") >= 0),
-        *(Rule(f"{name} is null exactly where no trade is held", pl.col(name).is_null() == _empty) for name in _PRICES),
+        Rule("trade_count is not negative", pl.col("trade_count") >= 0, "volumes"),
         *(
-            Rule(f"{name} is positive and finite", _empty | ((pl.col(name) > 0) & pl.col(name).is_finite()))
+            Rule(f"{name} is null exactly where no trade is held", pl.col(name).is_null() == _empty, "prices")
             for name in _PRICES
         ),
-        Rule("low is the least price", _empty | ((_low <= _open) & (_low <= _close) & (_low <= _high))),
-        Rule("high is the greatest price", _empty | ((_high >= _open) & (_high >= _close))),
-        Rule("vwap lies within low and high", _empty | _vwap.is_between(_low * (1 - _ULPS), _high * (1 + _ULPS))),
-        *(Rule(f"{name} is finite and not negative", (pl.col(name) >= 0) & pl.col(name).is_finite()) for name in _SUMS),
+        *(
+            Rule(f"{name} is positive and finite", _empty | ((pl.col(name) > 0) & pl.col(name).is_finite()), "prices")
+            for name in _PRICES
+        ),
+        Rule("low is the least price", _empty | ((_low <= _open) & (_low <= _close) & (_low <= _high)), "ohlc"),
+        Rule("high is the greatest price", _empty | ((_high >= _open) & (_high >= _close)), "ohlc"),
+        Rule(
+            "vwap lies within low and high", _empty | _vwap.is_between(_low * (1 - _ULPS), _high * (1 + _ULPS)), "vwap"
+        ),
+        *(
+            Rule(f"{name} is finite and not negative", (pl.col(name) >= 0) & pl.col(name).is_finite(), "volumes")
+            for name in _SUMS
+        ),
         *(
             Rule(
                 f"{name} is finite and not negative",
                 _unknown(name) | ((pl.col(name) >= 0) & pl.col(name).is_finite()),
+                "taker",
             )
             for name in TAKER
         ),
-        Rule("taker buy volume is known in both currencies or in neither", _unknown(TAKER[0]) == _unknown(TAKER[1])),
-        Rule("volume includes taker buys", _unknown(TAKER[0]) | (pl.col("volume") >= pl.col(TAKER[0]))),
-        Rule("quote_volume includes taker buys", _unknown(TAKER[1]) | (pl.col("quote_volume") >= pl.col(TAKER[1]))),
-        Rule("volume is positive exactly where a trade is held", (pl.col("volume") > 0) == _held),
-        Rule("a complete bar holds a trade", pl.col("complete").not_() | _held),
-        Rule("a complete bar has a proof", pl.col("complete").not_() | pl.col("proof").is_not_null()),
-        Rule("proof is known", pl.col("proof").is_null() | pl.col("proof").is_in(["ids", "listing", "candles"])),
+        Rule(
+            "taker buy volume is known in both currencies or in neither",
+            _unknown(TAKER[0]) == _unknown(TAKER[1]),
+            "taker",
+        ),
+        Rule("volume includes taker buys", _unknown(TAKER[0]) | (pl.col("volume") >= pl.col(TAKER[0])), "taker"),
+        Rule(
+            "quote_volume includes taker buys",
+            _unknown(TAKER[1]) | (pl.col("quote_volume") >= pl.col(TAKER[1])),
+            "taker",
+        ),
+        Rule("volume is positive exactly where a trade is held", (pl.col("volume") > 0) == _held, "volumes"),
+        Rule("a complete bar holds a trade", pl.col("complete").not_() | _held, "complete_proved"),
+        Rule(
+            "a complete bar has a proof", pl.col("complete").not_() | pl.col("proof").is_not_null(), "complete_proved"
+        ),
+        Rule(
+            "proof is known",
+            pl.col("proof").is_null() | pl.col("proof").is_in(["ids", "listing", "candles"]),
+            "complete_proved",
+        ),
     ],
 )
 schema = DATASET.schema

@@ -24,15 +24,22 @@ DATASET = RuleSet(
     REGIMES,
     [
         *grid(),
-        *(Rule(f"p_{k} is a probability", _probability(p)) for k, p in enumerate(_P)),
-        *(Rule(f"p_{k} is null if p_{k - 1} is", _P[k].is_null() | _P[k - 1].is_not_null()) for k in range(1, 5)),
-        Rule("probabilities add up to one", ~_known | ((_total - 1).abs() <= TOLERANCE).fill_null(value=False)),
-        Rule("probabilities are known exactly where a state is", _known == (_states > 0)),
-        Rule("state and label are known together", _known == pl.col("label").is_not_null()),
-        Rule("state is one of the model's", ~_known | ((pl.col("state") >= 0) & (pl.col("state") < _states))),
-        Rule("label is not empty", ~_known | (pl.col("label").str.len_chars() > 0)),
-        Rule("change_probability is a probability", _probability(_change)),
-        Rule("model_version is known", pl.col("model_version").str.len_chars() > 0),
+        *(Rule(f"p_{k} is a probability", _probability(p), "probabilities") for k, p in enumerate(_P)),
+        *(
+            Rule(f"p_{k} is null if p_{k - 1} is", _P[k].is_null() | _P[k - 1].is_not_null(), "probabilities")
+            for k in range(1, 5)
+        ),
+        Rule(
+            "probabilities add up to one",
+            ~_known | ((_total - 1).abs() <= TOLERANCE).fill_null(value=False),
+            "probabilities",
+        ),
+        Rule("probabilities are known exactly where a state is", _known == (_states > 0), "probabilities"),
+        Rule("state and label are known together", _known == pl.col("label").is_not_null(), "states"),
+        Rule("state is one of the model's", ~_known | ((pl.col("state") >= 0) & (pl.col("state") < _states)), "states"),
+        Rule("label is not empty", ~_known | (pl.col("label").str.len_chars() > 0), "states"),
+        Rule("change_probability is a probability", _probability(_change), "probabilities"),
+        Rule("model_version is known", pl.col("model_version").str.len_chars() > 0, "states"),
     ],
 )
 schema = DATASET.schema

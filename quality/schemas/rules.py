@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class Rule(NamedTuple):
-    """A condition that every row must satisfy; null counts as false."""
+    """A condition that every row must satisfy; null counts as false. Dagster shows it under `check`."""
 
     name: str
     holds: pl.Expr
+    check: str = "values"
 
 
 class RuleSet:
@@ -63,7 +64,7 @@ class RuleSet:
 
     def gate(self, table: pa.Table) -> Verdict:
         """Return whether the frame may be published."""
-        extra = tuple(table.schema.names[len(self.shape) :]) if self._column_rules is not None else ()
+        extra = self._extra(table)
         shape = self._shape(extra)
         frame = cast("pl.DataFrame", pl.from_arrow(table))
         # pandera takes 4 ms a leaf, all rules in one expression 0.1 ms, and a year has thousands of leaves.
@@ -72,8 +73,25 @@ class RuleSet:
             return Verdict()
         return _verdict(self.schema(extra), frame)
 
+    def check_of(self, rule: str) -> str | None:
+        """Return the named check that a rule belongs to; None for what is no rule: columns and their types."""
+        column = rule.partition(" ")[0]
+        known = {each.name: each.check for each in self._rules([column])}
+        return known.get(rule)
+
+    @property
+    def checks(self) -> frozenset[str]:
+        """The named checks of all rules."""
+        return frozenset(rule.check for rule in self._rules(["any"]))
+
+    def _extra(self, table: pa.Table) -> tuple[str, ...]:
+        return tuple(table.schema.names[len(self.shape) :]) if self._column_rules is not None else ()
+
     def _spotless(self, frame: pl.DataFrame, extra: tuple[str, ...]) -> bool:
-        return all(frame.select(self._answers(extra)).row(0))
+        try:
+            return all(frame.select(self._answers(extra)).row(0))
+        except pl.exceptions.PolarsError:
+            return False  # a rule that raises has failed; pandera says which
 
     def _ask(self, extra: tuple[str, ...]) -> list[pl.Expr]:
         rules = self._rules(extra)
@@ -146,17 +164,17 @@ def ns(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.Int64)
 
 
-def one_day(name: str) -> Rule:
+def one_day(name: str, check: str) -> Rule:
     """All times lie on one UTC day."""
-    return Rule(f"{name} lies on one UTC day", ns(name) // DAY_NS == ns(name).first() // DAY_NS)
+    return Rule(f"{name} lies on one UTC day", ns(name) // DAY_NS == ns(name).first() // DAY_NS, check)
 
 
 def grid() -> list[Rule]:
     """Rows are intervals of one width on the UTC grid of one day, in order."""
     width = ns("ts_close") - ns("ts_open")
     return [
-        Rule("ts_open rises", rises("ts_open")),
-        Rule("intervals have one width", (width > 0) & (width == width.first())),
-        Rule("intervals lie on the UTC grid", ns("ts_open") % width == 0),
-        one_day("ts_open"),
+        Rule("ts_open rises", rises("ts_open"), "intervals"),
+        Rule("intervals have one width", (width > 0) & (width == width.first()), "intervals"),
+        Rule("intervals lie on the UTC grid", ns("ts_open") % width == 0, "intervals"),
+        one_day("ts_open", "intervals"),
     ]

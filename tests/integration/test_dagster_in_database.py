@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from quality.named_checks import CHECKS
 from tests.support.builders.dagster_instance import FixedPipeline, definitions_on, range_tags
 from tests.support.builders.lakes import Market, made_up
 from tests.support.database import PASSWORD, Server, postgres  # noqa: F401  the fixture
@@ -22,6 +23,7 @@ from trading_platform.orchestration.resources import settings_in_force
 
 # ruff: noqa: F811  fixtures are handed in under their own names
 
+COMPUTED = ("ticks", "bars", "indicators", "regimes")
 DAYS = [f"2024-08-{number:02}" for number in range(1, 4)]
 
 
@@ -70,7 +72,7 @@ def test_history_goes_into_the_database_of_the_settings(
         done = job.execute_in_process(instance=instance, tags=range_tags(DAYS[0], DAYS[-1]))
         assert done.success
         materialized = {key: instance.get_materialized_partitions(key) for key in keys.ASSETS.values()}
-        computed = [keys.ASSETS[name] for name in ("ticks", "bars", "indicators", "regimes")]
+        computed = [keys.ASSETS[name] for name in COMPUTED]
         assert [materialized[key] for key in computed] == [set(DAYS)] * len(computed)
         checks = instance.event_log_storage.get_asset_check_partition_info(
             [dg.AssetCheckKey(keys.TICKS, name) for name in (keys.SCHEMA, keys.COMPLETENESS)]
@@ -83,7 +85,7 @@ def test_history_goes_into_the_database_of_the_settings(
     left = tables(url)
     assert (left["runs"], left["run_tags"]) == (0, 0)
     assert left["event_logs"] == sum(map(len, materialized.values()))
-    assert left["asset_check_executions"] == (len(computed) + 1) * len(DAYS)
+    assert left["asset_check_executions"] == (sum(len(CHECKS[name]) for name in COMPUTED) + 1) * len(DAYS)
     files = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
     assert b"SettingsStorage" in files
     assert PASSWORD.encode() not in files and quote(PASSWORD).encode() not in files

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from quality.expectations.families import FAMILIES
+from quality.named_checks import CHECKS
 from tests.support.builders.dagster_instance import FIRST_DAY, defs
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.orchestration import keys
@@ -89,7 +90,8 @@ def test_checks_report_and_do_not_block() -> None:
     graph = defs.resolve_asset_graph()
     checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
     families = {("statistics", family) for family in FAMILIES}
-    assert checks == {(name, "schema") for name in keys.ASSETS} | {("ticks", "completeness")} | families
+    gates = {(dataset, name) for dataset in keys.ASSETS for name in CHECKS[dataset]}
+    assert checks == gates | {("ticks", "completeness")} | families
     assert not any(graph.get(key).blocking for key in graph.asset_check_keys)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from quality.named_checks import CHECKS, SCHEMA, check_of
 from quality.schemas import GATES, bars, indicators, instruments, regimes, ticks
 from trading_platform.store.lake import schema
 
@@ -185,6 +186,44 @@ def test_a_broken_rule_is_named(dataset: str, change: Change, rule: str) -> None
     assert rule in failures, failures
     assert failures[rule].rows >= 1
     assert failures[rule].example.startswith("row ")
+
+
+@pytest.mark.parametrize(("dataset", "change", "rule"), BROKEN)
+def test_a_broken_rule_belongs_to_one_named_check(dataset: str, change: Change, rule: str) -> None:
+    """It is shown under the check that its rule names, never under the one for columns."""
+    name = check_of(dataset, rule)
+    assert name in CHECKS[dataset] and name != SCHEMA
+
+
+@pytest.mark.parametrize("dataset", CASES)
+def test_rules_and_named_checks_agree(dataset: str) -> None:
+    """Each named check has a rule, and each rule a named check."""
+    assert CASES[dataset][2].DATASET.checks | {SCHEMA} | _ranges(dataset) == set(CHECKS[dataset])
+
+
+def _ranges(dataset: str) -> set[str]:
+    return {"ranges"} if dataset == "indicators" else set()
+
+
+def test_an_rsi_beyond_a_hundred_is_refused() -> None:
+    """What no formula can give is refused under `ranges`; of a composed indicator nothing is known."""
+    table = frame("indicators", put("rsi_14", 2, 100.5))
+    (failure,) = GATES["indicators"](table).failures
+    assert check_of("indicators", failure.check) == "ranges"
+    renamed = table.rename_columns([*table.schema.names[:-1], "rsi_14__obv"])
+    assert GATES["indicators"](renamed).passed
+
+
+def test_a_rule_that_raises_has_failed() -> None:
+    """A rule about a column that is not there refuses the frame instead of passing it, or ending the run."""
+    import polars as pl
+
+    from quality.schemas.rules import Rule, RuleSet
+
+    shape = pa.schema([("price", pa.float64())])
+    rules = RuleSet("prices", shape, [Rule("nothing can be asked", pl.col("absent") > 0)])
+    verdict = rules.gate(pa.table({"price": [1.0]}))
+    assert not verdict.passed and verdict.failures[0].example
 
 
 @pytest.mark.parametrize(("dataset", "change"), [*((d, None) for d in CASES), *((d, c) for d, c, _ in BROKEN)])

@@ -14,6 +14,7 @@ import dagster as dg
 from trading_platform.completeness.open_ends import Concern
 from trading_platform.domain.column_meanings import meaning
 from trading_platform.domain.datasets import DATASETS
+from trading_platform.domain.verdict import Failure, Verdict
 from trading_platform.orchestration import keys
 from trading_platform.pipeline.results import DayReport, LeafResult
 
@@ -133,20 +134,48 @@ def _columns(pipeline: PipelineResource, done: DayReport) -> dg.TableSchema | No
 def evaluations(pipeline: PipelineResource, done: DayReport) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield a day's check results: the gates' verdicts and, for ticks, the ledger's completeness."""
     files = [result for result in done.results if result.status != "absent"]
-    refused = [result for result in files if result.status == "refused"]
     if files:  # no file is no pass
-        yield dg.AssetCheckEvaluation(
-            asset_key=keys.ASSETS[done.dataset],
-            check_name=keys.SCHEMA,
-            partition=done.day,
-            passed=not refused,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description=f"{len(refused)} of {len(files)} files refused" if refused else "every file passed its gate",
-            metadata={"files": len(files), "files refused": len(refused)}
-            | ({"refused": dg.MetadataValue.md(_failures_table(refused))} if refused else {}),
-        )
+        refused = _refused(pipeline, done)
+        for name, tier in pipeline.named_checks(done.dataset).items():
+            yield _verdict(done, name, tier, refused.get(name, []), len(files))
     if DATASETS[done.dataset].recorded:
         yield _completeness(done.day, pipeline.statuses(done.day), pipeline.open_ends(done.day), pipeline.now_ns())
+
+
+def _refused(pipeline: PipelineResource, done: DayReport) -> dict[str, list[LeafResult]]:
+    """Return the refused files of each named check, each with those of its failures that belong to the check."""
+    found: dict[str, list[LeafResult]] = {}
+    for result in (each for each in done.results if each.status == "refused"):
+        by_check: dict[str, list[Failure]] = {}
+        for failure in result.verdict.failures if result.verdict else ():
+            by_check.setdefault(pipeline.check_of(done.dataset, failure.check), []).append(failure)
+        if not by_check:  # not readable, or an input was refused: no rule was asked
+            found.setdefault(keys.SCHEMA, []).append(result)
+        for name, failures in by_check.items():
+            found.setdefault(name, []).append(result._replace(verdict=Verdict(tuple(failures))))
+    return found
+
+
+def _verdict(
+    done: DayReport, name: str, tier: str, refused: Sequence[LeafResult], files: int
+) -> dg.AssetCheckEvaluation:
+    shown: dict[str, Any] = {"files": files, "files refused": len(refused), "tier": tier}
+    if refused:
+        shown["refused"] = dg.MetadataValue.md(_failures_table(refused))
+    return dg.AssetCheckEvaluation(
+        asset_key=keys.ASSETS[done.dataset],
+        check_name=name,
+        partition=done.day,
+        passed=not refused,
+        severity=severity(tier),
+        description=f"{len(refused)} of {files} files refused" if refused else f"{files} files: it holds",
+        metadata=shown,
+    )
+
+
+def severity(tier: str) -> dg.AssetCheckSeverity:
+    """Return Dagster's word for a tier: only what somebody must act on at once is red."""
+    return dg.AssetCheckSeverity.ERROR if tier == "page" else dg.AssetCheckSeverity.WARN
 
 
 def _completeness(

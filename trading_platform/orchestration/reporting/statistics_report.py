@@ -8,14 +8,10 @@ from typing import Any
 import dagster as dg
 
 from trading_platform.orchestration import keys
+from trading_platform.orchestration.reporting.report import severity
 
 _SHOWN = 20
 _DATA_DOCS = "[Open Data Docs](/platform/data-docs/)"
-
-
-def severity(tier: str) -> dg.AssetCheckSeverity:
-    """Return Dagster's word for a tier: only what somebody must act on at once is red."""
-    return dg.AssetCheckSeverity.ERROR if tier == "page" else dg.AssetCheckSeverity.WARN
 
 
 def evaluation(

@@ -159,9 +159,10 @@ def test_what_a_gate_refuses_is_an_error_of_that_day_alone(
     market.hold(replace(trades, price=np.where(bad, -trades.price, trades.price)), tail="closed", publish=False)
     result = materialize(instance, pipeline, DAYS[0], DAYS[2], ("ticks", "bars"))
     assert result.success
-    refused = {day for day, found in evaluations(instance, "ticks", "schema").items() if not found.passed}
+    refused = {day for day, found in evaluations(instance, "ticks", "values").items() if not found.passed}
     assert refused and refused < set(DAYS[:3])
-    failed = evaluations(instance, "ticks", "schema")[min(refused)]
+    assert all(found.passed for found in evaluations(instance, "ticks", "ids_rise").values())
+    failed = evaluations(instance, "ticks", "values")[min(refused)]
     assert failed.severity == dg.AssetCheckSeverity.ERROR
     assert "price" in str(failed.metadata["refused"].value)
     published = {leaf.day for leaf in market.ledger.leaves("ticks")}
