@@ -18,7 +18,8 @@ from trading_platform.orchestration.runs import latest, under_way
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.warehouse.building import leaves
 
-MOST_DAYS = 92
+MOST_DAYS = 31
+"""Days of one run: of each Dagster records every model, and plans every check."""
 ATTEMPTS = 3
 PAST_NS = 30 * 60 * 10**9
 RUNNING_NS = 6 * 3600 * 10**9

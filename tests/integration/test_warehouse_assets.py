@@ -8,6 +8,7 @@ from unittest import mock
 
 import dagster as dg
 import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from tests.support.builders.dagster_instance import FIRST_DAY, events, instance, range_tags  # noqa: F401  a fixture
 from tests.support.builders.dbt_project import KEYS, rows
@@ -74,6 +75,9 @@ def test_a_range_of_days_is_built_checked_and_documented(
     assert {check.passed for check in checks} == {True}
     expected = {key for key in made.resolve_asset_graph().asset_check_keys if key.asset_key == mart}
     assert {check.asset_check_key for check in checks if check.asset_key == mart} == expected
+    for key in expected:  # Dagster plans a row for each day of the run
+        history = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+        assert [(one.status, one.partition) for one in history] == [(AssetCheckExecutionRecordStatus.SUCCEEDED, None)]
     assert "venue_share" in (filled / "dbt-docs" / "index.html").read_text()
     assert not [path for path in (filled / "run" / "dbt").iterdir() if path.is_dir()]
     assert list((filled / "run" / "warehouse").iterdir()) == []

@@ -129,7 +129,7 @@ def _store_executions(connection: sa.Connection, entries: Sequence[dg.EventLogEn
         days[tuple(named.values())].append(result.partition)
     for (asset, check, run_id), partitions in days.items():
         which = sa.and_(table.c.asset_key == asset, table.c.check_name == check, table.c.run_id == run_id)
-        these = [table.c.partition.in_([day for day in partitions if day is not None])]
-        these += [table.c.partition.is_(None)] if None in partitions else []
-        connection.execute(sa.delete(table).where(which, sa.or_(*these)))
+        # Of a check without days Dagster plans a row for each day of the run; its one result stands for all of them.
+        these = sa.true() if None in partitions else table.c.partition.in_(partitions)
+        connection.execute(sa.delete(table).where(which, these))
     connection.execute(sa.insert(table), rows)
