@@ -80,7 +80,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     module, attribute = _CALLS[name]
-    if module.startswith("trading_platform.analytics."):
+    if name in {"compute", "stream", "indicator_table"}:
         from trading_platform.analytics.own_indicators import ask_for_paths
 
         ask_for_paths(_indicator_paths)

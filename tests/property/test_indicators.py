@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given, strategies as st
 
@@ -60,3 +62,34 @@ def test_any_cut_gives_the_same_bits(close, cuts):
     for name, values in whole.items():
         joined = np.concatenate([part[name] for part in parts])
         np.testing.assert_array_equal(values.view(np.int64), joined.view(np.int64), err_msg=name)
+
+
+OF_BARS = ["adx_3", "stoch_3_2_2", "psar_0p1_0p5", "cci_3", "supertrend_2_1", "aroon_3", "ultimate_1_2_3", "mfi_2",
+           "vortex_2", "ichimoku_1_2_3", "fisher_3", "yangzhang_3", "chaikin_2_3", "kyle_2", "cvd", "nvi"]  # fmt: skip
+OF_CLOSE = ["kama_3_2_5", "stochrsi_2_2_2_2", "linreg_3", "connorsrsi_2_2_3", "hma_4", "alma_3_0p5_2", "ulcer_3",
+            "percentb_3_1", "roll_2", "bipower_2", "t3_2_0p7", "zlema_4", "tsi_2_3", "trix_2"]  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(numbers, numbers, numbers), min_size=1, max_size=60), st.lists(st.integers(0, 60), max_size=4)
+)
+def test_any_cut_of_any_bars_gives_the_same_bits_and_no_state_holds_nan(rows, cuts):
+    """One of each kind, of prices of any size: cut anywhere, the same bits, no NaN after the lookback or in a state."""
+    first, second, volume = (np.array(column) for column in zip(*rows, strict=True))
+    columns = {
+        "open": first, "close": second, "high": np.maximum(first, second), "low": np.minimum(first, second),
+        "volume": volume, "quote_volume": volume * second, "taker_buy_volume": volume / 3,
+    }  # fmt: skip
+    plan = Plan([*OF_BARS, *OF_CLOSE])
+    whole_state, state, parts = plan.start(), plan.start(), []
+    whole = plan.run(whole_state, columns)
+    edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    for begin, end in itertools.pairwise(edges):
+        state = plan.from_bytes(plan.to_bytes(state))
+        parts.append(plan.run(state, {name: column[begin:end] for name, column in columns.items()}))
+    assert plan.to_bytes(state) == plan.to_bytes(whole_state)
+    assert np.isfinite(whole_state.values).all()
+    for name, values in whole.items():
+        joined = np.concatenate([part[name] for part in parts])
+        np.testing.assert_array_equal(values.view(np.int64), joined.view(np.int64), err_msg=name)
+        assert np.isnan(values).tolist() == [i < plan.lookbacks[name] for i in range(len(rows))], name

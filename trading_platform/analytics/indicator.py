@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from trading_platform.analytics import loops
@@ -88,19 +89,28 @@ class Indicator:
     restarts_daily: bool = False
     needs_times: bool = False
     day_boundary: Kernel | None = None
-    run: Native = field(init=False)
-    at_midnight: Native | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if not self.inputs or not self.outputs:
             raise UsageError(f"the indicator {self.name!r} has no input or no output")
-        module, count = self.step.__module__, len(self.constants(*self.defaults))
-        source = loops.run_source(len(self.inputs), len(self.outputs), self.words, count)
-        object.__setattr__(self, "run", loops.native(source, f"{module}_run", step=self.step))
-        if self.day_boundary is not None:
-            source = loops.boundary_source(self.words, count)
-            made = loops.native(source, f"{module}_day_boundary", day_boundary=self.day_boundary)
-            object.__setattr__(self, "at_midnight", made)
+
+    @cached_property
+    def run(self) -> Native:
+        """The loop that applies the step to rows; its text is made when it is first needed."""
+        source = loops.run_source(len(self.inputs), len(self.outputs), self.words, self._constants)
+        return loops.native(source, f"{self.step.__module__}_run", step=self.step)
+
+    @cached_property
+    def at_midnight(self) -> Native | None:
+        """What runs `day_boundary`, None if there is none."""
+        if self.day_boundary is None:
+            return None
+        source = loops.boundary_source(self.words, self._constants)
+        return loops.native(source, f"{self.step.__module__}_day_boundary", day_boundary=self.day_boundary)
+
+    @property
+    def _constants(self) -> int:
+        return len(self.constants(*self.defaults))
 
     def check(self, origin: str) -> None:
         """Refuse what cannot be named or driven.

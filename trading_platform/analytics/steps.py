@@ -12,7 +12,7 @@ from math import isnan, log, nan
 from typing import Any
 
 from trading_platform.jit.kernel import block
-from trading_platform.jit.native import FUSED as fused  # noqa: N811  a function to kernels
+from trading_platform.jit.native import fused
 
 State = Any
 """Words, or a window: float64 arrays that begin as zeros."""

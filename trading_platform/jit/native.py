@@ -7,7 +7,6 @@ many there are. What they may use beyond numba's Python is `REGISTERS`, …: bin
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 from trading_platform.jit.kernel import Kernel
@@ -36,10 +35,12 @@ def _compiled_only(*_: Any) -> Any:
 
 
 def _fused(a: float, b: float, c: float) -> float:
+    from fractions import Fraction
+
     return float(Fraction(a) * Fraction(b) + Fraction(c))
 
 
-FUSED = Intrinsic("fused", _fused)
+fused = Intrinsic("fused", _fused)
 """``fused(a, b, c)``: a · b + c rounded once."""
 INTRINSICS = {name: Intrinsic(name) for name in ("registers", "put_back", "view", "column", "address", "call")}
 

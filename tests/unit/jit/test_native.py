@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from trading_platform.analytics import loops
 from trading_platform.analytics.driver import address_of
 from trading_platform.jit.kernel import block
-from trading_platform.jit.native import INTRINSICS
+from trading_platform.jit.native import INTRINSICS, fused
 
 
 @block()
@@ -49,3 +51,21 @@ def test_a_native_kernel_is_not_called_from_python():
     assert kernel.compiled() in {0, 1}
     assert "digest" not in kernel.name
     assert kernel.digest() == loops.native(loops.run_source(2, 2, 2, 1), "tests.native.sum", step=step).digest()
+
+
+@block()
+def product_error(state, window, constants, x, y):
+    """Give a product and what its rounding left."""
+    product = x * y
+    return product, fused(x, y, -product)
+
+
+def test_a_fused_product_is_rounded_once_compiled_and_not():
+    """The error of a product is exact, in machine code as in Python."""
+    x, y = np.array([0.1, 1e150, 3.0, 61837.63]), np.array([0.3, 1.1e-140, 7.0, 0.07])
+    kernel = loops.native(loops.run_source(2, 2, 0, 1), "tests.native.product", step=product_error)
+    outs = [np.empty(4), np.empty(4)]
+    drive(kernel, 4, np.zeros(5), x, y, outs)
+    for a, b, product, error in zip(x.tolist(), y.tolist(), *(out.tolist() for out in outs), strict=True):
+        assert Fraction(product) + Fraction(error) == Fraction(a) * Fraction(b)
+        assert product_error(None, None, None, a, b) == (product, error)
