@@ -1,7 +1,8 @@
-"""Schedule: write the quality report of the day that ended last, once its ticks are sealed or it is three hours old."""
+"""Schedule: write the quality report of the day that ended last, once it is sealed and judged, or three hours old."""
 
 import dagster as dg
 
+from quality.report.verdicts import judged_path
 from trading_platform.domain.days import day_after, day_of, day_start
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.jobs import write_report
@@ -16,11 +17,11 @@ _PATIENCE_NS = 3 * 3600 * 10**9
     name="daily_report",
     job=write_report,
     # Each hour, not once a day: a machine that slept at the one minute would miss the day.
-    cron_schedule="20 * * * *",
+    cron_schedule="50 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Looks each hour whether the day that ended last has its quality report, and writes it once the day is "
-    "sealed, or three hours after its end. One run a day.",
+    "sealed and its statistics are judged, or three hours after its end. One run a day.",
 )
 def daily_report(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
     """Launch one run for yesterday, unless it has its report or nothing was recorded."""
@@ -35,9 +36,15 @@ def daily_report(context: dg.ScheduleEvaluationContext, pipeline: PipelineResour
         return dg.SkipReason(f"the report of {day} is there")
     if not pipeline.ledger.trades_on(day):
         return dg.SkipReason(f"no trade of {day}")
-    if now_ns - day_start(today) < _PATIENCE_NS and not sealed(pipeline, day):
-        return dg.SkipReason(f"{day} is not sealed yet")
+    if now_ns - day_start(today) < _PATIENCE_NS and (waits := _waits_for(pipeline, day)):
+        return dg.SkipReason(waits)
     return dg.RunRequest(partition_key=day, tags={keys.REASON: f"{day} is over"})
+
+
+def _waits_for(pipeline: PipelineResource, day: str) -> str:
+    if not sealed(pipeline, day):
+        return f"{day} is not sealed yet"
+    return "" if judged_path(pipeline.data, day).exists() else f"the statistics of {day} are not judged yet"
 
 
 def sealed(pipeline: PipelineResource, day: str) -> bool:

@@ -9,10 +9,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from quality.expectations.day_statistics import Statistics, deviation, of_day
+from quality.report.verdicts import judged_path
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.days import day_start
 from trading_platform.store.fs.disk import make_directory, write_atomically
@@ -135,15 +135,11 @@ def _write(data: DataDir, day: str, found: Mapping[Pair, SymbolStatistics]) -> N
 
 def is_judged(data: DataDir, day: str) -> bool:
     """Tell whether a checkpoint has judged the day."""
-    return _result(data, day).exists()
+    return judged_path(data, day).exists()
 
 
 def keep_verdicts(data: DataDir, day: str, verdicts: object) -> None:
     """Keep what a checkpoint said of a day."""
-    path = _result(data, day)
+    path = judged_path(data, day)
     make_directory(path.parent)
     write_atomically(path, json.dumps({"day": day, "symbols": verdicts}, indent=1, sort_keys=True).encode())
-
-
-def _result(data: DataDir, day: str) -> Path:
-    return data.statistics / "judged" / f"{day}.json"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from quality.report.facts import Drift, HeatRow, RepairedGap, Repairs, ReportFacts, SymbolFacts
 from quality.report.revisions import Contents, Revisions, revisions
 from quality.report.score import ScorePart, score, steadiness
+from quality.report.verdicts import verdicts_of
 from quality.report.words import counted, utc
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.days import DAY_NS, day_after, day_of, day_range, day_start
@@ -90,6 +91,7 @@ def collect(
         reader.quarantined_nameless(),
         _since(earlier, contents),
         any(symbol.candles is not None for symbol in symbols),
+        verdicts_of(data, day),
         tuple(earlier),
     )
     return facts, contents

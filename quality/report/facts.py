@@ -9,6 +9,7 @@ from quality.report.candles import CandleComparison
 from quality.report.revisions import Revisions
 from quality.report.score import Score
 from quality.report.trades import TradeStatistics
+from quality.report.verdicts import KeptVerdicts
 from quality.report.words import utc
 from trading_platform.completeness.records import DayState, DayStatus, Gap
 
@@ -94,6 +95,7 @@ class ReportFacts(NamedTuple):
     quarantined_nameless: Mapping[str, int]
     revisions: Revisions | None
     candles_held: bool
+    verdicts: Sequence[KeptVerdicts] | None
     earlier: Sequence[str]
 
     @property

@@ -97,6 +97,10 @@ def notes(facts: ReportFacts) -> Iterator[Note]:
             yield Note("warn", s.name, f"the day is {s.status.state}: {s.score.parts[0].reason}")
         yield from _of_records(s)
         yield from _of_numbers(s)
+    for each in facts.verdicts or ():
+        if each.unusual:
+            text = f"{counted(len(each.unusual), 'statistic')} not as on the days before: {each.unusual[0]}"
+            yield Note("warn", f"{each.symbol} {each.venue}", text)
     if facts.revisions is not None and facts.revisions.changed:
         changed = counted(len(facts.revisions.changed), "stored day")
         yield Note("warn", "Revisions", f"{changed} changed since the report of {facts.revisions.since}")

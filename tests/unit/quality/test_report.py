@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quality.expectations.kept import keep_verdicts
 from quality.report import history, page
 from quality.report.collect import collect
 from quality.report.facts import SymbolFacts
@@ -140,6 +141,27 @@ def test_a_later_report_tells_what_was_revised(tmp_path):
     (change,) = revised.changed
     assert (change.name, change.text) == (f"{VENUE} {SYMBOL} 2024-08-05", "1 trade added")
     assert history.days(market.data) == ["2024-08-10", "2024-08-11", DAY]
+
+
+def test_what_great_expectations_said_is_told(tmp_path):
+    """A day that was not judged says so; of one that was, the page and the list name what is unusual."""
+    market = clean(tmp_path)
+    facts = history.write(market.data, market.ledger, NOW, DAY).facts
+    assert facts.verdicts is None
+    judged = {"statistic": "trades", "family": "counts", "tier": "ticket", "value": 9.0, "low": 20.0, "high": 40.0}
+    said = {
+        "venue": VENUE,
+        "symbol": SYMBOL,
+        "judged": [judged | {"passed": False}, judged | {"passed": True}],
+        "skipped": [{"statistic": "candles"}],
+    }
+    keep_verdicts(market.data, DAY, [said])
+    written = history.write(market.data, market.ledger, NOW, DAY)
+    (told,) = written.texts
+    assert told == "BTC-USDT binance: 1 statistic not as on the days before: trades is 9, usually 20 to 40"
+    assert "trades is 9, usually 20 to 40" in written.path.read_text()
+    keep_verdicts(market.data, DAY, [{"venue": VENUE}])  # of another version
+    assert history.write(market.data, market.ledger, NOW, DAY).facts.verdicts is None
 
 
 def test_the_page_is_a_function_of_data_and_clock(wrong):

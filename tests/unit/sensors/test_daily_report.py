@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from quality.expectations.kept import keep_verdicts
 from sensors.daily_report import daily_report
 from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
     NOW_NS,
@@ -66,8 +67,8 @@ def test_the_day_that_ended_is_reported_once(market: Market, pipeline: FixedPipe
     assert tick(pipeline) == f"the report of {DAY} is there"
 
 
-def test_a_day_is_given_time_to_be_sealed(market: Market, tick) -> None:
-    """Within three hours of its end a day waits for its seal; a sealed one and an old one do not."""
+def test_a_day_is_given_time_to_be_sealed_and_judged(market: Market, tick) -> None:
+    """Within three hours of its end a day waits for its seal and its checkpoint; with both, and later, it does not."""
     market.hold(made_up(DAY, 2, 60), tail="closed")
     midnight = day_start("2024-08-12")
     early = _At(data_dir=str(market.data.root), at_ns=midnight + HOUR_NS)
@@ -75,6 +76,8 @@ def test_a_day_is_given_time_to_be_sealed(market: Market, tick) -> None:
     late = _At(data_dir=str(market.data.root), at_ns=midnight + 4 * HOUR_NS)
     assert tick(late).partition_key == DAY
     market.ledger.seal(Leaf("ticks", "binance", "BTC-USDT", DAY))
+    assert tick(early) == f"the statistics of {DAY} are not judged yet"
+    keep_verdicts(market.data, DAY, [])
     assert tick(early).partition_key == DAY
 
 
