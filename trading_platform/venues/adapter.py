@@ -149,7 +149,7 @@ class VenueAdapter(Protocol):
     notice_bytes : no such frame is longer.
     trade_frame : the usual form of a trade frame, None if there is none.
     archive : its files of past days, None if it publishes none.
-    listing_field : the name of the list in the answer to `instruments_request`.
+    listing_field : the name of the list in the answer to `instruments_request`; "" if the answer is the list.
     """
 
     listing_field: str

@@ -1,20 +1,49 @@
-"""What a lenient JSON parser lets through and a feed must not: bytes that are no text, names given twice.
+"""What a lenient JSON parser lets through and a feed must not, and how bytes that it refuses are named.
 
-Parsers keep the last of two equal names, or the first: which id such a message meant is anybody's guess. Only for
-bytes that a parser has already taken; what else JSON is, the parser says.
+Let through: bytes that are no text, names given twice. Parsers keep the last of two equal names, or the first: which id
+such a message meant is anybody's guess. `check_strict` is only for bytes that a parser has already taken.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
 from trading_platform.domain.errors import FrameError
 
+# msgspec's own errors are ValueErrors, and so is the UnicodeDecodeError it lets through; deep nesting recurses.
+REFUSED = (ValueError, RecursionError)
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
 _UNICODE = re.compile(rb"\\u([0-9a-fA-F]{4})")
+
+
+def broken(body: bytes, error: Exception, code: str = "", text: str = "") -> FrameError:
+    """Return the FrameError of bytes that msgspec refused.
+
+    Parameters
+    ----------
+    code, text : the fields in which the venue's own errors tell their code and reason; "" if they have none.
+
+    Examples
+    --------
+    >>> broken(b"[1", ValueError("cut"))
+    FrameError('json: cut')
+    """
+    if not isinstance(error, msgspec.ValidationError):
+        return FrameError("json", str(error))
+    try:
+        told = msgspec.json.decode(body)
+    except REFUSED:
+        return FrameError("json", "it is not JSON from end to end")
+    if code and isinstance(told, dict) and told.get(code):
+        return FrameError("venue", f"error {str(told[code])[:20]}: {str(told.get(text))[:200]}")
+    return FrameError("shape", str(error))
 
 
 def check_strict(body: bytes, names: Sequence[bytes]) -> None:

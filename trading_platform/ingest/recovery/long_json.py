@@ -15,7 +15,8 @@ from trading_platform.domain.errors import FrameError
 def pieces(body: bytes, field: str, most_bytes: int) -> Iterator[bytes]:
     """Return objects that hold the items of a field in order, each of about `most_bytes` at most, and nothing else.
 
-    A body that is short enough is returned as it is.
+    A body that is short enough is returned as it is. Where the body is the list itself, `field` is "", and so are the
+    pieces.
 
     Raises
     ------
@@ -27,13 +28,15 @@ def pieces(body: bytes, field: str, most_bytes: int) -> Iterator[bytes]:
     [b'{"rows":[{"x":1},{"x":2}]}', b'{"rows":[{"x":3}]}']
     >>> list(pieces(b'{"a":1,"rows":{"A":{"x":1},"B":{"x":2}}}', "rows", 25))
     [b'{"rows":{"A":{"x":1}}}', b'{"rows":{"B":{"x":2}}}']
+    >>> list(pieces(b'[{"x":1},{"x":2},{"x":3}]', "", 17))
+    [b'[{"x":1},{"x":2}]', b'[{"x":3}]']
     """
     if len(body) <= most_bytes:
         yield body
         return
     try:
-        held = msgspec.json.decode(body, type=dict[str, msgspec.Raw])[field]
-        named = bytes(held)[:1] == b"{"
+        held = msgspec.json.decode(body, type=dict[str, msgspec.Raw])[field] if field else msgspec.Raw(body)
+        named = bytes(held)[:1] == b"{" and bool(field)
         rows = _named(held) if named else msgspec.json.decode(held, type=list[msgspec.Raw])
     except (ValueError, KeyError, RecursionError) as error:
         raise FrameError("shape", f"{len(body):,} bytes that are no list of {field}") from error
@@ -57,5 +60,7 @@ def _named(held: msgspec.Raw) -> list[msgspec.Raw]:
 
 
 def _object(field: str, items: list[bytes], *, named: bool) -> bytes:
+    if not field:
+        return b"[%b]" % b",".join(items)
     form = b'{"%b":{%b}}' if named else b'{"%b":[%b]}'
     return form % (field.encode(), b",".join(items))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.trade import Trade
+from trading_platform.venues import strict_json
 
-# msgspec's own errors are ValueErrors, and so is the UnicodeDecodeError it lets through; deep nesting recurses.
-REFUSED = (ValueError, RecursionError)
+REFUSED = strict_json.REFUSED
 
-Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Id = strict_json.Id
 
 # 2016-01-01 to 2100-01-01. The two ranges are disjoint, so the magnitude alone names the unit.
 MS_FIRST, MS_END = 1_451_606_400_000, 4_102_444_800_000
@@ -53,12 +49,4 @@ def trade(
 
 def broken(body: bytes, error: Exception) -> FrameError:
     """Return the FrameError of bytes that msgspec refused."""
-    if isinstance(error, msgspec.ValidationError):
-        try:
-            told = msgspec.json.decode(body)
-        except REFUSED:
-            return FrameError("json", "it is not JSON from end to end")
-        if isinstance(told, dict) and "code" in told and "msg" in told:
-            return FrameError("venue", f"error {str(told['code'])[:20]}: {str(told['msg'])[:200]}")
-        return FrameError("shape", str(error))
-    return FrameError("json", str(error))
+    return strict_json.broken(body, error, "code", "msg")

@@ -7,17 +7,15 @@ categories call different instruments by one name, and each has a stream of its 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import check_symbol, kind_of
 from trading_platform.domain.trade import Side, Trade
+from trading_platform.venues import strict_json
 
-# msgspec's own errors are ValueErrors, and so is the UnicodeDecodeError it lets through; deep nesting recurses.
-REFUSED = (ValueError, RecursionError)
+REFUSED = strict_json.REFUSED
 
 SPOT, LINEAR = "spot", "linear"
 
@@ -98,12 +96,4 @@ def trade(symbol: str, category: str, uid: str, ts_event: int, price: str, quant
 
 def broken(body: bytes, error: Exception) -> FrameError:
     """Return the FrameError of bytes that msgspec refused."""
-    if isinstance(error, msgspec.ValidationError):
-        try:
-            told: Any = msgspec.json.decode(body)
-        except REFUSED:
-            return FrameError("json", "it is not JSON from end to end")
-        if isinstance(told, dict) and told.get("retCode"):
-            return FrameError("venue", f"error {str(told['retCode'])[:20]}: {str(told.get('retMsg'))[:200]}")
-        return FrameError("shape", str(error))
-    return FrameError("json", str(error))
+    return strict_json.broken(body, error, "retCode", "retMsg")

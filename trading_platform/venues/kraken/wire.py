@@ -8,18 +8,17 @@ from __future__ import annotations
 import datetime as dt
 import re
 from functools import lru_cache
-from typing import Annotated
 
 import msgspec
 
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.units import NS_PER_S
+from trading_platform.venues import strict_json
 
-# msgspec's own errors are ValueErrors, and so is the UnicodeDecodeError it lets through; deep nesting recurses.
-REFUSED = (ValueError, RecursionError)
+REFUSED = strict_json.REFUSED
 
-Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Id = strict_json.Id
 
 _FIRST_S, _END_S = 1_451_606_400, 4_102_444_800
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
@@ -84,13 +83,7 @@ def rest_pair(venue_symbol: str) -> str:
 
 def broken(body: bytes, error: Exception) -> FrameError:
     """Return the FrameError of bytes that msgspec refused."""
-    if isinstance(error, msgspec.ValidationError):
-        try:
-            msgspec.json.decode(body)
-        except REFUSED:
-            return FrameError("json", "it is not JSON from end to end")
-        return FrameError("shape", str(error))
-    return FrameError("json", str(error))
+    return strict_json.broken(body, error)
 
 
 @lru_cache(maxsize=64)
