@@ -1,7 +1,7 @@
 """The interface of a simulated exchange, implemented in exchanges/, and the values that pass through it.
 
-Here: sessions, answers, limits, the form of a sent trade. Not here: sockets and the clock (venue_server.py), what is
-traded (tape.py), faults (faults.py), the exchanges themselves (exchanges/).
+Here: sessions, answers, limits, the form of a sent trade, what every REST side holds. Not here: sockets and the clock
+(venue_server.py), what is traded (tape.py), faults (faults.py), the exchanges themselves (exchanges/).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from trading_platform.domain.errors import UsageError
-from trading_platform.simulate.faults import Event, FaultPlan
+from trading_platform.simulate.faults import Event, FaultPlan, RequestFaults
+from trading_platform.simulate.issued_trades import IssuedTrades
 from trading_platform.simulate.synthetic_market import PROFILES, Profile
 from trading_platform.simulate.tape import ListedSymbol, Market, Print
 from trading_platform.simulate.tape_epochs import TapeNumbering
@@ -205,6 +206,50 @@ class Stage(NamedTuple):
     numbering: TapeNumbering
     plan: FaultPlan
     seed: int
+
+
+_REMEMBERED = 100_000
+"""So many requests of an address are remembered."""
+
+
+class RestState:
+    """What a REST side answers from: what is listed and issued, and how requests are to fail.
+
+    Parameters
+    ----------
+    stage : the simulation it plays in.
+
+    Attributes
+    ----------
+    requests : what was asked, in order.
+    faults : planned failures of requests.
+    issued : the trades of the past, as REST serves them.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.requests: deque[RequestRecord] = deque(maxlen=_REMEMBERED)
+        self.faults = RequestFaults(stage.plan, stage.seed)
+        self._now_ns = stage.now_ns
+        self._listings = {row.venue_symbol: row for row in stage.market.listings}
+        self._halted: set[str] = set()
+        symbols = {row.venue_symbol: row.symbol for row in stage.market.listings}
+        self.issued = IssuedTrades(stage.market, stage.head, stage.numbering, stage.plan.events, symbols)
+
+    def begin(self, event: Event, now_s: float) -> None:
+        """Let every request fail as the event says, for its seconds."""
+        self.faults.begin(event, now_s)
+
+    def end_trading(self, venue_symbols: Iterable[str], *, listed: bool) -> None:
+        """Say from now on that these are halted, or know nothing of them any more."""
+        for name in venue_symbols:
+            if listed:
+                self._halted.add(name)
+            else:
+                self._listings.pop(name, None)
+
+    def lists(self, venue_symbol: str) -> bool:
+        """Tell whether a symbol is listed now."""
+        return venue_symbol in self._listings
 
 
 class Exchange(ABC):

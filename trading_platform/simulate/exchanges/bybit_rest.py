@@ -16,22 +16,20 @@ Not imitated: other paths (404), limits of single paths and their headers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from trading_platform.simulate.exchange import HttpAnswer, RequestRecord, Stage
+from trading_platform.simulate.exchange import HttpAnswer, RequestRecord, RestState, Stage
 from trading_platform.simulate.exchanges.bybit_spelling import CATEGORIES, spelling, trade_uid, trimmed
-from trading_platform.simulate.faults import Event, RequestFaults
-from trading_platform.simulate.issued_trades import IssuedTrades
+from trading_platform.simulate.faults import Event
 from trading_platform.simulate.tape import ListedSymbol, Print, time_ns, with_places
 
 _MOST_TRADES = {"spot": 60, "linear": 1000}
 _DEFAULT_TRADES = {"spot": 60, "linear": 500}
 _MOST_LISTED, _DEFAULT_LISTED = 1000, 500
-_REMEMBERED = 100_000
 _HTML = (("content-type", "text/html"),)
 _BANNED = HttpAnswer(403, b"access too frequent", (("content-type", "text/plain"),))
 _LAUNCHED_MS = 1_585_526_400_000
@@ -82,7 +80,7 @@ class _Refused(Exception):
         self.code = code
 
 
-class BybitRest:
+class BybitRest(RestState):
     """Answers requests from what has been issued.
 
     Parameters
@@ -92,15 +90,9 @@ class BybitRest:
     """
 
     def __init__(self, stage: Stage, limits: IpLimit | None = None) -> None:
-        self._now_ns = stage.now_ns
+        super().__init__(stage)
         self.limits = limits or IpLimit()
-        self.requests: deque[RequestRecord] = deque(maxlen=_REMEMBERED)
-        self.faults = RequestFaults(stage.plan, stage.seed)
-        self._listings = {row.venue_symbol: row for row in stage.market.listings}
         self._markets = len(self._listings)
-        self._halted: set[str] = set()
-        symbols = {row.venue_symbol: row.symbol for row in stage.market.listings}
-        self.issued = IssuedTrades(stage.market, stage.head, stage.numbering, stage.plan.events, symbols)
         self._routes: dict[str, Callable[[dict[str, str]], dict[str, Any]]] = {
             "/v5/market/time": self._time,
             "/v5/market/recent-trade": self._recent,
@@ -108,22 +100,10 @@ class BybitRest:
         }
 
     def begin(self, event: Event, now_s: float) -> None:
-        """Let every request fail as the event says, for its seconds."""
-        self.faults.begin(event, now_s)
+        """Let every request fail as the event says, for its seconds; a ban bans."""
+        super().begin(event, now_s)
         if event.kind == "rest_418":
             self.limits.ban(event.seconds, now_s)
-
-    def end_trading(self, venue_symbols: Iterable[str], *, listed: bool) -> None:
-        """Say from now on that these are halted, or know nothing of them any more."""
-        for name in venue_symbols:
-            if listed:
-                self._halted.add(name)
-            else:
-                self._listings.pop(name, None)
-
-    def lists(self, venue_symbol: str) -> bool:
-        """Tell whether a symbol is listed now."""
-        return venue_symbol in self._listings
 
     def handle(
         self, method: str, path: str, query: str, headers: Mapping[str, str], *, now_s: float, wall_ns: int

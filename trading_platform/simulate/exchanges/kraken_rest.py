@@ -18,20 +18,16 @@ banned address is answered is not documented: here it is the proxy's 429 with `e
 from __future__ import annotations
 
 import datetime as dt
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from trading_platform.simulate.exchange import HttpAnswer, RequestRecord, Stage
-from trading_platform.simulate.faults import Event, RequestFaults
-from trading_platform.simulate.issued_trades import IssuedTrades
+from trading_platform.simulate.exchange import HttpAnswer, RequestRecord, RestState, Stage
 from trading_platform.simulate.tape import ListedSymbol, Print, time_ns, with_places
 
 _MOST_ROWS = 1000
-_REMEMBERED = 100_000
 _SECONDS_END = 10**12
 """A `since` below this is in seconds."""
 _HTML = (("content-type", "text/html"),)
@@ -69,7 +65,7 @@ class _Refused(Exception):
     """A request that is answered with an error of the exchange."""
 
 
-class KrakenRest:
+class KrakenRest(RestState):
     """Answers requests from what has been issued.
 
     Parameters
@@ -79,36 +75,14 @@ class KrakenRest:
     """
 
     def __init__(self, stage: Stage, limits: CallRate | None = None) -> None:
-        self._now_ns = stage.now_ns
+        super().__init__(stage)
         self.limits = limits or CallRate()
-        self.requests: deque[RequestRecord] = deque(maxlen=_REMEMBERED)
-        self.faults = RequestFaults(stage.plan, stage.seed)
-        self._listings = {row.venue_symbol: row for row in stage.market.listings}
-        self._halted: set[str] = set()
-        symbols = {row.venue_symbol: row.symbol for row in stage.market.listings}
-        self.issued = IssuedTrades(stage.market, stage.head, stage.numbering, stage.plan.events, symbols)
         self._routes: dict[str, Callable[[dict[str, str]], bytes]] = {
             "/0/public/Time": self._time,
             "/0/public/SystemStatus": self._status,
             "/0/public/AssetPairs": self._asset_pairs,
             "/0/public/Trades": self._trades,
         }
-
-    def begin(self, event: Event, now_s: float) -> None:
-        """Let every request fail as the event says, for its seconds."""
-        self.faults.begin(event, now_s)
-
-    def end_trading(self, venue_symbols: Iterable[str], *, listed: bool) -> None:
-        """Say from now on that these are halted, or know nothing of them any more."""
-        for name in venue_symbols:
-            if listed:
-                self._halted.add(name)
-            else:
-                self._listings.pop(name, None)
-
-    def lists(self, venue_symbol: str) -> bool:
-        """Tell whether a symbol is listed now."""
-        return venue_symbol in self._listings
 
     def handle(
         self, method: str, path: str, query: str, headers: Mapping[str, str], *, now_s: float, wall_ns: int
