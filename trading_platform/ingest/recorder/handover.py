@@ -26,11 +26,15 @@ class HandoverTracker:
     - a probe is on record and there is nobody left who could deliver what lies before it (no old connection, or one
       that is deaf for this symbol): what is missing is an open gap in the ledger from then on.
 
+    Where ids prove nothing no gap would open by the first id that comes. So a connection that replaces none has each
+    symbol asked for: the answer lists the newest trades, those of the interruption among them.
+
     Parameters
     ----------
     symbols : the venue's spellings.
     replaces : whether an old connection goes on delivering.
     deaf : symbols that the old one is known not to deliver.
+    ids_prove : whether a missing id is a missing trade.
 
     Examples
     --------
@@ -46,11 +50,17 @@ class HandoverTracker:
     """
 
     def __init__(
-        self, symbols: Iterable[str], *, opened_ns: int, replaces: bool, deaf: frozenset[str] = frozenset()
+        self,
+        symbols: Iterable[str],
+        *,
+        opened_ns: int,
+        replaces: bool,
+        deaf: frozenset[str] = frozenset(),
+        ids_prove: bool = True,
     ) -> None:
         self._left = dict.fromkeys(symbols)
         self._replaces = replaces
-        self._deaf = deaf
+        self._deaf, self._ids_prove = deaf, ids_prove
         self._ask_ns = opened_ns + int(PROBE_AFTER_S * NS_PER_S)
         self._asked = 0
         self._old: dict[str, int] = {}
@@ -93,7 +103,7 @@ class HandoverTracker:
 
     def _taken(self, symbol: str, now_ns: int) -> bool:
         first, last = self._first.get(symbol), self._old.get(symbol)
-        if not self._replaces and first is not None:
+        if not self._replaces and first is not None and self._ids_prove:
             return True
         if first is not None and last is not None and first <= last + 1:
             return True

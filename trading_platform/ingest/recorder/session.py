@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from trading_platform.domain.sequencing import prove_completeness
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.liveness.keepalive import KeepaliveTimer, PauseDetector
 from trading_platform.ingest.rate_limits.connect_policy import Address, Backoff
@@ -53,15 +54,17 @@ class ConnectionTerms:
     ----------
     keepalive : what solicits a sign of life.
     lifetime_s : when the venue cuts a healthy connection; we change at least a twentieth earlier, at most 15 min.
+    ids_prove : whether a missing id is a missing trade.
     """
 
     keepalive: KeepAlive
     lifetime_s: float
+    ids_prove: bool = True
 
     @classmethod
     def of(cls, adapter: VenueAdapter) -> ConnectionTerms:
         """Return what the adapter declares."""
-        return cls(adapter.keepalive, adapter.connection_lifetime_s)
+        return cls(adapter.keepalive, adapter.connection_lifetime_s, prove_completeness(adapter.sequencing))
 
 
 @dataclass
@@ -159,7 +162,9 @@ class Session:
         old = self._live(self._current)
         wish = self._wish
         deaf = wish.deaf if wish is not None else frozenset()
-        mine.handover = HandoverTracker(symbols, opened_ns=now_ns, replaces=old is not None, deaf=deaf)
+        mine.handover = HandoverTracker(
+            symbols, opened_ns=now_ns, replaces=old is not None, deaf=deaf, ids_prove=self._terms.ids_prove
+        )
         if old is None:
             self._current, self._wish = connection, None
         else:

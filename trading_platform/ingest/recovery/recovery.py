@@ -297,8 +297,7 @@ class _Recovery(RangeFetcher):
                 continue
             if row.tail == "live":
                 self._lane.fact(control.LostRecord(row.venue, [row.symbol]))
-            if not row.numbered:
-                continue  # its ids prove nothing: no answer could tell its end
+            # Where ids prove nothing the answer tells no end, but it lists the newest trades: what is missing of them.
             if row.venue not in silent and not self._probe(row):
                 silent.add(row.venue)
 

@@ -19,6 +19,7 @@ from trading_platform.ingest.recorder.actions import (
     Probe,
     SymbolsLost,
 )
+from trading_platform.ingest.recorder.handover import HandoverTracker
 from trading_platform.ingest.recorder.session import ConnectionTerms, Session
 from trading_platform.venues.adapter import KeepAlive, Notice
 
@@ -332,3 +333,18 @@ def test_an_hour_of_flapping_stays_within_the_budget() -> None:
     times = [at for at, _ in world.of(Connect)]
     assert max(sum(at <= other < at + 300 for other in times) for at in times) <= 150
     assert max(later - earlier for earlier, later in zip(times, times[1:], strict=False)) < 10
+
+
+def test_without_proof_by_ids_a_new_connection_has_its_symbols_asked_for() -> None:
+    """No gap opens by the first id that comes, so REST tells what was traded before it; with proof nothing is asked."""
+    for ids_prove in (True, False):
+        handover = HandoverTracker(["A"], opened_ns=0, replaces=False, ids_prove=ids_prove)
+        handover.new("A", 7)
+        assert handover.waiting(S) == ([] if ids_prove else ["A"])
+        assert handover.ask(6 * S) == ([] if ids_prove else ["A"])
+        handover.probed({"A": None}, 7 * S)
+        assert handover.waiting(7 * S) == []
+    replacing = HandoverTracker(["A"], opened_ns=0, replaces=True, ids_prove=False)
+    replacing.old("A", 7)
+    replacing.new("A", 7)
+    assert replacing.waiting(S) == []
