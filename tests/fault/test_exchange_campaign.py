@@ -1,6 +1,7 @@
 """Every kind of fault that an exchange declares, over fifty seeds each, with the evidence written down.
 
-The tests are those of test_exchange_kinds.py and test_unproven_ids.py, which the suite runs over a few seeds.
+The tests are those of test_exchange_kinds.py, test_unproven_ids.py and test_recent_trades.py, which the suite runs over
+a few seeds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.fault.test_exchange_kinds import SEEDS_VARIABLE
 from tests.support.judges import evidence
 
 SEEDS = int(os.environ.get("CAMPAIGN_SEEDS", "50"))
-FILES = ["tests/fault/test_exchange_kinds.py", "tests/fault/test_unproven_ids.py"]
+FILES = [f"tests/fault/test_{name}.py" for name in ("exchange_kinds", "unproven_ids", "recent_trades")]
 _SEED = re.compile(r"-?\b\d+$")
 
 
@@ -61,7 +62,7 @@ def test_every_kind_of_every_exchange(tmp_path: Path) -> None:
             for name, found in sorted(cases.items())
         ],
         notes="Which kinds a group plays: `tests/fault/test_exchange_kinds.py`. Of bybit each kind by itself: "
-        "`tests/fault/test_unproven_ids.py`. The judge compares the lake with the file of truth that the simulator "
+        "`tests/fault/test_unproven_ids.py`, of bitstamp `tests/fault/test_recent_trades.py`. The judge compares the lake with the file of truth that the simulator "
         "writes before it sends anything. The variable `CAMPAIGN_SEEDS` sets the seeds of each; without it fifty.",
     )
     assert failed == []

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from trading_platform.venues.adapter import VenueAdapter
 from trading_platform.venues.binance import Binance
+from trading_platform.venues.bitstamp import Bitstamp
 from trading_platform.venues.bybit import Bybit
 from trading_platform.venues.kraken import Kraken
 
 VENUES: dict[str, VenueAdapter] = {
     "binance": Binance(),
+    "bitstamp": Bitstamp(),
     "bybit": Bybit(),
     "kraken": Kraken(),
 }

@@ -59,10 +59,12 @@ def test_a_client_sees_exactly_what_was_sent(simulator: Start, exchange: type[Ex
 @EACH
 def test_the_same_seed_gives_the_same_bytes(simulator: Start, exchange: type[Exchange]):  # noqa: F811
     """Two venues of one seed write the same truth and send the same trades in the same order."""
+    # Where each symbol is subscribed by a message of its own, the market begins after the first one.
+    symbols = SYMBOLS if len(PLAIN[exchange.name].say(SYMBOLS)) < 2 else (BTC,)
     taken = []
     for _ in range(2):
         venue = simulator(synthetic(10), exchange=exchange, plan=FaultPlan(drop=0.05, reorder=0.05), seed=3)
-        with subscribe(venue, *SYMBOLS) as client:
+        with subscribe(venue, *symbols) as client:
             taken.append((take(venue, client)[0], venue.truth_path.read_bytes()))
     assert taken[0] == taken[1]
 

@@ -194,7 +194,63 @@ def _bybit_pages(symbols: dict[str, str]) -> Iterator[Excerpt]:
     yield Excerpt(path, json.dumps(told, separators=(",", ":")), rows)
 
 
+# ---- Bitstamp
+
+
+def bitstamp_frame(text: str, symbols: dict[str, str]) -> list[Row]:
+    """Read a message of WebSocket v2."""
+    told = json.loads(text)
+    if told["event"] != "trade":
+        return []
+    row, pair = told["data"], told["channel"].removeprefix("live_trades_")
+    ts_event, side = int(row["microtimestamp"]) * 1000, ("buy", "sell")[row["type"]]
+    return [(symbols[pair], None, ts_event, row["price_str"], row["amount_str"], side, None, str(row["id"]), None)]
+
+
+def _bitstamp_frames(symbols: dict[str, str]) -> Iterator[Excerpt]:
+    path = "ws/cryptofeed/BITSTAMP.ws.1.0"
+    kinds: dict[str, int] = {}
+    for number, line in enumerate((SHARED / path).read_text().splitlines(), start=1):
+        text = line.partition(": ")[2]
+        if "wss://" in line.partition(": ")[0] or not text.startswith("{") or len(text) > 1000:
+            continue
+        told = json.loads(text)
+        kind = f"{told['event']} {told['data'].get('type')}"
+        kinds[kind] = kinds.get(kind, 0) + 1
+        if kinds[kind] <= 3:
+            yield Excerpt(f"{path} line {number}", text, bitstamp_frame(text, symbols))
+    documents = "the documents of WebSocket v2"
+    yield Excerpt(f"{documents}: heartbeat", '{"event":"bts:heartbeat","channel":"","data":{"status":"success"}}', [])
+    yield Excerpt(f"{documents}: forced reconnection", '{"event":"bts:request_reconnect","channel":"","data":""}', [])
+    error = '{"event":"bts:error","channel":"","data":{"code":null,"message":"Bad subscription string."}}'
+    yield Excerpt(f"{documents}: errors", error, [])
+
+
+def _bitstamp_pages(symbols: dict[str, str]) -> Iterator[Excerpt]:
+    symbol = next(iter(symbols.values()))
+    told = [
+        {"date": "1641343709", "tid": "216000485", "amount": "3.23948640", "type": "1", "price": "3802.89"},
+        {"date": "1641343699", "tid": "216000477", "amount": "0.07920000", "type": "0", "price": "3805.44"},
+    ]
+    rows: list[Row] = [
+        (
+            symbol,
+            None,
+            int(row["date"]) * 10**9,
+            row["price"],
+            row["amount"],
+            ("buy", "sell")[int(row["type"])],
+            None,
+            row["tid"],
+            None,
+        )
+        for row in reversed(told)
+    ]
+    yield Excerpt("the documents of the HTTP API: transactions, with captured trades", json.dumps(told), rows)
+
+
 TABLE = {
+    "bitstamp": Source({"ethusd": "ETH-USD"}, _bitstamp_frames, _bitstamp_pages),
     "binance": Source({"BTCUSDT": "BTC-USDT"}, _binance_frames, _binance_pages),
     "bybit": Source({"linear/BTCUSDT": "BTC-USDT-PERP"}, _bybit_frames, _bybit_pages),
     "kraken": Source({"BTC/USD": "BTC-USD"}, _kraken_frames, _kraken_pages),

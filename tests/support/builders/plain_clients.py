@@ -75,6 +75,31 @@ def _kraken_say(symbols: Sequence[str]) -> list[str]:
     return [json.dumps({"method": "subscribe", "params": {"channel": "trade", "symbol": names, "snapshot": False}})]
 
 
+def _bitstamp(message: Any) -> list[Seen]:
+    if message.get("event") != "trade":
+        return []
+    row, pair = message["data"], message["channel"].removeprefix("live_trades_").upper()
+    quote = "USDT" if pair.endswith("USDT") else pair[-3:]
+    assert float(row["price"]) == float(row["price_str"])
+    assert float(row["amount"]) == float(row["amount_str"])
+    assert row["microtimestamp"][:-6] == row["timestamp"]
+    return [
+        Seen(
+            f"{pair.removesuffix(quote)}-{quote}",
+            str(row["id"]),
+            row["price_str"],
+            row["amount_str"],
+            int(row["microtimestamp"]) * 1000,
+            ("buy", "sell")[row["type"]],
+        )
+    ]
+
+
+def _bitstamp_say(symbols: Sequence[str]) -> list[str]:
+    channels = ["live_trades_" + symbol.replace("-", "").lower() for symbol in symbols]
+    return [json.dumps({"event": "bts:subscribe", "data": {"channel": channel}}) for channel in channels]
+
+
 def _bybit(message: Any) -> list[Seen]:
     if not message.get("topic", "").startswith("publicTrade."):
         return []
@@ -105,6 +130,7 @@ PLAIN: dict[str, Plain] = {
         lambda _: [],
         _binance,
     ),
+    "bitstamp": Plain(lambda _: "/", _bitstamp_say, _bitstamp),
     "bybit": Plain(
         lambda symbols: "/v5/public/" + ("linear" if symbols[0].endswith("-PERP") else "spot"), _bybit_say, _bybit
     ),

@@ -8,11 +8,13 @@ from __future__ import annotations
 from trading_platform.simulate.exchange import Capture, Exchange
 from trading_platform.simulate.exchanges import binance_capture
 from trading_platform.simulate.exchanges.binance import BinanceExchange
+from trading_platform.simulate.exchanges.bitstamp import BitstampExchange
 from trading_platform.simulate.exchanges.bybit import BybitExchange
 from trading_platform.simulate.exchanges.kraken import KrakenExchange
 
 EXCHANGES: dict[str, type[Exchange]] = {
     "binance": BinanceExchange,
+    "bitstamp": BitstampExchange,
     "bybit": BybitExchange,
     "kraken": KrakenExchange,
 }

@@ -27,7 +27,7 @@ PROFILES = tuple(
     for symbol in ("BTC-USDT", "ETH-USDT", "BTC-USDT-PERP")
 )
 MARKET = SyntheticMarket(start_ns=START_NS, profiles=PROFILES)
-ARCHIVES = [name for name in EXCHANGES if name != "kraken"]
+ARCHIVES = [name for name, exchange in EXCHANGES.items() if "archive_late" not in exchange.cannot]
 """Exchanges that serve files of past days."""
 
 
