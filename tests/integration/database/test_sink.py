@@ -22,6 +22,7 @@ from trading_platform.ingest.processor.sink_follower import SinkFollower
 from trading_platform.store.database import pool as pools
 from trading_platform.store.database.pool import DatabasePool
 from trading_platform.store.database.trades import TradeWriter
+from trading_platform.store.database.upkeep import maintenance
 from trading_platform.venues import VENUES
 
 
@@ -209,3 +210,26 @@ def test_the_log_is_kept_until_the_database_is_forgotten(
     world.platform.ledger.add_sink(NAME)
     assert main(words) == 0 and NAME not in world.platform.ledger.sinks()
     assert main(words) == 2 and "no sink that can be forgotten" in capsys.readouterr().err
+
+
+def test_the_apache_edition_has_nothing_to_maintain(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compression and refreshes are the community's; the hourly view is right without. A failure is waited over."""
+    world.record([*range(1, 10), 101])
+    world.follow()
+    assert maintenance.keep(world.url) == (0, False)
+    assert world.one("SELECT sum(trade_count) FROM market.ticks_by_hour") == 10
+    asked: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        asked.append(seconds)
+        return len(asked) > 2
+
+    tried: list[str] = []
+
+    def away(url: str) -> maintenance.Maintained:
+        tried.append(url)
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(maintenance, "keep", away)
+    maintenance.keep_on(world.url, wait)
+    assert (asked, tried) == ([maintenance.EVERY_S] * 3, [world.url] * 2)

@@ -323,6 +323,7 @@ def feed_database(config: WorkerSpec) -> int:
     from trading_platform.ingest.decoder.bounds import Bounds
     from trading_platform.ingest.processor.database_follower import DatabaseFollower
     from trading_platform.store.database import access
+    from trading_platform.store.database.upkeep import maintenance
     from trading_platform.store.fs.layout import DataDir
     from trading_platform.store.ledger import Ledger
     from trading_platform.venues import VENUES
@@ -343,6 +344,9 @@ def feed_database(config: WorkerSpec) -> int:
         monotonic=time.monotonic,
         lanes=(config.lane,),
     )
+    # In a thread: to compress a large chunk may take minutes.
+    work = (config.database_url, stop.wait)
+    threading.Thread(target=maintenance.keep_on, args=work, name="maintenance", daemon=True).start()
     while not stop.is_set():
         done = follower.round(stop.is_set)
         stop.wait(FEED_IDLE_S if done.trades else FEED_REST_S)

@@ -235,7 +235,7 @@ def upgrade() -> None:
 
 
 def _community() -> None:
-    """Use what the Apache edition has not. When to compress and refresh is maintenance.py's: a job needs a login."""
+    """Use what the Apache edition has not. When to compress and refresh is told by upkeep: a job needs a login."""
     op.execute(
         "CREATE MATERIALIZED VIEW market.ticks_by_hour"
         f" WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS {_BY_HOUR} WITH NO DATA"
