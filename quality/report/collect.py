@@ -6,9 +6,9 @@ Nothing is written here, and nothing recomputed: the report shows what is publis
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from quality.report.facts import Drift, HeatRow, RepairedGap, Repairs, ReportFacts, SymbolFacts
 from quality.report.revisions import Contents, Revisions, revisions
@@ -17,7 +17,7 @@ from quality.report.verdicts import verdicts_of
 from quality.report.words import counted, utc
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.days import DAY_NS, day_after, day_of, day_range, day_start
-from trading_platform.domain.errors import UsageError
+from trading_platform.domain.errors import CorruptionError, UsageError
 from trading_platform.ingest.recovery.open_tails import open_ends
 from trading_platform.store.fs.layout import DataDir, Leaf
 
@@ -176,14 +176,17 @@ class _Reader:
     def symbol(self, row: DayStatus) -> SymbolFacts:
         """Return the facts of one symbol's day."""
         pair = row.venue, row.symbol
-        statistics, repeated = self._trades(*pair)
+        damaged: list[tuple[str, str]] = []
+        without: tuple[TradeStatistics | None, int] = (None, 0)
+        statistics, repeated = _unless_damaged("ticks", damaged, lambda: self._trades(*pair), without)
         quarantined = {kind: count for (*of, kind), count in self._quarantined.items() if tuple(of) == pair}
         conflicts, refused = self._conflicts(*pair), self._refused(*pair)
-        drift, candles = self._drift(row), self._candles(*pair)
+        drift = self._drift(row)
+        candles = _unless_damaged("bars or candles", damaged, lambda: self._candles(*pair), None)
         parts = [
             _completeness(row),
             _timeliness(statistics),
-            _validity(row, sum(quarantined.values()), refused),
+            _validity(row, sum(quarantined.values()), refused, damaged),
             _consistency(row, conflicts + repeated, candles),
             _stability(drift, over=row.state != "recording"),
         ]
@@ -195,6 +198,7 @@ class _Reader:
             conflicts,
             quarantined,
             refused,
+            damaged,
             drift,
             candles,
             score(parts),
@@ -283,7 +287,21 @@ def _timeliness(found: TradeStatistics | None) -> ScorePart:
     return ScorePart("in time", latency.in_time, 20, "share of live trades received within a second")
 
 
-def _validity(row: DayStatus, quarantined: int, refused: Sequence[object]) -> ScorePart:
+T = TypeVar("T")
+
+
+def _unless_damaged(files: str, damaged: list[tuple[str, str]], read: Callable[[], T], without: T) -> T:
+    """Return what is read, and `without` where a file is damaged: that is a finding, not the end of the report."""
+    try:
+        return read()
+    except CorruptionError as error:
+        damaged.append((files, " ".join(str(error).split())))
+        return without
+
+
+def _validity(row: DayStatus, quarantined: int, refused: Sequence[object], damaged: Sequence[object]) -> ScorePart:
+    if damaged:
+        return ScorePart("valid", 0.0, 15, f"{counted(len(damaged), 'file')} damaged")
     if refused:
         return ScorePart("valid", 0.0, 15, f"{counted(len(refused), 'file')} refused by the gate")
     share = row.stored / (row.stored + quarantined) if row.stored + quarantined else None

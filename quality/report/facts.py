@@ -36,6 +36,7 @@ class SymbolFacts(NamedTuple):
     conflicts : copies of a trade that say something else than the stored one.
     quarantined : records of the day that could not be taken, by kind.
     refused : files of the day that their gate refused, with the reason.
+    damaged : files of the day that cannot be read, with the reason.
     not_known : in words, since when nothing is known of the symbol; empty while somebody vouches for it.
     """
 
@@ -47,6 +48,7 @@ class SymbolFacts(NamedTuple):
     conflicts: int
     quarantined: Mapping[str, int]
     refused: Sequence[tuple[str, str]]
+    damaged: Sequence[tuple[str, str]]
     drift: Drift
     candles: CandleComparison | None
     score: Score

@@ -87,6 +87,8 @@ def notes(facts: ReportFacts) -> Iterator[Note]:
         missing = s.status.open + s.status.unrecoverable
         if s.not_known:
             yield Note("bad", s.name, s.not_known)
+        for files, why in s.damaged:
+            yield Note("bad", s.name, f"{files} cannot be read: {why}")
         if s.refused:
             files = ", ".join(file for file, _ in s.refused)
             yield Note("bad", s.name, f"{counted(len(s.refused), 'file')} refused by the gate: {files}")

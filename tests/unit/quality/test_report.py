@@ -22,6 +22,7 @@ from trading_platform.completeness.gap_detector import advance
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.position import Position
+from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.ledger import Batch, Conflict, Quarantined
 
 FIRST, DAY = "2024-08-01", "2024-08-12"
@@ -141,6 +142,20 @@ def test_a_later_report_tells_what_was_revised(tmp_path):
     (change,) = revised.changed
     assert (change.name, change.text) == (f"{VENUE} {SYMBOL} 2024-08-05", "1 trade added")
     assert history.days(market.data) == ["2024-08-10", "2024-08-11", DAY]
+
+
+def test_a_damaged_file_is_a_finding_and_not_the_end_of_the_report(tmp_path):
+    """A file whose bytes changed is told of its symbol, with a score that shows it; the others are told as ever."""
+    market = clean(tmp_path)
+    market.hold(made_up(FIRST, 13, PER_DAY, seed=4), "ETH-USDT", tail="closed", tail_ns=NOW)
+    file = market.data.lake / Leaf("ticks", VENUE, SYMBOL, DAY).path
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    file.write_bytes(bytes(content))
+    facts = history.write(market.data, market.ledger, NOW, DAY).facts
+    (note,) = page.notes(facts)
+    assert (note.level, note.subject) == ("bad", f"{SYMBOL} {VENUE}") and note.text.startswith("ticks cannot be read: ")
+    assert of(facts).score.value < 95 and of(facts, "ETH-USDT").score.value == 100.0
 
 
 def test_what_great_expectations_said_is_told(tmp_path):
