@@ -29,7 +29,7 @@ from trading_platform.domain.errors import UsageError, WorkError, shown
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 ROWS_FOR_TWO = 100_000
 """From so many rows on a plan's nodes are stepped in two threads; a thread costs what some hundred rows do."""
 _MAGIC = b"TPIS"

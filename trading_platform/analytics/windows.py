@@ -369,3 +369,19 @@ def ring_day_boundary(state: State, at: int, window: State, place: int, period: 
     """Reorder the ring; the next value goes to its begin."""
     ring_order(window, place, int(state[at + 1]), period)
     state[at + 1] = 0.0
+
+
+@block()
+def ring_mean(state: State, at: int, window: State, place: int, period: int, x: float) -> float:
+    """Advance the mean of few values, summed anew each time; NaN until `period` are held. Words: RING_WORDS.
+
+    For the two or three values of a smoothing that is half of the work of `rolling_mean`, and the same values give the
+    same bits wherever they stand; for many it is slow.
+    """
+    first = ring_push(state, at, window, place, period, x)
+    if state[at] < period:
+        return nan
+    total = window[first]
+    for k in range(first + 1, first + period):
+        total += window[k]
+    return total / period

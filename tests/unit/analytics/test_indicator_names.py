@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trading_platform.analytics.indicator_names import parse
+from trading_platform.analytics.indicators import INDICATORS
 from trading_platform.domain.errors import UsageError
 
 
@@ -67,3 +68,24 @@ def test_what_is_no_name_says_why(name, words):
         parse(name)
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+PROMISED = """
+sma_20 ema_20 wma_20 hma_9 dema_20 tema_20 kama_10_2_30 rsi_14 macd_12_26_9{,_signal,_hist}
+bbands_20_2{_upper,_middle,_lower} atr_14 natr_14 adx_14 plus_di_14 minus_di_14 stoch_14_3_3{_k,_d}
+stochrsi_14_14_3_3{_k,_d} cci_20 willr_14 mfi_14 roc_10 mom_10 obv ad cmf_20 chaikin_3_10 aroon_25{_up,_down,_osc}
+psar_0p02_0p2 supertrend_10_3{,_direction} keltner_20_10_2{_upper,_middle,_lower}
+donchian_20{_upper,_middle,_lower} ultimate_7_14_28 trix_18 tsi_25_13 ppo_12_26_9{,_signal,_hist} vwap vwap_20
+"""
+
+
+@pytest.mark.parametrize("spelled", PROMISED.split())
+def test_the_promised_names_have_the_promised_outputs(spelled):
+    """Each name that the outside relies on is an indicator at its defaults, and gives exactly these columns."""
+    name, _, outputs = spelled.rstrip("}").partition("{")
+    expected = tuple(name + output for output in outputs.split(",")) if outputs else (name,)
+    assert parse(name).columns == expected
+    for column in expected:
+        assert parse(column).column(parse(column).output or "") == column
+    if name != "vwap_20":
+        assert name in [one.spelled() for one in INDICATORS.values()]

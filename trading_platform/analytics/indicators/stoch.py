@@ -11,13 +11,15 @@ from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
 from trading_platform.analytics.windows import (
+    HIGHEST_WORDS,
+    RING_WORDS,
     highest_day_boundary,
     highest_size,
     highest_step,
     lowest_step,
-    rolling_day_boundary,
-    rolling_mean,
-    rolling_size,
+    ring_day_boundary,
+    ring_mean,
+    ring_size,
 )
 from trading_platform.jit.kernel import block
 
@@ -32,10 +34,10 @@ def step(state: Any, window: Any, constants: Any, high: float, low: float, close
     if isnan(top):
         return nan, nan
     raw = 100.0 * ((close - bottom) / (top - bottom)) if top != bottom else 0.0
-    k = rolling_mean(state, 6, window, 2 * size, slow, raw)
+    k = ring_mean(state, 6, window, 2 * size, slow, raw)
     if isnan(k):
         return nan, nan
-    d = rolling_mean(state, 10, window, 2 * size + rolling_size(slow), signal, k)
+    d = ring_mean(state, 8, window, 2 * size + ring_size(slow), signal, k)
     return (k, d) if not isnan(d) else (nan, nan)
 
 
@@ -46,12 +48,12 @@ def day_boundary(state: Any, window: Any, constants: Any) -> None:
     size = highest_size(period)
     highest_day_boundary(state, 0, window, 0, period)
     highest_day_boundary(state, 3, window, size, period)
-    rolling_day_boundary(state, 6, window, 2 * size, slow)
-    rolling_day_boundary(state, 10, window, 2 * size + rolling_size(slow), signal)
+    ring_day_boundary(state, 6, window, 2 * size, slow)
+    ring_day_boundary(state, 8, window, 2 * size + ring_size(slow), signal)
 
 
 def _window(period: int, slow: int, signal: int) -> int:
-    return int(2 * highest_size(period) + rolling_size(slow) + rolling_size(signal))
+    return int(2 * highest_size(period) + ring_size(slow) + ring_size(signal))
 
 
 STOCH = Indicator(
@@ -74,7 +76,7 @@ STOCH = Indicator(
     ),
     lookback=lambda period, slow, signal: period + slow + signal - 3,
     step=step,
-    words=14,
+    words=2 * HIGHEST_WORDS + 2 * RING_WORDS,
     window=_window,
     constants=lambda period, slow, signal: (period, slow, signal),
     day_boundary=day_boundary,

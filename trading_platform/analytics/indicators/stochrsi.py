@@ -10,8 +10,16 @@ from math import isnan, nan
 from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
-from trading_platform.analytics.steps import rsi_step
-from trading_platform.analytics.windows import highest_size, highest_step, lowest_step, rolling_mean, rolling_size
+from trading_platform.analytics.steps import RSI_WORDS, rsi_step
+from trading_platform.analytics.windows import (
+    HIGHEST_WORDS,
+    RING_WORDS,
+    highest_size,
+    highest_step,
+    lowest_step,
+    ring_mean,
+    ring_size,
+)
 from trading_platform.jit.kernel import block
 
 
@@ -28,15 +36,15 @@ def step(state: Any, window: Any, constants: Any, close: float) -> tuple[float, 
     if isnan(top):
         return nan, nan
     raw = 100.0 * ((strength - bottom) / (top - bottom)) if top != bottom else 0.0
-    k = rolling_mean(state, 14, window, 2 * size, slow, raw)
+    k = ring_mean(state, 14, window, 2 * size, slow, raw)
     if isnan(k):
         return nan, nan
-    d = rolling_mean(state, 18, window, 2 * size + rolling_size(slow), signal, k)
+    d = ring_mean(state, 16, window, 2 * size + ring_size(slow), signal, k)
     return (k, d) if not isnan(d) else (nan, nan)
 
 
 def _window(rsi: int, period: int, slow: int, signal: int) -> int:
-    return int(2 * highest_size(period) + rolling_size(slow) + rolling_size(signal))
+    return int(2 * highest_size(period) + ring_size(slow) + ring_size(signal))
 
 
 STOCHRSI = Indicator(
@@ -56,7 +64,7 @@ STOCHRSI = Indicator(
     ),
     lookback=lambda rsi, period, slow, signal: rsi + period + slow + signal - 3,
     step=step,
-    words=22,
+    words=RSI_WORDS + 2 * HIGHEST_WORDS + 2 * RING_WORDS,
     window=_window,
     constants=lambda rsi, period, slow, signal: (rsi, 1.0 / rsi, period, slow, signal),
 )
