@@ -62,7 +62,8 @@ def test_every_kind_of_every_exchange(tmp_path: Path) -> None:
             for name, found in sorted(cases.items())
         ],
         notes="Which kinds a group plays: `tests/fault/test_exchange_kinds.py`. Of bybit each kind by itself: "
-        "`tests/fault/test_unproven_ids.py`, of bitstamp `tests/fault/test_recent_trades.py`. The judge compares the lake with the file of truth that the simulator "
+        "`tests/fault/test_unproven_ids.py`, of bitstamp `tests/fault/test_recent_trades.py`. The judge compares the "
+        "lake with the file of truth that the simulator "
         "writes before it sends anything. The variable `CAMPAIGN_SEEDS` sets the seeds of each; without it fifty.",
     )
     assert failed == []
