@@ -97,7 +97,7 @@ def test_a_build_without_days_is_refused(defs: dg.Definitions, filled: Path, ins
 def test_the_project_is_parsed_again_only_after_a_change(
     defs: dg.Definitions, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is parsed is taken as it is; a model that is wrong is named in one line."""
+    """What is parsed is taken as it is; no data directory is made for it; a wrong model is named in one line."""
     found = project.manifest(DataDir(filled))
     monkeypatch.setattr(project, "executable", lambda: "/nonexistent")
     assert project.manifest(DataDir(filled)) == found and found.is_file()
@@ -105,5 +105,8 @@ def test_the_project_is_parsed_again_only_after_a_change(
     (tmp_path / "dbt").chmod(0o755)
     monkeypatch.setattr(project, "executable", lambda: str(tmp_path / "dbt"))
     (found.parent / "parsed").write_text("another one")
+    with pytest.raises(WorkError):
+        project.manifest(DataDir(tmp_path / "never"))
+    assert not (tmp_path / "never").exists()
     with pytest.raises(WorkError, match="dbt parse failed: Compilation Error in model mine"):
         project.manifest(DataDir(filled))

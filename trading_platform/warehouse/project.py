@@ -5,12 +5,15 @@ dbt runs as a child, so that nothing here imports it. What it writes lies in the
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,17 +61,26 @@ def target_of(data: DataDir) -> Path:
 def manifest(data: DataDir) -> Path:
     """Return the parsed project, parsed again if a file of it changed since.
 
+    Without a data directory it lies in a temporary folder: to look at the definitions makes none.
+
     Raises
     ------
     WorkError : with dbt's words, if a file of the project is wrong.
     """
-    target, now = target_of(data), fingerprint(project_dir())
+    target, now = target_of(data) if data.root.is_dir() else _temporary(), fingerprint(project_dir())
     parsed, noted = target / _PARSED, target / "parsed"
     if not parsed.is_file() or not noted.is_file() or noted.read_text() != now:
         make_directory(target)
         _dbt(data, "parse", target)
         write_atomically(noted, now.encode())
     return parsed
+
+
+@cache
+def _temporary() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="trading-platform-dbt-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def document(data: DataDir) -> Path:
