@@ -5,12 +5,9 @@ import uuid
 import dagster as dg
 
 from trading_platform.orchestration import keys
-from trading_platform.orchestration.jobs import recover_gaps
+from trading_platform.orchestration.jobs import LEASE_TTL_NS, recover_gaps
 from trading_platform.orchestration.resources import PipelineResource
 from trading_platform.orchestration.runs import under_way
-
-LEASE_TTL_NS = 180 * 10**9
-"""Length of a lease, longer than a run takes. A run that was killed or never began blocks its gaps for this long."""
 
 
 @dg.sensor(

@@ -15,6 +15,7 @@ from assets.report import report
 from assets.statistics import statistics
 from quality.named_checks import CHECKS, check_of
 from quality.schemas import GATES
+from quality.stored_checks import verify_stored
 from sensors.compare_days import compare_days
 from sensors.daily_checkpoint import daily_checkpoint
 from sensors.daily_report import daily_report
@@ -25,6 +26,7 @@ from sensors.observe_ingest import observe_ingest
 from sensors.refresh_today import refresh_today
 from sensors.seal_days import seal_days
 from sensors.tidy_runs import tidy_runs
+from sensors.verify_stored import verify_changed, verify_everything, verify_job
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.verdict import Gate
 from trading_platform.orchestration.asset_factory import EXTERNAL
@@ -58,9 +60,10 @@ def _assets() -> list[dg.AssetsDefinition]:
 
 defs = dg.Definitions(
     assets=[*EXTERNAL, *dg.with_source_code_references([*_assets(), report, statistics])],
-    jobs=JOBS,
+    asset_checks=[verify_stored],
+    jobs=[*JOBS, verify_job],
     sensors=[ingest_keepalive, gap_recovery, compare_days, seal_days, refresh_today, observe_ingest, notify, tidy_runs],
-    schedules=[daily_report, daily_checkpoint],
+    schedules=[daily_report, daily_checkpoint, verify_changed, verify_everything],
     resources={"pipeline": GatedPipeline()},
     # Parallel work is the engine's; a process for each step would cost six seconds a step.
     executor=dg.in_process_executor,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # No `from __future__ import annotations`: Dagster reads the annotations of operations as objects.
 
 _STOP_INGEST_S = 30.0
+LEASE_TTL_NS = 180 * 10**9
+"""Length of a lease, longer than a run takes. A run that was killed or never began blocks its gaps for this long."""
 
 _ALL = dg.AssetSelection.assets(*keys.ASSETS.values())
 
@@ -65,7 +67,8 @@ daily_checkpoint = dg.define_asset_job(
 class LeaseConfig(dg.Config):
     """Which lease of gaps a recovery run works on."""
 
-    lease: str
+    lease: str = ""
+    """Empty: the run takes a lease of its own, as one that a person launches does."""
     patience_s: float = 90.0
     """If a venue does not answer for this long, the gaps are retried when they are next due."""
 
@@ -77,8 +80,9 @@ def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pi
     from trading_platform.ingest.recovery.rest_client import Stopped
 
     ledger = pipeline.ledger
-    gaps = ledger.leased(config.lease)
-    context.log.info(f"lease {config.lease}: {len(gaps)} gaps, {sum(gap.missing for gap in gaps)} trades missing")
+    lease = config.lease or _own_lease(context, pipeline)
+    gaps = ledger.leased(lease)
+    context.log.info(f"lease {lease or 'none'}: {len(gaps)} gaps, {sum(gap.missing for gap in gaps)} trades missing")
     if not gaps:
         return
     fetch_context = _fetch_context(pipeline, config.patience_s)
@@ -88,11 +92,20 @@ def fetch_missing_trades(context: dg.OpExecutionContext, config: LeaseConfig, pi
         context.log.warning(f"no answer within {config.patience_s:.0f} s; the gaps are open and due again later")
         return
     finally:
-        ledger.release(config.lease, pipeline.now_ns())
+        ledger.release(lease, pipeline.now_ns())
     for problem in outcome.problems:
         context.log.warning(problem)
     context.log.info(f"{outcome.pages} pages, {len(outcome.touched)} symbol-days touched")
     _refresh_downstream(context, pipeline, outcome.touched)
+
+
+def _own_lease(context: dg.OpExecutionContext, pipeline: PipelineResource) -> str:
+    """Take a lease on what is due, for a run that a person launched; empty if nothing is."""
+    from trading_platform.ingest.recovery.recovery import LEASE_GAPS
+
+    holder = f"gaps-{context.run_id[:12]}"
+    found = pipeline.ledger.lease(LEASE_GAPS, pipeline.now_ns(), holder, ttl_ns=LEASE_TTL_NS)
+    return "" if found is None else found.id
 
 
 def _fetch_context(pipeline: PipelineResource, patience_s: float) -> "FetchContext":

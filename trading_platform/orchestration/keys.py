@@ -44,6 +44,7 @@ COMPARE_DAYS = "compare_days"
 BUILD_WAREHOUSE = "build_warehouse"
 WRITE_REPORT = "write_report"
 DAILY_CHECKPOINT = "daily_checkpoint"
+VERIFY_STORED = "verify_stored"
 INGEST = "ingest"
 
 WORK = "trading_platform/work"

@@ -228,6 +228,15 @@ class Pipeline:
                 reports += self.ripple(dataset.name, day, [pair], on_report=on_report)
         return reports
 
+    def differs(self, leaf: Leaf) -> bool | None:
+        """Compute a leaf again and tell whether one bit of it differs; None of one that is not up to date."""
+        (dataset,) = in_order([leaf.dataset])
+        record = self.ledger.leaf(leaf)
+        if record is None or dataset.upstream is None:
+            return None
+        table = self._refresher.again(dataset, Chain.load(self.data, self.ledger, leaf.venue, leaf.symbol), leaf)
+        return None if table is None else lake.content_hash(table) != record.content_hash
+
     def look_at(self, dataset: str, day: str) -> DayReport:
         """Read every published file of a dataset's day and let its gate judge the rows; compute and change nothing."""
         report = self.published(dataset, day)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from trading_platform.completeness.records import LeafEntry, LeafRecord
 from trading_platform.domain.datasets import DATASETS, Dataset
@@ -21,7 +21,7 @@ from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.verdict import Gate
 from trading_platform.pipeline.datasets.table import Computed, above as above_of, computation
 from trading_platform.pipeline.day_context import DayContext, PipelineConfig
-from trading_platform.pipeline.lake_inputs import LakeInputs
+from trading_platform.pipeline.lake_inputs import LakeInputs, Moved
 from trading_platform.pipeline.ledger_snapshot import LedgerSnapshot
 from trading_platform.pipeline.results import LeafResult, Status, describe
 from trading_platform.pipeline.state import end_states as states
@@ -31,6 +31,9 @@ from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import leaf_files as files, parquet, publish as lake, publish_computed as computed
 from trading_platform.store.lake.publish import Published
 from trading_platform.store.lake.publish_computed import LeafRows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class PipelineLedger(TickLedger, files.LeafLedger, Protocol):
@@ -94,6 +97,14 @@ class Refresher:
         results += [self._conclude(dataset, *pair, known) for pair in zip(fresh, published, strict=True)]
         results = [r._replace(healed=one.damaged.get(r.leaf, "")) if r.status == "computed" else r for r in results]
         return sorted(results, key=lambda result: leaves.index(result.leaf))
+
+    def again(self, dataset: Dataset, chain: Chain, leaf: Leaf) -> pa.Table | None:
+        """Compute a published leaf again from what it was computed from, and publish nothing.
+
+        None of one that is not up to date: it is due to be computed, so that a difference would say nothing.
+        """
+        known = LedgerSnapshot(self._ledger)
+        return _SymbolDay(self._data, self._config, dataset, chain, known, self._ledger).again(leaf)
 
     def carries(self, dataset: Dataset, pair: tuple[str, str], day: str) -> bool:
         """Tell whether every leaf of a symbol-day is computed and has kept a state that can be carried on."""
@@ -162,10 +173,7 @@ class _SymbolDay:
         above = above_of(leaf)
         if DATASETS[above.dataset].upstream is not None and self._known.leaf(above) is None:
             raise Waiting(f"{above.dataset} of {leaf.day} are not computed yet")
-        start = self._start(leaf) if dataset.stateful else _Start()
-        work = self._work(leaf.day)
-        inputs = dict(computation(dataset).inputs(work, leaf))
-        input_hash = _digest(leaf.path.as_posix(), _settings(dataset, self._config), inputs, start.end_state)
+        start, work, input_hash = self._from(leaf)
         if before is not None and before.input_hash == input_hash:
             damage = self._damage(leaf, before)
             if not damage:
@@ -173,6 +181,25 @@ class _SymbolDay:
             self.damaged[leaf] = damage
         done = computation(dataset).compute(work, leaf, self._state(start))
         return LeafRows(leaf, done.table, input_hash, self._keep(leaf, input_hash, done))
+
+    def _from(self, leaf: Leaf) -> tuple[_Start, DayContext, str]:
+        """Return what a leaf is computed from: the start, the day's inputs, and the digest of both."""
+        start = self._start(leaf) if self._dataset.stateful else _Start()
+        work = self._work(leaf.day)
+        inputs = dict(computation(self._dataset).inputs(work, leaf))
+        settings = _settings(self._dataset, self._config)
+        return start, work, _digest(leaf.path.as_posix(), settings, inputs, start.end_state)
+
+    def again(self, leaf: Leaf) -> pa.Table | None:
+        """Return the leaf computed once more, None if it is not up to date."""
+        before = self._known.leaf(leaf)
+        try:
+            start, work, input_hash = self._from(leaf)
+            if before is None or before.input_hash != input_hash:
+                return None
+            return computation(self._dataset).compute(work, leaf, self._state(start)).table
+        except (Waiting, CorruptionError, Moved):
+            return None
 
     def _work(self, day: str) -> DayContext:
         if day not in self._works:

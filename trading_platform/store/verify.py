@@ -7,7 +7,7 @@ where a newer file seems to contradict the older account it looks again: a viola
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -99,6 +99,30 @@ def verify_store(data: DataDir, ledger: Ledger, gates: Mapping[str, Gate], *, wa
             violations += _file(stored, leaf)
         violations += _lost_files(stored, dataset)
     return Verified(len(account.sequences), files, trades, tuple(violations))
+
+
+def verify_files(
+    data: DataDir, ledger: Ledger, gates: Mapping[str, Gate], leaves: Iterable[Leaf], *, wait: Wait = _no_wait
+) -> Iterator[Violation]:
+    """Run the checks of single files over some published leaves, one after the other."""
+    stored = _Stored(data, ledger, gates, wait)
+    for leaf in leaves:
+        if (data.lake / leaf.path).exists():
+            yield from _file(stored, leaf)
+        elif _is_lost(stored, leaf):
+            yield Violation("lost file", str(leaf.path), "published, but not in the lake any more")
+
+
+def verify_trades(
+    data: DataDir, ledger: Ledger, gates: Mapping[str, Gate], *, wait: Wait = _no_wait
+) -> Iterator[Violation]:
+    """Check the account of ids against itself, and every symbol's files against it."""
+    stored = _Stored(data, ledger, gates, wait)
+    account = _account(ledger)
+    yield from account.violations
+    yield from (Violation("ledger", path, text) for path, text in ledger.leaves_amiss())
+    for venue, symbol in sorted({(row.venue, row.symbol) for row in account.sequences}):
+        yield from _lake_against_ledger(stored, account, venue, symbol)[0]
 
 
 def identity(ledger: Ledger) -> list[Violation]:

@@ -29,6 +29,7 @@ FIRST_DAY = "2024-01-01"
 with TemporaryDirectory() as folder, mock.patch.dict(os.environ, {f"{PREFIX}DATA_DIR": folder}):
     note_first_day(DataDir(Path(folder)).create(), [FIRST_DAY])
     settings_in_force.cache_clear()
+    from sensors.verify_stored import verify_job
     from trading_platform.definitions import GatedPipeline, defs
     from trading_platform.orchestration.jobs import JOBS
 settings_in_force.cache_clear()
@@ -76,10 +77,18 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield found
 
 
-def definitions_on(pipeline: FixedPipeline) -> dg.Definitions:  # the parameter is a value, not the fixture
+def definitions_on(
+    pipeline: FixedPipeline, *checks: dg.AssetChecksDefinition
+) -> dg.Definitions:  # the parameter is a value, not the fixture
     """Return the platform's assets and jobs on another engine than the one of the settings."""
     assets = [found for found in defs.assets or () if isinstance(found, dg.AssetsDefinition)]
-    return dg.Definitions(assets=assets, jobs=JOBS, resources={"pipeline": pipeline}, executor=dg.in_process_executor)
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=checks,
+        jobs=[*JOBS, *([verify_job] if checks else [])],
+        resources={"pipeline": pipeline},
+        executor=dg.in_process_executor,
+    )
 
 
 def events(instance: dg.DagsterInstance, of_type: dg.DagsterEventType) -> list[dg.DagsterEvent]:

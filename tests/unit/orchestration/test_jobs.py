@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from tests.support.builders.dagster_instance import FixedPipeline, market, pipeline  # noqa: F401  fixtures
+from tests.support.builders.dagster_instance import NOW_NS, FixedPipeline, market, pipeline  # noqa: F401  fixtures
 from tests.support.builders.lakes import Market, made_up
 from trading_platform.domain.datasets import COMPUTED, DATASETS
 from trading_platform.orchestration import jobs
@@ -47,3 +49,13 @@ def test_a_repair_reports_what_follow_did(
         assert report.ok
     computed = {result.leaf.symbol for report in told for result in report.results if result.status == "computed"}
     assert computed == {BTC[1]}
+
+
+def test_a_recovery_launched_by_hand_takes_its_own_lease(market: Market, pipeline: FixedPipeline) -> None:
+    """Without a lease in its configuration it leases what is due; with nothing due it has none."""
+    context = SimpleNamespace(run_id="0123456789abcdef")
+    assert jobs.LeaseConfig().lease == "" == jobs._own_lease(context, pipeline)
+    market.hold(made_up(DAY, 1, 50).without(1010, 1011), tail="closed")
+    lease = jobs._own_lease(context, pipeline)
+    assert [gap.missing for gap in market.ledger.leased(lease)] == [2]
+    assert market.ledger.lease(10, NOW_NS, "another") is None
