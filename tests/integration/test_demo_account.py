@@ -1,6 +1,7 @@
 """What `demo` says of its account: ids used up without a trade count, and so does every numbering of a symbol.
 
-It plays any exchange that the simulator can be and that we speak to. Here are those whose ids prove completeness.
+It plays any exchange that the simulator can be and that we speak to. Here are those whose ids prove completeness, and
+those whose days nothing proves: what REST lists is all that there was.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ def recording(path: Path) -> Path:
     return path
 
 
-COUNTED = [name for name in VENUES if name in EXCHANGES and prove_completeness(VENUES[name].sequencing)]
+COUNTED = [
+    name
+    for name, venue in VENUES.items()
+    if name in EXCHANGES and (prove_completeness(venue.sequencing) or venue.archive is None)
+]
 
 
 @pytest.mark.parametrize("venue", [name for name in COUNTED if name != DEFAULT])
@@ -41,7 +46,7 @@ def test_another_exchange_is_demonstrated_as_whole(tmp_path: Path, venue: str) -
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     assert told["ok"]
-    assert told["issued"] == sum(symbol["held"] for symbol in told["symbols"].values()) > 300
+    assert told["issued"] == sum(symbol["held"] for symbol in told["symbols"].values()) > 100
     assert told["rows"]["bars"] > 0
 
 

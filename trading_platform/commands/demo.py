@@ -256,6 +256,8 @@ def _compare(
     from trading_platform.ingest.recovery.recovery import fetch_days
     from trading_platform.venues import VENUES
 
+    if VENUES[args.venue].archive is None:
+        return
     endpoints = {args.venue: Endpoint(VENUES[args.venue], venue.rest_url)}
     context = runtime.fetch_context(settings, stop.wait)._replace(rng=random.Random(0), share=1.0)
     ends = time.monotonic() + (FILES_S if parse_speed(args.speed) is not None else 0.0)
@@ -317,6 +319,7 @@ class _IdCounts(NamedTuple):
 
 def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, checked: Verified) -> dict[str, object]:
     from trading_platform.ingest.recovery.open_tails import open_tails
+    from trading_platform.venues import VENUES
 
     issued, unsent = _truth(data.run / "truth.jsonl")
     symbols: dict[str, dict[str, Any]] = {}
@@ -336,20 +339,20 @@ def _summary(data: DataDir, ledger: Ledger, rows: dict[str, int], pages: int, ch
             "days": sorted({day.day for day in ledger.days(venue, symbol)}),
             "epochs": [{"epoch": epoch, **counts._asdict()} for epoch, counts in epochs.items()],
         }
-    for (_, symbol), days in _text_days(ledger).items():
+    for (venue, symbol), days in _text_days(ledger).items():
         counts = _IdCounts(issued[symbol, 0], sum(day.held for day in days), 0, 0)
         symbols[symbol] = {
             **counts._asdict(),
             "days": [day.day for day in days],
-            "equal": [day.day for day in days if day.equal],
+            "equal": None if VENUES[venue].archive is None else [day.day for day in days if day.equal],
             "epochs": [],
         }
     nothing_open = not ledger.gaps() and not open_tails(data, ledger)
-    # Every id that the venue used is a stored trade or known to be void; of one whose ids prove nothing, every day
-    # that is over equals the venue's listing.
+    # Every id that the venue used is a stored trade or known to be void; where days are proved by the venue's files,
+    # every day that is over equals its file.
     exact = all(
         counts["held"] <= counts["issued"] and counts["equal"] == counts["days"][:-1]
-        if "equal" in counts
+        if counts.get("equal") is not None
         else counts["held"] + counts["void"] == counts["issued"]
         for counts in symbols.values()
     )
@@ -399,7 +402,7 @@ def _text(summary: dict[str, Any], data: DataDir) -> str:
     rows, violations = summary["rows"], summary["violations"]
     what = "trades" if not summary["void"] else "trade ids"
     again = f"They were fetched again, in {summary['pages']} pages."
-    if any("equal" in symbol for symbol in summary["symbols"].values()):
+    if any(symbol.get("equal") is not None for symbol in summary["symbols"].values()):
         again = "Those of days that are over came from daily files."
     lines = [
         f"The venue issued {summary['issued']:,} {what}. {summary['never_delivered']:,} never came over the stream:",
@@ -411,9 +414,11 @@ def _text(summary: dict[str, Any], data: DataDir) -> str:
     for name, symbol in summary["symbols"].items():
         days = f"{symbol['days'][0]} to {symbol['days'][-1]}" if symbol["days"] else "no day"
         lines.append(f"  {name:<10} {_held(symbol)} ({days})")
-        if "equal" in symbol:
+        if symbol.get("equal") is not None:
             equal = " ".join(symbol["equal"]) or "none yet"
             lines.append(f"    its ids prove nothing; days that equal the venue's daily file: {equal}")
+        elif "equal" in symbol:
+            lines.append("    its ids prove nothing, and the venue publishes no daily files: its days stay unproven")
         if len(symbol["epochs"]) > 1:
             lines += [f"    ids, numbering {part['epoch'] + 1}: {_held(part)}" for part in symbol["epochs"]]
     where = f" --data-dir {shlex.quote(str(data.root))}"
