@@ -52,6 +52,7 @@ _SUMMARIES = {
     "symbols": "show what a venue lists",
     "report": "write the data quality report of a day as one HTML page",
     "database": "start, stop or show a TimescaleDB of this machine; prepare the schemas of any",
+    "doctor": "say what is wrong on this machine, and what to do",
     "settings": "show the settings in force and where each comes from",
 }
 COMMANDS: dict[str, Command] = {n: Command(f"trading_platform.commands.{n}", text) for n, text in _SUMMARIES.items()}
