@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -89,12 +89,14 @@ def test_help_imports_nothing_heavy():
 
 @pytest.mark.process
 def test_help_answers_at_once():
-    """The overview takes under 150 ms, the best of five on a machine that does other things too."""
+    """The overview takes under 150 ms of CPU, the best of five: what else the machine does is not counted."""
     best = 1.0
     for _ in range(5):
-        begun = time.perf_counter()
+        before = os.times()
         run("--help")
-        best = min(best, time.perf_counter() - begun)
+        after = os.times()
+        took = after.children_user - before.children_user + after.children_system - before.children_system
+        best = min(best, took)
     assert best < 0.150
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from trading_platform.commands.support.stack import Platform, Recorded
 from trading_platform.domain.errors import UsageError
+from trading_platform.processes import process_tree as processes
 
 
 class Refusing(Platform):
@@ -18,6 +19,13 @@ class Refusing(Platform):
 
     def _ingest(self, recorded: Recorded) -> list[str]:
         return ["-c", f"import sys; sys.exit(print({'trading-platform: ' + self.words!r}, file=sys.stderr) or 2)"]
+
+
+@pytest.fixture(autouse=True)
+def _only_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `up` end and adopt nothing here: its process is that of the tests, whose children are not all its own."""
+    monkeypatch.setattr(processes, "end_all", lambda timeout_s: None)
+    monkeypatch.setattr(processes, "adopt_orphans", lambda: None)
 
 
 @pytest.fixture
