@@ -26,6 +26,9 @@ _WIRE = {
     pa.bool_(): "u1",
 }
 
+_FEW = 256
+"""Up to so many patterns the rows of each are looked for; more are sorted."""
+
 Numbers = npt.NDArray[np.int64]
 
 
@@ -35,10 +38,11 @@ class _Column(NamedTuple):
     Attributes
     ----------
     values : numbers or instants, or None of texts.
-    texts : texts as bytes, or None of numbers.
+    texts : texts as bytes, or None of numbers; of coded texts those that the codes mean.
     wire : numpy's type of a number on the wire.
-    kind : per row 0 where the value is missing, else 1 and a text's length more.
+    kind : per row 0 where the value is missing, else 1 and a text's length or code more; None: no value is missing.
     kinds : how many kinds there can be.
+    coded : whether a kind tells the text itself.
     """
 
     values: npt.NDArray[np.generic] | None
@@ -46,9 +50,10 @@ class _Column(NamedTuple):
     wire: str
     kind: Numbers | None
     kinds: int
+    coded: bool = False
 
 
-def encode(table: pa.Table) -> Iterator[bytes]:
+def encode(table: pa.Table) -> Iterator[memoryview]:
     """Yield the rows of a table, without header and trailer; their order changes.
 
     Parameters
@@ -66,15 +71,21 @@ def encode(table: pa.Table) -> Iterator[bytes]:
         return
     columns = [_column(column) for column in table.columns]
     pattern: Numbers = np.zeros(rows, np.int64)
+    patterns = 1
     for column in columns:
         if column.kind is not None:
             pattern = pattern * column.kinds + column.kind
+            patterns *= column.kinds
     if bool((pattern == pattern[0]).all()):
         yield _layout(columns, None, rows, 0)
         return
+    if patterns <= _FEW:
+        for number in np.flatnonzero(np.bincount(pattern)).tolist():
+            some = np.flatnonzero(pattern == number)
+            yield _layout(columns, some, len(some), int(some[0]))
+        return
     order = np.argsort(pattern, kind="stable")
-    ends = np.flatnonzero(np.diff(pattern[order])) + 1
-    for some in np.split(order, ends):
+    for some in np.split(order, np.flatnonzero(np.diff(pattern[order])) + 1):
         yield _layout(columns, some, len(some), int(some[0]))
 
 
@@ -83,7 +94,13 @@ def _column(column: pa.ChunkedArray) -> _Column:
     if isinstance(whole, pa.ChunkedArray):  # older Arrow gives none back of no chunk
         whole = pa.concat_arrays(whole.chunks)
     if pa.types.is_dictionary(whole.type):
+        codes = pc.fill_null(pc.add(whole.indices.cast(pa.int64()), 1), 0).to_numpy(zero_copy_only=False)
+        texts = whole.dictionary.cast(pa.binary())
+        if not texts.null_count:
+            return _Column(None, texts, "", codes, len(texts) + 1, coded=True)
         whole = whole.cast(whole.type.value_type)
+    if whole.null_count == len(whole):
+        return _Column(None, pa.array([], pa.binary()), "", np.zeros(len(whole), np.int64), 1)
     if pa.types.is_string(whole.type) or pa.types.is_large_string(whole.type):
         texts = whole.cast(pa.binary())
         length = pc.fill_null(pc.add(pc.binary_length(texts), 1), 0).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -97,30 +114,40 @@ def _column(column: pa.ChunkedArray) -> _Column:
     return _Column(values, None, _WIRE[whole.type], missing, 2)
 
 
-def _layout(columns: list[_Column], some: Numbers | None, rows: int, first: int) -> bytes:
+def _layout(columns: list[_Column], some: Numbers | None, rows: int, first: int) -> memoryview:
     """Return the rows `some` (all, if None), which have the pattern of the row `first`."""
     fields: list[tuple[str, str]] = [("n", ">i2")]
-    lengths: list[int] = []
+    same: dict[str, int | bytes] = {"n": len(columns)}
+    varying: list[int] = []
     for at, column in enumerate(columns):
         fields.append((f"l{at}", ">i4"))
-        if column.kind is not None and column.kind[first] == 0:
-            lengths.append(-1)
-            continue
-        length = np.dtype(column.wire).itemsize if column.kind is None or column.texts is None else 0
-        if column.texts is not None and column.kind is not None:
-            length = int(column.kind[first]) - 1
-        lengths.append(length)
-        if length:
+        kind = 1 if column.kind is None else int(column.kind[first])
+        text = column.texts[kind - 1].as_py() if column.coded and column.texts is not None and kind else None
+        if kind == 0:
+            length = -1
+        elif text is not None:
+            length = len(text)
+        else:
+            length = kind - 1 if column.texts is not None else np.dtype(column.wire).itemsize
+        same[f"l{at}"] = length
+        if length > 0:
             fields.append((f"v{at}", column.wire if column.texts is None else f"V{length}"))
-    packed = np.empty(rows, np.dtype(fields))
-    packed["n"] = len(columns)
-    for at, (column, length) in enumerate(zip(columns, lengths, strict=True)):
-        packed[f"l{at}"] = length
-        if length > 0 and column.texts is not None:
-            packed[f"v{at}"] = _texts(column.texts, some, length)
-        elif length > 0 and column.values is not None:
+            if text is None:
+                varying.append(at)
+            else:
+                same[f"v{at}"] = text
+    one = np.zeros(1, np.dtype(fields))
+    for name, value in same.items():
+        one[name] = np.void(value) if isinstance(value, bytes) else value
+    # A whole row is copied at a time, and what varies is put over it: lengths and shared texts cost nothing then.
+    packed = np.repeat(one, rows)
+    for at in varying:
+        column = columns[at]
+        if column.texts is not None:
+            packed[f"v{at}"] = _texts(column.texts, some, int(same[f"l{at}"]))
+        elif column.values is not None:
             packed[f"v{at}"] = column.values if some is None else column.values[some]
-    return packed.tobytes()
+    return packed.view(np.uint8).data
 
 
 def _texts(texts: pa.Array, some: Numbers | None, length: int) -> npt.NDArray[np.void]:
