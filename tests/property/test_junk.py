@@ -173,8 +173,10 @@ def test_compute_answers_or_refuses(frame: Any, names: Any, grid: Any) -> None:
 @given(junk(), junk(), st.sampled_from(NAMES) | junk(), st.sampled_from([None, "1m"]) | junk(), frames(BARS))
 def test_the_other_calls_on_junk(anything: Any, more: Any, names: Any, grid: Any, frame: Any) -> None:
     """Junk for a frame, a series, a bar, a state."""
-    for call in (tp.make_bars, tp.compute):
+    for call in (tp.make_bars, tp.compute, tp.order_flow):
         answers(call, anything, more)
+    answers(tp.footprint, frame, "1m", step=anything, ratio=more)
+    answers(tp.order_flow, frame, "1m", step=anything, value_area=more)
     answers(tp.fit_regimes, anything)
     answers(tp.fit_regimes, frame)
     answers(tp.fit_regimes, np.arange(30.0), anything, more)

@@ -49,7 +49,7 @@ def parse_rule(text: str) -> BarRule:
     trading_platform.domain.errors.UsageError: '7m' are no bars; known: 1s 1m 5m 15m 1h 4h 1d, any that divides a \
 day, 1w, 100t (ticks), 10v (volume), 1000000d (quote currency), imbalance:50t
     """
-    if text == WEEK:
+    if isinstance(text, str) and text == WEEK:
         return BarRule(WEEK_NS, Decimal(0), "", False, WEEK_OFFSET_NS)
     with suppress(UsageError):
         return BarRule(timeframe_ns(text), Decimal(0), "", False)

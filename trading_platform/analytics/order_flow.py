@@ -8,6 +8,7 @@ nobody measured.
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 MAX_LEVELS = 1 << 52
+_LEAST = 1e-300
+"""What counts as above 0."""
 
 
 class _Bars(NamedTuple):
@@ -88,8 +91,7 @@ def order_flow(ticks: Any, timeframe: str, *, step: float | None = None, value_a
     >>> flow["delta"].tolist(), flow["cvd"].tolist(), flow["poc"].tolist()
     ([2.0, -2.0], [2.0, 0.0], [100.0, 99.0])
     """
-    if not _is_number(value_area) or not 0 < value_area <= 1:
-        raise UsageError(f"value_area is a share above 0 and at most 1, not {shown(value_area)}")
+    share = _number(value_area, "value_area is a share above 0 and at most 1", _LEAST, 1.0)
     frame = Frame(ticks)
     bars = _read(frame, timeframe, "order_flow")
     rows, quantity = bars.rows, bars.rows.quantity
@@ -111,7 +113,8 @@ def order_flow(ticks: Any, timeframe: str, *, step: float | None = None, value_a
         **_between_trades(bars),
     }
     if step is not None:
-        found |= _profile(bars, _levels(rows.price, step), float(step), float(value_area))
+        level, width = _levels(rows.price, step)
+        found |= _profile(bars, level, width, share)
     return _answer(frame, bars.opens, timeframe, found)
 
 
@@ -150,11 +153,11 @@ def footprint(
     """
     if of not in {"volume", "trades"}:
         raise UsageError(f"imbalances are of volume or of trades, not of {shown(of)}")
-    if not _is_number(ratio) or not ratio > 0:
-        raise UsageError(f"ratio is a number above 0, not {shown(ratio)}")
+    times = _number(ratio, "ratio is a number above 0 and at most 1e9", _LEAST, 1e9)
+    least = _number(least_volume, "least_volume is a number from 0 on", 0.0, np.finfo(np.float64).max)
     frame = Frame(ticks)
     bars = _read(frame, timeframe, "footprint")
-    level = _levels(bars.rows.price, step)
+    level, width = _levels(bars.rows.price, step)
     order, begin = _cells(bars.bins, level)
     bought = bars.signed[order] > 0
     quantity = bars.rows.quantity[order]
@@ -170,20 +173,26 @@ def footprint(
     highest = np.ones(len(begin), dtype=np.bool_)
     highest[:-1] = of_bar[1:] != of_bar[:-1]
     above = np.append(buys[1:], 0.0)[: len(buys)]
-    enough = cells["buy_volume"] + cells["sell_volume"] >= least_volume
+    enough = cells["buy_volume"] + cells["sell_volume"] >= least
     found = {
-        "price": level[order][begin] * float(step),
+        "price": level[order][begin] * width,
         **{name: cells[name] for name in ("buy_volume", "sell_volume")},
         "delta": cells["buy_volume"] - cells["sell_volume"],
         **{name: cells[name].astype(np.int64) for name in ("buy_count", "sell_count")},
-        "buy_imbalance": enough & (buys > ratio * sells),
-        "sell_imbalance": enough & ~highest & (sells > ratio * above),
+        "buy_imbalance": enough & (buys > times * sells),
+        "sell_imbalance": enough & ~highest & (sells > times * above),
     }
     return _answer(frame, bars.opens[of_bar], timeframe, found)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+def _number(value: object, words: str, low: float, high: float) -> float:
+    """Return a number of [low, high], else say in words what it should be."""
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            number = float(value)
+            if low <= number <= high:
+                return number
+    raise UsageError(f"{words}, not {shown(value)}")
 
 
 def _answer(frame: Frame, opens: Ints, timeframe: str, found: dict[str, Any]) -> Any:
@@ -206,13 +215,12 @@ def _read(frame: Frame, timeframe: str, by: str) -> _Bars:
     return _Bars(rows, signed, np.cumsum(new) - 1, slots[first] * width, first)
 
 
-def _levels(price: Floats, step: float) -> Ints:
-    if not _is_number(step) or not (np.isfinite(step) and step > 0):
-        raise UsageError(f"step is the width of a price level, above 0, not {shown(step)}")
-    level = np.round(price / step)
-    if len(level) and level.max() > MAX_LEVELS:
-        raise UsageError(f"step {step} is too small for prices of {price.max():g}")
-    return level.astype(np.int64)
+def _levels(price: Floats, step: object) -> tuple[Ints, float]:
+    """Return each price's level, and the width of a level."""
+    width = _number(step, "step is the width of a price level, above 0", _LEAST, np.finfo(np.float64).max)
+    if len(price) and price.max() / MAX_LEVELS > width:
+        raise UsageError(f"step {width:g} is too small for prices of {price.max():g}")
+    return np.round(price / width).astype(np.int64), width
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

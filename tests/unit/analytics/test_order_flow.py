@@ -140,7 +140,9 @@ def test_few_trades_have_few_numbers():
     [
         ({"side": None}, {}, "side"),
         ({}, {"step": 0}, "step is the width of a price level"),
-        ({}, {"step": 1e-300}, "step 1e-300 is too small"),
+        ({}, {"step": 1e-290}, "step 1e-290 is too small"),
+        ({}, {"step": 10**400}, "step is the width of a price level"),
+        ({}, {"step": float("nan")}, "step is the width of a price level"),
         ({}, {"value_area": 1.5}, "value_area is a share"),
         ({}, {"timeframe": "7x"}, "7x"),
     ],
@@ -152,7 +154,10 @@ def test_what_cannot_be_meant_is_refused(change, options, message):
         tp.order_flow(made().assign(**change), **options)
 
 
-@pytest.mark.parametrize(("options", "message"), [({"of": "hopes"}, "of volume or of trades"), ({"ratio": 0}, "ratio")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"of": "hopes"}, "of volume or of trades"), ({"ratio": 0}, "ratio"), ({"least_volume": "x"}, "least_volume")],
+)
 def test_a_footprint_refuses_too(options, message):
     """What is compared, and how many times, has a meaning."""
     with pytest.raises(tp.UsageError, match=message):
