@@ -142,7 +142,9 @@ def _failures(errors: Any, frame: pl.DataFrame) -> Iterator[Failure]:
             rows = (~broken.to_series()).arg_true()
             yield Failure(str(error.check.name), len(rows), _example(frame, rows[0]))
         else:
-            yield Failure("columns", frame.height, " ".join(str(error).split())[:200])
+            # A rule about the frame as a whole, or one that raised, has a name; what pandera itself checks has none.
+            name = getattr(error.check, "name", None) or "columns"
+            yield Failure(str(name), frame.height, " ".join(str(error).split())[:200])
 
 
 def _example(frame: pl.DataFrame, row: int) -> str:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from quality.naive_bars import naive_bar
@@ -27,14 +24,11 @@ from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
     market,
     pipeline,
 )
-from tests.support.builders.lakes import SYMBOL, VENUE, Market, made_up, publish_instead
+from tests.support.builders.lakes import Market, made_up
+from tests.support.builders.stored_faults import BARS, DAY, DAYS, STORED_FAULTS, TICKS, flip
 from trading_platform.orchestration import keys
-from trading_platform.store.fs.layout import Leaf
 
 # ruff: noqa: F811  fixtures are handed in under their own names
-
-DAY = "2024-08-09"
-DAYS = ("2024-08-08", DAY)
 
 
 @pytest.fixture
@@ -64,78 +58,10 @@ def found(findings: Findings) -> set[tuple[str, str]]:
     return {key for key, violations in findings.violations.items() if violations}
 
 
-def path_of(market: Market, leaf: Leaf):
-    return market.data.lake / leaf.path
-
-
-TICKS, BARS = Leaf("ticks", VENUE, SYMBOL, DAY), Leaf("bars", VENUE, SYMBOL, DAY, "1m")
-INDICATORS = Leaf("indicators", VENUE, SYMBOL, DAY, "1m")
-
-
-def flip(leaf: Leaf) -> Callable[[Market], None]:
-    def fault(market: Market) -> None:
-        path = path_of(market, leaf)
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 4
-        path.write_bytes(bytes(data))
-
-    return fault
-
-
-def gone(leaf: Leaf) -> Callable[[Market], None]:
-    return lambda market: path_of(market, leaf).unlink()
-
-
-def cut(leaf: Leaf) -> Callable[[Market], None]:
-    return lambda market: path_of(market, leaf).write_bytes(path_of(market, leaf).read_bytes()[:-7])
-
-
-def edited(leaf: Leaf, change: Callable[[pa.Table], pa.Table]) -> Callable[[Market], None]:
-    """Somebody writes the file again, and does not tell the ledger."""
-    return lambda market: pq.write_table(change(pq.read_table(path_of(market, leaf))), path_of(market, leaf))
-
-
-def accepted(leaf: Leaf, change: Callable[[pa.Table], pa.Table]) -> Callable[[Market], None]:
-    """What is wrong was published: a mistake of the program that computes, not of the disk."""
-    return lambda market: publish_instead(market, leaf, change)
-
-
-def tenfold(name: str) -> Callable[[pa.Table], pa.Table]:
-    def change(table: pa.Table) -> pa.Table:
-        at = table.schema.get_field_index(name)
-        values = [None if value is None else value * 10 for value in table[name].to_pylist()]
-        return table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type))
-
-    return change
-
-
-FAULTS: dict[str, tuple[Callable[[Market], None], set[tuple[str, str]]]] = {
-    "a bit of a file of ticks flipped": (flip(TICKS), {("ticks", "stored_files")}),
-    "a file of ticks gone": (gone(TICKS), {("ticks", "stored_files"), ("bars", "conservation")}),
-    "a row of ticks gone": (
-        edited(TICKS, lambda table: table.slice(1)),
-        {("ticks", "stored_files"), ("bars", "conservation")},
-    ),
-    "a price in a file of ticks changed": (edited(TICKS, tenfold("price")), {("ticks", "stored_files")}),
-    "a file of bars cut short": (cut(BARS), {("bars", "stored_files")}),
-    "a file of bars gone": (gone(BARS), {("bars", "stored_files")}),
-    "a file of indicators gone": (gone(INDICATORS), {("indicators", "stored_files")}),
-    "bars computed with ten times the volume": (
-        accepted(BARS, tenfold("volume")),
-        {("bars", "computed_again"), ("bars", "made_again")},
-    ),
-    "bars computed without a quarter of the trades": (
-        accepted(BARS, lambda table: table.slice(table.num_rows // 4)),
-        {("bars", "computed_again"), ("bars", "conservation")},
-    ),
-    "indicators computed otherwise": (accepted(INDICATORS, tenfold("sma_20")), {("indicators", "computed_again")}),
-}
-
-
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", STORED_FAULTS)
 def test_a_fault_of_what_is_stored_is_found(whole: Market, pipeline: FixedPipeline, name: str) -> None:
     """It breaks exactly its checks."""
-    fault, checks = FAULTS[name]
+    fault, checks = STORED_FAULTS[name]
     fault(whole)
     assert found(look(whole, pipeline)) == checks
 
