@@ -119,8 +119,10 @@ def _columns(pipeline: PipelineResource, done: DayReport) -> dg.TableSchema | No
     import pyarrow.parquet as pq
 
     for result in done.results:
+        if not result.rows:  # of a symbol that was passed over as a whole the leaf has no timeframe
+            continue
         path = pipeline.data.lake / result.leaf.path
-        if result.rows and path.is_file():
+        if path.is_file():
             known, shape = DATASETS[done.dataset].columns, pq.read_schema(path)
             return dg.TableSchema(
                 [
