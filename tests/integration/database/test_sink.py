@@ -7,22 +7,29 @@ from pathlib import Path
 from random import Random
 
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from tests.integration.database.sink_world import World
-from tests.support.builders.platform_in_process import BOUNDS, LANE
+from tests.integration.database.sink_world import END, START, World
+from tests.support.builders.platform_in_process import BOUNDS, DAY, LANE, ts_event
 from tests.support.database import Server, postgres  # noqa: F401  the fixture
 from trading_platform.cli import main
 from trading_platform.completeness.gap_detector import advance
 from trading_platform.completeness.records import Batch, Claim, Seen, SequenceKey
 from trading_platform.domain.errors import DatabaseUnavailable
 from trading_platform.domain.position import START as START_OF_LOG, Position
+from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.processor.database_sink import NAME, DatabaseSink
+from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.processor.sink_follower import SinkFollower
 from trading_platform.store.database import pool as pools
 from trading_platform.store.database.pool import DatabasePool
+from trading_platform.store.database.reading import DatabaseReader
 from trading_platform.store.database.trades import TradeWriter
 from trading_platform.store.database.upkeep import maintenance
+from trading_platform.store.lake import reader as lake, schema, staging
+from trading_platform.store.verify_database import compare
 from trading_platform.venues import VENUES
 
 
@@ -233,3 +240,40 @@ def test_the_apache_edition_has_nothing_to_maintain(world: World, monkeypatch: p
     monkeypatch.setattr(maintenance, "keep", away)
     maintenance.keep_on(world.url, wait)
     assert (asked, tried) == ([maintenance.EVERY_S] * 3, [world.url] * 2)
+
+
+def texts(uids: list[str], *, late_ns: int = 0, price: float = 1.5) -> pa.Table:
+    """Return trades with text ids, a second apart, whose times are that much later."""
+    times = [ts_event(0) + int(uid[1:]) * 10**9 for uid in uids]
+    rows = len(uids)
+    columns = {
+        "trade_id": pa.nulls(rows, pa.int64()),
+        "trade_uid": uids,
+        "epoch": pa.array([0] * rows, pa.int16()),
+        "ts_event": pa.array([at + late_ns for at in times], pa.int64()).cast(schema.TIME),
+        "ts_recv": pa.array([at + late_ns + 5 for at in times], pa.int64()).cast(schema.TIME),
+        "price": [price] * rows,
+        "quantity": [2.0] * rows,
+        "side": pa.array(["buy"] * rows),
+        "source": pa.array(["ws"] * rows),
+    }
+    return schema.lean(pa.table(columns, schema=schema.TICKS))
+
+
+def test_trades_with_text_ids_are_there_once(world: World) -> None:
+    """Repeated in one batch, in a later one, and with another time: the leaf leaves the lake's rows, and only these."""
+    key = SequenceKey("bybit", "BTC-USDT")
+    writer = TradeWriter(world.pool, NAME)
+    sent = [texts(["u1", "u2", "u2", "u3"]), texts(["u3", "u4"]), texts(["u2", "u5"], late_ns=2_000_000)]
+    written = [writer.write(LANE, {key: table}, Position(0, at)) for at, table in enumerate(sent, 1)]
+    assert written == [3, 1, 2]
+    data, ledger = world.platform.data, world.platform.ledger
+    staging.write_part(data, *key[:2], DAY, LANE, START_OF_LOG, Position(0, 1), texts(["u1", "u2", "u3", "u4", "u6"]))
+    published = publish_staged(data, ledger, pass_all)
+    assert [one.rows for one in published] == [5]
+    assert world.copy() == 1
+    there = DatabaseReader(world.pool).ticks(*key[:2], START, END)
+    assert there.column("trade_uid").to_pylist() == ["u1", "u2", "u3", "u4", "u5", "u6"], "u5 is only live as yet"
+    here = lake.read_ticks(data, *key[:2], START, END)
+    assert there.filter(pc.not_equal(there.column("trade_uid"), "u5")).equals(here)
+    assert compare(data, ledger, world.pool).violations == ()
