@@ -118,3 +118,12 @@ def test_what_talib_computes(name):
     (lookback,) = rows["lookback"].unique()
     assert np.isnan(values).tolist() == [i < lookback for i in range(len(values))]
     np.testing.assert_allclose(values[rows["row"]], rows["value"], rtol=1e-10, atol=1e-9)
+
+
+def test_a_resting_price_has_no_stochastic_of_its_rsi():
+    """Where the price rests, RSI moves by its rounding alone, and its stochastic is 0 as TA-Lib's is."""
+    close = [100 + (k * 7919 % 13) / 4 for k in range(60)] + [101.5] * 60
+    found = compute(pd.DataFrame({"close": close}), ["rsi_14", "stochrsi_14_14_1_3"])
+    assert len(set(found["rsi_14"][80:])) > 1
+    assert (found["stochrsi_14_14_1_3_k"][80:] == 0).all()
+    assert (found["stochrsi_14_14_1_3_d"][83:] == 0).all()

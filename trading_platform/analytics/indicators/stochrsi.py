@@ -1,7 +1,8 @@
 """Stochastic RSI (Chande and Kroll 1994): where RSI lies in its own range of the period, 0 to 100.
 
 `k` is the simple mean of the raw values over `slow`, `d` that of `k` over `signal`; both begin together. With
-slow = 1 it is TA-Lib's STOCHRSI. Without a range the raw value is 0.
+slow = 1 it is TA-Lib's STOCHRSI. Without a range the raw value is 0; a range below 1e-10 is none: where the price
+rests, RSI moves by its own rounding.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from trading_platform.analytics.windows import (
 )
 from trading_platform.jit.kernel import block
 
+ROUNDING = 1e-10
+
 
 @block()
 def step(state: Any, window: Any, constants: Any, close: float) -> tuple[float, float]:
@@ -35,7 +38,7 @@ def step(state: Any, window: Any, constants: Any, close: float) -> tuple[float, 
     bottom = lowest_step(state, 11, window, size, period, strength)
     if isnan(top):
         return nan, nan
-    raw = 100.0 * ((strength - bottom) / (top - bottom)) if top != bottom else 0.0
+    raw = 100.0 * ((strength - bottom) / (top - bottom)) if top - bottom > ROUNDING else 0.0
     k = ring_mean(state, 14, window, 2 * size, slow, raw)
     if isnan(k):
         return nan, nan

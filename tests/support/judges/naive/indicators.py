@@ -192,7 +192,7 @@ def lowest(values: Sequence[float], period: int) -> Series:
 def where_in_range(bars: Bars, period: int) -> Series:
     tops, bottoms = highest(bars["high"], period), lowest(bars["low"], period)
     return [
-        None if top is None else (100 * (close - low) / (top - low) if top > low else 0.0)
+        None if top is None else (100 * (close - low) / (top - low) if top > low + 1e-10 else 0.0)
         for top, low, close in zip(tops, bottoms, bars["close"], strict=True)
     ]
 
