@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,12 +18,19 @@ from sensors.gap_recovery import gap_recovery
 from tests.support.builders.dagster_instance import FixedPipeline, definitions_on, events, instance, market, pipeline  # noqa: F401  fixtures
 from tests.support.builders.lakes import Market, Trades, made_up
 from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
+from trading_platform.completeness.gap_detector import advance
+from trading_platform.completeness.records import ListedDay
 from trading_platform.domain.datasets import COMPUTED
+from trading_platform.domain.days import DAY_NS, day_of, day_start
+from trading_platform.domain.position import START
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.dagster_home import prepare
+from trading_platform.simulate.exchanges import EXCHANGES
+from trading_platform.simulate.synthetic_market import Profile, SyntheticMarket
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake.first_day import first_day
 from trading_platform.store.lake.publish import read_leaf
+from trading_platform.store.ledger import Batch, Seen, SequenceKey
 
 # ruff: noqa: F811  fixtures are handed in under their own names
 
@@ -88,6 +96,34 @@ def test_a_lease_that_brings_nothing_is_given_back(
     assert job.execute_in_process(config, instance=instance).success
     (gap,) = market.ledger.gaps()
     assert gap.state == "open" and gap.due_ns > pipeline.now_ns()
+
+
+def test_days_that_ids_cannot_prove_are_compared_and_computed(
+    market: Market,
+    pipeline: FixedPipeline,
+    instance: dg.DagsterInstance,
+    simulator: Callable[..., Simulator],
+) -> None:
+    """The job takes in the file of a day that is over; then the day equals it, and every dataset of it is reported."""
+    name, day = "BTC-USDT", day_of(time.time_ns() - 2 * DAY_NS)
+    profile = Profile(name, 1, 62_000.0, 2, 0.004, 5, 600, 1.0, pauses=False)
+    traded = SyntheticMarket(start_ns=day_start(day), profiles=(profile,))
+    venue = simulator(traded, exchange=EXCHANGES["bybit"], speed=1.0, begins_at_ns=time.time_ns)
+    seen = Seen(listed=[ListedDay(day, 5, 0, 1)], undertaken=0)
+    market.ledger.apply(Batch("fetch-0", START, START, {SequenceKey("bybit", name): seen}), advance)
+    market.ledger.remember("rest_url:bybit", venue.rest_url)
+
+    job = definitions_on(pipeline).resolve_job_def(keys.COMPARE_DAYS)
+    assert job.execute_in_process(instance=instance).success
+
+    (compared,) = [found for found in market.ledger.text_days("bybit", name) if found.day == day]
+    assert compared.equal and compared.held == 600
+    reported = {
+        event.asset_key.to_user_string()
+        for event in events(instance, dg.DagsterEventType.ASSET_MATERIALIZATION)
+        if event.asset_key is not None and event.partition == day
+    }
+    assert reported == {"ticks", *COMPUTED}
 
 
 def test_dagsters_own_command_sees_the_data_of_its_home(market: Market, tmp_path: Path) -> None:
