@@ -61,6 +61,16 @@ def test_a_file_that_comes_late_leaves_its_day_unproven(tmp_path: Path) -> None:
     world.ledger.close()
 
 
+def test_a_day_between_others_has_a_row(tmp_path: Path) -> None:
+    """Nothing is held of it and it was not compared: nobody can tell that nothing was traded, so it is not proved."""
+    world = world_of(tmp_path, "BTC-USDT")
+    for day in (DAY, "2025-01-02"):
+        world.fetch(day, day)
+    assert list(states(world)) == [DAY, LAST, "2025-01-02"]
+    assert states(world)[LAST] == (0, None, "unproven")
+    world.ledger.close()
+
+
 def test_recovery_takes_days_in_by_itself(tmp_path: Path) -> None:
     """Every day that is over since the first one is compared once its file is due, though nothing was heard of it."""
     world = world_of(tmp_path, "BTC-USDT")
@@ -91,5 +101,5 @@ def test_a_day_without_a_file_is_asked_for_again_later(tmp_path: Path) -> None:
         asked.append(bool(names))
         assert bool(names) == any(f"{LAST}: the archive has no file" in note for note in outcome.notes)
     assert asked == [True, False, True, False, True, True, True, True, False]
-    assert LAST not in states(world)
+    assert states(world)[LAST] == (0, None, "unproven")
     world.ledger.close()

@@ -1,7 +1,7 @@
 """What the ids of a venue's trades prove. Values only: each adapter names one of these, the account follows it.
 
 How a contiguous sequence is accounted for is completeness/gap_detector.py; how days are judged whose ids prove nothing,
-completeness/listed_days.py.
+completeness/text_days.py.
 """
 
 from __future__ import annotations

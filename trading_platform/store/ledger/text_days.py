@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from trading_platform.completeness.records import ListedDay, Seen, SequenceKey, TextDay
-from trading_platform.domain.days import day_of
+from trading_platform.domain.days import day_of, day_range
 from trading_platform.store.ledger import tables as t
 from trading_platform.store.ledger.database import Database, own_insert
 from trading_platform.store.ledger.leaves import record_of
@@ -30,7 +30,7 @@ class TextDays:
             return text_symbols(db, venue, symbol)
 
     def text_days(self, venue: str | None = None, symbol: str | None = None) -> list[TextDay]:
-        """Return the days of which such a symbol has published trades or a listing, by venue, symbol, day."""
+        """Return the days of such symbols from their first one to their last one, by venue, symbol, day."""
         with self.database.reading() as db:
             return text_days(db, venue, symbol)
 
@@ -52,7 +52,10 @@ def text_symbols(db: sa.Connection, venue: str | None = None, symbol: str | None
 
 
 def text_days(db: sa.Connection, venue: str | None = None, symbol: str | None = None) -> list[TextDay]:
-    """Return the days of which a symbol whose ids prove nothing has published trades or a listing.
+    """Return the days of symbols whose ids prove nothing, by venue, symbol, day.
+
+    They run from the first one of which there are published trades or a listing to the last one, without a hole: nobody
+    can tell of a day between them that nothing was traded on it.
 
     Raises
     ------
@@ -72,7 +75,12 @@ def text_days(db: sa.Connection, venue: str | None = None, symbol: str | None = 
         if (name, of) in pairs:
             held[name, of, day] = record_of(record).rows
     disputed = _disputed(db, pairs, venue, symbol)
-    return [TextDay(*key, held.get(key, 0), listed.get(key), disputed[key]) for key in sorted({*held, *listed})]
+    ends: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, of, day in {*held, *listed}:
+        first, last = ends.get((name, of), (day, day))
+        ends[name, of] = min(first, day), max(last, day)
+    every = [(*pair, day) for pair, (first, last) in sorted(ends.items()) for day in day_range(first, last)]
+    return [TextDay(*key, held.get(key, 0), listed.get(key), disputed[key]) for key in every]
 
 
 class _Copy(msgspec.Struct):
