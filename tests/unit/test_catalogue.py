@@ -19,6 +19,7 @@ WANTED = {
     "Numbers": [f"V{number}" for number in range(1, 4)],
     "Rest": [f"R{number}" for number in range(1, 11)],
     "Calls": [f"A{n}" for n in range(1, 11)],
+    "Database": [f"T{number}" for number in range(1, 8)],
     "Files": [f"F{number}" for number in range(1, 14)],
 }
 
