@@ -5,6 +5,8 @@ import warnings
 import dagster as dg
 
 from quality.expectations.families import DESCRIPTIONS, FAMILIES, TIERS
+from quality.outages import SHIPPED, load_outages
+from trading_platform.domain.days import day_of
 from trading_platform.orchestration import keys
 from trading_platform.orchestration.asset_factory import Reported
 from trading_platform.orchestration.partitions import DAILY
@@ -57,8 +59,10 @@ with warnings.catch_warnings():
         for day in context.partition_keys:
             if day not in days:
                 context.log.warning(f"{day}: nothing was recorded, or the day is not over: it is not judged")
+        outages = load_outages(pipeline.settings.known_outages or SHIPPED, day_of(pipeline.now_ns()))
         for day in days:
-            found = checkpoint(pipeline.data, pipeline.ledger, day, pipeline.now_ns(), docs=day == days[-1])
+            docs = day == days[-1]
+            found = checkpoint(pipeline.data, pipeline.ledger, day, pipeline.now_ns(), docs=docs, outages=outages)
             reasons = {family: found.reasons(family) for family in FAMILIES}
             values = {s.name: {a.judged.statistic: a.judged.value for a in s.answers} for s in found.subjects}
             failed = {f: [(s.name, told(a)) for s, a in found.failures(f)] for f in FAMILIES}

@@ -217,6 +217,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     ui: UiSettings = UiSettings()
     dagster: DagsterSettings = DagsterSettings()
+    known_outages: Path | None = Field(None, description="file of known outages (default: the one shipped, empty)")
     notify: NotifySettings = NotifySettings()
     timeframes: Annotated[tuple[Timeframe, ...], Names, Distinct] = Field(
         tuple(TIMEFRAMES), min_length=1, description="bars that are built"

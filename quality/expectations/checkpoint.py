@@ -17,6 +17,7 @@ from quality.expectations.families import EXPECTED, FAMILIES, TIERS, Expected
 from quality.expectations.kept import Pair, keep_verdicts, statistics_of
 from quality.expectations.limits import LEAST_DAYS, TRAILING_DAYS, band
 from quality.expectations.suites import Judged, Opinion, validate
+from quality.outages import KnownOutage
 from trading_platform.domain.days import day_after, day_of, day_range
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.units import NS_PER_S
@@ -80,12 +81,21 @@ class CheckpointResult(NamedTuple):
         return [family for family in FAMILIES if self.failures(family)]
 
 
-def checkpoint(data: DataDir, ledger: Ledger, day: str, now_ns: int, *, docs: bool = True) -> CheckpointResult:
+def checkpoint(
+    data: DataDir,
+    ledger: Ledger,
+    day: str,
+    now_ns: int,
+    *,
+    docs: bool = True,
+    outages: Sequence[KnownOutage] = (),
+) -> CheckpointResult:
     """Judge a day that is over, and write Data Docs.
 
     Parameters
     ----------
     docs : whether to write the pages, which takes most of the time after the library's import.
+    outages : days that are no history; what they excuse of the day itself is skipped.
 
     Raises
     ------
@@ -100,9 +110,23 @@ def checkpoint(data: DataDir, ledger: Ledger, day: str, now_ns: int, *, docs: bo
     begun = _begun(ledger, now_ns)
     subjects = {}
     for pair, values in today.items():
-        history = {at: of[pair] for at, of in before.items() if pair in of}
-        subjects[pair] = judge(values, history, began=begun.get(pair) == day, first_day=begun.get(pair))
+        known = [outage for outage in outages if outage.venue == pair[0]]
+        usual = {at: of for at, of in before.items() if not any(o.covers(*pair, at) for o in known)}
+        history = {at: of[pair] for at, of in usual.items() if pair in of}
+        judged, skipped = judge(values, history, began=begun.get(pair) == day, first_day=begun.get(pair))
+        subjects[pair] = _excused(judged, skipped, [o for o in known if o.covers(*pair, day)])
     return _validated(data, day, now_ns, subjects, docs=docs)
+
+
+def _excused(
+    judged: Sequence[Judged], skipped: Sequence[Skipped], outages: Sequence[KnownOutage]
+) -> tuple[list[Judged], list[Skipped]]:
+    """Skip what a known outage of the day excuses."""
+    reasons = {
+        family: f"known outage: {outage.source}" for outage in outages for family in FAMILIES if outage.excuses(family)
+    }
+    excused = [Skipped(each.statistic, each.family, reasons[each.family]) for each in judged if each.family in reasons]
+    return [each for each in judged if each.family not in reasons], [*skipped, *excused]
 
 
 def _values(data: DataDir, ledger: Ledger, day: str) -> dict[Pair, Statistics]:

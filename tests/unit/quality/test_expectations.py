@@ -14,6 +14,7 @@ from quality.expectations.checkpoint import checkpoint, judge
 from quality.expectations.data_docs import self_contained
 from quality.expectations.families import EXPECTED, FAMILIES, TIERS
 from quality.expectations.suites import Judged, _answer
+from quality.outages import SHIPPED, load_outages
 from sensors.daily_checkpoint import daily_checkpoint
 from tests.support.builders.dagster_instance import (  # noqa: F401  fixtures
     NOW_NS,
@@ -164,6 +165,53 @@ def test_the_checkpoint_in_dagster(fortnight: Market, pipeline: FixedPipeline, i
     assert "binance ETH-USDT" in index and "no other venue of it is held" in index
     assert tick() == f"{DAY} is judged"
     stored.dispose()
+
+
+def test_a_known_outage_is_skipped_and_is_no_history(fortnight: Market, tmp_path: Path) -> None:
+    """What a declared day excuses is skipped with its source; after it expires it excuses nothing."""
+    path = tmp_path / "outages.toml"
+    entry = {"venue": "binance", "first": DAY, "last": DAY, "source": "their status page", "expires": "2024-09-01"}
+    text = "\n".join(f'{name} = "{value}"' for name, value in entry.items())
+    path.write_text(f'[[outage]]\n{text}\nfamilies = ["counts"]\n')
+
+    def judged(today: str):
+        outages = load_outages(path, today)
+        return checkpoint(fortnight.data, fortnight.ledger, DAY, NOW_NS, docs=False, outages=outages)
+
+    excused = judged("2024-08-12")
+    assert excused.judged("counts") == 0 and excused.failures("counts") == []
+    assert excused.reasons("counts") == {"known outage: their status page": 2}
+    assert excused.failures("waits")  # it says nothing of these
+    assert judged("2024-09-02").failures("counts")
+    (outage,) = load_outages(path, "2024-08-12")
+    week = [outage._replace(first="2024-08-01", last="2024-08-05")]
+    alone = checkpoint(fortnight.data, fortnight.ledger, DAY, NOW_NS, docs=False, outages=week)
+    assert "5 days of history, 7 are needed" in alone.reasons("sizes")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"source": ""}, "needs source"),
+        ({"expires": None}, "needs expires"),
+        ({"last": "2024-08-01"}, "before it begins"),
+        ({"first": "yesterday"}, "yesterday"),
+        ({"reason": "x"}, "unknown reason"),
+        ({"symbols": "BTC-USDT"}, "list of texts"),
+    ],
+)
+def test_an_outage_that_is_not_whole_is_refused(tmp_path: Path, change: dict[str, str | None], told: str) -> None:
+    """Each needs its source and its end; what is not known is named."""
+    entry = {"venue": "binance", "first": DAY, "last": DAY, "source": "s", "expires": "2024-09-01"} | change
+    path = tmp_path / "outages.toml"
+    path.write_text("[[outage]]\n" + "\n".join(f'{n} = "{v}"' for n, v in entry.items() if v is not None))
+    with pytest.raises(UsageError, match=told):
+        load_outages(path, "2024-08-12")
+
+
+def test_the_shipped_file_excuses_nothing() -> None:
+    """It holds an example and no outage."""
+    assert load_outages(SHIPPED, "2024-08-12") == []
 
 
 def test_numbers_are_made_again_only_where_a_file_changed(market: Market, pipeline: FixedPipeline, monkeypatch) -> None:
