@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.simulation import plants
 from tests.simulation.story import Happening, Story, draw
-from tests.simulation.world import Plant, play
+from tests.simulation.world import SUITE_SEEDS, TEN_MINUTE_SEEDS, Plant, play
 from trading_platform.ingest.recovery import rest_client as rest
 from trading_platform.simulate.faults import Event, FaultPlan
 from trading_platform.store.lake import staging
@@ -56,6 +57,20 @@ def test_a_look_at_the_real_world_changes_the_trace(elsewhere: list[dict[str, st
     """A planted wall clock, planted randomness: two processes give two traces, and the comparison tells."""
     first, second = (digests[arguments] for digests in elsewhere)
     assert first != second
+
+
+def test_the_suites_seeds_meet_all_that_the_campaigns_do() -> None:
+    """Every kind of fault of ten minutes happens in five seeds of the suite at least."""
+    few, many = (
+        Counter(
+            kind
+            for story in (draw(seed, 10.0) for seed in seeds)
+            for kind in {*(event.kind for event in story.plan.events), *(one.kind for one in story.happenings)}
+        )
+        for seeds in (SUITE_SEEDS, TEN_MINUTE_SEEDS)
+    )
+    assert few.keys() == many.keys()
+    assert min(few.values()) >= 5, few
 
 
 def rough(**changes: object) -> Story:

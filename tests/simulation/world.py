@@ -19,7 +19,9 @@ from pathlib import Path
 from random import Random
 from typing import TextIO
 
+import pytest
 import structlog
+from _pytest.mark import ParameterSet
 from structlog.typing import EventDict
 
 from tests.simulation.clockwork import Clock, Process, S, VirtualLoop
@@ -36,11 +38,19 @@ from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Batch, Ledger
 from trading_platform.store.ledger.database import Database
 
-SUITE_SEEDS = range(200)
-"""What the suite plays, ten minutes each."""
+SUITE_SEEDS, TEN_MINUTE_SEEDS = range(60), range(200)
+"""What the suite plays, ten minutes each, and what the campaign does besides its hours."""
 SETTLE_S = 90.0
 STOP_S = 200.0
 DRAIN_S = 4 * 3600.0
+
+
+def seeds_of(market: int) -> list[ParameterSet]:
+    """Return a market's seeds of ten minutes for a test; the campaign alone plays those behind the suite's."""
+    return [
+        pytest.param(seed, marks=() if seed in SUITE_SEEDS else pytest.mark.campaign)
+        for seed in TEN_MINUTE_SEEDS[market::MARKETS]
+    ]
 
 
 @dataclass
