@@ -53,6 +53,7 @@ _SUMMARIES = {
     "report": "write the data quality report of a day as one HTML page",
     "database": "start, stop or show a TimescaleDB of this machine; prepare the schemas of any",
     "doctor": "say what is wrong on this machine, and what to do",
+    "top": "show the health of a running ingest, live",
     "settings": "show the settings in force and where each comes from",
 }
 COMMANDS: dict[str, Command] = {n: Command(f"trading_platform.commands.{n}", text) for n, text in _SUMMARIES.items()}
