@@ -1,4 +1,4 @@
-"""Amihud's illiquidity (2002): the mean of |return| by quote volume over the last `period` bars.
+"""Amihud's illiquidity (2002): the mean of |return| divided by quote volume over the last `period` bars.
 
 A bar without volume, or after a close of 0, counts 0.
 """

@@ -1,4 +1,4 @@
-"""Aroon (Chande 1995): how many of the last `period` bars ago the highest high and the lowest low were.
+"""Aroon (Chande 1995): how many bars ago the highest high and the lowest low of the last `period` were.
 
 `up` and `down` are 100 for the newest bar, 0 for the oldest of period + 1; of equal ones the newest counts. `osc` is
 up - down. TA-Lib's AROON and AROONOSC.

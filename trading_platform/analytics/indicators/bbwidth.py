@@ -1,4 +1,4 @@
-"""Bollinger band width: upper less lower band, by the middle one; 0 where that is 0.
+"""Bollinger band width: upper less lower band, divided by the middle one; 0 where that is 0.
 
 The bands are those of `bbands`. Stock.Indicators' BollingerBands.
 """

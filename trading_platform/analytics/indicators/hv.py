@@ -1,6 +1,7 @@
 """Historical volatility: the sample deviation of the last `period` log returns, per bar.
 
-Multiply it by the root of the bars of a year for a yearly one. A return from or to a price of 0 or below counts 0.
+Multiply it by the square root of the number of bars in a year to annualise it. A return from or
+to a price of 0 or below counts 0.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Kaufman's adaptive moving average (Trading Systems and Methods, 1995). TA-Lib's KAMA where fast is 2 and slow 30.
 
 Its weight is that of an EMA between slow and fast, squared; between them stands the efficiency: the change over the
-period by the sum of the changes bar by bar, 1 where nothing moved. It starts from the close before its first value.
+period divided by the sum of the changes bar by bar, 1 where nothing moved. It starts from the close before its first
+value.
 """
 
 from __future__ import annotations

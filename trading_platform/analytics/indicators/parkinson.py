@@ -1,4 +1,4 @@
-"""Parkinson volatility (1980) per bar: the root of the mean of ln(high / low)², by 4 ln 2."""
+"""Parkinson volatility (1980) per bar: the square root of (mean of ln(high / low)²) / (4 ln 2)."""
 
 from __future__ import annotations
 

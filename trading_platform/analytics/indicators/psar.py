@@ -1,7 +1,7 @@
 """Parabolic stop and reverse (Wilder 1978). TA-Lib's SAR.
 
-It starts short where the second bar's low fell further than its high rose, else long; from the first bar's other
-extreme. It never enters the range of the last two bars.
+It starts short where the second bar's low fell further than its high rose, else long; the stop
+begins at the first bar's opposite extreme. It never enters the range of the last two bars.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a quality report shows in Dagster: where it is, its scores as numbers that plot, what is to be looked at."""
+"""Show a quality report in Dagster: a link to it, its scores as numbers to plot, and what needs attention."""
 
 from __future__ import annotations
 

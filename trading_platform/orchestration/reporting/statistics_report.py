@@ -1,4 +1,4 @@
-"""What judged statistics show in Dagster: a check a family, numbers that plot over time, why some were skipped."""
+"""Show judged statistics in Dagster: one check per family, numbers to plot over time, reasons of skipping."""
 
 from __future__ import annotations
 
