@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,10 +70,14 @@ def test_a_server_killed_within_a_copy_keeps_nothing_of_it(tmp_path: Path, monke
             world.follow()
             world.record([*range(40, 160)])
             real = instruments.encode
+            with world.pool.transaction() as db:
+                session = db.info.backend_pid  # the pool's only one
 
             def killed(table: object) -> Iterator[bytes]:
                 yield from real(table)
                 server.kill()
+                # Its children only notice after a while: this one could still commit.
+                os.kill(session, signal.SIGKILL)
 
             monkeypatch.setattr(instruments, "encode", killed)
             with pytest.raises(DatabaseUnavailable):
