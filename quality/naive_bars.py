@@ -1,6 +1,6 @@
 """A bar made again the obvious way: its trades one after the other, in exact fractions. An oracle, not the engine.
 
-It shares no code with analytics/bars.py: a mistake there does not hide here.
+It shares no code with analytics/folding/bars.py: a mistake there does not hide here.
 """
 
 from __future__ import annotations

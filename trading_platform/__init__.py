@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trading_platform.analytics.bars_from_frames import make_bars
+    from trading_platform.analytics.folding.bars_from_frames import make_bars
+    from trading_platform.analytics.folding.order_flow import footprint, order_flow
+    from trading_platform.analytics.folding.resampling import resample
     from trading_platform.analytics.notebook import compute, indicator_table
-    from trading_platform.analytics.order_flow import footprint, order_flow
     from trading_platform.analytics.regimes.fit import fit_regimes
-    from trading_platform.analytics.resampling import resample
     from trading_platform.analytics.streams import Stream as stream  # noqa: N813  tp.stream(...), tp.stream.restore(...)
     from trading_platform.api.catalog import catalog
     from trading_platform.api.plot import plot
@@ -36,10 +36,10 @@ _CALLS = {
     "compute": ("trading_platform.analytics.notebook", "compute"),
     "stream": ("trading_platform.analytics.streams", "Stream"),
     "indicator_table": ("trading_platform.analytics.notebook", "indicator_table"),
-    "order_flow": ("trading_platform.analytics.order_flow", "order_flow"),
-    "footprint": ("trading_platform.analytics.order_flow", "footprint"),
-    "make_bars": ("trading_platform.analytics.bars_from_frames", "make_bars"),
-    "resample": ("trading_platform.analytics.resampling", "resample"),
+    "order_flow": ("trading_platform.analytics.folding.order_flow", "order_flow"),
+    "footprint": ("trading_platform.analytics.folding.order_flow", "footprint"),
+    "make_bars": ("trading_platform.analytics.folding.bars_from_frames", "make_bars"),
+    "resample": ("trading_platform.analytics.folding.resampling", "resample"),
     "fit_regimes": ("trading_platform.analytics.regimes.fit", "fit_regimes"),
     "catalog": ("trading_platform.api.catalog", "catalog"),
     "plot": ("trading_platform.api.plot", "plot"),

@@ -12,7 +12,7 @@ import pyarrow as pa
 from quality.schemas.rules import Rule, RuleSet, one_day, rises
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import WorkError
-from trading_platform.domain.trade import SOURCES
+from trading_platform.domain.trades.trade import SOURCES
 from trading_platform.domain.verdict import Verdict
 from trading_platform.store.lake import schema as store_schema
 from trading_platform.store.lake.schema import LEAN, SIDES, TICKS

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tests.bench.__main__ import Line
-from trading_platform.analytics.bars import Trades, fold_timeframe
 from trading_platform.analytics.driver import Plan
+from trading_platform.analytics.folding.bars import Trades, fold_timeframe
 from trading_platform.analytics.indicators import INDICATORS
 from trading_platform.analytics.regimes.fit import fit_regimes
 from trading_platform.analytics.streams import Stream

@@ -30,9 +30,9 @@ from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.days import day_start
 from trading_platform.domain.position import Position
 from trading_platform.store.database import access, urls
-from trading_platform.store.database.instruments import copy_in, tick_rows
 from trading_platform.store.database.pool import DatabasePool
-from trading_platform.store.database.trades import TradeWriter
+from trading_platform.store.database.rows.instruments import copy_in, tick_rows
+from trading_platform.store.database.rows.trades import TradeWriter
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake import schema
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from trading_platform.domain.errors import FrameError, SymbolError
-from trading_platform.domain.sequencing import prove_completeness
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.sequencing import prove_completeness
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues import VENUES
 from trading_platform.venues.adapter import VenueAdapter
 from trading_platform.venues.answers import Answer

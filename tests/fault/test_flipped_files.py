@@ -22,7 +22,7 @@ from trading_platform.analytics.regimes.default import DEFAULT
 from trading_platform.completeness.records import LeafRecord
 from trading_platform.domain.errors import PlatformError
 from trading_platform.domain.position import Position
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.domain.verdict import pass_all
 from trading_platform.ingest.rate_limits.connect_history import ConnectHistory
 from trading_platform.ingest.replay import spill_buffer as held

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders.ingest_process import run
-from trading_platform.domain.sequencing import prove_completeness
+from trading_platform.domain.trades.sequencing import prove_completeness
 from trading_platform.simulate.exchanges import DEFAULT, EXCHANGES
 from trading_platform.venues import VENUES
 

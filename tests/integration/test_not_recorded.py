@@ -14,7 +14,7 @@ from tests.fault.test_connect_budget import refusing
 from tests.support.builders.ingest_process import Ingest, run
 from tests.support.builders.venue_thread import Simulator, simulator, synthetic  # noqa: F401  the fixture
 from tests.support.waiting import wait_until
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.ingest.workers import messages
 from trading_platform.ingest.workers.run_account import FirstTrades, RunAccount
 from trading_platform.processes.worker_process import Outbox

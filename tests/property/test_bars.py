@@ -6,11 +6,12 @@ import numpy as np
 from hypothesis import given, strategies as st
 
 from tests.support.judges.naive import bars as naive
-from trading_platform.analytics import bars
+from trading_platform.analytics.folding import bars
+from trading_platform.domain.trades import sides
 
 SECOND = 1_000_000_000
 SIDES = (True, True, True, False, False, False, None)
-CODES = {True: bars.BUY, False: bars.SELL, None: bars.UNKNOWN}
+CODES = {True: sides.BUY, False: sides.SELL, None: sides.UNKNOWN}
 
 
 @st.composite

@@ -14,7 +14,7 @@ import trading_platform as tp
 from quality.schemas import GATES
 from tests.support.builders.lakes import SYMBOL, Market, Trades, ticks_table
 from tests.support.judges.naive.bars import Print, repeated
-from trading_platform.analytics.exact import exact_sum
+from trading_platform.analytics.folding.exact import exact_sum
 from trading_platform.completeness.uncertain_spans import Spans
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import UsageError

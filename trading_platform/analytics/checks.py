@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.analytics.bars import BUY, SELL, UNKNOWN
 from trading_platform.analytics.dataframes import Frame
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, shown
 from trading_platform.domain.timeframe import timeframe_of
+from trading_platform.domain.trades.sides import BUY, SELL, UNKNOWN
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ class TradeRows(NamedTuple):
     ----------
     ids : the trades' ids, None unless every trade has one that is a whole number.
     epochs : the numbering that an id belongs to, 0 where the frame does not say.
-    side : codes of the taker's side (analytics/bars.py).
+    side : codes of the taker's side (analytics/folding/bars.py).
     """
 
     ts_event: Ints

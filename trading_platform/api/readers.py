@@ -31,7 +31,7 @@ from trading_platform.store.lake import (
 if TYPE_CHECKING:
     from trading_platform.settings import Settings
     from trading_platform.store.database.pool import DatabasePool
-    from trading_platform.store.database.reading import DatabaseReader
+    from trading_platform.store.database.rows.reading import DatabaseReader
     from trading_platform.store.ledger import Ledger
 
 Engine = Literal["pandas", "polars", "arrow"]
@@ -383,7 +383,7 @@ def _source(ask: _Ask, as_of: Instant | None, dataset: str, pair: tuple[str, str
 def _database(ask: _Ask, source: Any, as_of: Instant | None) -> Iterator[DatabaseReader]:
     """Give what reads the database of the settings."""
     with _pool(ask.settings, ask.data, source, as_of) as pool:
-        from trading_platform.store.database.reading import DatabaseReader
+        from trading_platform.store.database.rows.reading import DatabaseReader
 
         yield DatabaseReader(pool)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from trading_platform.completeness.records import Reach
 from trading_platform.completeness.sequence_reset import is_later
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 
 SAME_MS = 1000
 """Two endpoints may give times of one trade that differ by this much."""

@@ -23,9 +23,9 @@ from trading_platform.completeness.sequence_reset import (
     is_later,
 )
 from trading_platform.domain.position import Position
-from trading_platform.domain.sequencing import Contiguous
-from trading_platform.domain.trade import SOURCES
-from trading_platform.domain.trade_columns import TradeColumns, concatenate
+from trading_platform.domain.trades.sequencing import Contiguous
+from trading_platform.domain.trades.trade import SOURCES
+from trading_platform.domain.trades.trade_columns import TradeColumns, concatenate
 
 Int64 = npt.NDArray[np.int64]
 Pair = tuple[str, str]

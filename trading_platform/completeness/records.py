@@ -12,7 +12,7 @@ import numpy.typing as npt
 from trading_platform.domain.id_ranges import IdRanges, Range
 from trading_platform.domain.instrument import Instrument
 from trading_platform.domain.position import Position
-from trading_platform.domain.trade import Source
+from trading_platform.domain.trades.trade import Source
 from trading_platform.domain.verdict import Verdict
 
 Tail = Literal["live", "open", "closed"]

@@ -6,7 +6,7 @@ new epoch begins. Nothing else starts an epoch: no duplicate, no history sent ag
 
 Only a stream starts epochs, in the order of its lane (`Numbering`). The epoch of any other copy follows from its time
 and the recorded resets (`epoch_of`); `contradicts` checks it against stored trades. How far is "far ahead", and by how
-much times may disagree, are facts of the venue, handed in: `Contiguous` (domain/sequencing.py). Why:
+much times may disagree, are facts of the venue, handed in: `Contiguous` (domain/trades/sequencing.py). Why:
 docs/decisions/0014-a-numbering-that-starts-again.md.
 """
 
@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.completeness.records import EpochReset, Reach
-from trading_platform.domain.sequencing import Contiguous
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.sequencing import Contiguous
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.domain.units import NS_PER_S
 
 Int64 = npt.NDArray[np.int64]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from trading_platform.domain.errors import UsageError
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 
 TRADES = "trades"
 

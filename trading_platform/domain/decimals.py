@@ -1,7 +1,7 @@
 """Check a venue's decimal literal before it counts as a number.
 
 `float` and `Decimal` accept "1_000", "nan", " 1", full-width digits; a feed must not.
-Exact sums of such numbers are analytics/exact.py.
+Exact sums of such numbers are analytics/folding/exact.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Timeframes of time bars, and names that bars have everywhere. How trades fold into bars is analytics/bars.py."""
+"""Timeframes of time bars, and names that bars have everywhere. How trades fold into bars is analytics/folding."""
 
 from __future__ import annotations
 

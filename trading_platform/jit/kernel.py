@@ -136,7 +136,7 @@ class Kernel:
     def compiled(self) -> int:
         """Return how often this process compiled the kernel: 0 if it was in the cache, else 1.
 
-        >>> from trading_platform.analytics.exact import two_words_sum
+        >>> from trading_platform.analytics.folding.exact import two_words_sum
         >>> two_words_sum.compiled() in (0, 1)
         True
         """

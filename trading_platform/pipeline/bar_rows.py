@@ -1,6 +1,6 @@
 """Fold a day's trades into bar rows: which intervals have a row, what is in it, and whether it is complete. Pure.
 
-The sums are analytics/bars.py, where a trade may be missing is uncertain_spans.py; the dataset made of this is bars.py.
+The sums are analytics/folding, where a trade may be missing is uncertain_spans.py; the dataset made of this is bars.py.
 
 A day before the symbol's newest held trade may have rows in all of its 24 hours, the day of that trade up to the
 interval that holds it; on the symbol's first day they begin with the first trade that we undertook to hold. An interval
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from trading_platform.analytics.bars import BarColumns, Trades, fold_timeframe
+from trading_platform.analytics.folding.bars import BarColumns, Trades, fold_timeframe
 from trading_platform.completeness.uncertain_spans import Int64, Spans, touched
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.timeframe import TAKER, timeframe_ns

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
-from trading_platform.analytics.bars import Trades
+from trading_platform.analytics.folding.bars import Trades
 from trading_platform.analytics.regimes.scaled import ScaledModel
 from trading_platform.completeness.uncertain_spans import Spans
 from trading_platform.domain.timeframe import TIMEFRAMES

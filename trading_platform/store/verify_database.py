@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.id_ranges import IdRanges
-from trading_platform.store.database.lake_copy import DATASETS, LakeCopy
 from trading_platform.store.database.pool import DatabasePool
-from trading_platform.store.database.reading import DatabaseReader
+from trading_platform.store.database.rows.lake_copy import DATASETS, LakeCopy
+from trading_platform.store.database.rows.reading import DatabaseReader
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import publish as lake, schema
 from trading_platform.store.ledger import Ledger

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from trading_platform.domain.instrument import Instrument
-from trading_platform.domain.sequencing import Sequencing
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.sequencing import Sequencing
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.answers import Answer, AnswerVerdict, Request
 from trading_platform.venues.archive import DailyArchive
 from trading_platform.venues.history import History

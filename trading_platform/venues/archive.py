@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol
 
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 
 Field = Literal["id", "price", "quantity", "time", "buyer_is_maker", "number", "bool"]
 """What stands at a place of a RowForm. `number`: any plain decimal; `bool`: anything that is True or False."""

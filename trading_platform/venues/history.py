@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, NewType, Protocol, runtime_checkable
 
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.id_ranges import IdRanges, Range
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.answers import Request
 
 Cursor = NewType("Cursor", str)

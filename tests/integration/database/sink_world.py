@@ -11,10 +11,10 @@ from tests.support.builders.platform_in_process import BOUNDS, LANE, SmallPlatfo
 from trading_platform.ingest.processor.database_sink import NAME, DatabaseSink
 from trading_platform.ingest.processor.sink_follower import SinkFollower
 from trading_platform.store.database import access
-from trading_platform.store.database.lake_copy import LakeCopy
 from trading_platform.store.database.pool import DatabasePool
-from trading_platform.store.database.reading import DatabaseReader
-from trading_platform.store.database.trades import TradeWriter
+from trading_platform.store.database.rows.lake_copy import LakeCopy
+from trading_platform.store.database.rows.reading import DatabaseReader
+from trading_platform.store.database.rows.trades import TradeWriter
 from trading_platform.store.lake import reader as lake
 from trading_platform.venues import VENUES
 

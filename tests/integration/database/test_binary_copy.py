@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from psycopg import sql
 
 from tests.support.database import Server, postgres  # noqa: F401  the fixture
-from trading_platform.store.database.instruments import copy_in
+from trading_platform.store.database.rows.instruments import copy_in
 
 COLUMNS = {
     "small": (pa.int16(), "smallint"),

@@ -18,8 +18,9 @@ from tests.support.faults.toxic_proxy import ToxicProxy
 from trading_platform.domain.errors import DatabaseUnavailable
 from trading_platform.ingest.processor.database_follower import DatabaseFollower
 from trading_platform.ingest.processor.database_sink import NAME
-from trading_platform.store.database import instruments, roles
+from trading_platform.store.database import roles
 from trading_platform.store.database.pool import DatabasePool
+from trading_platform.store.database.rows import instruments
 from trading_platform.store.verify_database import compare
 from trading_platform.telemetry import metrics
 from trading_platform.venues import VENUES

@@ -17,7 +17,7 @@ from trading_platform.cli import main
 from trading_platform.domain.days import DAY_NS
 from trading_platform.simulate.synthetic_market import DEMO_START_NS
 from trading_platform.store.database import access
-from trading_platform.store.database.reading import DatabaseReader
+from trading_platform.store.database.rows.reading import DatabaseReader
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.lake import reader as lake
 

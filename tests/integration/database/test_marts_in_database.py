@@ -15,8 +15,8 @@ from tests.support.builders.two_venues import FIRST, filled  # noqa: F401  the f
 from tests.support.database import Server, postgres  # noqa: F401  the fixture
 from trading_platform.domain.errors import WorkError
 from trading_platform.store.database import access
-from trading_platform.store.database.lake_copy import LakeCopy
 from trading_platform.store.database.mirror import LedgerMirror
+from trading_platform.store.database.rows.lake_copy import LakeCopy
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Ledger
 from trading_platform.warehouse import project

@@ -25,8 +25,8 @@ from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.processor.sink_follower import SinkFollower
 from trading_platform.store.database import pool as pools
 from trading_platform.store.database.pool import DatabasePool
-from trading_platform.store.database.reading import DatabaseReader
-from trading_platform.store.database.trades import TradeWriter
+from trading_platform.store.database.rows.reading import DatabaseReader
+from trading_platform.store.database.rows.trades import TradeWriter
 from trading_platform.store.database.upkeep import maintenance
 from trading_platform.store.lake import reader as lake, schema, staging
 from trading_platform.store.verify_database import compare

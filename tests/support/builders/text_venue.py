@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.sequencing import Opaque
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.sequencing import Opaque
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.adapter import StatelessDecoder
 from trading_platform.venues.history import Asked, Page
 

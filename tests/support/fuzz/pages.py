@@ -14,7 +14,7 @@ from tests.support.judges.naive.feed import RefusedError, Told, read_page
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.instrument import check_symbol
 from trading_platform.domain.position import START, Position
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.ingest.decoder.decoder import Decoder
 from trading_platform.ingest.workers import messages
 from trading_platform.store.log import control_records as control

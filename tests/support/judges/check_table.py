@@ -27,7 +27,7 @@ from tests.support.builders.frames import MINUTE, START, frame
 from tests.support.builders.klines import PLANTED
 from tests.support.builders.lakes import Trades, made_up, ticks_table
 from tests.support.builders.stored_faults import STORED_FAULTS
-from trading_platform.analytics.bars_from_frames import make_bars
+from trading_platform.analytics.folding.bars_from_frames import make_bars
 from trading_platform.domain.days import DAY_NS, day_after, day_start
 
 PAGE = Path(__file__).parents[3] / "docs" / "checks.md"

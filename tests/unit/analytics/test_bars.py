@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from tests.support.judges.naive import bars as naive
-from trading_platform.analytics import bars, exact
+from trading_platform.analytics.folding import bars, exact
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.timeframe import TIMEFRAMES
+from trading_platform.domain.trades import sides
 
 SECOND = 1_000_000_000
 MASK = (1 << 25) - 1
@@ -46,7 +47,7 @@ def fold(prints, day, width):
         [one.ts_event for one in held],
         [float(one.price) for one in held],
         [float(one.quantity) for one in held],
-        [bars.BUY if one.buy else bars.SELL for one in held],
+        [sides.BUY if one.buy else sides.SELL for one in held],
     )
     return held, bars.fold_day(*columns, day_start_ns=start, timeframe_ns=width)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from trading_platform.analytics import exact
-from trading_platform.analytics.exact import Wide
+from trading_platform.analytics.folding import exact
+from trading_platform.analytics.folding.exact import Wide
 from trading_platform.domain.decimals import EXACT_DIGITS
 from trading_platform.domain.errors import UsageError
 

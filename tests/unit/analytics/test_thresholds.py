@@ -8,8 +8,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import example, given, strategies as st
 
-from trading_platform.analytics import exact, thresholds
-from trading_platform.analytics.bars import Trades
+from trading_platform.analytics.folding import exact, thresholds
+from trading_platform.analytics.folding.bars import Trades
 from trading_platform.domain.days import DAY_NS
 
 FINEST, GREATEST = 0.000999999999999999, 999999999999999.0

@@ -16,8 +16,8 @@ from trading_platform.completeness.sequence_reset import (
     epoch_of,
     extended,
 )
-from trading_platform.domain.sequencing import Contiguous
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.sequencing import Contiguous
+from trading_platform.domain.trades.trade_columns import TradeColumns
 
 MS = 1_000_000
 FACTS = Contiguous()

@@ -18,7 +18,7 @@ import json, sys
 import trading_platform as tp
 from trading_platform.analytics.indicators import INDICATORS
 light = [m for m in ("numba", "numpy", "pandas") if m in sys.modules]
-from trading_platform.analytics.bars import fold_trades
+from trading_platform.analytics.folding.bars import fold_trades
 cost = {name: k.compiled() for name, k in {"ema": INDICATORS["ema"].run, "sma": INDICATORS["sma"].run}.items()}
 print(json.dumps({"light": light, "cost": cost}))
 """
@@ -42,7 +42,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
 def test_the_table_of_indicators_is_light(tmp_path):
     """Importing the package and the table of indicators imports neither numpy nor numba nor pandas."""
     done = subprocess.run(
-        [sys.executable, "-c", PROBE.split("from trading_platform.analytics.bars", maxsplit=1)[0] + "print(light)"],
+        [sys.executable, "-c", PROBE.split("from trading_platform.analytics.folding", maxsplit=1)[0] + "print(light)"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
@@ -51,7 +51,8 @@ def test_the_table_of_indicators_is_light(tmp_path):
 def test_warm_knows_every_kernel():
     """Warming loads every module, and a second call in the process costs nothing."""
     cost = warm.warm()
-    assert {"trading_platform.analytics.indicators.rsi_run", "trading_platform.analytics.bars.fold_trades"} <= set(cost)
+    folding = "trading_platform.analytics.folding.bars.fold_trades"
+    assert {"trading_platform.analytics.indicators.rsi_run", folding} <= set(cost)
     assert set(cost.values()) <= {0, 1}
     assert all(name.startswith("trading_platform.") for name in cost)
 
@@ -86,6 +87,6 @@ def test_an_inner_kernel_runs_as_python():
 
 def test_a_kernel_refuses_other_types():
     """A compiled kernel takes what its signature says and compiles nothing else silently."""
-    known = module.REGISTRY["trading_platform.analytics.exact.two_words_sum"]
+    known = module.REGISTRY["trading_platform.analytics.folding.exact.two_words_sum"]
     with pytest.raises(TypeError):
         known("text", 3)

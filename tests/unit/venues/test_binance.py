@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.builders import frame_excerpts
 from trading_platform.domain.errors import FrameError, SymbolError
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.simulate.recorded_market import canonical_symbol
 from trading_platform.venues.adapter import StreamPlan
 from trading_platform.venues.answers import Answer, Request

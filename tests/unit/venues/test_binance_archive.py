@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.binance.archive import BinanceArchive
 
 ARCHIVE = BinanceArchive()

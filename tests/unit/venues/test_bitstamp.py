@@ -8,7 +8,7 @@ import re
 import pytest
 
 from trading_platform.domain.errors import FrameError, SymbolError
-from trading_platform.domain.sequencing import prove_completeness
+from trading_platform.domain.trades.sequencing import prove_completeness
 from trading_platform.venues.answers import Answer
 from trading_platform.venues.bitstamp import Bitstamp
 

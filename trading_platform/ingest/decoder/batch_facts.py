@@ -23,8 +23,8 @@ from trading_platform.completeness.records import (
     TailEvent,
 )
 from trading_platform.domain.position import Position
-from trading_platform.domain.trade import Trade
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade import Trade
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.ingest.decoder.decoded import Listing
 from trading_platform.ingest.decoder.quarantine import Quarantine
 from trading_platform.ingest.decoder.trade_buffer import TradeBuffer

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from trading_platform.domain.days import day_start
 from trading_platform.domain.decimals import EXACT_DIGITS, significant_digits
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 
 _BIGGEST = 1e18
 AHEAD_NS = 366 * 86_400 * 1_000_000_000

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from trading_platform.completeness.records import Batch, SequenceKey
 from trading_platform.domain.instrument import Instrument
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade_columns import TradeColumns
 
 
 class Listing(NamedTuple):

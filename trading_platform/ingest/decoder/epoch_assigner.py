@@ -12,7 +12,7 @@ from trading_platform.completeness.epochs import Epochs
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.completeness.sequence_reset import SUSPECT
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.trade_columns import TradeColumns, concatenate
+from trading_platform.domain.trades.trade_columns import TradeColumns, concatenate
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.frame_decoder import FrameDecoder, StreamVoid
 from trading_platform.ingest.decoder.page_claims import raw_of

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.sequencing import prove_completeness
-from trading_platform.domain.trade import Trade
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.sequencing import prove_completeness
+from trading_platform.domain.trades.trade import Trade
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoder_state import Connection, DecoderContext

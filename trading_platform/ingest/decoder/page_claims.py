@@ -9,7 +9,7 @@ import msgspec
 
 from trading_platform.completeness.records import Claim
 from trading_platform.domain.id_ranges import Range
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.history import History
 
 

@@ -16,8 +16,8 @@ from trading_platform.completeness.sequence_reset import SUSPECT
 from trading_platform.domain.channels import check_channel
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.id_ranges import Range
-from trading_platform.domain.sequencing import prove_completeness
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.sequencing import prove_completeness
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.ingest.decoder.archive.pieces import PieceDecoder
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds

@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 
 MEMORY_NS = 1_000_000_000
 """A delivery is remembered for so long behind its newest trade. What comes later counts as the first of its equals:

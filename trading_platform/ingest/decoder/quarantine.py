@@ -12,7 +12,7 @@ from typing import NamedTuple
 from trading_platform.completeness.records import Quarantined
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.position import Position
-from trading_platform.domain.trade import Source
+from trading_platform.domain.trades.trade import Source
 from trading_platform.store.log.segment_format import PackedRecord
 from trading_platform.store.log.writer import Record
 

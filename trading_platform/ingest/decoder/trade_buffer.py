@@ -1,7 +1,7 @@
 """The trades of one batch while it is decoded: one buffer for all sequences, taken apart by sequence at the end.
 
-What a column holds is domain/trade_columns.py. To which epoch a stream's trade belongs is known only once the whole
-batch has been read (epoch_assigner.py); until then its key has the epoch UNASSIGNED.
+What a column holds is domain/trades/trade_columns.py. To which epoch a stream's trade belongs is known only once the
+whole batch has been read (epoch_assigner.py); until then its key has the epoch UNASSIGNED.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trading_platform.completeness.records import SequenceKey
-from trading_platform.domain.trade import SOURCES, Source, Trade
-from trading_platform.domain.trade_columns import NO_ID, UID_TYPE, TradeColumns
+from trading_platform.domain.trades.trade import SOURCES, Source, Trade
+from trading_platform.domain.trades.trade_columns import NO_ID, UID_TYPE, TradeColumns
 
 Int64 = npt.NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trading_platform.domain.errors import UsageError
-from trading_platform.domain.sequencing import Contiguous, id_facts
+from trading_platform.domain.trades.sequencing import Contiguous, id_facts
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.trade_scanner import Scanner, SymbolTable
 from trading_platform.venues.adapter import VenueAdapter

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from trading_platform.domain.trade import SOURCES
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade import SOURCES
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.ingest.decoder.decoded import Decoded
 from trading_platform.store.ledger import Ledger, SequenceKey
 from trading_platform.telemetry import metrics

@@ -17,10 +17,10 @@ from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.processor.database_sink import NAME, DatabaseSink
 from trading_platform.ingest.processor.sink_follower import SinkFollower
 from trading_platform.ingest.rate_limits.circuit_breaker import Breaker
-from trading_platform.store.database.lake_copy import LakeCopy
 from trading_platform.store.database.mirror import LedgerMirror
 from trading_platform.store.database.pool import DatabasePool
-from trading_platform.store.database.trades import TradeWriter
+from trading_platform.store.database.rows.lake_copy import LakeCopy
+from trading_platform.store.database.rows.trades import TradeWriter
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.fs.locks import FileLock
 from trading_platform.store.ledger import Ledger

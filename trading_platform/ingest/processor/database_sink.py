@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.position import Position
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.ingest.processor.staging_sink import to_table
-from trading_platform.store.database.trades import TradeWriter
+from trading_platform.store.database.rows.trades import TradeWriter
 
 NAME = "timescaledb"
 """Under which the ledger and the database keep its positions."""

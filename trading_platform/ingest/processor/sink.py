@@ -10,7 +10,7 @@ from typing import Protocol
 
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.position import Position
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade_columns import TradeColumns
 
 
 class Sink(Protocol):

@@ -14,8 +14,8 @@ import pyarrow as pa
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.position import Position
-from trading_platform.domain.trade import SOURCES
-from trading_platform.domain.trade_columns import TradeColumns, concatenate
+from trading_platform.domain.trades.trade import SOURCES
+from trading_platform.domain.trades.trade_columns import TradeColumns, concatenate
 from trading_platform.store.fs.disk import REAL_DISK, Disk
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import schema, staging

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trading_platform.domain.sequencing import prove_completeness
+from trading_platform.domain.trades.sequencing import prove_completeness
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.liveness.keepalive import KeepaliveTimer, PauseDetector
 from trading_platform.ingest.rate_limits.connect_policy import Address, Backoff

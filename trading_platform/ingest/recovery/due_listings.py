@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from trading_platform.domain.days import day_after, day_of, day_range, day_start
-from trading_platform.domain.sequencing import prove_completeness
+from trading_platform.domain.trades.sequencing import prove_completeness
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.recovery.fetcher import Endpoint
 from trading_platform.store.ledger import Ledger

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from trading_platform.completeness import answer_checks as doubt
 from trading_platform.completeness.records import Reach
 from trading_platform.domain.errors import FrameError, VenueError
-from trading_platform.domain.sequencing import id_facts
+from trading_platform.domain.trades.sequencing import id_facts
 from trading_platform.venues.adapter import VenueAdapter
 from trading_platform.venues.answers import Request
 from trading_platform.venues.history import History, Missing, Page

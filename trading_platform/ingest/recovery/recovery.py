@@ -20,7 +20,7 @@ from trading_platform.domain.errors import (
     VenueUnavailable,
 )
 from trading_platform.domain.id_ranges import Range
-from trading_platform.domain.sequencing import prove_completeness
+from trading_platform.domain.trades.sequencing import prove_completeness
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.ingest.processor.publisher import publish_staged
 from trading_platform.ingest.recovery.archive_client import Place

@@ -16,7 +16,7 @@ from trading_platform.completeness.gap_detector import advance
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.position import Position
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.domain.verdict import Gate
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.replay.spill_buffer import SpillBuffer

@@ -18,7 +18,7 @@ import pyarrow as pa
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.days import DAY_NS, day_of
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.domain.trade_columns import UID_TYPE, TradeColumns, concatenate
+from trading_platform.domain.trades.trade_columns import UID_TYPE, TradeColumns, concatenate
 from trading_platform.ingest.processor.staging_sink import to_table
 from trading_platform.store.fs.disk import REAL_DISK, Disk, File
 from trading_platform.store.fs.layout import Leaf

@@ -13,7 +13,7 @@ from trading_platform.ingest.workers import messages
 from trading_platform.venues.answers import named
 
 if TYPE_CHECKING:
-    from trading_platform.domain.trade_columns import TradeColumns
+    from trading_platform.domain.trades.trade_columns import TradeColumns
 
 _S = 1_000_000_000
 CLOCKS_APART_NS = 2 * _S

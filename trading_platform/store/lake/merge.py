@@ -24,8 +24,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trading_platform.domain.trade import SOURCES
-from trading_platform.domain.trade_columns import NO_ID
+from trading_platform.domain.trades.trade import SOURCES
+from trading_platform.domain.trades.trade_columns import NO_ID
 from trading_platform.store.lake import schema as shapes
 
 Int = npt.NDArray[np.int64]

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from trading_platform.domain.datasets import DATASETS, Kind
 from trading_platform.domain.errors import WorkError
-from trading_platform.domain.trade import SOURCES
+from trading_platform.domain.trades.trade import SOURCES
 
 Codes = npt.NDArray[np.uint8]
 TIME = pa.timestamp("ns", "UTC")

@@ -16,9 +16,9 @@ import pyarrow as pa
 from trading_platform.domain.datasets import DATASETS
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import QueryError
-from trading_platform.store.database.lake_copy import DATASETS as KEPT, held_leaves
 from trading_platform.store.database.pool import DatabasePool
-from trading_platform.store.database.reading import DatabaseReader
+from trading_platform.store.database.rows.lake_copy import DATASETS as KEPT, held_leaves
+from trading_platform.store.database.rows.reading import DatabaseReader
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import parquet
 from trading_platform.store.sql import pruning, query

@@ -10,7 +10,7 @@ import msgspec
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, normalise_asset
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.binance.wire import REFUSED, Id, broken, timestamp_ns, trade
 from trading_platform.venues.history import Page, RefusedRow
 from trading_platform.venues.strict_json import check_strict

@@ -26,8 +26,8 @@ import msgspec
 
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of
-from trading_platform.domain.sequencing import Contiguous, Sequencing
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.sequencing import Contiguous, Sequencing
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.adapter import (
     KeepAlive,
     Notice,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues import strict_json
 
 REFUSED = strict_json.REFUSED

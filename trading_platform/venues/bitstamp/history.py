@@ -13,7 +13,7 @@ import msgspec
 
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.id_ranges import Range
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.venues.answers import Request
 from trading_platform.venues.bitstamp.wire import REFUSED, broken, instant_ns, trade

@@ -22,8 +22,8 @@ import msgspec
 
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import Instrument, check_symbol, kind_of, normalise_asset
-from trading_platform.domain.sequencing import Increasing, Sequencing
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.sequencing import Increasing, Sequencing
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.adapter import (
     FrameKind,
     KeepAlive,

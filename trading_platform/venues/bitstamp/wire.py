@@ -6,7 +6,7 @@ import re
 
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.trade import Side, Trade
+from trading_platform.domain.trades.trade import Side, Trade
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.venues import strict_json
 

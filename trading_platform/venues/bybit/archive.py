@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.archive import ArchiveFile, RowForm
 from trading_platform.venues.bybit.wire import LINEAR, SPOT, spelled, spelling, timestamp_ns, trade
 

@@ -15,7 +15,7 @@ from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.instrument import Instrument, check_symbol, normalise_asset
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.answers import Answer, AnswerVerdict, Request
 from trading_platform.venues.bybit.wire import LINEAR, REFUSED, SPOT, broken, spelled, spelling, timestamp_ns, trade
 from trading_platform.venues.history import Asked, Cursor, Missing, Page, RefusedRow, Span

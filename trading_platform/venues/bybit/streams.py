@@ -20,8 +20,8 @@ import msgspec
 
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.instrument import Instrument
-from trading_platform.domain.sequencing import Opaque, Sequencing
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.sequencing import Opaque, Sequencing
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.adapter import (
     KeepAlive,
     Notice,

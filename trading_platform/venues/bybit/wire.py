@@ -12,7 +12,7 @@ from typing import NamedTuple
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
 from trading_platform.domain.instrument import check_symbol, kind_of
-from trading_platform.domain.trade import Side, Trade
+from trading_platform.domain.trades.trade import Side, Trade
 from trading_platform.venues import strict_json
 
 REFUSED = strict_json.REFUSED

@@ -14,7 +14,7 @@ import msgspec
 
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.answers import Request
 from trading_platform.venues.history import Asked, Cursor, Missing, NumberedPages, Page, RefusedRow, Span
 from trading_platform.venues.kraken.wire import REFUSED, Id, broken, rest_ns, rest_pair

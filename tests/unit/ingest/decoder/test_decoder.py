@@ -10,7 +10,7 @@ from trading_platform.completeness.records import Claim, SequenceKey, TailEvent
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.position import START, Position
-from trading_platform.domain.trade import SOURCES
+from trading_platform.domain.trades.trade import SOURCES
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoded import Decoded
 from trading_platform.ingest.decoder.decoder import Decoder

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from trading_platform.domain.days import day_start
 from trading_platform.domain.errors import FrameError
 from trading_platform.domain.position import START, Position
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.ingest.decoder.bounds import Bounds
 from trading_platform.ingest.decoder.decoder import Decoder
 from trading_platform.store.log import control_records as control

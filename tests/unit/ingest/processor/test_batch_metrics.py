@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from prometheus_client import REGISTRY
 
-from trading_platform.domain.trade import SOURCES
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade import SOURCES
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.ingest.processor import batch_metrics
 from trading_platform.ingest.processor.batch_metrics import BatchMetrics, ClockOffset
 from trading_platform.store.ledger import SequenceKey

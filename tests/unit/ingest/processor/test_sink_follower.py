@@ -11,7 +11,7 @@ from tests.support.builders.platform_in_process import BOUNDS, LANE, SmallPlatfo
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.errors import LockHeld, StorageError, UsageError, WorkError
 from trading_platform.domain.position import START, Position
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.ingest.processor.sink_follower import SinkFollower
 from trading_platform.store.ledger import tables as t
 from trading_platform.venues import VENUES

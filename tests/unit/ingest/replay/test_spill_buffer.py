@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.builders.platform_in_process import DAY, MIDNIGHT
 from trading_platform.domain.errors import CorruptionError
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.ingest.replay.spill_buffer import SpillBuffer, grouped
 from trading_platform.store.fs.layout import Leaf
 from trading_platform.store.lake import merge_slices as slices

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.simulate.exchanges.binance_stream import BinanceSession, shutdown_payload, trade_payload
 from trading_platform.simulate.sockets import text_frame
 from trading_platform.simulate.tape import Print

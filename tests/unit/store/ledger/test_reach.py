@@ -7,7 +7,7 @@ import numpy as np
 from trading_platform.completeness.gap_detector import advance
 from trading_platform.completeness.sequence_reset import contradicts
 from trading_platform.domain.position import Position
-from trading_platform.domain.sequencing import Contiguous
+from trading_platform.domain.trades.sequencing import Contiguous
 from trading_platform.store.fs.layout import DataDir
 from trading_platform.store.ledger import Batch, Claim, Ledger, Seen, SequenceKey
 

@@ -15,7 +15,7 @@ from trading_platform.completeness.epochs import Epochs, PageScope
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.trade import Trade
+from trading_platform.domain.trades.trade import Trade
 from trading_platform.ingest.decoder.archive.rows import RowScanner, TimeLimits
 from trading_platform.ingest.decoder.batch_facts import BatchOutput
 from trading_platform.ingest.decoder.bounds import Bounds

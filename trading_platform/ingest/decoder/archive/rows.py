@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.domain.trade_columns import TradeColumns
+from trading_platform.domain.trades.trade_columns import TradeColumns
 from trading_platform.ingest.decoder.trade_scanner import FLOAT_TENS, TENS
 from trading_platform.jit.digits import (
     before,

@@ -21,9 +21,9 @@ from psycopg import sql
 from trading_platform.domain.days import DAY_NS, day_start
 from trading_platform.domain.errors import CorruptionError
 from trading_platform.domain.id_ranges import IdRanges, id_runs
-from trading_platform.store.database import coverage
-from trading_platform.store.database.instruments import InstrumentNumbers, copy_in, tick_rows
 from trading_platform.store.database.pool import DatabasePool
+from trading_platform.store.database.rows import coverage
+from trading_platform.store.database.rows.instruments import InstrumentNumbers, copy_in, tick_rows
 from trading_platform.store.fs.layout import DataDir, Leaf
 from trading_platform.store.lake import publish as lake, schema
 from trading_platform.store.ledger import Ledger

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.analytics import exact
-from trading_platform.analytics.bars_from_frames import parse_rule
 from trading_platform.analytics.checks import bar_times, check_grid
 from trading_platform.analytics.dataframes import Column, Frame
-from trading_platform.analytics.exact import Floats, Ints
+from trading_platform.analytics.folding import exact
+from trading_platform.analytics.folding.bars_from_frames import parse_rule
+from trading_platform.analytics.folding.exact import Floats, Ints
 from trading_platform.domain.errors import UsageError, shown
 from trading_platform.domain.timeframe import TAKER, timeframe_of
 
@@ -56,7 +56,7 @@ def resample(bars: Any, timeframe: str) -> Any:
     Examples
     --------
     >>> import pandas as pd
-    >>> from trading_platform.analytics.bars_from_frames import make_bars
+    >>> from trading_platform.analytics.folding.bars_from_frames import make_bars
     >>> ticks = pd.DataFrame({"ts_event": pd.to_datetime([59, 61, 130, 300], unit="s"), "trade_id": [1, 2, 3, 4],
     ...                       "price": [1.1, 2.2, 3.3, 1.0], "quantity": [1.0, 0.5, 2.0, 1.0]})
     >>> resample(make_bars(ticks, "1m"), "5m")[["open", "high", "quote_volume", "trade_count"]].values.tolist()

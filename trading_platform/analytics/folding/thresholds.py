@@ -1,7 +1,7 @@
 """Find where tick, volume, dollar and imbalance bars end: the exact running total of trades reaches a threshold.
 
 Totals are integers, never rounded: the trade that reaches the threshold to the last digit ends its bar. Which kinds
-of bars there are, and frames in and out, is analytics/bars_from_frames.py; what a bar holds is bars.py.
+of bars there are, and frames in and out, is analytics/folding/bars_from_frames.py; what a bar holds is bars.py.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.analytics import exact
-from trading_platform.analytics.bars import Trades
-from trading_platform.analytics.exact import Ints, Scaled
+from trading_platform.analytics.folding import exact
+from trading_platform.analytics.folding.bars import Trades
+from trading_platform.analytics.folding.exact import Ints, Scaled
 from trading_platform.domain.days import DAY_NS
 from trading_platform.jit.kernel import kernel
 

@@ -6,7 +6,7 @@ at a power of ten. Integers add and multiply without error; products need more t
 values themselves exactly is not enough: their own rounding adds up to another neighbour for a fifth of real
 one-second bars. A column that has no common scale of 15 digits takes the slow road: Python's integers of any size.
 
-Folding trades into bars with these is analytics/bars.py.
+Folding trades into bars with these is analytics/folding/bars.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The columnar form of trades: what every part from the decoder to the sinks passes on.
 
-One trade as a venue's adapter reads it is domain/trade.py. How the columns are stored is store/lake/schema.py.
+One trade as a venue's adapter reads it is domain/trades/trade.py. How the columns are stored is store/lake/schema.py.
 """
 
 from __future__ import annotations

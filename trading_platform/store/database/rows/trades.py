@@ -18,10 +18,10 @@ from psycopg import sql
 from trading_platform.completeness.records import SequenceKey
 from trading_platform.domain.id_ranges import IdRanges, id_runs
 from trading_platform.domain.position import Position
-from trading_platform.domain.trade import SOURCES
-from trading_platform.store.database import coverage
-from trading_platform.store.database.instruments import InstrumentNumbers, copy_in, tick_rows
+from trading_platform.domain.trades.trade import SOURCES
 from trading_platform.store.database.pool import DatabasePool
+from trading_platform.store.database.rows import coverage
+from trading_platform.store.database.rows.instruments import InstrumentNumbers, copy_in, tick_rows
 from trading_platform.store.lake import schema
 
 _TICKS = sql.Identifier("market", "ticks")

@@ -8,7 +8,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from trading_platform.store.database.binary_copy import HEADER, TRAILER, encode
+from trading_platform.store.database.rows.binary_copy import HEADER, TRAILER, encode
 
 _TIMES = ("ts_event", "ts_event_ns", "ts_recv", "ts_recv_ns")
 TICKS = ("instrument_id", "epoch", "trade_id", "trade_uid", *_TIMES, "price", "quantity", "side", "source")

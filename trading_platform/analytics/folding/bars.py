@@ -1,7 +1,7 @@
 """Fold trades into bars: time bars of one day, and bars by ticks, volume, dollars or imbalance.
 
-Sums are exact decimal sums rounded once (analytics/exact.py). Which bars are complete, and which intervals without
-a trade need a row, only the ledger knows: that is pipeline/. Frames in and out are analytics/bars_from_frames.py.
+Sums are exact decimal sums rounded once (exact.py). Which bars are complete, and which intervals without a trade need a
+row, only the ledger knows: that is pipeline/. Frames in and out are bars_from_frames.py.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.analytics import exact
-from trading_platform.analytics.exact import Floats, Ints, Wide
+from trading_platform.analytics.folding import exact
+from trading_platform.analytics.folding.exact import Floats, Ints, Wide
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError
 from trading_platform.domain.timeframe import TAKER
+from trading_platform.domain.trades.sides import BUY, UNKNOWN
 from trading_platform.jit.kernel import kernel
 
 Sides = npt.NDArray[np.int8]
-
-BUY, SELL, UNKNOWN = 1, -1, 0
-"""Codes of the taker's side."""
 
 _SUMS = 13
 """Words of a bar's totals, see `fold_trades`."""

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.analytics.bars import BUY
 from trading_platform.analytics.checks import TradeRows, read_trades
 from trading_platform.analytics.dataframes import Column, Frame
 from trading_platform.domain.errors import UsageError, shown
 from trading_platform.domain.timeframe import timeframe_ns
+from trading_platform.domain.trades.sides import BUY
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

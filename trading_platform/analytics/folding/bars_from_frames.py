@@ -1,7 +1,7 @@
 """Bars from a frame of trades: ``tp.make_bars``. Time bars, and bars by ticks, volume, dollars or imbalance.
 
 What the frame itself cannot tell (gaps known to the ledger, empty intervals) is not here: stored bars are pipeline/.
-The folding is analytics/bars.py, where bars that are not of time end is thresholds.py.
+The folding is analytics/folding/bars.py, where bars that are not of time end is thresholds.py.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trading_platform.analytics.bars import BarColumns, Folded, Trades
 from trading_platform.analytics.checks import TradeRows, read_trades
 from trading_platform.analytics.dataframes import Column, Frame
-from trading_platform.analytics.exact import Ints
-from trading_platform.analytics.thresholds import cut
+from trading_platform.analytics.folding.bars import BarColumns, Folded, Trades
+from trading_platform.analytics.folding.exact import Ints
+from trading_platform.analytics.folding.thresholds import cut
 from trading_platform.domain.days import DAY_NS
 from trading_platform.domain.errors import UsageError, shown
 from trading_platform.domain.timeframe import TIMEFRAMES, WEEK, WEEK_NS, WEEK_OFFSET_NS, timeframe_ns
