@@ -289,7 +289,7 @@ def test_the_venues_limits_are_kept(simulator):  # noqa: F811
         synthetic(600),
         address_bytes=4000,
         refuse=lambda streams: next((refuse[name] for name in streams if name in refuse), None),
-        plan=FaultPlan(events=[Event(kind="refuse_connect", at_s=1, seconds=60, status=403)]),
+        plan=FaultPlan(events=[Event(kind="refuse_connect", at_s=1, seconds=500, status=403)]),
         speed=20.0,
     )
 
