@@ -24,7 +24,9 @@ quick: install-test ## style, types, imports and the unit tests that start no pr
 
 check: install-test ## style, types, import contracts, doctests (part of test)
 	$(STYLE)
-	$(BIN)/python -m pytest -q --doctest-modules --ignore=trading_platform/store/ledger/migrations $(CODE)
+	@# Some examples make a folder, which nothing of theirs could remove again.
+	@folder=$$(mktemp -d) && TMPDIR=$$folder $(BIN)/python -m pytest -q --doctest-modules \
+		--ignore=trading_platform/store/ledger/migrations $(CODE); code=$$?; rm -rf $$folder; exit $$code
 
 campaign: install-test ## the long forms of the fault, soak and simulation suites; evidence goes to docs/evidence/
 	HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -m campaign --timeout=3600
