@@ -73,7 +73,7 @@ def test_every_row_of_the_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         },
         rows=lines,
         notes="What is done about each fault, and the tests by name: [faults](../faults.md) and "
-        "`tests/support/judges/fault_catalogue.py`. The judge of most rows is `tests/support/judges/identity.py`, "
+        "`tests/support/judges/fault_rows/`. The judge of most rows is `tests/support/judges/identity.py`, "
         "whose own tests tamper with what it judges and are told so.",
     )
     assert failed == []
