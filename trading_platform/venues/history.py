@@ -5,6 +5,7 @@ Who asks, and for what, is ingest/recovery/; what follows from a page is ingest/
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple, NewType, Protocol, runtime_checkable
@@ -265,3 +266,45 @@ class History(Protocol):
     def raw_rows(self, body: bytes) -> dict[int, bytes]:
         """Return the bytes of each row of a page by its id. Raises FrameError only."""
         ...
+
+
+class NewestOnly(ABC):
+    """What a history has in common with others that serve the newest trades of a symbol and nothing else.
+
+    A cursor is empty. What is left to the venue: `newest`, `read`, `raw_rows` and how many a page holds.
+    """
+
+    direction: Literal["forward", "backward"] = "backward"
+
+    def together(self, missing: Iterable[Range]) -> list[Range]:
+        """Return the ranges as they are: no page is asked for by ids."""
+        return list(missing)
+
+    def pages(self, missing: Range) -> int:
+        """Return none: no page is asked for by ids."""
+        del missing
+        return 0
+
+    def from_ids(self, missing: Missing) -> Asked | None:
+        """Return nothing: no trade is asked for by its id."""
+        del missing
+        return None
+
+    def from_time(self, ts_ns: int) -> Asked:
+        """Return the newest trades, whatever the time."""
+        del ts_ns
+        return Asked(Cursor(""))
+
+    def request(self, venue_symbol: str, asked: Asked) -> Request:
+        """Return the request for the newest trades."""
+        del asked
+        return self.newest(venue_symbol)
+
+    @abstractmethod
+    def newest(self, venue_symbol: str) -> Request:
+        """Return the request for the newest trades."""
+
+    def span(self, asked: Asked) -> Span | None:
+        """Return nothing: only an answer tells what it is about."""
+        del asked
+        return None

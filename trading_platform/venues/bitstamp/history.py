@@ -6,18 +6,17 @@ within the second, and the finer time is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
 
 from trading_platform.domain.errors import FrameError
-from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.trades.trade import Trade
 from trading_platform.domain.units import NS_PER_S
 from trading_platform.venues.answers import Request
 from trading_platform.venues.bitstamp.wire import REFUSED, broken, instant_ns, trade
-from trading_platform.venues.history import Asked, Cursor, Missing, Page, RefusedRow, Span
+from trading_platform.venues.history import Asked, NewestOnly, Page, RefusedRow
 from trading_platform.venues.strict_json import check_strict
 
 _ROW_NAMES = tuple(b'"%b"' % name for name in (b"date", b"tid", b"price", b"amount", b"type"))
@@ -36,7 +35,7 @@ _rows: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.
 _row: Callable[[bytes], _Row] = msgspec.json.Decoder(_Row).decode
 
 
-class RecentTransactions:
+class RecentTransactions(NewestOnly):
     """The trades of the last day. It is asked for nothing else, so a cursor is empty.
 
     Examples
@@ -45,41 +44,11 @@ class RecentTransactions:
     ('/api/v2/transactions/btcusd/', (('time', 'day'),))
     """
 
-    direction: Literal["forward", "backward"] = "backward"
     page_limit = 1_000_000  # not documented; a busy day of a busy pair is a tenth of it
-
-    def together(self, missing: Iterable[Range]) -> list[Range]:
-        """Return the ranges as they are: no page is asked for by ids."""
-        return list(missing)
-
-    def pages(self, missing: Range) -> int:
-        """Return none: no page is asked for by ids."""
-        del missing
-        return 0
-
-    def from_ids(self, missing: Missing) -> Asked | None:
-        """Return nothing: no trade is asked for by its id."""
-        del missing
-        return None
-
-    def from_time(self, ts_ns: int) -> Asked:
-        """Return the last day, whatever the time."""
-        del ts_ns
-        return Asked(Cursor(""))
-
-    def request(self, venue_symbol: str, asked: Asked) -> Request:
-        """Return the request for the last day."""
-        del asked
-        return self.newest(venue_symbol)
 
     def newest(self, venue_symbol: str) -> Request:
         """Return the request for the newest trade and all others of the last day."""
         return Request(f"/api/v2/transactions/{venue_symbol}/", (("time", "day"),))
-
-    def span(self, asked: Asked) -> Span | None:
-        """Return nothing: only an answer tells what it is about."""
-        del asked
-        return None
 
     def read(self, body: bytes, symbol: str, asked: Asked | None = None) -> Page:
         """Return the trades of an answer, oldest first. It does not name the pair that it is about.

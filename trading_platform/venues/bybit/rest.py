@@ -5,20 +5,19 @@ Its REST serves the newest trades only: 60 of spot, 1,000 of linear. Older ones 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
 from trading_platform.domain.decimals import check_decimal
 from trading_platform.domain.errors import FrameError, SymbolError
-from trading_platform.domain.id_ranges import Range
 from trading_platform.domain.instrument import Instrument, check_symbol, normalise_asset
 from trading_platform.domain.trades.trade import Trade
 from trading_platform.venues.answers import Answer, AnswerVerdict, Request
 from trading_platform.venues.bybit.wire import LINEAR, REFUSED, SPOT, broken, spelled, spelling, timestamp_ns, trade
-from trading_platform.venues.history import Asked, Cursor, Missing, Page, RefusedRow, Span
+from trading_platform.venues.history import Asked, NewestOnly, Page, RefusedRow
 from trading_platform.venues.strict_json import check_strict
 
 _MOST = {SPOT: 60, LINEAR: 1000}
@@ -94,35 +93,10 @@ def judge(answer: Answer) -> AnswerVerdict:
     return AnswerVerdict("refused", reason=reason)
 
 
-class RecentTrades:
+class RecentTrades(NewestOnly):
     """The newest trades of a symbol. It is asked for nothing else, so a cursor is empty."""
 
-    direction: Literal["forward", "backward"] = "backward"
     page_limit = _MOST[LINEAR]
-
-    def together(self, missing: Iterable[Range]) -> list[Range]:
-        """Return the ranges as they are: no page is asked for by ids."""
-        return list(missing)
-
-    def pages(self, missing: Range) -> int:
-        """Return none: no page is asked for by ids."""
-        del missing
-        return 0
-
-    def from_ids(self, missing: Missing) -> Asked | None:
-        """Return nothing: no trade is asked for by its id."""
-        del missing
-        return None
-
-    def from_time(self, ts_ns: int) -> Asked:
-        """Return the newest trades, whatever the time."""
-        del ts_ns
-        return Asked(Cursor(""))
-
-    def request(self, venue_symbol: str, asked: Asked) -> Request:
-        """Return the request for the newest trades."""
-        del asked
-        return self.newest(venue_symbol)
 
     def newest(self, venue_symbol: str) -> Request:
         """Return the request for as many of the newest trades as there are.
@@ -133,11 +107,6 @@ class RecentTrades:
         category, name = spelled(venue_symbol)
         params = (("category", category), ("symbol", name), ("limit", str(_MOST.get(category, 60))))
         return Request("/v5/market/recent-trade", params)
-
-    def span(self, asked: Asked) -> Span | None:
-        """Return nothing: only an answer tells what it is about."""
-        del asked
-        return None
 
     def read(self, body: bytes, symbol: str, asked: Asked | None = None) -> Page:
         """Return the trades of an answer, oldest first.
