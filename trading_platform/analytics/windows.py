@@ -101,6 +101,23 @@ DEVIATION_WORDS = 5
 
 
 @block()
+def pair_day_boundary(state: State, window: State, period: int) -> None:
+    """Reorder two rolling sums over `period` values, the second behind the first."""
+    rolling_day_boundary(state, 0, window, 0, period)
+    rolling_day_boundary(state, ROLLING_WORDS, window, rolling_size(period), period)
+
+
+@block()
+def ratio_step(state: State, window: State, period: int, above: float, below: float) -> float:
+    """Advance two rolling sums and return the first by the second; 0 where that is 0, NaN until `period` are held."""
+    high, low = rolling_step(state, 0, window, 0, period, above)
+    total, rest = rolling_step(state, ROLLING_WORDS, window, rolling_size(period), period, below)
+    if isnan(total):
+        return nan
+    return (high + low) / (total + rest) if total != 0.0 else 0.0
+
+
+@block()
 def deviation_size(period: int) -> int:
     """Return the window that a rolling deviation over `period` values needs."""
     return 4 * period + 3
@@ -373,7 +390,9 @@ def ring_day_boundary(state: State, at: int, window: State, place: int, period: 
 
 @block()
 def ring_mean(state: State, at: int, window: State, place: int, period: int, x: float) -> float:
-    """Advance the mean of few values, summed anew each time; NaN until `period` are held. Words: RING_WORDS.
+    """Advance the mean of a short window, which is summed again at each bar; NaN until `period` values are held.
+
+    Words: RING_WORDS.
 
     For the two or three values of a smoothing that is half of the work of `rolling_mean`, and the same values give the
     same bits wherever they stand; for many it is slow.

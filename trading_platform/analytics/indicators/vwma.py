@@ -10,7 +10,7 @@ from typing import Any
 
 from trading_platform.analytics.indicator import Indicator, Parameter
 from trading_platform.analytics.steps import divide_pairs
-from trading_platform.analytics.windows import ROLLING_WORDS, rolling_day_boundary, rolling_size, rolling_step
+from trading_platform.analytics.windows import ROLLING_WORDS, pair_day_boundary, rolling_size, rolling_step
 from trading_platform.jit.kernel import block
 
 
@@ -28,9 +28,7 @@ def step(state: Any, window: Any, constants: Any, close: float, volume: float) -
 @block()
 def day_boundary(state: Any, window: Any, constants: Any) -> None:
     """Put both windows in order."""
-    period = int(constants[0])
-    rolling_day_boundary(state, 0, window, 0, period)
-    rolling_day_boundary(state, ROLLING_WORDS, window, rolling_size(period), period)
+    pair_day_boundary(state, window, int(constants[0]))
 
 
 VWMA = Indicator(
