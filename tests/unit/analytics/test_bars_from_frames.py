@@ -319,3 +319,14 @@ def test_bars_at_the_ends_of_time_are_refused_before_they_wrap(rule):
     made = tp.make_bars(earlier, rule)
     assert (made["ts_close"] > made["ts_open"]).all()
     assert made["ts_close"].iloc[-1] > earlier["ts_event"].iloc[-1]
+
+
+@pytest.mark.parametrize("rule", ["3t", "3v", "imbalance:3t"])
+def test_a_hole_between_two_information_bars_makes_both_incomplete(rule: str) -> None:
+    """Its trades may have belonged to either; bars further off stay as they were."""
+    ids = [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13]
+    at = pd.to_datetime([1_700_000_000 + row for row in range(12)], unit="s")
+    given = pd.DataFrame({"ts_event": at, "trade_id": ids, "price": 2.0, "quantity": 1.0, "side": "buy"})
+    assert tp.make_bars(given, rule)["complete"].tolist() == [True, False, False, True]
+    assert tp.make_bars(given.assign(trade_id=range(12)), rule)["complete"].all()
+    assert len(tp.make_bars(given.iloc[:0], rule)) == 0

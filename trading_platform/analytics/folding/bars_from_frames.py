@@ -217,7 +217,9 @@ def _by_threshold(held: _Ticks, rule: BarRule) -> dict[str, Column]:
     np.minimum.at(ts_open, bins, trades.ts_event)
     ts_close = np.full(count, np.iinfo(np.int64).min)
     np.maximum.at(ts_close, bins, trades.ts_event)
-    proved = _unbroken(held, folded.first, folded.last)
+    # The trades of a hole between two bars may belong to either, so the neighbours on both sides count.
+    last_row = max(len(trades) - 1, 0)
+    proved = _unbroken(held, np.maximum(folded.first - 1, 0), np.minimum(folded.last + 1, last_row))
     whole = proved if held.ids is not None else np.ones(count, dtype=np.bool_)
     columns = _columns(folded, ts_open, ts_close + 1, finished & whole, proved)
     null = np.full(count, held.ids is None)
