@@ -31,7 +31,7 @@ class Intrinsic(Kernel):
 
 
 def _compiled_only(*_: Any) -> Any:
-    raise NotImplementedError("only compiled code can call this")
+    raise TypeError("only compiled code can call this")
 
 
 def _fused(a: float, b: float, c: float) -> float:
@@ -57,9 +57,9 @@ class Native(Kernel):
     def __init__(self, function: Callable[..., Any], name: str, bound: dict[str, Kernel]) -> None:
         super().__init__(function, "native", bound=bound, name=name)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any) -> Any:  # noqa: ARG002  of the base
         """Refuse: it takes pointers, which Python has not."""
-        raise NotImplementedError(f"{self.name} is called by its address")
+        raise TypeError(f"{self.name} takes pointers; compiled code calls it by its address")
 
     @property
     def address(self) -> int:

@@ -315,9 +315,12 @@ class Exchange(ABC):
     def told(self, row: Print) -> StreamedTrade:
         """Return the trade as the stream tells it."""
 
-    def farewell(self, session: StreamSession) -> bytes:
+    def farewell(self, session: StreamSession) -> bytes:  # noqa: ARG002  of those that send one
         """Return the message that announces the end of a connection.
 
-        An exchange that names `server_shutdown` in `cannot` sends none and is never asked: such a plan is refused.
+        Raises
+        ------
+        UsageError : if it announces none: an exchange that names `server_shutdown` in `cannot`, whose plans are refused
+            before.
         """
-        raise NotImplementedError
+        raise UsageError(f"{self.name} does not announce the end of a connection")

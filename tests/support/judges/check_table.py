@@ -117,7 +117,7 @@ _PER_DAY = 3000
 
 
 class _Market(NamedTuple):
-    """What is told of a synthetic day: its trades, another venue's, and the venue's candles."""
+    """A synthetic day: its trades, those of another venue, and the venue's candles."""
 
     trades: Trades
     delay_ns: int = 5_000_000

@@ -145,7 +145,7 @@ def test_a_later_report_tells_what_was_revised(tmp_path):
 
 
 def test_a_damaged_file_is_a_finding_and_not_the_end_of_the_report(tmp_path):
-    """A file whose bytes changed is told of its symbol, with a score that shows it; the others are told as ever."""
+    """A damaged file is reported under its symbol and lowers its score; the other symbols are reported as usual."""
     market = clean(tmp_path)
     market.hold(made_up(FIRST, 13, PER_DAY, seed=4), "ETH-USDT", tail="closed", tail_ns=NOW)
     file = market.data.lake / Leaf("ticks", VENUE, SYMBOL, DAY).path

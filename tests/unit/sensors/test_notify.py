@@ -231,7 +231,7 @@ def test_a_job_is_a_cause_while_its_latest_run_failed(instance: dg.DagsterInstan
 
 
 def test_a_cause_that_lasts_is_told_once_a_day():
-    """Begin, a reminder a day later, the end; a cause that comes back begins anew."""
+    """One message when a cause begins, a reminder a day later, one at its end; a cause that returns is a new one."""
     cause, told, states = Cause("silent v", "page", "v is silent"), {}, []
     for hour in range(60):
         now = hour * 3600 * 10**9
