@@ -19,6 +19,7 @@ import httpx
 
 from tests.simulation import clockwork
 from tests.simulation.clockwork import Clock, Process, S, VirtualLoop
+from tests.simulation.network import Network
 from trading_platform.ingest.rate_limits.message_limiter import MessageLimiter
 from trading_platform.ingest.transport.delivery import Take
 from trading_platform.ingest.transport.protocol import ConnectionLost, HandshakeRefused
@@ -445,39 +446,6 @@ class Exchange:
         )
         self.trace("rest", url.path, url.query.decode(), answer.status, len(answer.body))
         return answer
-
-
-class Network:
-    """What lies between us and the exchange.
-
-    Attributes
-    ----------
-    down : nothing gets through; connections that exist go dead by themselves (`Connection.hole`).
-    slow : how many times longer everything takes.
-    rest_errors, short_pages, hang, deaf : probabilities.
-    """
-
-    def __init__(self, rng: Random) -> None:
-        self._rng = rng
-        self.down = False
-        self.base_s, self.slow = 0.02, 1.0
-        self.rest_errors = self.short_pages = self.hang = self.deaf = 0.0
-
-    def latency_s(self) -> float:
-        return self.base_s * self.slow * self._rng.uniform(0.5, 2.0)
-
-    def hangs(self) -> bool:
-        return self._rng.random() < self.hang
-
-    def deafens(self) -> bool:
-        return self._rng.random() < self.deaf
-
-    def rest_fault(self) -> str | None:
-        """Return what happens to a request or its answer."""
-        draw = self._rng.random()
-        if draw < self.rest_errors:
-            return self._rng.choice(["unsent", "unanswered", "half"])
-        return "short" if draw < self.rest_errors + self.short_pages else None
 
 
 class _Rest(httpx.BaseTransport):
