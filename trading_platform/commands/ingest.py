@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from trading_platform.commands.support.arguments import add_symbols, add_venue, emit, parse_symbols, parse_venue
 from trading_platform.domain.errors import UsageError
+from trading_platform.telemetry import SHARED
 
 if TYPE_CHECKING:
     from trading_platform.ingest.recovery.fetcher import Endpoint
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 EXAMPLE = "trading-platform ingest --venue binance --symbols BTC-USDT,ETH-USDT"
 LOCK_WAIT_S = 5.0
-SHARED = "PROMETHEUS_MULTIPROC_DIR"  # as telemetry/metrics.py, which must not be imported here
 LISTING_WITHIN_S = 1.25
 """Recording waits this long for the instrument listing while its process loads: usually the listing arrives in time, so
 an unlisted symbol is refused before the start."""
@@ -87,7 +87,6 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 def _what(args: argparse.Namespace, settings: Settings) -> tuple[Endpoint, str, list[str]]:
     from trading_platform.commands.support import runtime
-    from trading_platform.ingest.recovery.fetcher import Endpoint
     from trading_platform.venues import VENUES
 
     venue = parse_venue(args.venue, list(VENUES))
@@ -97,9 +96,7 @@ def _what(args: argparse.Namespace, settings: Settings) -> tuple[Endpoint, str, 
     if not symbols:
         raise UsageError(f"name what to record: --symbols BTC-USDT, or venues.{venue}.symbols in the settings")
     ws_url = (configured and configured.ws_url) or adapter.ws_url if args.ws_url is None else args.ws_url
-    rest_url = (configured and configured.rest_url) or adapter.rest_url if args.rest_url is None else args.rest_url
-    key = configured.api_key.get_secret_value() if configured and configured.api_key else None
-    endpoint = Endpoint(adapter, runtime.check_url(str(rest_url)), key)
+    endpoint = runtime.endpoint(settings, adapter.name, args.rest_url)
     return endpoint, runtime.check_url(str(ws_url), ("ws", "wss")), symbols
 
 

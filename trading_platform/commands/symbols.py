@@ -13,7 +13,6 @@ from trading_platform.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from trading_platform.domain.instrument import Instrument
-    from trading_platform.ingest.recovery.fetcher import Endpoint
     from trading_platform.settings import Settings
 
 EXAMPLE = "trading-platform symbols --venue binance --fetch --like BTC"
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     venue = str(parse_venue(args.venue, list(VENUES)))
     asked = args.fetch or args.rest_url is not None
-    listed = _ask(_endpoint(venue, args.rest_url, settings), settings) if asked else _stored(venue, settings)
+    listed = _ask(venue, args.rest_url, settings) if asked else _stored(venue, settings)
     shown = sorted(item for item in listed if args.like is None or args.like.upper() in item.symbol.upper())
     if listed and not shown:
         near = get_close_matches(args.like.upper(), [item.symbol for item in listed], n=1, cutoff=0.4)
@@ -61,43 +60,24 @@ def _stored(venue: str, settings: Settings) -> list[Instrument]:
     return listed
 
 
-def _endpoint(venue: str, rest_url: str | None, settings: Settings) -> Endpoint:
-    from trading_platform.commands.support import runtime
-    from trading_platform.ingest.recovery.fetcher import Endpoint
-    from trading_platform.venues import VENUES
-
-    adapter, configured = VENUES[venue], settings.venues.get(venue)
-    known = (configured and configured.rest_url) or adapter.rest_url
-    key = configured.api_key.get_secret_value() if configured and configured.api_key else None
-    return Endpoint(adapter, runtime.check_url(str(known if rest_url is None else rest_url)), key)
-
-
-def _ask(endpoint: Endpoint, settings: Settings) -> list[Instrument]:
-    """Return the listing that the venue gives now, soon. Raises VenueError if it gives none."""
+def _ask(venue: str, rest_url: str | None, settings: Settings) -> list[Instrument]:
+    """Return the listing that the venue gives now. Raises VenueError if it gives none soon."""
     from trading_platform.commands.support import runtime
     from trading_platform.domain.errors import FrameError, VenueError
-    from trading_platform.ingest.recovery.instruments import MOST_ANSWERS, MOST_BYTES
+    from trading_platform.ingest.recovery.instruments import listing
     from trading_platform.ingest.recovery.rest_client import Stopped
 
-    adapter = endpoint.adapter
+    endpoint = runtime.endpoint(settings, venue, rest_url)
     wait = runtime.waiter_until(runtime.stop_event(), time.monotonic() + ANSWERED_WITHIN_S)
     client = runtime.rest_client(endpoint, settings, wait)
     listed: dict[str, Instrument] = {}
-    request = adapter.instruments_request()
     try:
-        for _ in range(MOST_ANSWERS):
-            body = client.get(request, most_bytes=MOST_BYTES)
-            listed |= {item.symbol: item for item in adapter.decode_instruments(body)}
-            following = adapter.more_instruments(body)
-            if following is None:
-                break
-            request = following
+        for body in listing(endpoint.adapter, client):
+            listed |= {item.symbol: item for item in endpoint.adapter.decode_instruments(body)}
     except Stopped as error:
-        raise VenueError(
-            f"{adapter.name}: no answer at {endpoint.rest_url} within {ANSWERED_WITHIN_S:.0f} s"
-        ) from error
+        raise VenueError(f"{venue}: no answer at {endpoint.rest_url} within {ANSWERED_WITHIN_S:.0f} s") from error
     except FrameError as error:
-        raise VenueError(f"{adapter.name}: {error}") from error
+        raise VenueError(f"{venue}: {error}") from error
     finally:
         client.close()
     return list(listed.values())

@@ -1,9 +1,9 @@
 """Prometheus metrics: the table of all names. Serving them is metrics_server.py.
 
-The worker processes of one ingest write into a shared folder (`SHARED`: the library's multiprocess mode, an environment
-variable that must be set before this module is imported), and their parent serves the sum. Those of the contract must
-keep their names and labels. Labels take few values: venues, symbols that are recorded, and words of our own; never an
-id, an address or an error's text.
+The worker processes of one ingest write into a shared folder (`telemetry.SHARED`: the library's multiprocess mode, an
+environment variable that must be set before this module is imported), and their parent serves the sum. Those of the
+contract must keep their names and labels. Labels take few values: venues, symbols that are recorded, and words of our
+own; never an id, an address or an error's text.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from prometheus_client import Counter, Gauge, Histogram
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""The library's environment variable that names the shared folder of several processes."""
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Buckets where latencies are expected; the library's defaults resolve little below 100 ms."""

@@ -185,6 +185,18 @@ def endpoints(
     return found
 
 
+def endpoint(settings: Settings, venue: str, rest_url: str | None = None) -> Endpoint:
+    """Return one venue's REST endpoint: at the address given, else the settings', else the venue's own."""
+    from trading_platform.ingest.recovery.fetcher import Endpoint
+    from trading_platform.venues import VENUES
+
+    adapter, configured = VENUES[venue], settings.venues.get(venue)
+    # An empty address is wrong, not missing.
+    address = (configured and configured.rest_url) or adapter.rest_url if rest_url is None else rest_url
+    key = configured.api_key.get_secret_value() if configured and configured.api_key else None
+    return Endpoint(adapter, check_url(str(address)), key)
+
+
 def record_from(settings: Settings, ledger: Ledger) -> dict[tuple[str, str], int | str]:
     """Return the setting `record_from` (id or day) of each (venue, symbol) that the ledger knows.
 

@@ -22,6 +22,7 @@ from trading_platform.domain.errors import LOCKED, UsageError, WorkError
 from trading_platform.orchestration.dagster_home import home_of
 from trading_platform.processes import process_tree as processes
 from trading_platform.processes.service_supervisor import Service, ServiceSupervisor, open_log
+from trading_platform.telemetry import SHARED
 
 HOST = "127.0.0.1"
 DAGSTER = "dagster"
@@ -93,7 +94,7 @@ class Platform:
         self.began_ns = time.time_ns()
         self._environ = {**os.environ, "TRADING_PLATFORM_DATA_DIR": str(root)}
         if metrics is not None:  # one folder of all: `up` serves it, no ingest does
-            self._environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+            self._environ[SHARED] = str(metrics)
 
     def start(self, wait: Wait) -> None:
         """Start the simulator, ingest, and Dagster once ingest records.

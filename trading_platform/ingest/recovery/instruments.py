@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import pyarrow as pa
@@ -37,20 +37,26 @@ def fetch_instruments(
 ) -> list[Instrument]:
     """Ask the venue for its instruments and keep them. Raises VenueError if it does not answer."""
     parts: list[bytes] = []
-    request: Request | None = adapter.instruments_request()
     try:
-        for _ in range(MOST_ANSWERS):
-            if request is None:
-                break
-            body = client.get(request, most_bytes=MOST_BYTES)
+        for body in listing(adapter, client):
             parts += pieces(body, adapter.listing_field, PIECE_BYTES)
-            request = adapter.more_instruments(body)
     except FrameError as error:
         raise VenueError(f"{adapter.name}: {error}") from error
     with FetchLane(data, ledger, {adapter.name: adapter}, bounds) as lane:
         for part in parts:
             lane.page(control.PageHeader(adapter.name, "instruments"), part)
     return ledger.instruments(adapter.name)
+
+
+def listing(adapter: VenueAdapter, client: RestClient) -> Iterator[bytes]:
+    """Yield the answers that a venue's listing consists of. Raises VenueError if it does not answer, and FrameError."""
+    request: Request | None = adapter.instruments_request()
+    for _ in range(MOST_ANSWERS):
+        if request is None:
+            return
+        body = client.get(request, most_bytes=MOST_BYTES)
+        yield body
+        request = adapter.more_instruments(body)
 
 
 def publish_instruments(data: DataDir, ledger: Ledger, venue: str, day: str, gate: Gate) -> None:

@@ -18,7 +18,7 @@ from trading_platform.ingest.workers import messages
 from trading_platform.ingest.workers.run_account import RunAccount
 from trading_platform.processes import worker_process as children
 from trading_platform.processes.supervisor import RestartPolicy, Supervisor
-from trading_platform.telemetry import metrics
+from trading_platform.telemetry import SHARED
 from trading_platform.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -183,7 +183,7 @@ class IngestSupervisor:
             config = msgspec.structs.replace(config, **known)
         environ = {CONFIG_VARIABLE: msgspec.json.encode(config).decode()}
         if config.metrics_dir is not None:
-            environ[metrics.SHARED] = config.metrics_dir
+            environ[SHARED] = config.metrics_dir
         if self._wait_to_begin:
             environ[children.WAIT_TO_BEGIN] = "1"
         return children.start(role, [WORKERS, role], environ)
